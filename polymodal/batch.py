@@ -1,0 +1,110 @@
+"""Named tensors with masks: what flows from the collator to the objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Field:
+    """One modality of a batch, as its form prepared it.
+
+    Attributes:
+        data: `(batch, ...)` for a form of fixed shape, `(batch, length, ...)` padded with zeros
+            for a ragged one.
+        mask: `(batch, length)` bool, True where a position is real; None for a fixed shape.
+        present: `(batch,)` bool, False where the row lacks this modality altogether.
+    """
+
+    data: Tensor
+    mask: Tensor | None
+    present: Tensor
+
+    def to(self, device: torch.device | str) -> Field:
+        mask = None if self.mask is None else self.mask.to(device, non_blocking=True)
+        data = self.data.to(device, non_blocking=True)
+        return Field(data, mask, self.present.to(device, non_blocking=True))
+
+
+@dataclass
+class Tokens:
+    """What an encoder returns: `values (batch, length, width)`, `mask (batch, length)` bool.
+
+    A row without the modality has no True in its mask. Values under a False mask are zero and
+    never change a result.
+    """
+
+    values: Tensor
+    mask: Tensor
+
+    def mean(self) -> Tensor:
+        """Mean over the real positions, `(batch, width)`; zeros where there are none."""
+        weight = self.mask.unsqueeze(-1).to(self.values.dtype)
+        return (self.values * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+    def present(self) -> Tensor:
+        """`(batch,)` bool: which rows have at least one real position."""
+        return self.mask.any(1)
+
+
+@dataclass
+class Fused:
+    """What a fusion returns.
+
+    Attributes:
+        pooled: `(batch, width)`, one vector a row; zeros where every modality is absent.
+        tokens: the modalities' tokens after fusion, same lengths and masks as came in.
+        views: per-modality vectors `(batch, width)` for a fusion of decisions: each gets heads of
+            its own and the decisions are combined by `weights`. Empty for a fusion of features.
+        weights: `(batch, modalities)` in the order of `tokens`, how much each counted, where the
+            fusion has such a thing; rows sum to 1 over the present modalities.
+    """
+
+    pooled: Tensor
+    tokens: dict[str, Tokens]
+    views: dict[str, Tensor] = field(default_factory=dict)
+    weights: Tensor | None = None
+
+
+@dataclass
+class Batch:
+    """Rows of a table on their way through a model.
+
+    Attributes:
+        inputs: modality name -> Field.
+        targets: target name -> encoded target, as its objective's `encode` made it; empty at
+            prediction time.
+        rows: `(batch,)` int64, the row numbers in the table.
+    """
+
+    inputs: dict[str, Field]
+    targets: dict[str, Tensor]
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to(self, device: torch.device | str) -> Batch:
+        inputs = {name: value.to(device) for name, value in self.inputs.items()}
+        targets = {name: value.to(device) for name, value in self.targets.items()}
+        return Batch(inputs, targets, self.rows)
+
+
+@dataclass
+class Outputs:
+    """What a model returns.
+
+    Attributes:
+        logits: target name -> `(batch, size)`, or `(batch, length, size)` for a target per token.
+        fused: the fusion's result with its intermediates, for diagnostics; None from an expert.
+        views: target -> modality -> that modality's own logits, from a fusion of decisions, which
+            trains each by its own loss; empty otherwise.
+    """
+
+    logits: Mapping[str, Tensor]
+    fused: Fused | None = None
+    views: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)

@@ -1,0 +1,208 @@
+"""The four kinds of component, abstract: Form, Encoder, Fusion, Objective.
+
+A component is one file that exports one final subclass, named like the file (`cross_attention.py`
+exports `CrossAttention`). Keyword-only constructor parameters are its options: they are what a
+recipe may set, and each must change behaviour. `tests/contract` finds every file by itself.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from polymodal import lookup
+from polymodal.batch import Field, Fused, Tokens
+
+# The kinds of encoder folder, and which column kinds each takes.
+FOLDERS = {
+    "text": ("text",),
+    "image": ("image",),
+    "audio": ("audio",),
+    "video": ("video",),
+    "series": ("series",),
+    "table": ("number", "category", "set"),
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score over rows that can be computed again on any resample of them.
+
+    Attributes:
+        statistic: `weights (resamples, rows) float` -> `(resamples,)`: the metric where row i
+            counts weights[:, i] times. All ones is the plain value. It must be vectorised: 10 000
+            resamples of 10 000 rows are asked of it.
+        greater_is_better: the direction.
+    """
+
+    statistic: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+    greater_is_better: bool = True
+
+
+class Form(ABC):
+    """How one cell becomes one array: decoded, resized, resampled, hashed, tokenised.
+
+    `encode` is pure: the same cell gives the same array in any process, so results are cached by
+    content and `fingerprint`. What has to be learned from training rows (a tokenizer, a
+    vocabulary) is learned in `fit` and kept in `state`, JSON-able, so that a run needs no pickle.
+
+    Attributes:
+        kind: folder under `forms/` and `encoders/` ("text", "image", ..., "table").
+        dtype: numpy dtype of what `encode` returns.
+        ragged: True if the first axis varies from cell to cell.
+        version: raised by hand whenever `encode` changes its answer, so stale caches miss.
+    """
+
+    kind: ClassVar[str]
+    dtype: ClassVar[str]
+    ragged: ClassVar[bool]
+    version: ClassVar[int] = 1
+
+    def fit(self, cells: Iterable[Any]) -> None:  # noqa: B027 (most forms learn nothing)
+        """Learn from the training rows' present cells."""
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What `fit` learned, JSON-able."""
+        return {}
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Restore what `fit` learned."""
+
+    @abstractmethod
+    def encode(self, cell: Any) -> np.ndarray[Any, Any]:
+        """One cell to one array of `dtype`: `(length, ...)` if ragged, else always one shape.
+
+        Args:
+            cell: for text a string (or a list of words); for media what `data.media.load` takes;
+                for "table" a mapping of column name to value, None where missing.
+
+        Raises:
+            UserError: the cell cannot be decoded; the message names what is wrong with it.
+        """
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options this form was built with (its keyword-only parameters), JSON-able."""
+        return {name: getattr(self, name) for name in lookup.options(type(self))}
+
+
+class Encoder(nn.Module, ABC):
+    """One modality's prepared field to tokens.
+
+    Constructor: `(form: Form, width: int, *, options...)`. `forward` must give the same values at
+    a real position whatever stands at masked ones, and must not mix rows (so no batch statistics
+    at evaluation).
+
+    Attributes:
+        kind: folder under `encoders/`.
+        form: the form's name that this encoder reads, under `forms/<kind>/`.
+        words: True if, given `words=True` as an option, the tokens are one per word of the text,
+            so that a `tag` objective can label them.
+    """
+
+    kind: ClassVar[str]
+    form: ClassVar[str]
+    words: ClassVar[bool] = False
+
+    def adapt(self, fields: Iterable[Field]) -> None:  # noqa: B027
+        """Set data-dependent buffers (means, vocabularies) from training batches, before step 1."""
+
+    @abstractmethod
+    def forward(self, field: Field) -> Tokens:
+        """Field -> Tokens `(batch, length, width)`; the model applies `field.present` itself."""
+
+
+class Fusion(nn.Module, ABC):
+    """Named tokens to one vector a row.
+
+    Constructor: `(names: Sequence[str], width: int, *, options...)`. All tokens arrive with the
+    same width. An absent modality has an all-False mask; rows with nothing present must still give
+    finite numbers. A fusion with one modality must work.
+
+    Attributes:
+        decides: True for a fusion of decisions: it fills `Fused.views` and `Fused.weights`, every
+            modality gets heads of its own and is trained by its own loss.
+        alpha: `(modalities,)` buffer or parameter of log-weights that are to be chosen on
+            validation rows after training, or None.
+    """
+
+    decides: ClassVar[bool] = False
+    alpha: Tensor | None = None
+
+    @abstractmethod
+    def forward(self, tokens: dict[str, Tokens]) -> Fused:
+        """Tokens by modality, in the order of `names` -> Fused."""
+
+
+class Objective(ABC):
+    """One target column: how its cells become tensors, what the loss is, how outputs are read.
+
+    Constructor: `(column: str, *, options...)`. It never sees a model. A missing target cell is
+    encoded so that `loss` skips it.
+
+    Attributes:
+        level: "row" (one output a row) or "token" (one a word of the tagged text column).
+        kind: the column kind it reads ("category", "number", "set" or "tags").
+        missing: what stands in an encoded target that is not known (or is padding).
+        size: how many outputs a head must have; known after `fit`.
+    """
+
+    level: ClassVar[str] = "row"
+    kind: ClassVar[str]
+    missing: ClassVar[float]
+    size: int
+    column: str
+
+    @abstractmethod
+    def fit(self, cells: Sequence[Any]) -> None:
+        """Learn classes, means and class weights from the training rows' cells (None = missing)."""
+
+    @property
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What `fit` learned, JSON-able."""
+
+    @state.setter
+    @abstractmethod
+    def state(self, state: dict[str, Any]) -> None: ...
+
+    @abstractmethod
+    def encode(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
+        """Cells to arrays: all of one shape for "row", `(words,)` each for "token"."""
+
+    def bias(self) -> Tensor | None:
+        """Logits of the training prior `(size,)` for a head to start from, or None."""
+        return None
+
+    @abstractmethod
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Mean loss over the targets that are not missing; 0 (with gradient) if none is.
+
+        Args:
+            logits: `(batch, size)` or `(batch, length, size)`.
+            target: `(batch, ...)`, or `(batch, length)` padded with the missing value.
+        """
+
+    @abstractmethod
+    def scores(self, logits: Tensor) -> Tensor:
+        """Logits to what is stored, averaged over members and measured: probabilities or values."""
+
+    @abstractmethod
+    def decode(self, scores: np.ndarray[Any, Any]) -> dict[str, list[Any]]:
+        """One table's scores `(rows, size)` to columns of the predictions file.
+
+        The prediction itself is under the target's own name; probabilities are `name=class`.
+        """
+
+    @abstractmethod
+    def metrics(
+        self, scores: Sequence[np.ndarray[Any, Any]], targets: Sequence[np.ndarray[Any, Any]]
+    ) -> dict[str, Metric]:
+        """Metric name -> Metric, from rows' `scores` and `encode`d targets, missing left out."""

@@ -1,0 +1,42 @@
+"""Errors that say what happened, what was expected, what was received and what to do."""
+
+from __future__ import annotations
+
+
+class PolymodalError(Exception):
+    """Base of every error raised on purpose; `exit_code` is the command line's answer."""
+
+    exit_code = 1
+
+
+class UserError(PolymodalError):
+    """The user's input is at fault. The command line prints it without a traceback, exit code 2.
+
+    Args:
+        what: what happened, one sentence ("Column 'lable' does not exist in train.csv").
+        expected: what would have been accepted.
+        got: what was received instead.
+        do: the next thing to do, as concrete as possible (a command, a flag, a nearest match).
+    """
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, expected: str = "", got: str = "", do: str = "") -> None:
+        self.what, self.expected, self.got, self.do = what, expected, got, do
+        lines = [what.rstrip(".") + "."]
+        lines += [
+            f"  {label:<9} {text}"
+            for label, text in (("expected:", expected), ("got:", got), ("do:", do))
+            if text
+        ]
+        super().__init__("\n".join(lines))
+
+
+class MissingExtra(UserError):
+    """An optional dependency is not installed; the message is the pip command that adds it."""
+
+    def __init__(self, package: str, extra: str, needed_for: str) -> None:
+        super().__init__(
+            f"{needed_for} needs the package '{package}', which is not installed",
+            do=f"pip install 'polymodal[{extra}]'",
+        )

@@ -1,0 +1,123 @@
+"""From a component's name to its class: `fusion/gated.py` holds `Gated` and is `fusion: gated`.
+
+Folders are listed without importing them; nothing registers itself. A recipe may also name a
+class of the user's own as `path/to/my_file.py:MyFusion`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from polymodal.errors import UserError
+
+ROOT = Path(__file__).parent
+
+
+def names(folder: str) -> list[str]:
+    """Component names in a folder such as "fusion" or "encoders/image", sorted; imports nothing."""
+    return sorted(f.stem for f in (ROOT / folder).glob("*.py") if not f.stem.startswith("_"))
+
+
+def find(folder: str, name: str) -> type[Any]:
+    """The class that `name` means in `folder`.
+
+    Args:
+        folder: for example "fusion" or "encoders/text".
+        name: a file's name without ".py", or "file.py:Class" for a user's own file.
+    """
+    if ":" in name:
+        return _find_in_file(name)
+    known = names(folder)
+    if name not in known:
+        raise UserError(
+            f"There is no {folder} called '{name}'",
+            expected=f"one of {', '.join(known)}; or my_file.py:MyClass",
+            got=repr(name),
+            do=_nearest(name, known),
+        )
+    module = importlib.import_module("polymodal." + folder.replace("/", ".") + "." + name)
+    found = getattr(module, class_name(name))
+    assert isinstance(found, type)
+    return found
+
+
+def build(folder: str, spec: str | Mapping[str, Any], *context: Any, **inner: Any) -> Any:
+    """Build the component that a recipe describes.
+
+    Args:
+        folder: where to look.
+        spec: a name, or a mapping with "name" and the component's keyword options.
+        context: positional arguments that the caller, not the recipe, supplies.
+        inner: keyword arguments that the caller supplies.
+    """
+    described: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = str(described.pop("name"))
+    cls = find(folder, name)
+    check_options(cls, name, described)
+    return cls(*context, **described, **inner)
+
+
+def options(cls: type[Any]) -> dict[str, Any]:
+    """A component's options (its constructor's keyword-only parameters) and their defaults."""
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def check_options(cls: type[Any], name: str, given: Mapping[str, Any]) -> None:
+    """Fail, with the signature and the nearest match, on an option the component does not have."""
+    known = options(cls)
+    for key in given:
+        if key not in known:
+            signature = ", ".join(f"{k}={v!r}" for k, v in known.items()) or "no options"
+            raise UserError(
+                f"'{name}' has no option '{key}'",
+                expected=f"{name}({signature})",
+                got=f"{key}={given[key]!r}",
+                do=_nearest(key, list(known)),
+            )
+
+
+def class_name(name: str) -> str:
+    """The class that a file must export: "cross_attention" -> "CrossAttention"."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def nearest(name: str, known: list[str]) -> str | None:
+    """The known name most like `name`, or None."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return close[0] if close else None
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    match = nearest(name, known)
+    return f"did you mean '{match}'?" if match else "choose one of the names above"
+
+
+def _find_in_file(name: str) -> type[Any]:
+    file, _, cls = name.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise UserError(
+            f"The file '{file}' named by '{name}' does not exist",
+            expected="an existing Python file, as my_file.py:MyClass",
+            do=f"check the path; it is relative to {Path.cwd()}",
+        )
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = getattr(module, cls, None)
+    if not isinstance(found, type):
+        classes = [k for k, v in vars(module).items() if isinstance(v, type)]
+        raise UserError(
+            f"'{file}' has no class '{cls}'",
+            expected=f"one of {', '.join(classes) or 'its classes (it has none)'}",
+            do=_nearest(cls, classes),
+        )
+    return found
