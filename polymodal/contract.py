@@ -63,7 +63,7 @@ class Form(ABC):
     ragged: ClassVar[bool]
     version: ClassVar[int] = 1
 
-    def fit(self, cells: Iterable[Any]) -> None:  # noqa: B027 (most forms learn nothing)
+    def fit(self, cells: Iterable[Any]) -> None:
         """Learn from the training rows' present cells."""
 
     @property
@@ -72,7 +72,7 @@ class Form(ABC):
         return {}
 
     @state.setter
-    def state(self, state: dict[str, Any]) -> None:  # noqa: B027
+    def state(self, state: dict[str, Any]) -> None:
         """Restore what `fit` learned."""
 
     @abstractmethod
@@ -111,7 +111,7 @@ class Encoder(nn.Module, ABC):
     form: ClassVar[str]
     words: ClassVar[bool] = False
 
-    def adapt(self, fields: Iterable[Field]) -> None:  # noqa: B027
+    def adapt(self, fields: Iterable[Field]) -> None:
         """Set data-dependent buffers (means, vocabularies) from training batches, before step 1."""
 
     @abstractmethod
