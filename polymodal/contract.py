@@ -7,6 +7,8 @@ recipe may set, and each must change behaviour. `tests/contract` finds every fil
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -55,12 +57,14 @@ class Form(ABC):
         kind: folder under `forms/` and `encoders/` ("text", "image", ..., "table").
         dtype: numpy dtype of what `encode` returns.
         ragged: True if the first axis varies from cell to cell.
+        parallel: whether `encode` may run in worker processes (not if it holds a large model).
         version: raised by hand whenever `encode` changes its answer, so stale caches miss.
     """
 
     kind: ClassVar[str]
     dtype: ClassVar[str]
     ragged: ClassVar[bool]
+    parallel: ClassVar[bool] = True
     version: ClassVar[int] = 1
 
     def fit(self, cells: Iterable[Any]) -> None:
@@ -86,6 +90,16 @@ class Form(ABC):
         Raises:
             UserError: the cell cannot be decoded; the message names what is wrong with it.
         """
+
+    def encode_many(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
+        """Several cells at once; worth overriding where a model runs faster on batches."""
+        return [self.encode(cell) for cell in cells]
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal exactly when `encode` gives equal answers: part of every cache key."""
+        described = [type(self).__module__, self.version, self.settings, self.state]
+        return hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()
 
     @property
     def settings(self) -> dict[str, Any]:
