@@ -1,0 +1,267 @@
+"""The command line: words in, words out. Heavy imports happen inside the commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from polymodal.errors import PolymodalError, UserError
+
+app = typer.Typer(
+    help="From a table of text, images, audio, video, series, numbers and categories "
+    "to one measured multimodal model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Kinds = Annotated[
+    list[str] | None, typer.Option("--kind", metavar="COL=KIND", help="Overrule a column's kind.")
+]
+Drop = Annotated[
+    list[str] | None, typer.Option("--drop", metavar="COL", help="Leave a column out.")
+]
+Group = Annotated[
+    str | None, typer.Option("--group", metavar="COL", help="Keep rows of equal value together.")
+]
+BadRows = Annotated[int, typer.Option("--max-bad-rows", help="Unreadable rows to tolerate.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder or file to write.")]
+
+
+@app.command()
+def fit(
+    train: Annotated[str, typer.Argument(help="Table of training rows, or a recipe.yaml.")],
+    target: Annotated[
+        list[str] | None, typer.Option("--target", metavar="COL", help="Column to predict.")
+    ] = None,
+    valid: Annotated[str | None, typer.Option(help="Table of validation rows.")] = None,
+    drop: Drop = None,
+    kind: Kinds = None,
+    group: Group = None,
+    split: Annotated[
+        str | None, typer.Option(help="auto, random, stratified, group or time:COLUMN.")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(help="Cross-validate with this many folds.")] = None,
+    budget: Annotated[str, typer.Option(help="Time for the whole fit: 90s, 5m, 2h.")] = "5m",
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    max_bad_rows: BadRows = 0,
+    track: Annotated[
+        list[str] | None, typer.Option(help="Also log to tensorboard, wandb or mlflow.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a finished run.")] = False,
+    out: Out = Path("runs/latest"),
+) -> None:
+    """Train, compare and combine models of a table; resumes what Ctrl-C interrupted."""
+    from polymodal.fit import fit as fit_table
+    from polymodal.recipe import Recipe, load
+    from polymodal.show import Show
+
+    recipe = load(Path(train)) if train.endswith((".yaml", ".yml")) else Recipe(train=train)
+    recipe = _with_data(recipe, split, folds, max_bad_rows)
+    fit_table(
+        target=target,
+        valid=valid,
+        recipe=recipe,
+        kinds=_pairs(kind),
+        drop=drop or [],
+        group=group,
+        budget=seconds(budget),
+        seed=seed,
+        out=out,
+        overwrite=overwrite,
+        trackers=track or [],
+        show=Show(sys.stderr),
+    )
+    print(f"Next: polymodal evaluate {out} --data TEST.csv --out {out}/test")
+    print(f"      polymodal predict {out} --data NEW.csv --out predictions.csv")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    data: Annotated[str, typer.Option(help="Table with the target columns.")],
+    out: Out,
+    group: Group = None,
+    max_bad_rows: BadRows = 0,
+) -> None:
+    """Measure a run on a table: metrics with 95 % intervals, in OUT/metrics.json."""
+    from polymodal.evaluate.evaluation import evaluate as measure
+    from polymodal.run import load
+
+    result = measure(load(run), data, group=group, max_bad_rows=max_bad_rows)
+    result.save(out)
+    print(result.text())
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def predict(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    data: Annotated[str | None, typer.Option(help="Table of new rows.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write.")] = None,
+    max_bad_rows: BadRows = 0,
+) -> None:
+    """Predict new rows: --data FILE --out FILE.csv, or one row as --COLUMN VALUE ..."""
+    from polymodal.predict import predict_table, predict_row
+    from polymodal.run import load
+
+    row = _row(context.args)
+    if (data is None) == (not row):
+        raise UserError(
+            "Nothing to predict" if data is None else "Both a table and a single row were given",
+            expected="either --data FILE, or one row as --COLUMN VALUE ...",
+        )
+    loaded = load(run)
+    if data is None:
+        print(json.dumps(predict_row(loaded, row), ensure_ascii=False, indent=1))
+        return
+    if out is None:
+        raise UserError("No output file was given", do="--out predictions.csv")
+    print(f"{predict_table(loaded, data, out, max_bad_rows=max_bad_rows):,} rows in {out}")
+
+
+@app.command()
+def embed(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    data: Annotated[str, typer.Option(help="Table of rows.")],
+    out: Annotated[Path, typer.Option(help="A .npy file: (rows, width) float32.")],
+    max_bad_rows: BadRows = 0,
+) -> None:
+    """Fused vectors of a table's rows."""
+    from polymodal.predict import embed_table
+    from polymodal.run import load
+
+    rows, width = embed_table(load(run), data, out, max_bad_rows=max_bad_rows)
+    print(f"{rows:,} vectors of width {width} in {out}")
+
+
+@app.command()
+def check(
+    train: Annotated[str, typer.Argument(help="Table of training rows.")],
+    target: Annotated[
+        list[str] | None, typer.Option("--target", metavar="COL", help="Column to predict.")
+    ] = None,
+    valid: Annotated[str | None, typer.Option(help="Table of validation rows.")] = None,
+    test: Annotated[str | None, typer.Option(help="Table of test rows, for leaks only.")] = None,
+    drop: Drop = None,
+    kind: Kinds = None,
+    group: Group = None,
+) -> None:
+    """The pre-flight alone: columns, kinds, leaks, duplicates, bad cells."""
+    from polymodal.fit import preflight
+    from polymodal.show import Show
+
+    preflight(train, target or [], valid, test, _pairs(kind), drop or [], group, Show(sys.stdout))
+
+
+@app.command(name="list")
+def list_components() -> None:
+    """Every encoder, fusion, objective, expert and augmentation there is, with its options."""
+    from polymodal.lookup import catalogue
+
+    for folder, name, options in catalogue():
+        print(f"{folder + ': ' + name:<32} {options}")
+
+
+@app.command()
+def quickstart(
+    out: Out = Path("quickstart"),
+    rows: Annotated[int, typer.Option(help="Training rows to render.")] = 2400,
+    budget: Annotated[str, typer.Option(help="Time for the fit.")] = "3m",
+    seed: Annotated[int, typer.Option(help="Of data and fit.")] = 0,
+) -> None:
+    """Embedded data, a fit, its rivals, test figures and a prediction, in a few minutes."""
+    from polymodal.quickstart import quickstart as run_quickstart
+    from polymodal.show import Show
+
+    run_quickstart(out, rows=rows, budget=seconds(budget), seed=seed, show=Show(sys.stderr))
+
+
+def seconds(text: str) -> float:
+    """ "90s", "5m", "2h" or a number of seconds, to seconds."""
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:].lower())
+    try:
+        value = float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UserError(
+            "The budget is not a time", expected="such as 90s, 5m or 2h", got=repr(text)
+        )
+    return value
+
+
+def _pairs(items: list[str] | None) -> dict[str, str]:
+    found = {}
+    for item in items or []:
+        name, equals, kind = item.rpartition("=")
+        if not equals or not name:
+            raise UserError(
+                "--kind takes a column and a kind", expected="--kind COLUMN=KIND", got=item
+            )
+        found[name] = kind
+    return found
+
+
+def _with_data(recipe: Any, split: str | None, folds: int | None, max_bad_rows: int) -> Any:
+    from polymodal.recipe import Data, Recipe
+
+    update: dict[str, Any] = {}
+    if split is not None:
+        how, _, column = split.partition(":")
+        update |= {"split": how, "time": column or recipe.data.time}
+    if folds is not None:
+        update["folds"] = folds
+    if max_bad_rows:
+        update["max_bad_rows"] = max_bad_rows
+    assert isinstance(recipe, Recipe)
+    from polymodal.recipe import validate
+
+    described = recipe.model_dump()
+    described["data"] = {**recipe.data.model_dump(), **update}
+    checked = validate(described, "command line")
+    assert isinstance(checked.data, Data)
+    return checked
+
+
+def _row(arguments: list[str]) -> dict[str, str]:
+    """--image a.png --question "how many?" to a row."""
+    row: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        flag = rest.pop(0)
+        name, equals, value = flag.removeprefix("--").partition("=")
+        if not flag.startswith("--") or not (equals or rest):
+            raise UserError(
+                f"'{flag}' is not understood",
+                expected='columns of one row, as --image x.png --question "how many?"',
+            )
+        row[name] = value if equals else rest.pop(0)
+    return row
+
+
+def main() -> None:
+    """Entry point: exit codes 0 done, 2 the user's input, 1 ours, 130 interrupted."""
+    try:
+        app(standalone_mode=False)
+    except PolymodalError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        usage = getattr(error, "format_message", None)  # click's own usage errors
+        if usage is None:
+            raise
+        print(f"Error: {usage()}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,497 @@
+"""The conductor: read, check, split, prepare, train, combine, save."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polymodal import build, learn, plan
+from polymodal.columns import Schema
+from polymodal.contract import Form, Objective
+from polymodal.data import check as checks
+from polymodal.data import infer, split
+from polymodal.data.cache import default_folder
+from polymodal.data.collate import Targets
+from polymodal.data.ledger import Ledger
+from polymodal.data.prepare import Prepared, prepare
+from polymodal.data.read import Table, read
+from polymodal.ensemble import average, greedy
+from polymodal.errors import UserError
+from polymodal.evaluate.statistics import interval
+from polymodal.recipe import Member, Recipe
+from polymodal.run import FUSED, Run, Trained, load, write_json
+from polymodal.show import Show
+from polymodal import lookup
+
+Scores = dict[str, list[np.ndarray[Any, Any]]]
+
+# The objective that a target's kind means.
+OBJECTIVE = {"category": "classify", "number": "regress", "set": "multilabel", "tags": "tag"}
+# What of the budget is left for reading back, measuring and saving after the last member.
+RESERVE = 0.06
+# A gradient member's part of the time that is left grows with what it fuses.
+FUSED_PART = 2.0
+
+
+def fit(
+    train: Any = None,
+    target: str | Sequence[str] | None = None,
+    *,
+    valid: Any = None,
+    recipe: Recipe | None = None,
+    kinds: Mapping[str, str] | None = None,
+    drop: Sequence[str] = (),
+    group: str | None = None,
+    budget: float | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    trackers: Sequence[str] = (),
+    show: Show | None = None,
+) -> Run:
+    """Train, compare and combine models of a table.
+
+    Args:
+        train: any source that `polymodal.data.read.read` takes.
+        target: column or columns to predict.
+        valid: validation table; otherwise rows are split from `train`.
+        recipe: everything spelled out; the other arguments overrule it.
+        kinds: column -> kind, overruling what is inferred.
+        drop: columns to leave out.
+        group: column whose equal values stay on one side of every split.
+        budget: seconds for the whole fit.
+        seed: same seed, same data, same machine: same run.
+        out: folder of the run; a fit interrupted there is resumed.
+        overwrite: replace a finished run in `out`.
+        trackers: "tensorboard", "wandb", "mlflow": also log there.
+        show: where progress goes; None shows nothing.
+
+    Returns:
+        The run, saved in `out` if given.
+
+    Raises:
+        UserError: the input is at fault.
+        Interrupted: Ctrl-C; what was done is kept in `out`.
+    """
+    recipe = _merged(recipe or Recipe(), target, kinds, drop, group, budget, seed)
+    train = train if train is not None else recipe.train
+    valid = valid if valid is not None else recipe.valid
+    if train is None:
+        raise UserError("No training table was given", do="polymodal fit train.csv --target label")
+    if not recipe.targets:
+        raise UserError(
+            "No target was given", expected="at least one column to predict", do="--target COLUMN"
+        )
+    return _Fit(train, valid, recipe, out, overwrite, trackers, show or Show.silent()).run()
+
+
+def _merged(
+    recipe: Recipe,
+    target: str | Sequence[str] | None,
+    kinds: Mapping[str, str] | None,
+    drop: Sequence[str],
+    group: str | None,
+    budget: float | None,
+    seed: int | None,
+) -> Recipe:
+    """The recipe with the arguments that were given over it."""
+    names = [target] if isinstance(target, str) else list(target or [])
+    data = recipe.data.model_copy(
+        update={
+            "kinds": {**recipe.data.kinds, **(kinds or {})},
+            "drop": [*recipe.data.drop, *drop],
+            "group": group or recipe.data.group,
+        }
+    )
+    update: dict[str, Any] = {"data": data}
+    if names:
+        update["targets"] = {name: recipe.targets.get(name) for name in names}
+    if budget is not None:
+        update["budget"] = budget
+    if seed is not None:
+        update["seed"] = seed
+    return recipe.model_copy(update=update)
+
+
+class _Fit:
+    def __init__(
+        self,
+        train: Any,
+        valid: Any,
+        recipe: Recipe,
+        out: str | Path | None,
+        overwrite: bool,
+        trackers: Sequence[str],
+        show: Show,
+    ) -> None:
+        self.start = time.perf_counter()
+        self.recipe, self.show, self.trackers = recipe, show, trackers
+        self.cache = default_folder()
+        self.ledger = Ledger()
+        self.temporary = out is None
+        self.out = Path(out) if out is not None else self.cache / "unsaved" / str(time.time_ns())
+        _claim(self.out, overwrite)
+        self.table = read(train, cache=self.cache)
+        self.given_valid = 0
+        own = len(self.table)
+        if valid is not None:
+            second = read(valid, cache=self.cache)
+            self.given_valid = len(second)
+            self.table = self.table.concat(second)
+        self.own = own
+        self.schema = infer.infer(
+            self.table, list(recipe.targets), recipe.data.kinds, recipe.data.drop, recipe.data.group
+        )
+        show.schema(self.schema, self.table)
+
+    def run(self) -> Run:
+        self._check()
+        train, valid, folds = self._split()
+        self.objectives = self._objectives(train)
+        targets = {n: Targets(o, self.table.cells(n)) for n, o in self.objectives.items()}
+        known = plan.facts(self.table, self.schema, len(train))
+        self.members = plan.members(self.schema, self.objectives, known, self.recipe)
+        self._remember()
+        self.job = learn.Job(
+            self.schema,
+            self.objectives,
+            targets,
+            self._tagged(),
+            {},
+            {},
+            self.cache,
+            self.recipe.seed,
+            self.show.step,
+            self.show.log,
+        )
+        train, valid, folds = self._prepare(train, valid, folds)
+        self.show.plan(self.members, len(train), len(valid), len(folds))
+        trained, scores, rows = self._train(train, valid, folds)
+        run = self._combine(trained, scores, rows)
+        self._save(run)
+        return run
+
+    # -- before training ---------------------------------------------------------------------
+
+    def _check(self) -> None:
+        train = self.table.take(np.arange(self.own))
+        valid = self.table.take(np.arange(self.own, len(self.table))) if self.given_valid else None
+        report = checks.check(train, self.schema, valid=valid)
+        self.show.findings(report)
+        self.findings = report
+
+    def _split(self) -> tuple[Any, Any, list[tuple[Any, Any]]]:
+        data = self.recipe.data
+        if self.given_valid:
+            return np.arange(self.own), np.arange(self.own, len(self.table)), []
+        count = data.folds
+        if not count and not self.recipe.spelled_out and len(self.table) < plan.FEW_ROWS:
+            count = plan.FOLDS
+        if count:
+            folds = split.folds(
+                self.table, self.schema, count, seed=self.recipe.seed, group=data.group
+            )
+            return np.arange(len(self.table)), np.arange(0), folds
+        train, valid = split.split(
+            self.table,
+            self.schema,
+            data.split,
+            valid=data.valid,
+            seed=self.recipe.seed,
+            group=data.group,
+            time=data.time,
+        )
+        return train, valid, []
+
+    def _objectives(self, train: np.ndarray[Any, Any]) -> dict[str, Objective]:
+        found = {}
+        for column in self.schema.targets:
+            spec = self.recipe.targets.get(column.name) or OBJECTIVE[column.kind]
+            objective: Objective = lookup.build("objectives", spec, column.name)
+            cells = self.table.cells(column.name)
+            objective.fit([cells[i] for i in train])
+            found[column.name] = objective
+        return found
+
+    def _tagged(self) -> dict[str, str]:
+        """Tag target -> the text modality whose words it labels."""
+        found = {}
+        for name, objective in self.objectives.items():
+            if objective.level == "token":
+                texts = [c.name for c in self.schema.inputs if c.kind == "text"]
+                counts = [len(v) for v in objective.encode(self.table.cells(name)[:50])]
+                for text in texts:
+                    cells = self.table.cells(text)[:50]
+                    if [_words(cell) for cell in cells] == counts:
+                        found[name] = text
+                        break
+                else:
+                    raise UserError(
+                        f"No text column has as many words as '{name}' has tags",
+                        expected="a column of word lists, or of texts whose words are split by spaces",
+                        got=f"text columns: {', '.join(texts) or 'none'}",
+                        do="add the list of words as a column",
+                    )
+        return found
+
+    def _prepare(
+        self, train: np.ndarray[Any, Any], valid: np.ndarray[Any, Any], folds: list[tuple[Any, Any]]
+    ) -> tuple[Any, Any, list[tuple[Any, Any]]]:
+        """Every form that some member needs: fitted on training rows, all cells encoded once."""
+        grouped = self.schema.modalities()
+        bad: set[int] = set()
+        data = self.recipe.data
+        for member in self.members:
+            for name in member.modalities:
+                form = build.form_for(member, name, grouped[name])
+                key = learn.form_key(name, form)
+                if key in self.job.forms:
+                    continue
+                prepared = prepare(
+                    self.table,
+                    grouped[name],
+                    form,
+                    cache=self.cache,
+                    workers=data.workers,
+                    ledger=self.ledger,
+                    max_bad_rows=data.max_bad_rows,
+                    fit_rows=train,
+                    progress=self.show.preparing(name, form),
+                )
+                self.job.forms[key], self.job.prepared[key] = form, prepared
+                bad |= set(prepared.bad.tolist())
+        drop = np.array(sorted(bad), np.int64)
+
+        def good(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            return np.setdiff1d(rows, drop)
+
+        self.ledger.count("used", "training or validation", len(self.table) - len(drop))
+        return good(train), good(valid), [(good(a), good(b)) for a, b in folds]
+
+    # -- training ----------------------------------------------------------------------------
+
+    def _train(
+        self, train: np.ndarray[Any, Any], valid: np.ndarray[Any, Any], folds: list[tuple[Any, Any]]
+    ) -> tuple[dict[str, Trained], dict[str, Scores], np.ndarray[Any, Any]]:
+        """All members; their scores are of `rows`: the validation rows, or every row by folds."""
+        trained: dict[str, Trained] = {}
+        scores: dict[str, Scores] = {}
+        rows = np.sort(np.concatenate([b for _, b in folds])) if folds else valid
+        rows = rows[self._known(rows)]
+        for i, member in enumerate(self.members):
+            allowance = self._allowance(i)
+            if allowance <= 0:
+                self.show.skipped(member.name)
+                continue
+            folder = self.out / "checkpoints" / f"{i:02d}"
+            if folds:
+                trained[member.name], scores[member.name] = self._by_folds(
+                    member, train, folds, rows, folder, allowance
+                )
+            else:
+                trained[member.name], scores[member.name] = learn.learn(
+                    self.job, member, train, rows, folder, allowance
+                )
+            self.show.trained(member.name, trained[member.name].facts)
+        return trained, scores, rows
+
+    def _known(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        known = np.zeros(len(self.table), bool)
+        for target in self.job.targets.values():
+            known |= target.known()
+        return known[rows]
+
+    def _by_folds(
+        self,
+        member: Member,
+        train: np.ndarray[Any, Any],
+        folds: list[tuple[Any, Any]],
+        rows: np.ndarray[Any, Any],
+        folder: Path,
+        allowance: float,
+    ) -> tuple[Trained, Scores]:
+        """Out-of-fold scores, then one model of all rows for as many steps as the folds found best."""
+        place = {row: i for i, row in enumerate(rows)}
+        collected: dict[str, list[Any]] = {n: [None] * len(rows) for n in self.objectives}
+        shares = []
+        part = allowance / (len(folds) + 1)
+        for k, (inner, outer) in enumerate(folds):
+            outer = outer[self._known(outer)]
+            one, scores = learn.learn(self.job, member, inner, outer, folder / str(k), part)
+            for target, values in scores.items():
+                for row, value in zip(outer, values, strict=True):
+                    collected[target][place[row]] = value
+            if "best_step" in one.facts:
+                shares.append(one.facts["best_step"] / one.facts["planned_steps"])
+        share = float(np.median(shares)) if shares else 1.0
+        whole, _ = learn.learn(
+            self.job, member, train, np.arange(0), folder / "all", part, share=max(share, 0.2)
+        )
+        return whole, collected
+
+    def _allowance(self, position: int) -> float:
+        """Seconds for a member: its part of what is left for those that learn by gradient."""
+        if self.recipe.budget is None:
+            return float("inf")
+        left = self.recipe.budget * (1 - RESERVE) - (time.perf_counter() - self.start)
+
+        def part(member: Member) -> float:
+            if build.is_expert(member):
+                return 0.25
+            return FUSED_PART if len(member.modalities) > 1 else 1.0
+
+        rest = sum(part(m) for m in self.members[position:])
+        return left * part(self.members[position]) / rest
+
+    # -- after training ----------------------------------------------------------------------
+
+    def _combine(
+        self, trained: dict[str, Trained], scores: dict[str, Scores], rows: np.ndarray[Any, Any]
+    ) -> Run:
+        """Weights by validation for the fused model and for each modality's rival; leaderboard."""
+        groups = {FUSED: list(trained)}
+        names = list(self.schema.modalities())
+        if len(names) > 1:
+            for modality in names:
+                own = [n for n, t in trained.items() if list(t.spec.modalities) == [modality]]
+                if own:
+                    groups[modality] = own
+        weights: dict[str, dict[str, dict[str, float]]] = {g: {} for g in groups}
+        board: list[dict[str, Any]] = []
+        for target, objective in self.objectives.items():
+            values = [self.job.targets[target].values[row] for row in rows]
+            for group, candidates in groups.items():
+                mine = {n: scores[n][target] for n in candidates if target in scores[n]}
+                chosen = greedy(mine, lambda s, o=objective, v=values: o.criterion(s, v))
+                weights[group][target] = chosen
+                combined = average({n: mine[n] for n in chosen}, chosen)
+                board.append(self._line(group, target, combined, values, chosen, trained))
+            for name in trained:
+                board.append(
+                    self._line(name, target, scores[name][target], values, {name: 1.0}, trained)
+                )
+        used = {n for g in weights.values() for shares in g.values() for n in shares}
+        kept = {n: t for n, t in trained.items() if n in used}
+        forms = self._numbered(kept)
+        recipe = self.recipe.model_copy(
+            update={
+                "members": [t.spec for t in trained.values()],
+                "modalities": None,
+                "fusion": None,
+                "width": None,
+                "training": None,
+            }
+        )
+        return Run(
+            recipe,
+            self.schema,
+            forms,
+            self.objectives,
+            self.job.tagged,
+            kept,
+            weights,
+            board,
+            self.ledger.to_json(),
+        )
+
+    def _line(
+        self,
+        name: str,
+        target: str,
+        scores: list[np.ndarray[Any, Any]],
+        values: list[np.ndarray[Any, Any]],
+        shares: dict[str, float],
+        trained: dict[str, Trained],
+    ) -> dict[str, Any]:
+        objective = self.objectives[target]
+        metric = objective.metrics(scores, values)[objective.primary]
+        found = interval(metric, len(values), seed=self.recipe.seed)
+        return {
+            "name": name,
+            "target": target,
+            "metric": objective.primary,
+            "value": found.value,
+            "low": found.low,
+            "high": found.high,
+            "members": shares,
+            "parameters": sum(trained[n].facts["parameters"] for n in shares),
+            "seconds": round(sum(trained[n].facts["seconds"] for n in shares), 1),
+            "combination": name == FUSED or len(shares) > 1 or name not in trained,
+        }
+
+    def _numbered(self, kept: dict[str, Trained]) -> list[Form]:
+        """The forms that kept members read, and each member's positions in them."""
+        order: dict[str, int] = {}
+        for trained in kept.values():
+            for name, key in self.job.keys(trained.spec).items():
+                trained.forms[name] = order.setdefault(key, len(order))
+        return [self.job.forms[key] for key in order]
+
+    def _save(self, run: Run) -> None:
+        if not self.temporary:
+            run.save(self.out)
+            write_json(self.out / "check.json", self.findings.to_json())
+        shutil.rmtree(self.out / "checkpoints", ignore_errors=True)
+        (self.out / "fit.json").unlink(missing_ok=True)
+        if self.temporary:
+            shutil.rmtree(self.out, ignore_errors=True)
+        self.show.done(run, time.perf_counter() - self.start)
+
+    def _remember(self) -> None:
+        """Mark the folder with what is being fitted; refuse to resume something else."""
+        data = hashlib.blake2b(digest_size=16)
+        for name in self.table.names:
+            data.update(repr(self.table.cells(name)).encode())
+        request = {
+            "recipe": self.recipe.model_dump(exclude={"budget", "train", "valid"}),
+            "data": data.hexdigest(),
+        }
+        path = self.out / "fit.json"
+        if path.exists() and json.loads(path.read_text()) != json.loads(json.dumps(request)):
+            raise UserError(
+                f"'{self.out}' holds an interrupted fit of something else",
+                expected="the same data and settings, to resume it",
+                do="give another --out, or --overwrite to start anew there",
+            )
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_json(path, request)
+
+
+def _claim(out: Path, overwrite: bool) -> None:
+    """Make sure that `out` can be written, and hold nothing that would be lost."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"'{out}' is a file", expected="a folder to write the run to")
+    if overwrite and out.exists():
+        shutil.rmtree(out)
+    if (out / "run.json").exists():
+        raise UserError(
+            f"'{out}' already holds a finished run",
+            do="give another --out, or --overwrite to replace it",
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"The folder '{out}' cannot be written",
+            got=error.strerror or str(error),
+            do="give another --out",
+        ) from error
+
+
+def _words(cell: Any) -> int:
+    if cell is None:
+        return 0
+    return len(cell.split()) if isinstance(cell, str) else len(cell)
+
+
+__all__ = ["fit", "load"]

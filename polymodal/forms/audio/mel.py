@@ -1,0 +1,53 @@
+"""Log-mel spectrogram of a sound."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from polymodal.contract import Form
+from polymodal.data.media import Media
+from polymodal.errors import UserError
+from polymodal.forms.audio import _decode, _spectrum
+
+
+class Mel(Form):
+    """A sound to its log-mel spectrogram, float32 `(frames, mels)`.
+
+    Args:
+        rate: samples a second that every sound is resampled to; at most the data's own is best
+            (`_decode.suggest` finds it).
+        mels: frequency bands.
+        hop_ms: milliseconds from one frame to the next.
+        seconds: what is longer is cut to this; `was_truncated` tells.
+    """
+
+    kind: ClassVar[str] = "audio"
+    dtype: ClassVar[str] = "float32"
+    ragged: ClassVar[bool] = True
+
+    def __init__(
+        self, *, rate: int = 16_000, mels: int = 64, hop_ms: float = 10, seconds: float = 30
+    ) -> None:
+        for name, value, least in (
+            ("rate", rate, 1000),
+            ("mels", mels, 1),
+            ("hop_ms", hop_ms, 1),
+            ("seconds", seconds, 0.01),
+        ):
+            if value < least:
+                raise UserError(
+                    f"The audio option {name} is too small", expected=f"≥ {least}", got=str(value)
+                )
+        self.rate, self.mels, self.hop_ms, self.seconds = rate, mels, hop_ms, seconds
+
+    def encode(self, cell: Media) -> np.ndarray[Any, Any]:
+        """Sound -> log-mel; see `Form.encode`. UserErrors as `_decode.waveform` says."""
+        samples = _decode.waveform(cell, self.rate, self.seconds)
+        hop = round(self.rate * self.hop_ms / 1000)
+        return _spectrum.log_mel(samples, self.rate, self.mels, hop)
+
+    def was_truncated(self, cell: Media) -> bool:
+        """Whether `encode` leaves out the end of this sound; reads its header only."""
+        return _decode.is_longer(cell, self.rate, self.seconds)

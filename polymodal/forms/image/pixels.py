@@ -1,0 +1,33 @@
+"""Pictures as squares of RGB pixels."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from polymodal.contract import Form
+from polymodal.data.media import Media
+from polymodal.forms import _picture
+
+
+class Pixels(Form):
+    """A picture to uint8 `(size, size, 3)`, upright, over white where it is transparent.
+
+    Args:
+        size: side in pixels. Larger than the pictures themselves only costs time.
+        resize: "pad" keeps the aspect ratio; "stretch" ignores it and uses every pixel, which is
+            better where all pictures have the same one.
+    """
+
+    kind: ClassVar[str] = "image"
+    dtype: ClassVar[str] = "uint8"
+    ragged: ClassVar[bool] = False
+
+    def __init__(self, *, size: int = 64, resize: str = "pad") -> None:
+        _picture.check_options(size, resize)
+        self.size = size
+        self.resize = resize
+
+    def encode(self, cell: Media) -> np.ndarray[Any, Any]:
+        return _picture.square(_picture.read(cell, self.size), self.size, self.resize)

@@ -1,0 +1,152 @@
+"""Videos as a few frames, spread evenly over the clip."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from polymodal.contract import Form
+from polymodal.data.media import Media
+from polymodal.errors import UserError
+from polymodal.forms import _picture
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+
+# Video containers only: others that FFmpeg knows are playlists, which open further files.
+CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,h264,hevc,ivf,wtv,dv,mxf"
+
+
+class Frames(Form):
+    """A video or animation to uint8 `(frames, size, size, 3)`.
+
+    The clip is cut into `frames` parts with as many frames each and the middle one of each is
+    taken; one that is shorter ends in copies of its last frame. Sound is ignored.
+
+    Args:
+        frames: how many.
+        size: side in pixels.
+        resize: "pad" keeps the aspect ratio, "stretch" ignores it.
+    """
+
+    kind: ClassVar[str] = "video"
+    dtype: ClassVar[str] = "uint8"
+    ragged: ClassVar[bool] = False
+
+    def __init__(self, *, frames: int = 8, size: int = 64, resize: str = "pad") -> None:
+        _picture.check_options(size, resize)
+        if not 1 <= frames <= 256:
+            raise UserError(f"frames={frames} is no number of frames", expected="1 to 256")
+        self.frames = frames
+        self.size = size
+        self.resize = resize
+
+    def encode(self, cell: Media) -> np.ndarray[Any, Any]:
+        chosen = [_picture.square(frame, self.size, self.resize) for frame in self._choose(cell)]
+        if not chosen:
+            raise _picture.broken(cell.label, EOFError("no frame could be decoded"))
+        return np.stack(chosen + [chosen[-1]] * (self.frames - len(chosen)))
+
+    def _choose(self, cell: Media) -> Iterator[Image.Image]:
+        if cell.values is not None:
+            return _from_array(cell.values, cell.label, self.frames)
+        content = cell.bytes()
+        if content[:4] == b"GIF8" or content[8:12] == b"WEBP":
+            return _from_animation(content, cell.label, self.frames)
+        return _from_video(content, cell.label, self.frames)
+
+
+def spread(total: int, frames: int) -> list[int]:
+    """The middle frame of each of `frames` equal parts of `total`; all if there are fewer."""
+    if total <= frames:
+        return list(range(total))
+    return [(2 * i + 1) * total // (2 * frames) for i in range(frames)]
+
+
+def _from_array(values: Any, label: str, frames: int) -> Iterator[Image.Image]:
+    if np.ndim(values) != 4 or len(values) == 0:
+        raise UserError(
+            f"{label} is an array that is no video",
+            expected="shape (frames, height, width, channels), at least one frame",
+            got=f"shape {np.shape(values)}",
+        )
+    return (_picture.from_array(values[i], label) for i in spread(len(values), frames))
+
+
+def _from_animation(content: bytes, label: str, frames: int) -> Iterator[Image.Image]:
+    opened = _picture.open_picture(content, label)
+    try:
+        chosen = spread(getattr(opened, "n_frames", 1), frames)
+        for number in chosen:
+            opened.seek(number)
+            yield _picture.to_rgb(opened, label)
+    except (OSError, EOFError, SyntaxError) as error:
+        raise _picture.broken(label, error) from error
+
+
+def _from_video(content: bytes, label: str, frames: int) -> Iterator[Image.Image]:
+    import av
+
+    options = {"format_whitelist": CONTAINERS}
+    try:
+        with av.open(io.BytesIO(content), "r", options=options) as container:
+            cover = av.stream.Disposition.attached_pic
+            streams = [s for s in container.streams.video if not s.disposition & cover]
+            if not streams:
+                raise UserError(
+                    f"{label} has no video stream",
+                    expected="a file with pictures in it",
+                    got=f"{container.format.long_name} with sound only",
+                    do="declare the column as audio, or replace the file",
+                )
+            stream = streams[0]
+            _picture.check_pixels(stream.width, stream.height, label)
+            packets = [packet for packet in container.demux(stream) if packet.size]
+            if len(packets) < max(1, stream.frames):
+                error = EOFError(f"{len(packets)} of {stream.frames} frames")
+                raise _picture.broken(label, error)
+            for frame in _decode(packets, spread(len(packets), frames)):
+                picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
+                yield picture.rotate(frame.rotation, expand=True)
+    except av.error.FFmpegError as error:
+        raise UserError(
+            f"{label} is no video that can be read, or a truncated one",
+            expected="a whole MP4, MOV, MKV, WebM, AVI, MPEG, GIF or WebP file",
+            got=f"{len(content)} bytes starting with {content[:12]!r} ({error.strerror})",
+            do="copy or download the file again, or leave its cell empty",
+        ) from error
+
+
+def _decode(packets: Sequence[Packet], numbers: Sequence[int]) -> Iterator[VideoFrame]:
+    """The frames with these ascending numbers, decoding from the key frame before each only.
+
+    Frames are counted, not timed: many containers lack timestamps or have wrong ones. A codec
+    with invisible frames has fewer of them than packets; then it runs out and yields fewer.
+    """
+    codec = packets[0].stream.codec_context
+    keys = [i for i, packet in enumerate(packets) if packet.is_keyframe]
+
+    def key_before(number: int) -> int:
+        return max((key for key in keys if key <= number), default=0)
+
+    for start, group in itertools.groupby(numbers, key_before):
+        wanted = list(group)
+        codec.flush_buffers()
+        for number, frame in enumerate(_decode_all(packets[start:]), start):
+            if number in wanted:
+                yield frame
+            if number == wanted[-1]:
+                break
+
+
+def _decode_all(packets: Sequence[Packet]) -> Iterator[VideoFrame]:
+    for packet in packets:
+        yield from packet.decode()
+    # A decoder holds frames back to put them in order: None makes it give up the rest.
+    yield from packets[-1].stream.codec_context.decode(None)

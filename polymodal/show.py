@@ -1,0 +1,155 @@
+"""What a fit shows while it works, on standard error; results go to standard output."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table as Grid
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from polymodal.columns import Schema
+    from polymodal.contract import Form
+    from polymodal.data.check import Report
+    from polymodal.data.read import Table
+    from polymodal.recipe import Member
+    from polymodal.run import Run
+
+# Without a terminal, one line this often instead of a moving bar.
+LINE_SECONDS = 15.0
+
+
+class _Rate(ProgressColumn):
+    """Steps or cells per second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s", style="cyan")
+
+
+class Show:
+    """Tables, bars and lines of a fit.
+
+    Args:
+        stream: where to write; None: nothing is shown.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.console = Console(file=stream or sys.stderr, quiet=stream is None, highlight=False)
+        self.progress: Progress | None = None
+        self.name: str | None = None
+        self.task: Any = None
+        self.last_line = 0.0
+        self.trackers: list[Callable[[str, int, dict[str, float]], None]] = []
+
+    @classmethod
+    def silent(cls) -> Show:
+        return cls(None)
+
+    def schema(self, schema: Schema, table: Table) -> None:
+        from polymodal.data.infer import describe
+
+        grid = Grid(title=f"{table.source}: {len(table):,} rows", title_justify="left")
+        for heading in ("column", "use", "kind", "why"):
+            grid.add_column(heading, overflow="fold")
+        for row in describe(schema, table):
+            grid.add_row(*[str(cell) for cell in row])
+        self.console.print(grid)
+        self.console.print("Wrong? Overrule with --kind COLUMN=KIND or --drop COLUMN.\n")
+
+    def findings(self, report: Report) -> None:
+        for line in report.lines():
+            self.console.print(line, markup=False)
+
+    def plan(self, members: Sequence[Member], train: int, valid: int, folds: int) -> None:
+        how = f"{folds}-fold cross-validation" if folds else f"{valid:,} validation rows"
+        self.console.print(f"\n{len(members)} models on {train:,} training rows, {how}.")
+
+    def preparing(self, name: str, form: Form) -> Callable[[int, int], None]:
+        """A callback for (cells done, of how many) of one column."""
+        label = f"prepare {name} ({type(form).__name__.lower()})"
+
+        def report(done: int, of: int) -> None:
+            self._advance(label, done, of, "")
+
+        return report
+
+    def step(self, member: str, step: int, of: int, loss: float) -> None:
+        self._advance(f"train {member}", step, of, f"loss {loss:.3f}")
+
+    def log(self, member: str, step: int, numbers: dict[str, float]) -> None:
+        for tracker in self.trackers:
+            tracker(member, step, numbers)
+
+    def skipped(self, member: str) -> None:
+        self._end()
+        self.console.print(f"  {member}: not tried, the budget is spent", markup=False)
+
+    def trained(self, member: str, facts: dict[str, Any]) -> None:
+        self._end()
+        steps = f", {facts['steps']} steps in {facts['precision']}" if "steps" in facts else ""
+        self.console.print(f"  {member}: {facts['seconds']:.1f} s{steps}", markup=False)
+
+    def done(self, run: Run, seconds: float) -> None:
+        self._end()
+        self.console.print(leaderboard(run))
+        where = f" Saved in {run.folder}." if run.folder else ""
+        self.console.print(f"Done in {seconds:.0f} s.{where}", markup=False)
+
+    def _advance(self, label: str, done: int, of: int, note: str) -> None:
+        if self.console.quiet:
+            return
+        if not self.console.is_terminal:
+            now = time.monotonic()
+            if now - self.last_line > LINE_SECONDS:
+                self.last_line = now
+                self.console.print(f"  {label}: {done:,}/{of:,} {note}", markup=False)
+            return
+        if self.name != label:
+            self._end()
+            self.name = label
+            self.progress = Progress(
+                TextColumn("  {task.description}", markup=False),
+                BarColumn(),
+                _Rate(),
+                TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=self.console,
+                transient=True,
+            )
+            self.task = self.progress.add_task(label, total=of, note=note)
+            self.progress.start()
+        assert self.progress is not None
+        self.progress.update(self.task, completed=done, total=of, note=note)
+
+    def _end(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+        self.progress = self.name = None
+
+
+def leaderboard(run: Run) -> Grid:
+    """Validation scores with 95 % intervals: the fused model, each modality's best, every member."""
+    grid = Grid(title="Validation leaderboard (95 % intervals)", title_justify="left")
+    for heading in ("target", "model", "metric", "value", "interval", "parameters", "seconds"):
+        numeric = heading in ("value", "parameters", "seconds")
+        grid.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+    for line in run.leaderboard:
+        style = "bold" if line["name"] == "fused" else None if line["combination"] else "dim"
+        grid.add_row(
+            line["target"],
+            line["name"],
+            line["metric"],
+            f"{line['value']:.4f}",
+            f"[{line['low']:.4f}, {line['high']:.4f}]".replace("[", "\\["),
+            f"{line['parameters']:,}",
+            f"{line['seconds']:.1f}",
+            style=style,
+        )
+    return grid

@@ -1,0 +1,369 @@
+"""The one loop: AdamW, warm-up and cosine, clipping, a moving average, validation, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from polymodal.batch import Batch, Field, Outputs
+from polymodal.contract import Objective
+from polymodal.data.collate import Collator
+from polymodal.errors import PolymodalError
+from polymodal.measure import Kernels
+from polymodal.recipe import Training
+
+Augment = Callable[[Field, torch.Generator], Field]
+
+# At most this many validations in one fit of a member: on small sets one costs like an epoch.
+VALIDATIONS = 30
+
+
+class Interrupted(PolymodalError):
+    """Ctrl-C: the last checkpoint is on disk, and the same command goes on from it."""
+
+    exit_code = 130
+
+
+@dataclass
+class Progress:
+    """Where a fit of one member stands; everything of a checkpoint that is not a tensor."""
+
+    step: int = 0
+    best: float = math.inf
+    best_step: int = 0
+    stale: int = 0
+    done: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def losses(
+    outputs: Outputs, batch: Batch, objectives: Mapping[str, Objective]
+) -> dict[str, Tensor]:
+    """Each target's loss; a fusion of decisions is trained view by view, on rows that have it."""
+    found: dict[str, Tensor] = {}
+    for name, objective in objectives.items():
+        target = batch.targets[name]
+        views = outputs.views.get(name)
+        if not views or objective.level == "token":
+            found[name] = objective.loss(_fit_length(outputs.logits[name], target), target)
+            continue
+        each = []
+        for modality, logits in views.items():
+            lacks = ~batch.inputs[modality].present
+            lacks = lacks.view(-1, *[1] * (target.dim() - 1))
+            each.append(objective.loss(logits, target.masked_fill(lacks, objective.missing)))
+        found[name] = torch.stack(each).mean()
+    return found
+
+
+def _fit_length(logits: Tensor, target: Tensor) -> Tensor:
+    """Logits of a padded token target cut or padded to its length (a form may cut long texts)."""
+    if logits.dim() == 3 and logits.shape[1] != target.shape[1]:
+        short = target.shape[1] - logits.shape[1]
+        logits = nn.functional.pad(logits, (0, 0, 0, short))
+    return logits
+
+
+class Loop:
+    """One member's training.
+
+    Args:
+        model: a `model.Model`, its encoders adapted.
+        objectives: target -> fitted objective.
+        collator: over the whole table.
+        train, valid: row numbers.
+        settings: resolved: `epochs` is a number.
+        kernels: precision, attention, memory format and threads, as measured.
+        steps: how many updates at most.
+        seed: of order, augmentation, dropout.
+        folder: where checkpoints go; one there is resumed.
+        augment: modality -> augmentation of training batches.
+        report: called after every step with (step, of how many, loss).
+        log: called after every validation with the step and its numbers.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objectives: Mapping[str, Objective],
+        collator: Collator,
+        train: np.ndarray[Any, Any],
+        valid: np.ndarray[Any, Any],
+        settings: Training,
+        kernels: Kernels,
+        *,
+        steps: int,
+        seed: int,
+        folder: Path,
+        augment: Mapping[str, Augment],
+        report: Callable[[int, int, float], None] = lambda *_: None,
+        log: Callable[[int, dict[str, float]], None] = lambda *_: None,
+    ) -> None:
+        self.objectives, self.collator, self.settings = objectives, collator, settings
+        self.train_rows, self.valid_rows = train, valid
+        self.kernels, self.steps, self.seed, self.folder = kernels, steps, seed, folder
+        self.augment, self.report, self.log = augment, report, log
+        self.accelerator = Accelerator()
+        self.device = self.accelerator.device
+        self.raw = kernels.apply(model)
+        optimizer = torch.optim.AdamW(_groups(self.raw, settings), betas=(0.9, 0.99), fused=True)
+        self.model, self.optimizer = self.accelerator.prepare(self.raw, optimizer)
+        self.params = [p for p in self.raw.parameters() if p.requires_grad]
+        self.average = [p.detach().clone() for p in self.params] if settings.ema else []
+        self.generator = torch.Generator().manual_seed(seed)
+        self.progress = Progress()
+        self.per_epoch = max(1, math.ceil(len(train) / settings.batch_size))
+        self.every = max(self.per_epoch, math.ceil(steps / VALIDATIONS))
+        self.best: dict[str, Tensor] = {}
+
+    def run(self) -> Progress:
+        """Train to the end, or to Ctrl-C; the model holds the selected weights afterwards."""
+        torch.manual_seed(self.seed)
+        self._restore()
+        with self.kernels.threads_set(), interruptible() as interrupted:
+            for rows in self._batches():
+                loss = self._step(rows)
+                self.progress.step += 1
+                self.report(self.progress.step, self.steps, loss)
+                last = self.progress.step >= self.steps
+                if last or self.progress.step % self.every == 0:
+                    self._validate()
+                    self._save()
+                    if last or self.progress.done:
+                        break
+                if interrupted.is_set():
+                    self._save()
+                    raise Interrupted("Interrupted; the same command goes on where this stopped")
+        self.progress.done = True
+        self._select()
+        self._save()
+        return self.progress
+
+    def _batches(self) -> Iterator[np.ndarray[Any, Any]]:
+        """Batches from the current step on: the order depends on the seed and the epoch alone."""
+        size = self.settings.batch_size
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        while self.progress.step < self.steps and not self.progress.done:
+            epoch, skip = divmod(self.progress.step, self.per_epoch)
+            rng = np.random.default_rng([self.seed, epoch])
+            batches = self.collator.order(self.train_rows, size, rng)
+            # An epoch is `per_epoch` steps by definition, whatever a joined last batch did to it.
+            for i in range(skip, self.per_epoch):
+                yield batches[i % len(batches)][rank::world]
+
+    def _step(self, rows: np.ndarray[Any, Any]) -> float:
+        self.model.train()
+        batch = self.collator(rows)
+        for name, change in self.augment.items():
+            batch.inputs[name] = change(batch.inputs[name], self.generator)
+        batch = batch.to(self.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * self._rate()
+        with self.kernels.autocast(self.device):
+            outputs = self.model(batch.inputs)
+        total = sum(losses(_as_float(outputs), batch, self.objectives).values())
+        assert isinstance(total, Tensor)
+        self.accelerator.backward(total)
+        self.accelerator.clip_grad_norm_(self.params, self.settings.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average:
+            step = self.progress.step
+            decay = min(self.settings.ema, (1 + step) / (10 + step))
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.params], 1 - decay)
+        return float(total.detach())
+
+    def _rate(self) -> float:
+        """Share of the peak rate: linear warm-up, then a cosine to zero."""
+        warmup = max(1, round(self.settings.warmup * self.steps))
+        step = self.progress.step
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
+
+    def _validate(self) -> None:
+        progress = self.progress
+        with self._averaged():
+            loss, numbers = self._measure()
+            self.log(progress.step, numbers)
+            progress.history.append({"step": progress.step, **numbers})
+            if loss < progress.best or not self.best:
+                progress.best, progress.best_step, progress.stale = loss, progress.step, 0
+                self.best = {k: v.detach().clone() for k, v in self.raw.state_dict().items()}
+            else:
+                progress.stale += 1
+            if self.settings.select == "last":
+                self.best = {k: v.detach().clone() for k, v in self.raw.state_dict().items()}
+        progress.done = 0 < self.settings.patience <= progress.stale
+
+    def _measure(self) -> tuple[float, dict[str, float]]:
+        """What selection minimises, and the validation numbers to show."""
+        if not len(self.valid_rows):
+            return -float(self.progress.step), {}
+        scores = predict(
+            self.raw, self.objectives, self.collator, self.valid_rows, self.kernels, self.device
+        )
+        total, numbers = 0.0, {}
+        for name, objective in self.objectives.items():
+            values = [self.collator.targets[name].values[row] for row in self.valid_rows]
+            loss = objective.criterion(scores[name], values)
+            numbers[f"valid/{name}"] = loss
+            total += loss
+        return total, numbers
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The moving average in the model's place for a while."""
+        if not self.average:
+            yield
+            return
+        own = [p.detach().clone() for p in self.params]
+        try:
+            with torch.no_grad():
+                torch._foreach_copy_(self.params, self.average)
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(self.params, own)
+
+    def _select(self) -> None:
+        self.raw.load_state_dict(self.best)
+        self.raw.eval()
+
+    def _save(self) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        tensors = {f"model.{k}": v for k, v in self.raw.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        tensors |= {f"average.{i}": v for i, v in enumerate(self.average)}
+        for i, p in enumerate(self.params):
+            for key, value in self.optimizer.state.get(p, {}).items():
+                tensors[f"optimizer.{i}.{key}"] = value
+        tensors["rng.torch"] = torch.get_rng_state()
+        tensors["rng.augment"] = self.generator.get_state()
+        # Shared storage (tied weights) is refused by safetensors: every tensor gets its own.
+        whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        described = {"progress": json.dumps(asdict(self.progress))}
+        temporary = self.folder / "checkpoint.tmp"
+        save_file(whole, temporary, metadata=described)
+        os.replace(temporary, self.folder / "checkpoint.safetensors")
+
+    def _restore(self) -> None:
+        path = self.folder / "checkpoint.safetensors"
+        if not path.exists():
+            return
+        from safetensors import safe_open
+
+        with safe_open(path, "pt") as file:
+            self.progress = Progress(**json.loads(file.metadata()["progress"]))
+        tensors = load_file(path)
+
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {
+                k[len(prefix) :]: v.to(self.device)
+                for k, v in tensors.items()
+                if k.startswith(prefix)
+            }
+
+        self.raw.load_state_dict(under("model."))
+        self.best = under("best.")
+        self.average = [tensors[f"average.{i}"].to(self.device) for i in range(len(self.average))]
+        for i, p in enumerate(self.params):
+            state = under(f"optimizer.{i}.")
+            if state:
+                self.optimizer.state[p] = state
+        torch.set_rng_state(tensors["rng.torch"])
+        self.generator.set_state(tensors["rng.augment"])
+
+
+def predict(
+    model: nn.Module,
+    objectives: Mapping[str, Objective],
+    collator: Collator,
+    rows: np.ndarray[Any, Any],
+    kernels: Kernels,
+    device: torch.device | str = "cpu",
+    batch_size: int = 256,
+    absent: Sequence[str] = (),
+) -> dict[str, list[np.ndarray[Any, Any]]]:
+    """Scores of every row: target -> one array a row, `(size,)` or `(words, size)`.
+
+    Args:
+        absent: modalities to treat as missing in every row.
+    """
+    found: dict[str, list[Any]] = {name: [None] * len(rows) for name in objectives}
+    model.eval()
+    with torch.inference_mode(), kernels.autocast(device):
+        for positions, batch in collator.sequential(rows, batch_size):
+            batch = batch.to(device)
+            outputs = model.fuse(model.encode(batch.inputs), absent)  # type: ignore[operator]
+            for name, objective in objectives.items():
+                scores = objective.scores(outputs.logits[name].float()).cpu().numpy()
+                for i, position in enumerate(positions):
+                    found[name][position] = scores[i]
+    return found
+
+
+def _as_float(outputs: Outputs) -> Outputs:
+    """Logits in float32, whatever the autocast made of them: losses need the precision."""
+    views = {
+        target: {name: logits.float() for name, logits in views.items()}
+        for target, views in outputs.views.items()
+    }
+    return Outputs({k: v.float() for k, v in outputs.logits.items()}, outputs.fused, views)
+
+
+def _groups(model: nn.Module, settings: Training) -> list[dict[str, Any]]:
+    """Parameters by rate and decay: none on biases, norms and embeddings."""
+    tables = {
+        id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)
+    }
+    backbone = {
+        id(p) for m in model.modules() if getattr(m, "is_backbone", False) for p in m.parameters()
+    }
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for p in model.parameters():
+        if p.requires_grad:
+            decay = 0.0 if p.dim() < 2 or id(p) in tables else settings.weight_decay
+            rate = settings.pretrained_lr if id(p) in backbone else settings.lr
+            groups.setdefault((rate, decay), []).append(p)
+    return [
+        {"params": params, "lr": rate, "peak": rate, "weight_decay": decay}
+        for (rate, decay), params in groups.items()
+    ]
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that a step is never torn; a second Ctrl-C stops at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(*_: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
