@@ -107,7 +107,7 @@ def predict(
     max_bad_rows: BadRows = 0,
 ) -> None:
     """Predict new rows: --data FILE --out FILE.csv, or one row as --COLUMN VALUE ..."""
-    from polymodal.predict import predict_table, predict_row
+    from polymodal.predict import predict_row, predict_table
     from polymodal.run import load
 
     row = _row(context.args)

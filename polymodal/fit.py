@@ -12,23 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from polymodal import build, learn, plan
-from polymodal.columns import Schema
+from polymodal import build, learn, lookup, plan
 from polymodal.contract import Form, Objective
 from polymodal.data import check as checks
 from polymodal.data import infer, split
 from polymodal.data.cache import default_folder
 from polymodal.data.collate import Targets
 from polymodal.data.ledger import Ledger
-from polymodal.data.prepare import Prepared, prepare
-from polymodal.data.read import Table, read
+from polymodal.data.prepare import prepare
+from polymodal.data.read import read
 from polymodal.ensemble import average, greedy
 from polymodal.errors import UserError
 from polymodal.evaluate.statistics import interval
 from polymodal.recipe import Member, Recipe
-from polymodal.run import FUSED, Run, Trained, load, write_json
+from polymodal.run import FUSED, Run, Trained, write_json
 from polymodal.show import Show
-from polymodal import lookup
 
 Scores = dict[str, list[np.ndarray[Any, Any]]]
 
@@ -464,6 +462,26 @@ class _Fit:
         write_json(path, request)
 
 
+def preflight(
+    train: Any,
+    targets: Sequence[str],
+    valid: Any,
+    test: Any,
+    kinds: Mapping[str, str],
+    drop: Sequence[str],
+    group: str | None,
+    show: Show,
+) -> checks.Report:
+    """The checks of a fit without the fit; shows the schema and what was found."""
+    table = read(train)
+    schema = infer.infer(table, list(targets), dict(kinds), list(drop), group)
+    show.schema(schema, table)
+    others = {name: read(source) for name, source in (("valid", valid), ("test", test)) if source}
+    report = checks.check(table, schema, **others)
+    show.findings(report)
+    return report
+
+
 def _claim(out: Path, overwrite: bool) -> None:
     """Make sure that `out` can be written, and hold nothing that would be lost."""
     if out.exists() and not out.is_dir():
@@ -492,6 +510,3 @@ def _words(cell: Any) -> int:
     if cell is None:
         return 0
     return len(cell.split()) if isinstance(cell, str) else len(cell)
-
-
-__all__ = ["fit", "load"]

@@ -83,6 +83,24 @@ def check_options(cls: type[Any], name: str, given: Mapping[str, Any]) -> None:
             )
 
 
+def catalogue() -> list[tuple[str, str, str]]:
+    """Every component as (folder, name, options), for `polymodal list` and the docs."""
+    found = []
+    kinds = ("text", "image", "audio", "video", "series", "table")
+    folders = [
+        *(f"encoders/{kind}" for kind in kinds),
+        "fusion",
+        "objectives",
+        "experts",
+        "augment",
+    ]
+    for folder in folders:
+        for name in names(folder):
+            shown = ", ".join(f"{k}={v!r}" for k, v in options(find(folder, name)).items())
+            found.append((folder, name, shown))
+    return found
+
+
 def class_name(name: str) -> str:
     """The class that a file must export: "cross_attention" -> "CrossAttention"."""
     return "".join(part.capitalize() for part in name.split("_"))

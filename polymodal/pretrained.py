@@ -112,7 +112,8 @@ def load(path: str, *, kind: str, weights: bool = True) -> nn.Module:
             got=f"a {config.model_type} model, which reads {half.main_input_name}",
             do=f"choose a {kind} model, or give this one to a column of its own kind",
         )
-    if any(True for _ in getattr(half, "pooler", None) or nn.Module().parameters()):
+    pooler = getattr(half, "pooler", None)
+    if pooler is not None and any(True for _ in pooler.parameters()):
         half.pooler = None
     return half.float().eval()
 

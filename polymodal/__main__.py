@@ -1,0 +1,5 @@
+"""`python -m polymodal` is `polymodal`."""
+
+from polymodal.cli import main
+
+main()

@@ -1,0 +1,214 @@
+"""Any supported source to one Table."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polymodal import lookup
+from polymodal.data.media import Media, kind_of_name, resolve
+from polymodal.data.readers import columnar, delimited, files, memory
+from polymodal.errors import UserError
+
+CSV = (".csv", ".tsv", ".tab")
+JSON = (".jsonl", ".ndjson", ".json")
+PARQUET = (".parquet", ".pq")
+ARROW = (".arrow", ".feather", ".ipc")
+TAR = (".tar",)
+SUFFIXES = CSV + JSON + PARQUET + ARROW + TAR
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of named columns.
+
+    Attributes:
+        data: the columns; missing cells are null.
+        base: folder that relative media paths start from; None is the current folder.
+        source: what to call the table in messages.
+    """
+
+    data: pa.Table
+    base: str | None
+    source: str
+
+    def __len__(self) -> int:
+        return int(self.data.num_rows)
+
+    @property
+    def names(self) -> list[str]:
+        """Column names, in order."""
+        return list(self.data.column_names)
+
+    def cells(self, name: str) -> list[Any]:
+        """A column's Python values, None where missing. UserError if there is no such column."""
+        return self._column(name).to_pylist()
+
+    def media(self, name: str, rows: Sequence[int] | None = None) -> Iterator[Media | None]:
+        """A column's cells as media, one at a time, for all rows or for `rows`."""
+        column = self._column(name)
+        for row in range(len(self)) if rows is None else rows:
+            yield resolve(column[int(row)].as_py(), self.base, f"row {row}, column '{name}'")
+
+    def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Table:
+        """The rows with these numbers, in this order."""
+        return replace(self, data=self.data.take(pa.array(rows, pa.int64())))
+
+    def drop(self, names: Sequence[str]) -> Table:
+        """The table without these columns."""
+        for name in names:
+            self._column(name)
+        return replace(self, data=self.data.drop_columns(list(names)))
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        if name not in self.names:
+            match = lookup.nearest(name, self.names)
+            raise UserError(
+                f"{self.source} has no column '{name}'",
+                expected=f"one of {', '.join(self.names)}",
+                do=f"did you mean '{match}'?" if match else "check the table's header",
+            )
+        return self.data.column(name)
+
+
+def read(source: Any, base: str | None = None, cache: Path | None = None) -> Table:
+    """Read a table.
+
+    Args:
+        source: a .csv, .tsv, .jsonl, .parquet, .arrow, .feather or .tar file, or a glob of them; a
+            folder that `datasets` saved, of such shards, or with a folder per class; a pandas
+            DataFrame, pyarrow Table, `datasets.Dataset`, list of mappings, mapping of lists; or a
+            Table, returned as it is.
+        base: folder that relative media paths start from; by default the file's own.
+        cache: folder where large binary columns of Parquet files are unpacked; without it they
+            are held in memory.
+
+    Raises:
+        UserError: there is no such file, its format is unknown or broken, it repeats a column
+            name, or it has no rows.
+    """
+    if isinstance(source, Table):
+        return source
+    if isinstance(source, str | os.PathLike):
+        tables = [_read_file(path, base, cache) for path in _paths(Path(source))]
+        return concat(tables) if len(tables) > 1 else tables[0]
+    return _table(_in_memory(source), base, f"the given {type(source).__name__}")
+
+
+def concat(tables: Sequence[Table]) -> Table:
+    """Tables with the same columns, one below the other.
+
+    Where their folders differ, relative paths of media that exist are made absolute.
+
+    Raises:
+        UserError: a table lacks a column of the first or has another, or types do not fit.
+    """
+    first = tables[0]
+    base = first.base
+    if any(table.base != base for table in tables):
+        tables, base = [_absolute(table) for table in tables], None
+    for table in tables[1:]:
+        lacks, adds = set(first.names) - set(table.names), set(table.names) - set(first.names)
+        if lacks or adds:
+            raise UserError(
+                f"{table.source} has other columns than {first.source}",
+                expected=", ".join(first.names),
+                got=f"without {sorted(lacks)}, with {sorted(adds)}",
+            )
+    try:
+        data = pa.concat_tables([t.data for t in tables], promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise UserError(
+            f"{first.source} and {tables[1].source} differ in the types of a column ({error})",
+            do="write them in one format",
+        ) from error
+    more = f" and {len(tables) - 1} more" if len(tables) > 2 else f" + {tables[-1].source}"
+    return Table(data, base, first.source + (more if len(tables) > 1 else ""))
+
+
+def _paths(source: Path) -> list[Path]:
+    """The files (or one folder of classes) that a source names."""
+    if source.is_dir():
+        saved = columnar.dataset_files(source)
+        if saved is not None:
+            return saved
+        shards = sorted(p for p in source.iterdir() if p.suffix.lower() in PARQUET + ARROW + TAR)
+        return shards or [source]
+    if source.is_file():
+        return [source]
+    if glob.has_magic(str(source)):
+        found = sorted(Path(name) for name in glob.glob(str(source), recursive=True))
+        if found:
+            return found
+        raise UserError(f"No file matches '{source}'", do=f"the current folder is {Path.cwd()}")
+    folder = source.parent
+    names = os.listdir(folder) if folder.is_dir() else []
+    match = lookup.nearest(source.name, names)
+    raise UserError(
+        f"The file '{source}' does not exist",
+        expected="an existing file, folder or glob",
+        got=f"the folder {folder.resolve()} " + ("without it" if names else "is not there"),
+        do=f"did you mean '{folder / match}'?" if match else "check the path",
+    )
+
+
+def _read_file(path: Path, base: str | None, cache: Path | None) -> Table:
+    if path.is_dir():
+        return _table(files.read_tree(path), base or str(path), str(path))
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(
+            f"'{path}' is not of a known table format",
+            expected=f"a file that ends in {', '.join(SUFFIXES)}, or a folder",
+            got=f"'{path.suffix}'",
+        )
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise UserError(f"{path} is empty", expected="a table with a header and rows")
+        data = _parse(path, suffix, cache)
+    except PermissionError as error:
+        raise UserError(f"{path} may not be read (permission denied)") from error
+    return _table(data, base or str(path.parent), str(path))
+
+
+def _parse(path: Path, suffix: str, cache: Path | None) -> pa.Table:
+    if suffix in CSV:
+        return delimited.read(path)
+    if suffix in JSON:
+        return memory.read_json(path)
+    if suffix in PARQUET:
+        return columnar.read_parquet(path, cache)
+    if suffix in ARROW:
+        return columnar.read_arrow(path)
+    return files.read_tar(path)
+
+
+def _in_memory(source: Any) -> pa.Table:
+    called = f"the given {type(source).__name__}"
+    if isinstance(source, pa.Table):
+        return columnar.class_names(source)
+    if isinstance(source, pa.RecordBatch):
+        return columnar.class_names(pa.Table.from_batches([source]))
+    package = type(source).__module__.partition(".")[0]
+    if package == "datasets" and hasattr(source, "with_format") and hasattr(source, "num_rows"):
+        return _from_datasets(source)
+    if package == "pandas" and hasattr(source, "columns"):
+        return memory.from_pandas(source, called)
+    if isinstance(source, Mapping):
+        return memory.from_columns(source, called)
+    if isinstance(source, Sequence):
+        return memory.from_rows(source, called)
+    raise UserError(
+        f"A table cannot be read from {called}",
+        expected="a path, a pandas DataFrame, a pyarrow Table, a datasets.Dataset, a list of "
+        "mappings or a mapping of lists",
+    )

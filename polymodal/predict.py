@@ -1,0 +1,64 @@
+"""Predictions and vectors for new rows, to files or to the caller."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polymodal import lookup
+from polymodal.errors import UserError
+from polymodal.evaluate.evaluation import write_csv
+from polymodal.run import Run
+
+
+def predict_table(run: Run, source: Any, out: Path, *, max_bad_rows: int = 0) -> int:
+    """Predict a table's rows to a CSV file; returns how many.
+
+    The file has the row number, the columns that only identify rows (skipped as such when the
+    schema was inferred), the prediction under the target's name and a probability per class.
+    """
+    table = run.table(source)
+    columns = run.predict(table, max_bad_rows=max_bad_rows)
+    ids = {
+        name: table.cells(name)
+        for name in run.schema.skipped
+        if name in table.names and name not in columns
+    }
+    rows = columns.pop("row")
+    write_csv(out, {"row": rows, **ids, **columns})
+    return len(table)
+
+
+def predict_row(run: Run, row: dict[str, Any]) -> dict[str, Any]:
+    """Predict one row given as column -> value; columns that are not given are missing."""
+    known = [column.name for column in run.schema.inputs]
+    for name in row:
+        if name not in known:
+            match = lookup.nearest(name, known)
+            raise UserError(
+                f"The run has no input column '{name}'",
+                expected=f"one of {', '.join(known)}",
+                do=f"did you mean '--{match}'?" if match else "",
+            )
+    whole = {name: row.get(name) for name in known}
+    found = run.predict([whole])
+    return {name: values[0] for name, values in found.items() if name != "row"}
+
+
+def embed_table(run: Run, source: Any, out: Path, *, max_bad_rows: int = 0) -> tuple[int, int]:
+    """Write the fused vectors `(rows, width)` as .npy; returns that shape."""
+    vectors = run.embed(source, max_bad_rows=max_bad_rows)
+    temporary = out.with_name(out.name + ".tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            np.save(file, vectors)
+        os.replace(temporary, out)
+    except OSError as error:
+        raise UserError(
+            f"'{out}' cannot be written", got=error.strerror or str(error), do="give another --out"
+        ) from error
+    return vectors.shape[0], vectors.shape[1]

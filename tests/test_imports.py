@@ -1,0 +1,115 @@
+"""A file imports only from floors below its own, and no import goes in a circle."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "polymodal"
+
+# From the top down; files of one floor may import each other only inside a folder of its own.
+FLOORS = [
+    ["__main__", "__init__"],
+    ["cli"],
+    ["quickstart"],
+    ["fit", "predict"],
+    ["learn", "evaluate.evaluation", "show"],
+    ["plan"],
+    ["run"],
+    ["train"],
+    ["build", "measure"],
+    ["experts"],
+    ["model", "ensemble"],
+    ["data.collate"],
+    ["data.check"],
+    ["data.prepare", "data.split", "data.infer"],
+    ["data.read", "data.readers"],
+    ["data.builtin"],
+    ["encoders", "fusion", "objectives", "augment"],
+    ["evaluate"],
+    ["forms"],
+    ["pretrained"],
+    ["data.media", "data.cache", "data.ledger"],
+    ["recipe", "contract"],
+    ["batch", "columns"],
+    ["lookup"],
+    ["errors"],
+]
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name or "__init__"] = path
+    return found
+
+
+def floor_of(module: str) -> int:
+    """0 is the ground. The longest matching name decides."""
+    best, found = -1, None
+    for height, names in enumerate(reversed(FLOORS)):
+        for name in names:
+            if (module == name or module.startswith(name + ".")) and len(name) > best:
+                best, found = len(name), height
+    assert found is not None, f"polymodal.{module} stands on no floor: add it to FLOORS"
+    return found
+
+
+def imports(path: Path, known: dict[str, Path]) -> set[str]:
+    """Project modules imported anywhere in a file, inside functions too (not for typing only)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                is_module = inner.removeprefix("polymodal.") in known
+                found.add(inner if is_module else node.module)
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"relative import in {path}"
+    return {n.removeprefix("polymodal.") for n in found if n.startswith("polymodal.")}
+
+
+def test_every_import_points_down() -> None:
+    known = modules()
+    wrong = []
+    for module, path in known.items():
+        for imported in imports(path, known):
+            same_folder = module.rpartition(".")[0] == imported.rpartition(".")[0] != ""
+            shared = imported.rpartition(".")[2].startswith("_")
+            if floor_of(imported) < floor_of(module):
+                continue
+            if floor_of(imported) == floor_of(module) and (same_folder or shared):
+                continue
+            wrong.append(f"polymodal.{module} imports polymodal.{imported}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    known = modules()
+    graph = {name: imports(path, known) & set(known) for name, path in known.items()}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " → ".join((*trail, name))
+        if name not in done:
+            for inner in graph[name]:
+                visit(inner, (*trail, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("name", [n for n, p in modules().items() if p.name == "__init__.py"])
+def test_only_the_top_init_has_content(name: str) -> None:
+    content = modules()[name].read_text(encoding="utf-8").strip()
+    assert name == "__init__" or not content
