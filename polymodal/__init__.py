@@ -11,29 +11,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from polymodal.errors import PolymodalError as PolymodalError
     from polymodal.errors import UserError as UserError
-    from polymodal.evaluate.evaluation import evaluate as evaluate
-    from polymodal.fit import fit as fit
+    from polymodal.fitting import fit as fit
     from polymodal.recipe import Recipe as Recipe
     from polymodal.run import Run as Run
     from polymodal.run import load as load
 
 _HOMES = {
-    "fit": "polymodal.fit",
+    "fit": "polymodal.fitting",
     "load": "polymodal.run",
-    "evaluate": "polymodal.evaluate.evaluation",
     "Run": "polymodal.run",
     "Recipe": "polymodal.recipe",
     "UserError": "polymodal.errors",
     "PolymodalError": "polymodal.errors",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'polymodal' has no attribute '{name}'")
     module = importlib.import_module(_HOMES[name])
-    # `polymodal.fit` is both a module and the function that people mean.
     value = getattr(module, name)
     globals()[name] = value
     return value

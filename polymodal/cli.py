@@ -57,7 +57,7 @@ def fit(
     out: Out = Path("runs/latest"),
 ) -> None:
     """Train, compare and combine models of a table; resumes what Ctrl-C interrupted."""
-    from polymodal.fit import fit as fit_table
+    from polymodal.fitting import fit as fit_table
     from polymodal.recipe import Recipe, load
     from polymodal.show import Show
 
@@ -90,10 +90,9 @@ def evaluate(
     max_bad_rows: BadRows = 0,
 ) -> None:
     """Measure a run on a table: metrics with 95 % intervals, in OUT/metrics.json."""
-    from polymodal.evaluate.evaluation import evaluate as measure
     from polymodal.run import load
 
-    result = measure(load(run), data, group=group, max_bad_rows=max_bad_rows)
+    result = load(run).evaluate(data, group=group, max_bad_rows=max_bad_rows)
     result.save(out)
     print(result.text())
 
@@ -153,7 +152,7 @@ def check(
     group: Group = None,
 ) -> None:
     """The pre-flight alone: columns, kinds, leaks, duplicates, bad cells."""
-    from polymodal.fit import preflight
+    from polymodal.fitting import preflight
     from polymodal.show import Show
 
     preflight(train, target or [], valid, test, _pairs(kind), drop or [], group, Show(sys.stdout))

@@ -20,10 +20,11 @@ from polymodal.contract import Encoder, Form, Objective
 from polymodal.data.collate import Collator, Targets
 from polymodal.data.prepare import Prepared
 from polymodal.ensemble import simplex
+from polymodal.files import write_json
 from polymodal.measure import Kernels, choose
 from polymodal.model import Model
 from polymodal.recipe import Member, Training
-from polymodal.run import Trained, module_targets, write_json
+from polymodal.run import Trained, module_targets
 from polymodal.train import Augment, Loop, losses, predict
 
 Scores = dict[str, list[np.ndarray[Any, Any]]]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from polymodal import lookup
 from polymodal.errors import UserError
-from polymodal.evaluate.evaluation import write_csv
+from polymodal.files import write_array, write_csv
 from polymodal.run import Run
 
 
@@ -51,14 +48,5 @@ def predict_row(run: Run, row: dict[str, Any]) -> dict[str, Any]:
 def embed_table(run: Run, source: Any, out: Path, *, max_bad_rows: int = 0) -> tuple[int, int]:
     """Write the fused vectors `(rows, width)` as .npy; returns that shape."""
     vectors = run.embed(source, max_bad_rows=max_bad_rows)
-    temporary = out.with_name(out.name + ".tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            np.save(file, vectors)
-        os.replace(temporary, out)
-    except OSError as error:
-        raise UserError(
-            f"'{out}' cannot be written", got=error.strerror or str(error), do="give another --out"
-        ) from error
+    write_array(out, vectors)
     return vectors.shape[0], vectors.shape[1]

@@ -28,6 +28,8 @@ from polymodal.data.prepare import Prepared, prepare
 from polymodal.data.read import Table, read
 from polymodal.ensemble import average
 from polymodal.errors import UserError
+from polymodal.evaluate.evaluation import Evaluation, evaluate
+from polymodal.files import write_json
 from polymodal.measure import Kernels
 from polymodal.recipe import Member, Recipe
 from polymodal.train import predict
@@ -152,6 +154,12 @@ class Run:
         for target, objective in self.objectives.items():
             columns |= objective.decode(combined[target])
         return columns
+
+    def evaluate(
+        self, source: Any, *, group: str | None = None, max_bad_rows: int = 0
+    ) -> Evaluation:
+        """Measure the model and its rivals on a table that has the targets."""
+        return evaluate(self, source, group=group, max_bad_rows=max_bad_rows)
 
     def embed(self, source: Any, *, max_bad_rows: int = 0) -> np.ndarray[Any, Any]:
         """Fused vectors `(rows, width)` of the strongest member that has them."""
@@ -337,13 +345,6 @@ def module_targets(module: nn.Module) -> list[str]:
 def lookup_options(component: Any) -> dict[str, Any]:
     """The options that a component was built with."""
     return {name: getattr(component, name) for name in lookup.options(type(component))}
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write under a temporary name, then rename: a reader never sees half a file."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _form(item: dict[str, Any], folder: Path) -> Form:

@@ -14,10 +14,11 @@ FLOORS = [
     ["__main__", "__init__"],
     ["cli"],
     ["quickstart"],
-    ["fit", "predict"],
-    ["learn", "evaluate.evaluation", "show"],
+    ["fitting", "predict"],
+    ["learn", "show"],
     ["plan"],
     ["run"],
+    ["evaluate.evaluation"],
     ["train"],
     ["build", "measure"],
     ["experts"],
@@ -34,7 +35,7 @@ FLOORS = [
     ["data.media", "data.cache", "data.ledger"],
     ["recipe", "contract"],
     ["batch", "columns"],
-    ["lookup"],
+    ["lookup", "files"],
     ["errors"],
 ]
 

@@ -199,7 +199,7 @@ def _in_memory(source: Any) -> pa.Table:
     if isinstance(source, pa.RecordBatch):
         return columnar.class_names(pa.Table.from_batches([source]))
     package = type(source).__module__.partition(".")[0]
-    if package == "datasets" and hasattr(source, "with_format") and hasattr(source, "num_rows"):
+    if package == "datasets":
         return _from_datasets(source)
     if package == "pandas" and hasattr(source, "columns"):
         return memory.from_pandas(source, called)
@@ -212,3 +212,65 @@ def _in_memory(source: Any) -> pa.Table:
         expected="a path, a pandas DataFrame, a pyarrow Table, a datasets.Dataset, a list of "
         "mappings or a mapping of lists",
     )
+
+
+def _from_datasets(source: Any) -> pa.Table:
+    """A `datasets.Dataset`, its media not decoded."""
+    if isinstance(source, Mapping):
+        raise UserError(
+            "The given DatasetDict holds several splits",
+            expected="one of them",
+            got=", ".join(source),
+            do=f"pass data['{next(iter(source), 'train')}']",
+        )
+    if not hasattr(source, "num_rows"):
+        raise UserError(
+            f"A {type(source).__name__} has no known number of rows",
+            expected="a datasets.Dataset",
+            do="load it without streaming=True",
+        )
+    return columnar.class_names(source.with_format("arrow")[:])
+
+
+def _table(data: pa.Table, base: str | None, source: str) -> Table:
+    """Checked, with one way to say "missing" and one type for strings."""
+    memory.check_names(data.column_names, source)
+    if not data.num_rows or not data.num_columns:
+        raise UserError(
+            f"{source} has no rows",
+            expected="a header and at least one row",
+            got=f"columns {', '.join(data.column_names)}" if data.num_columns else "no columns",
+        )
+    columns = {name: _plain(data.column(name)) for name in data.column_names}
+    return Table(pa.table(columns), base, source)
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks])
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
+        column = column.cast(pa.large_string())
+        return pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+    if pa.types.is_floating(kind):
+        return pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
+    return column
+
+
+def _absolute(table: Table) -> Table:
+    """The table with the paths of media that exist made absolute, so that it needs no base."""
+
+    def absolute(cell: str | None) -> str | None:
+        if cell is None or kind_of_name(cell) is None or "://" in cell:
+            return cell
+        path = os.path.abspath(os.path.join(table.base or "", cell))
+        return path if os.path.isfile(path) else cell
+
+    data = table.data
+    for i, field in enumerate(data.schema):
+        if pa.types.is_large_string(field.type):
+            cells = [absolute(cell) for cell in data.column(i).to_pylist()]
+            data = data.set_column(i, field.name, pa.array(cells, field.type))
+    return Table(data, None, table.source)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +14,11 @@ from polymodal.data.ledger import Ledger
 from polymodal.errors import UserError
 from polymodal.evaluate.metrics import classification_report, report_text
 from polymodal.evaluate.statistics import interval
-from polymodal.run import FUSED, Run, write_json
+from polymodal.files import make_folder, write_csv, write_json
+
+if TYPE_CHECKING:
+    from polymodal.data.read import Table
+    from polymodal.run import Run
 
 Numbers = dict[str, dict[str, dict[str, float]]]
 
@@ -110,7 +112,7 @@ def evaluate(
     rivals = {
         who: _numbers(run.objectives, run.combine(scores, who), targets, clusters)
         for who in run.weights
-        if who != FUSED
+        if who != "fused"
     }
     return Evaluation(
         len(table),
@@ -155,7 +157,7 @@ def _known(value: np.ndarray[Any, Any], objective: Objective) -> bool:
     return bool((flat != objective.missing).any())
 
 
-def _clusters(run: Run, table: Any, group: str | None) -> np.ndarray[Any, Any] | None:
+def _clusters(run: Run, table: Table, group: str | None) -> np.ndarray[Any, Any] | None:
     column = group or run.schema.group
     if column is None or (group is None and column not in table.names):
         return None
@@ -166,32 +168,3 @@ def _clusters(run: Run, table: Any, group: str | None) -> np.ndarray[Any, Any] |
         )
     _, codes = np.unique([str(cell) for cell in table.cells(column)], return_inverse=True)
     return np.asarray(codes)
-
-
-def make_folder(folder: Path) -> None:
-    """Create a folder for results; UserError if that is not allowed."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"The folder '{folder}' cannot be written",
-            got=error.strerror or str(error),
-            do="give another --out",
-        ) from error
-
-
-def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Write columns as a CSV file, under a temporary name first."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*columns.values(), strict=True))
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"'{path}' cannot be written", got=error.strerror or str(error), do="give another --out"
-        ) from error

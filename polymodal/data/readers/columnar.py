@@ -211,5 +211,3 @@ def _broken(path: Path, kind: str, error: Exception) -> UserError:
         f"{path} is not a whole {kind} file ({str(error)[:200]})",
         do="write or download it again",
     )
-
-

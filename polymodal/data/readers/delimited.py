@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from polymodal.data.readers.memory import check_names
 from polymodal.errors import UserError
 
 # Whole cells, so a text "None of them" stays what it is.
@@ -58,6 +59,7 @@ def _header(path: Path, cells: list[str]) -> list[str]:
         raise UserError(f"{path} does not begin with a header line", expected="column names")
     # `DataFrame.to_csv` writes its index without a name.
     names = [cell.strip() or f"column_{i}" for i, cell in enumerate(cells)]
+    check_names(names, str(path))
     return names
 
 

@@ -113,7 +113,7 @@ def _columns(
 ) -> dict[str, Any]:
     """What one member adds to its row."""
     kind = suffix.rpartition(".")[2]
-    if kind_of_name("." + kind) or kind_of_name("x." + kind):
+    if kind_of_name("x." + kind):
         place = {"tar": str(path.resolve()), "offset": member.offset_data, "size": member.size}
         return {suffix: place}
     if kind not in ("json", "txt", "cls"):

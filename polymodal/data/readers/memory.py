@@ -40,6 +40,18 @@ def read_json(path: Path) -> pa.Table:
     return from_rows(rows, str(path))
 
 
+def check_names(names: Sequence[str], source: str) -> None:
+    """UserError if a column name occurs twice."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(
+            f"{source} has columns of the same name",
+            expected="every name once",
+            got=", ".join(f"'{name}' {names.count(name)} times" for name in twice),
+            do="rename or remove them",
+        )
+
+
 def from_rows(rows: Sequence[Any], source: str) -> pa.Table:
     """Rows as mappings to a table; a name that a row lacks is a missing cell.
 
@@ -84,9 +96,7 @@ def from_pandas(frame: Any, source: str) -> pa.Table:
         UserError: a column mixes types, or two have one name.
     """
     names = [str(name) for name in frame.columns]
-    if len(set(names)) < len(names):
-        # A dict cannot hold them; the caller's check of names says which.
-        return pa.table([pa.nulls(len(frame))] * len(names), names=names)
+    check_names(names, source)
     arrays = {}
     for i, name in enumerate(names):
         series = frame.iloc[:, i]

@@ -24,8 +24,9 @@ from polymodal.data.read import read
 from polymodal.ensemble import average, greedy
 from polymodal.errors import UserError
 from polymodal.evaluate.statistics import interval
+from polymodal.files import write_json
 from polymodal.recipe import Member, Recipe
-from polymodal.run import FUSED, Run, Trained, write_json
+from polymodal.run import FUSED, Run, Trained
 from polymodal.show import Show
 
 Scores = dict[str, list[np.ndarray[Any, Any]]]
