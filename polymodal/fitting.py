@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from polymodal import build, learn, lookup, plan
-from polymodal.contract import Form, Objective
+from polymodal.contract import Objective
 from polymodal.data import check as checks
 from polymodal.data import infer, split
 from polymodal.data.cache import default_folder
 from polymodal.data.collate import Targets
 from polymodal.data.ledger import Ledger
-from polymodal.data.prepare import prepare
+from polymodal.data.prepare import cells, prepare
 from polymodal.data.read import read
 from polymodal.ensemble import average, greedy
 from polymodal.errors import UserError
@@ -234,7 +234,7 @@ class _Fit:
                 else:
                     raise UserError(
                         f"No text column has as many words as '{name}' has tags",
-                        expected="a column of word lists, or of texts whose words are split by spaces",
+                        expected="a column of word lists, or of texts split by spaces",
                         got=f"text columns: {', '.join(texts) or 'none'}",
                         do="add the list of words as a column",
                     )
@@ -253,6 +253,8 @@ class _Fit:
                 key = learn.form_key(name, form)
                 if key in self.job.forms:
                     continue
+                present = cells(self.table, grouped[name], train)
+                form.fit(cell for cell in present if cell is not None)
                 prepared = prepare(
                     self.table,
                     grouped[name],
@@ -261,7 +263,6 @@ class _Fit:
                     workers=data.workers,
                     ledger=self.ledger,
                     max_bad_rows=data.max_bad_rows,
-                    fit_rows=train,
                     progress=self.show.preparing(name, form),
                 )
                 self.job.forms[key], self.job.prepared[key] = form, prepared
@@ -316,7 +317,7 @@ class _Fit:
         folder: Path,
         allowance: float,
     ) -> tuple[Trained, Scores]:
-        """Out-of-fold scores, then one model of all rows for as many steps as the folds found best."""
+        """Out-of-fold scores, then one model of all rows, for as long as the folds found best."""
         place = {row: i for i, row in enumerate(rows)}
         collected: dict[str, list[Any]] = {n: [None] * len(rows) for n in self.objectives}
         shares = []
@@ -379,6 +380,7 @@ class _Fit:
         used = {n for g in weights.values() for shares in g.values() for n in shares}
         kept = {n: t for n, t in trained.items() if n in used}
         forms = self._numbered(kept)
+        shapes = [self.job.prepared[key].shape for key in forms]
         recipe = self.recipe.model_copy(
             update={
                 "members": [t.spec for t in trained.values()],
@@ -391,7 +393,8 @@ class _Fit:
         return Run(
             recipe,
             self.schema,
-            forms,
+            [self.job.forms[key] for key in forms],
+            shapes,
             self.objectives,
             self.job.tagged,
             kept,
@@ -425,13 +428,13 @@ class _Fit:
             "combination": name == FUSED or len(shares) > 1 or name not in trained,
         }
 
-    def _numbered(self, kept: dict[str, Trained]) -> list[Form]:
-        """The forms that kept members read, and each member's positions in them."""
+    def _numbered(self, kept: dict[str, Trained]) -> list[str]:
+        """Keys of the forms that kept members read; sets each member's positions in the list."""
         order: dict[str, int] = {}
         for trained in kept.values():
             for name, key in self.job.keys(trained.spec).items():
                 trained.forms[name] = order.setdefault(key, len(order))
-        return [self.job.forms[key] for key in order]
+        return list(order)
 
     def _save(self, run: Run) -> None:
         if not self.temporary:

@@ -172,7 +172,7 @@ def _plan(
     start: float,
     allowance: float,
 ) -> tuple[Kernels, int]:
-    """Kernels by measurement, steps by epochs and allowance; kept, so that a resume repeats them."""
+    """Kernels by measurement, steps by epochs and allowance; kept for a resume to repeat."""
     path = folder / "plan.json"
     if path.exists():
         kept = json.loads(path.read_text())

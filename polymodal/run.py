@@ -54,7 +54,7 @@ class Trained:
     spec: Member
     module: nn.Module
     forms: dict[str, int]
-    kernels: Kernels = Kernels()
+    kernels: Kernels = field(default_factory=Kernels)
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -66,10 +66,11 @@ class Run:
         recipe: resolved.
         schema: the columns that it reads and predicts.
         forms: fitted; members share them.
+        shapes: of each form's arrays (`Prepared.shape`), which later tables must match.
         objectives: target -> fitted objective.
         tagged: tag target -> the text modality it labels.
         members: every trained member that some combination uses.
-        weights: "fused" (the model) or a modality (its unimodal rival) -> target -> member -> share.
+        weights: "fused" (the model) or a modality (its rival) -> target -> member -> share.
         leaderboard: validation scores of members and combinations, best first.
         ledger: what became of every row.
         folder: where it is saved, or None.
@@ -78,6 +79,7 @@ class Run:
     recipe: Recipe
     schema: Schema
     forms: list[Form]
+    shapes: list[tuple[int, ...]]
     objectives: dict[str, Objective]
     tagged: dict[str, str]
     members: dict[str, Trained]
@@ -99,9 +101,10 @@ class Run:
                 form,
                 cache=default_folder(),
                 ledger=ledger,
+                shape=shape,
                 **options,
             )
-            for i, form in enumerate(self.forms)
+            for i, (form, shape) in enumerate(zip(self.forms, self.shapes, strict=True))
         ]
 
     def scores(
@@ -210,11 +213,15 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         self.recipe.save(folder / "recipe.yaml")
         forms = []
-        for form in self.forms:
-            settings = self._own_backbone(form, folder)
-            kind = type(form).__module__.split(".")[-2:]
+        for form, shape in zip(self.forms, self.shapes, strict=True):
             forms.append(
-                {"kind": form.kind, "name": kind[-1], "settings": settings, "state": form.state}
+                {
+                    "kind": form.kind,
+                    "name": type(form).__module__.rpartition(".")[2],
+                    "settings": self._own_backbone(form, folder),
+                    "state": form.state,
+                    "shape": shape,
+                }
             )
         tensors = {
             f"{i}.{key}": value.detach().cpu().contiguous().clone()
@@ -316,6 +323,7 @@ def load(folder: str | Path) -> Run:
         load_recipe(folder / "recipe.yaml"),
         schema,
         forms,
+        [tuple(item["shape"]) for item in described["forms"]],
         objectives,
         described["tagged"],
         members,

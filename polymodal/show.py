@@ -135,7 +135,7 @@ class Show:
 
 
 def leaderboard(run: Run) -> Grid:
-    """Validation scores with 95 % intervals: the fused model, each modality's best, every member."""
+    """Validation scores: the fused model, each modality's rival, every member."""
     grid = Grid(title="Validation leaderboard (95 % intervals)", title_justify="left")
     for heading in ("target", "model", "metric", "value", "interval", "parameters", "seconds"):
         numeric = heading in ("value", "parameters", "seconds")

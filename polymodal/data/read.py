@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from polymodal import lookup
 from polymodal.data.media import Media, kind_of_name, resolve
 from polymodal.data.readers import columnar, delimited, files, memory
+from polymodal.data.readers.plain import check_names, is_text, plain
 from polymodal.errors import UserError
 
 CSV = (".csv", ".tsv", ".tab")
@@ -233,30 +233,16 @@ def _from_datasets(source: Any) -> pa.Table:
 
 
 def _table(data: pa.Table, base: str | None, source: str) -> Table:
-    """Checked, with one way to say "missing" and one type for strings."""
-    memory.check_names(data.column_names, source)
+    """Names and rows checked, cells brought to plain types."""
+    check_names(data.column_names, source)
     if not data.num_rows or not data.num_columns:
         raise UserError(
             f"{source} has no rows",
             expected="a header and at least one row",
             got=f"columns {', '.join(data.column_names)}" if data.num_columns else "no columns",
         )
-    columns = {name: _plain(data.column(name)) for name in data.column_names}
+    columns = {name: plain(data.column(name)) for name in data.column_names}
     return Table(pa.table(columns), base, source)
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if isinstance(column.type, pa.BaseExtensionType):
-        column = pa.chunked_array([chunk.storage for chunk in column.chunks])
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
-        column = column.cast(pa.large_string())
-        return pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
-    if pa.types.is_floating(kind):
-        return pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
-    return column
 
 
 def _absolute(table: Table) -> Table:
@@ -270,7 +256,7 @@ def _absolute(table: Table) -> Table:
 
     data = table.data
     for i, field in enumerate(data.schema):
-        if pa.types.is_large_string(field.type):
+        if is_text(field.type):
             cells = [absolute(cell) for cell in data.column(i).to_pylist()]
             data = data.set_column(i, field.name, pa.array(cells, field.type))
     return Table(data, None, table.source)

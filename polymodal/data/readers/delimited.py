@@ -6,11 +6,15 @@ import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from polymodal.data.readers.memory import check_names
+from polymodal.data.readers.plain import check_names
 from polymodal.errors import UserError
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 # Whole cells, so a text "None of them" stays what it is.
 NULLS = frozenset({"", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None"})
@@ -63,7 +67,7 @@ def _header(path: Path, cells: list[str]) -> list[str]:
     return names
 
 
-def _batches(path: Path, reader: csv.reader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _batches(path: Path, reader: Reader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     width = len(schema)
     rows: list[list[str | None]] = []
     for cells in reader:

@@ -83,7 +83,7 @@ def read_tar(path: Path) -> pa.Table:
     except tarfile.TarError as error:
         raise UserError(
             f"{path} is not a whole, uncompressed tar archive ({error})",
-            do="write or download it again; unpack .tar.gz to .tar, since members are read in place",
+            do="write or download it again; unpack .tar.gz, since members are read in place",
         ) from error
     with open(path, "rb") as file:
         # tarfile takes a file that ends between two members, or in a header, for a whole one.

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from polymodal.data.media import wav
+from polymodal.data.readers.plain import check_names
 from polymodal.errors import UserError
 
 
@@ -38,18 +39,6 @@ def read_json(path: Path) -> pa.Table:
             got=repr(line[:200]),
         ) from error
     return from_rows(rows, str(path))
-
-
-def check_names(names: Sequence[str], source: str) -> None:
-    """UserError if a column name occurs twice."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(
-            f"{source} has columns of the same name",
-            expected="every name once",
-            got=", ".join(f"'{name}' {names.count(name)} times" for name in twice),
-            do="rename or remove them",
-        )
 
 
 def from_rows(rows: Sequence[Any], source: str) -> pa.Table:

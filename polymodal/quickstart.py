@@ -1,0 +1,55 @@
+"""The main job on embedded data: render, fit, measure, predict one row."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from polymodal.data.builtin import scenes
+from polymodal.fitting import fit
+from polymodal.predict import predict_row
+from polymodal.show import Show
+
+TARGET = "answer"
+
+
+def quickstart(
+    out: Path, *, rows: int, budget: float, seed: int, overwrite: bool, show: Show
+) -> None:
+    """Render `scenes` into `out`/data, fit `out`/run, print test figures and what to do next."""
+    start = time.perf_counter()
+    paths = scenes.write(out / "data", rows=rows, seed=seed)
+    print(f"Rendered {rows:,} training rows in {out / 'data'}: a picture, a question, a sound,")
+    print("a sensor's series and a table; the question decides where its answer lies.\n")
+    run = fit(
+        paths["train"],
+        TARGET,
+        drop=scenes.GIVES_AWAY,
+        budget=budget,
+        seed=seed,
+        out=out / "run",
+        overwrite=overwrite,
+        show=show,
+    )
+    result = run.evaluate(paths["test"])
+    result.save(out / "test")
+    fused = result.targets[TARGET]["accuracy"]
+    print(f"\nTest accuracy on {result.rows:,} rows that no model has seen:")
+    print(f"  {'fused':<12} {fused['value']:.3f}  [{fused['low']:.3f}, {fused['high']:.3f}]")
+    for name, numbers in result.rivals.items():
+        print(f"  only {name:<7} {numbers[TARGET]['accuracy']['value']:.3f}")
+    table = run.table(paths["test"])
+    row = {column.name: table.cells(column.name)[0] for column in run.schema.inputs}
+    for column in run.schema.inputs:
+        if column.kind in ("image", "audio", "video", "series") and isinstance(
+            row[column.name], str
+        ):
+            row[column.name] = str(Path(paths["test"]).parent / row[column.name])
+    found = predict_row(run, row)
+    print(f"\nOne row: {json.dumps(row)[:160]}")
+    print(f"  predicted {found[TARGET]!r}, true {table.cells(TARGET)[0]!r}")
+    print(f"\n{time.perf_counter() - start:.0f} s in all. Next:")
+    print(f"  polymodal evaluate {out}/run --data {paths['test']} --out {out}/test")
+    print(f"  polymodal predict {out}/run --data {paths['test']} --out predictions.csv")
+    print("  polymodal fit YOUR_TABLE.csv --target YOUR_COLUMN --out runs/mine")

@@ -1,0 +1,63 @@
+"""TensorBoard, Weights & Biases and MLflow, through Accelerate's trackers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from polymodal import lookup
+from polymodal.errors import MissingExtra, UserError
+
+Log = Callable[[str, int, dict[str, float]], None]
+
+KNOWN = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
+
+
+class Trackers:
+    """Open trackers; `log` takes (member, step, numbers), `close` flushes.
+
+    Args:
+        names: of KNOWN.
+        folder: where those that write files write them.
+        config: what was asked for, flat.
+    """
+
+    def __init__(self, names: Sequence[str], folder: Path, config: dict[str, Any]) -> None:
+        for name in names:
+            _check(name)
+        self.open: list[Any] = []
+        if names:
+            from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+            for name in names:
+                cls = LOGGER_TYPE_TO_CLASS[name]
+                needs_folder = cls.requires_logging_directory
+                tracker = cls("polymodal", folder) if needs_folder else cls("polymodal")
+                tracker.start()
+                tracker.store_init_configuration(
+                    {k: v for k, v in config.items() if isinstance(v, str | int | float | bool)}
+                )
+                self.open.append(tracker)
+
+    def log(self, member: str, step: int, numbers: dict[str, float]) -> None:
+        for tracker in self.open:
+            tracker.log({f"{member}/{name}": value for name, value in numbers.items()}, step=step)
+
+    def close(self) -> None:
+        for tracker in self.open:
+            tracker.finish()
+
+
+def _check(name: str) -> None:
+    import importlib.util
+
+    if name not in KNOWN:
+        match = lookup.nearest(name, list(KNOWN))
+        raise UserError(
+            f"There is no tracker called '{name}'",
+            expected=f"one of {', '.join(KNOWN)}",
+            do=f"did you mean '{match}'?" if match else "",
+        )
+    if importlib.util.find_spec(KNOWN[name]) is None:
+        raise MissingExtra(KNOWN[name], name, f"--track {name}")
