@@ -166,12 +166,14 @@ class Objective(ABC):
         kind: the column kind it reads ("category", "number", "set" or "tags").
         missing: what stands in an encoded target that is not known (or is padding).
         size: how many outputs a head must have; known after `fit`.
+        primary: the metric to show first.
     """
 
     level: ClassVar[str] = "row"
     kind: ClassVar[str]
     missing: ClassVar[float]
     size: int
+    primary: str
     column: str
 
     @abstractmethod
@@ -220,3 +222,9 @@ class Objective(ABC):
         self, scores: Sequence[np.ndarray[Any, Any]], targets: Sequence[np.ndarray[Any, Any]]
     ) -> dict[str, Metric]:
         """Metric name -> Metric, from rows' `scores` and `encode`d targets, missing left out."""
+
+    @abstractmethod
+    def criterion(
+        self, scores: Sequence[np.ndarray[Any, Any]], targets: Sequence[np.ndarray[Any, Any]]
+    ) -> float:
+        """What validation minimises when it selects weights, mixtures and members."""

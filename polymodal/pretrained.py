@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from polymodal.errors import UserError
 
@@ -30,6 +30,8 @@ SETTINGS = (
     "added_tokens.json",
     "merges.txt",
 )
+# Where a model of pictures and texts (CLIP, SigLIP) keeps the half for each.
+HALVES = {"text": "text_model", "image": "vision_model"}
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -103,7 +105,7 @@ def load(path: str, *, kind: str, weights: bool = True) -> nn.Module:
         ) from error
     if config.is_encoder_decoder:
         model = model.get_encoder()
-    half = getattr(model, {"text": "text_model", "image": "vision_model"}[kind], model)
+    half = getattr(model, HALVES[kind], model)
     wanted = {"text": "input_ids", "image": "pixel_values"}[kind]
     if half.main_input_name != wanted:
         raise UserError(
@@ -118,9 +120,15 @@ def load(path: str, *, kind: str, weights: bool = True) -> nn.Module:
     return half.float().eval()
 
 
+def width(path: str, *, kind: str) -> int:
+    """The width of what `load` puts out."""
+    config = _half(_config(path), kind)
+    return int(getattr(config, "hidden_size", None) or config.hidden_sizes[-1])
+
+
 def positions(path: str) -> int:
     """How many pieces the model takes at most; a very large number where it sets no limit."""
-    return int(getattr(_config(path).get_text_config(), "max_position_embeddings", 2**31))
+    return int(getattr(_half(_config(path), "text"), "max_position_embeddings", 2**31))
 
 
 def tokenizer(path: str) -> Any:
@@ -156,6 +164,12 @@ def tokenizer(path: str) -> Any:
     return loaded
 
 
+def hidden(model: nn.Module, **inputs: Tensor) -> Tensor:
+    """A loaded model's last hidden state, `(batch, positions, width)`; maps are flattened."""
+    values: Tensor = model(**inputs).last_hidden_state
+    return values if values.dim() == 3 else values.flatten(2).transpose(1, 2)
+
+
 def image_processor(path: str) -> Any:
     """What resizes and normalises pictures for the model, working on PIL images.
 
@@ -172,6 +186,16 @@ def image_processor(path: str) -> Any:
             do="save it there with image_processor.save_pretrained(...)",
         )
     return AutoImageProcessor.from_pretrained(found, backend="pil")
+
+
+def normalisation(path: str) -> tuple[list[float], list[float]]:
+    """What brings a picture's bytes to the model's scale: `(bytes - first) * second` a channel."""
+    processor = image_processor(path)
+    factor = processor.rescale_factor if processor.do_rescale else 1.0
+    if not processor.do_normalize:
+        return [0.0] * 3, [factor] * 3
+    shift = [mean / factor for mean in processor.image_mean]
+    return shift, [factor / std for std in processor.image_std]
 
 
 def copy(path: str, to: Path, *, weights: bool) -> None:
@@ -235,6 +259,11 @@ def _config(path: str) -> Any:
             got=str(error).strip().split("\n")[0],
             do="pip install --upgrade transformers, or choose another model",
         ) from error
+
+
+def _half(config: Any, kind: str) -> Any:
+    """The configuration of what `load` returns."""
+    return getattr(config, HALVES[kind].replace("model", "config"), config)
 
 
 def _check_weights(path: str, found: Path) -> None:

@@ -314,9 +314,18 @@ def predict(
             outputs = model.fuse(model.encode(batch.inputs), absent)  # type: ignore[operator]
             for name, objective in objectives.items():
                 scores = objective.scores(outputs.logits[name].float()).cpu().numpy()
+                lengths = _lengths(model, name, outputs)
                 for i, position in enumerate(positions):
-                    found[name][position] = scores[i]
+                    found[name][position] = scores[i] if lengths is None else scores[i, : lengths[i]]
     return found
+
+
+def _lengths(model: nn.Module, target: str, outputs: Outputs) -> list[int] | None:
+    """How many of a row's padded outputs are words; None for a target with one output a row."""
+    tagged = getattr(model, "tagged", {}).get(target)
+    if tagged is None or outputs.fused is None:
+        return None
+    return [int(n) for n in outputs.fused.tokens[tagged].mask.sum(1)]
 
 
 def _as_float(outputs: Outputs) -> Outputs:

@@ -68,7 +68,10 @@ class Store:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         # Even after Ctrl-C: what has been decoded need not be decoded again.
         try:
@@ -158,7 +161,10 @@ class Files:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         try:
             with _explained(self.folder), _transaction(self._index):
@@ -218,19 +224,17 @@ def _explained(folder: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
         if name == "SQLITE_FULL":
-            raise UserError(f"The disk that holds the cache {folder} is full", do=elsewhere) from error
-        if name in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
-            raise UserError(
-                f"The cache {folder} is damaged ({error})", do="delete that folder and repeat"
-            ) from error
-        if name == "SQLITE_BUSY":
-            raise UserError(
-                f"Another process has kept the cache {folder} locked for a minute",
-                do="wait for it, or give this one a cache of its own by POLYMODAL_CACHE",
-            ) from error
-        raise UserError(
-            f"The cache {folder} cannot be written ({error})", do=elsewhere
-        ) from error
+            what, do = f"The disk that holds the cache {folder} is full", elsewhere
+        elif name in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
+            what, do = f"The cache {folder} is damaged ({error})", "delete that folder and repeat"
+        elif name.startswith("SQLITE_BUSY"):
+            what = f"Another process has kept the cache {folder} locked for a minute"
+            do = "wait for it, or give this one a cache of its own by POLYMODAL_CACHE"
+        elif isinstance(error, sqlite3.OperationalError):
+            what, do = f"The cache {folder} cannot be written ({error})", elsewhere
+        else:
+            raise
+        raise UserError(what, do=do) from error
     except OSError as error:
         full = error.errno in _NO_SPACE
         raise UserError(

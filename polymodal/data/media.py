@@ -25,6 +25,7 @@ SUFFIXES = {
     "series": ("npy", "csv", "tsv"),
 }
 _NPY = b"\x93NUMPY"
+_MPEG = b"\xfb\xfa\xf3\xf2\xe3\xe2\xf1\xf9"  # second byte of an MP3 or AAC frame
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def kind_of_content(head: builtins.bytes) -> str | None:
         return brand.get(head[8:12], "video")
     magic = {
         "image": (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6"),
-        "audio": (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"FORM"),
+        "audio": (b"fLaC", b"OggS", b"ID3", b"FORM", *(b"\xff" + bytes([b]) for b in _MPEG)),
         "video": (b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3"),
         "series": (_NPY,),
     }
@@ -285,10 +286,8 @@ def _fail(media: Media, error: Exception) -> NoReturn:
 
 
 def _advice(path: Path) -> str:
-    folder = path.parent
-    if not folder.is_dir():
-        while not folder.is_dir():
-            folder = folder.parent
+    folder = next(parent for parent in path.parents if parent.is_dir())
+    if folder != path.parent:
         return f"'{path.parent}' does not exist either, only '{folder}'; was the table moved?"
     names = {name.lower(): name for name in os.listdir(folder)}
     close = difflib.get_close_matches(path.name.lower(), names, n=1)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
-import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +15,13 @@ import torch
 from polymodal.batch import Field
 from polymodal.columns import MEDIA, Column
 from polymodal.contract import Form
-from polymodal.data.cache import Files, Store
+from polymodal.data.cache import Entry, Files, Store
+from polymodal.data.cells import cells, content_keys
+from polymodal.data.encode import Progress, encode
 from polymodal.data.ledger import Ledger
-from polymodal.data.media import resolve
 from polymodal.data.read import Table
 from polymodal.errors import UserError
 
-# Cells handed over at a time: few where one may be large, many where a model batches them.
-MEDIA_CHUNK, OTHER_CHUNK = 16, 256
-# Starting worker processes costs a few seconds each, so they must have more than that to save.
-POOL_SECONDS = 10.0
-
-Progress = Callable[[int, int], None]
 Array = np.ndarray[Any, Any]
 
 
@@ -126,219 +117,105 @@ def prepare(
         UserError: more than `max_bad_rows` cells are bad; no cell is present and `shape` is not
             given; the cache cannot be written.
     """
-    reasons: dict[int, str] = {}
     if form.kind == "table":
-        prepared = _in_memory(table, columns, form, reasons)
+        prepared, reasons = _in_memory(table, columns, form)
     else:
         workers = workers or os.cpu_count() or 1
-        prepared = _on_disk(table, columns[0], form, cache, workers, shape, reasons, progress)
-    what = " and ".join(f"'{c.name}'" for c in columns[:3]) + (" …" if len(columns) > 3 else "")
-    _judge(f"{what} of {table.source}", len(table), reasons, max_bad_rows)
-    ledger.count("skipped", f"{what} of {table.source} cannot be read", len(reasons))
+        entries, flat, reasons = _stored(table, columns[0], form, cache, workers, progress)
+        prepared = _arrange(entries, flat, form, shape, reasons)
+    what = _describe(columns, table)
+    _judge(what, len(table), reasons, max_bad_rows)
+    if shape is None and not prepared.present.any():
+        raise UserError(
+            f"No cell of {what} can be used",
+            expected="at least one present, readable cell",
+            do=f"leave it out: --drop {columns[0].name}",
+        )
+    ledger.count("skipped", f"{what} cannot be read", len(reasons))
     limit = form.settings.get("limit")
     if form.ragged and isinstance(limit, int):
         full = int((prepared.lengths >= limit).sum())
-        ledger.count("truncated", f"{what} of {table.source} reach the limit of {limit}", full)
+        ledger.count("truncated", f"{what} fills or exceeds the limit of {limit}", full)
     return prepared
 
 
-def cells(table: Table, columns: Sequence[Column], rows: Array | None = None) -> Iterator[Any]:
-    """A modality's cells as `Form.fit` and `Form.encode` take them, None where missing.
-
-    A media cell is a Media, a text a string or a list of words, a row of several table columns a
-    mapping. Only a few hundred cells are in memory at a time. UserError at a cell that is no
-    media.
-    """
-    rows = np.arange(len(table)) if rows is None else rows
-    for start in range(0, len(rows), OTHER_CHUNK):
-        for row, raw in _raw(table, columns, rows[start : start + OTHER_CHUNK]):
-            yield _cell(table, columns, row, raw)
-
-
-def content_keys(
-    table: Table, column: Column, files: Files
-) -> tuple[list[bytes | None], dict[int, str]]:
-    """Hashes of a text or media column's contents, row by row, None where missing or unreadable.
-
-    Returns:
-        The keys, and for each unreadable row the reason.
-    """
-    keys: list[bytes | None] = []
-    reasons: dict[int, str] = {}
-    for start in range(0, len(table), OTHER_CHUNK):
-        chunk = np.arange(start, min(start + OTHER_CHUNK, len(table)))
-        for row, raw in _raw(table, [column], chunk):
-            key = None
-            try:
-                cell = _cell(table, [column], row, raw)
-                if cell is not None:
-                    key = files.key(cell) if column.kind in MEDIA else _text_key(cell)
-            except UserError as error:
-                reasons[row] = error.what
-            keys.append(key)
-    return keys, reasons
-
-
-def _raw(table: Table, columns: Sequence[Column], rows: Array) -> Iterator[tuple[int, list[Any]]]:
-    part = table.take(rows)
-    yield from zip(
-        rows.tolist(), zip(*(part.cells(c.name) for c in columns), strict=True), strict=True
-    )
-
-
-def _cell(table: Table, columns: Sequence[Column], row: int, raw: Sequence[Any]) -> Any:
-    column, value = columns[0], raw[0]
-    if column.kind in MEDIA:
-        return resolve(value, table.base, f"row {row + 1}, column '{column.name}'")
-    if column.kind == "text":
-        return value if value is None or isinstance(value, list) else str(value)
-    if all(v is None for v in raw):
-        return None
-    return {c.name: v for c, v in zip(columns, raw, strict=True)}
-
-
-def _text_key(cell: str | list[str]) -> bytes:
-    return hashlib.blake2b(json.dumps(cell).encode(), digest_size=16).digest()
-
-
 def _in_memory(
-    table: Table, columns: Sequence[Column], form: Form, reasons: dict[int, str]
-) -> Prepared:
-    present = np.zeros(len(table), bool)
+    table: Table, columns: Sequence[Column], form: Form
+) -> tuple[Prepared, dict[int, str]]:
+    reasons: dict[int, str] = {}
     empty = form.encode({c.name: None for c in columns})
-    flat = np.zeros((len(table), *empty.shape), form.dtype)
+    arrays = np.zeros((len(table), *empty.shape), form.dtype)
+    present = np.zeros(len(table), bool)
     for row, cell in enumerate(cells(table, columns)):
         if cell is None:
             continue
         try:
-            flat[row] = form.encode(cell)
+            arrays[row] = form.encode(cell)
             present[row] = True
         except UserError as error:
-            reasons[row] = f"row {row + 1}: {error.what}"
+            reasons[row] = f"row {row}: {error.what}"
     offsets = np.arange(len(table)) * empty.size
-    failed = _mask(len(table), reasons)
     lengths = present.astype(np.int64)
-    return Prepared(flat.ravel(), offsets, lengths, present, failed, empty.shape, ragged=False)
+    failed = _mask(len(table), reasons)
+    prepared = Prepared(arrays.ravel(), offsets, lengths, present, failed, empty.shape, False)
+    return prepared, reasons
 
 
-def _on_disk(
+def _stored(
     table: Table,
     column: Column,
     form: Form,
     cache: Path,
     workers: int,
-    shape: tuple[int, ...] | None,
-    reasons: dict[int, str],
     progress: Progress | None,
-) -> Prepared:
+) -> tuple[list[Entry | None], Array, dict[int, str]]:
+    """Where each row's array lies in the store, None for missing and bad ones; and the reasons."""
     with Files(cache) as files:
-        keys, unreadable = content_keys(table, column, files)
-    reasons.update(unreadable)
+        keys, reasons = content_keys(table, column, files)
+    first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None}
+    bad: dict[bytes, str] = {}
     with Store(cache / form.kind / form.fingerprint, form.dtype) as store:
-        first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None}
-        rows = np.array(sorted(row for key, row in first.items() if not store.get(key)), np.int64)
-        undecodable: dict[bytes, str] = {}
-        for row, outcome in _encode_rows(table, column, form, rows, workers, progress):
+        rows = sorted(row for key, row in first.items() if store.get(key) is None)
+        for row, outcome in encode(
+            table, column, form, np.array(rows, np.int64), workers, progress
+        ):
             key = keys[row]
             assert key is not None
             if isinstance(outcome, str):
-                undecodable[key] = outcome
+                bad[key] = outcome
             else:
                 store.add(key, outcome)
         store.flush()
         entries = [None if key is None else store.get(key) for key in keys]
         flat = store.array()
-    reasons.update({r: undecodable[k] for r, k in enumerate(keys) if k in undecodable})
-    tails = {r: e.shape[form.ragged :] for r, e in enumerate(entries) if e is not None}
+    for row, key in enumerate(keys):
+        if key in bad:
+            reasons[row] = bad[key] if column.kind in MEDIA else f"row {row}: {bad[key]}"
+    return entries, flat, reasons
+
+
+def _arrange(
+    entries: list[Entry | None],
+    flat: Array,
+    form: Form,
+    shape: tuple[int, ...] | None,
+    reasons: dict[int, str],
+) -> Prepared:
+    """Rows of one shape to a Prepared; rows of another are added to `reasons`."""
+    tails = {row: e.shape[int(form.ragged) :] for row, e in enumerate(entries) if e is not None}
     if shape is None:
-        shape = _common(tails, column, table)
+        shape = Counter(tails.values()).most_common(1)[0][0] if tails else ()
     for row, tail in tails.items():
         if tail != shape:
-            reasons[row] = f"row {row + 1} has the shape {tail}, where {shape} was expected"
-            entries[row] = None
-    found = [(0, 0, False) if e is None else (e.offset, e.shape[0], True) for e in entries]
-    offsets, lengths, present = (np.array(v) for v in zip(*found, strict=True))
-    lengths = lengths if form.ragged else present
-    failed = _mask(len(table), reasons)
-    return Prepared(flat, offsets, lengths.astype(np.int64), present, failed, shape, form.ragged)
-
-
-def _encode_rows(
-    table: Table,
-    column: Column,
-    form: Form,
-    rows: Array,
-    workers: int,
-    progress: Progress | None,
-) -> Iterator[tuple[int, Array | str]]:
-    """Each row's array or, if it cannot be decoded, the reason; by processes where that pays."""
-    poolable = form.parallel and column.kind in MEDIA and workers > 1
-    size = MEDIA_CHUNK if column.kind in MEDIA else OTHER_CHUNK
-    chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
-    loaded = (list(cells(table, [column], chunk)) for chunk in chunks)
-    done = 0
-    for i, outcomes in enumerate(_encode_chunks(form, loaded, len(chunks), workers * poolable)):
-        yield from zip(chunks[i].tolist(), outcomes, strict=True)
-        done += len(outcomes)
-        if progress is not None:
-            progress(done, len(rows))
-
-
-def _encode_chunks(
-    form: Form, chunks: Iterator[list[Any]], count: int, workers: int
-) -> Iterator[list[Array | str]]:
-    for i in range(count):
-        started = time.perf_counter()
-        yield _encode([*islice(chunks, 1)][0], form)
-        # The first chunk also pays for imports, so the second one is judged by.
-        if workers and i and (time.perf_counter() - started) * (count - i - 1) > POOL_SECONDS:
-            yield from _encode_in_pool(form, chunks, workers)
-            return
-
-
-def _encode_in_pool(
-    form: Form, chunks: Iterator[list[Any]], workers: int
-) -> Iterator[list[Array | str]]:
-    # Not multiprocessing's pool: its fresh processes run the user's script again, which fails
-    # where the script has no `if __name__ == "__main__"`; and forking a process with OpenMP's
-    # threads can hang.
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    pool = ProcessPoolExecutor(workers, env={"OMP_NUM_THREADS": "1"})
-    waiting: deque[Any] = deque()
-    try:
-        for chunk in chunks:
-            waiting.append(pool.submit(_encode, chunk, form))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(kill_workers=True)
-
-
-def _encode(chunk: list[Any], form: Form) -> list[Array | str]:
-    try:
-        return list(form.encode_many(chunk))
-    except UserError:
-        return [_encode_one(cell, form) for cell in chunk]
-
-
-def _encode_one(cell: Any, form: Form) -> Array | str:
-    try:
-        return form.encode(cell)
-    except UserError as error:
-        return error.what
-
-
-def _common(tails: dict[int, tuple[int, ...]], column: Column, table: Table) -> tuple[int, ...]:
-    if not tails:
-        raise UserError(
-            f"No cell of column '{column.name}' in {table.source} can be used",
-            expected="at least one present, readable cell",
-            do=f"leave the column out: --drop {column.name}",
-        )
-    return Counter(tails.values()).most_common(1)[0][0]
+            reasons[row] = f"row {row} has the shape {tail}, where {shape} was expected"
+    offsets, lengths = np.zeros((2, len(entries)), np.int64)
+    present = np.zeros(len(entries), bool)
+    for row, entry in enumerate(entries):
+        if entry is not None and row not in reasons:
+            offsets[row], present[row] = entry.offset, True
+            lengths[row] = entry.shape[0] if form.ragged else 1
+    failed = _mask(len(entries), reasons)
+    return Prepared(flat, offsets, lengths, present, failed, shape, form.ragged)
 
 
 def _mask(count: int, rows: dict[int, str]) -> Array:
@@ -347,13 +224,18 @@ def _mask(count: int, rows: dict[int, str]) -> Array:
     return failed
 
 
+def _describe(columns: Sequence[Column], table: Table) -> str:
+    names = ", ".join(f"'{c.name}'" for c in columns[:3]) + (", ..." if len(columns) > 3 else "")
+    return f"column {names} of {table.source}"
+
+
 def _judge(what: str, rows: int, reasons: dict[int, str], max_bad_rows: int) -> None:
     if len(reasons) <= max_bad_rows:
         return
     first = [reasons[row] for row in sorted(reasons)[:5]]
-    more = [f"and {len(reasons) - 5} more"] if len(reasons) > 5 else []
+    more = [f"and {len(reasons) - 5:,} more"] if len(reasons) > 5 else []
     raise UserError(
-        f"{len(reasons):,} of {rows:,} cells in column {what} cannot be read",
+        f"{len(reasons):,} of {rows:,} rows of {what} cannot be read",
         expected=f"at most {max_bad_rows} (--max-bad-rows)",
         got="; ".join(first + more),
         do="mend or empty these cells, or skip their rows with --max-bad-rows",

@@ -68,6 +68,39 @@ class Table:
             self._column(name)
         return replace(self, data=self.data.drop_columns(list(names)))
 
+    def concat(self, *others: Table) -> Table:
+        """The rows of tables with the same columns, this one's first.
+
+        Where their folders differ, relative paths of media that exist are made absolute.
+
+        Raises:
+            UserError: a table lacks a column of this one or has another, or types do not fit.
+        """
+        for other in others:
+            lacks = set(self.names) - set(other.names)
+            adds = set(other.names) - set(self.names)
+            if lacks or adds:
+                raise UserError(
+                    f"{other.source} has other columns than {self.source}",
+                    expected=", ".join(self.names),
+                    got=" and ".join(
+                        f"{word} {', '.join(sorted(names))}"
+                        for word, names in (("without", lacks), ("with", adds))
+                        if names
+                    ),
+                )
+        tables, base = [self, *others], self.base
+        if any(table.base != base for table in others):
+            tables, base = [_absolute(table) for table in tables], None
+        try:
+            data = pa.concat_tables([t.data for t in tables], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise UserError(
+                f"{self.source} and {others[0].source} hold a column in different types ({error})",
+                do="write them in one format",
+            ) from error
+        return Table(data, base, " + ".join([self.source, *(t.source for t in others[:2])]))
+
     def _column(self, name: str) -> pa.ChunkedArray:
         if name not in self.names:
             match = lookup.nearest(name, self.names)
@@ -99,39 +132,12 @@ def read(source: Any, base: str | None = None, cache: Path | None = None) -> Tab
         return source
     if isinstance(source, str | os.PathLike):
         tables = [_read_file(path, base, cache) for path in _paths(Path(source))]
-        return concat(tables) if len(tables) > 1 else tables[0]
+        return (
+            tables[0]
+            if len(tables) == 1
+            else replace(tables[0].concat(*tables[1:]), source=str(source))
+        )
     return _table(_in_memory(source), base, f"the given {type(source).__name__}")
-
-
-def concat(tables: Sequence[Table]) -> Table:
-    """Tables with the same columns, one below the other.
-
-    Where their folders differ, relative paths of media that exist are made absolute.
-
-    Raises:
-        UserError: a table lacks a column of the first or has another, or types do not fit.
-    """
-    first = tables[0]
-    base = first.base
-    if any(table.base != base for table in tables):
-        tables, base = [_absolute(table) for table in tables], None
-    for table in tables[1:]:
-        lacks, adds = set(first.names) - set(table.names), set(table.names) - set(first.names)
-        if lacks or adds:
-            raise UserError(
-                f"{table.source} has other columns than {first.source}",
-                expected=", ".join(first.names),
-                got=f"without {sorted(lacks)}, with {sorted(adds)}",
-            )
-    try:
-        data = pa.concat_tables([t.data for t in tables], promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise UserError(
-            f"{first.source} and {tables[1].source} differ in the types of a column ({error})",
-            do="write them in one format",
-        ) from error
-    more = f" and {len(tables) - 1} more" if len(tables) > 2 else f" + {tables[-1].source}"
-    return Table(data, base, first.source + (more if len(tables) > 1 else ""))
 
 
 def _paths(source: Path) -> list[Path]:

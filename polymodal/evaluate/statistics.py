@@ -18,6 +18,8 @@ import numpy as np
 from polymodal.contract import Metric
 from polymodal.errors import UserError
 
+Clusters = Sequence[Hashable] | np.ndarray[Any, Any]
+
 # Weights held at once: 16 MiB, and a metric makes a few copies of them.
 BLOCK = 2**21
 
@@ -42,7 +44,7 @@ class McNemar:
 def interval(
     metric: Metric,
     rows: int,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
@@ -53,7 +55,7 @@ def interval(
 def intervals(
     metrics: Mapping[str, Metric],
     rows: int,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Interval]:
@@ -96,7 +98,7 @@ def paired_difference(
     metric_a: Metric,
     metric_b: Metric,
     rows: int,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
@@ -125,7 +127,7 @@ def mcnemar(b: int, c: int) -> McNemar:
 def approximate_randomisation(
     metric: Metric,
     rows: int,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> float:
@@ -176,9 +178,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _units(
-    rows: int, clusters: Sequence[Hashable] | None
-) -> tuple[np.ndarray[Any, Any], int]:
+def _units(rows: int, clusters: Clusters | None) -> tuple[np.ndarray[Any, Any], int]:
     """Each row's unit of resampling as a code, and how many units there are."""
     if clusters is None:
         return np.arange(rows), rows

@@ -23,15 +23,15 @@ class Attention(nn.Module):
     Args:
         width: of queries, keys and result.
         heads: must divide `width`.
-        kernel: "plain" (two matrix products and a softmax), "sdpa" (PyTorch's fused kernel) or
-            "auto" (plain on a CPU up to 256 keys, else SDPA).
+        attention: the kernel: "plain" (two matrix products and a softmax), "sdpa" (PyTorch's
+            fused kernel) or "auto" (plain on a CPU up to 256 keys, else SDPA).
     """
 
-    def __init__(self, width: int, heads: int, kernel: str) -> None:
+    def __init__(self, width: int, heads: int, attention: str) -> None:
         super().__init__()
-        if kernel not in KERNELS:
+        if attention not in KERNELS:
             raise UserError(
-                f"There is no attention kernel '{kernel}'",
+                f"There is no attention kernel '{attention}'",
                 expected=f"attention: one of {', '.join(KERNELS)}",
             )
         if heads < 1 or width % heads:
@@ -41,7 +41,8 @@ class Attention(nn.Module):
                 got=f"heads={heads}, width={width}",
                 do="set heads to 1, 2, 4 or 8, or change the width",
             )
-        self.heads, self.kernel = heads, kernel
+        # `measure` sets the attribute `attention` to the kernel that a timed step found faster.
+        self.heads, self.attention = heads, attention
         # Without biases: a key's shifts every score of a query alike, so it could never learn.
         self.query = nn.Linear(width, width, bias=False)
         self.key_value = nn.Linear(width, 2 * width, bias=False)
@@ -65,9 +66,9 @@ class Attention(nn.Module):
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _is_plain(self, keys: Tensor) -> bool:
-        if self.kernel == "auto":
+        if self.attention == "auto":
             return keys.device.type == "cpu" and keys.shape[1] <= PLAIN_UP_TO
-        return self.kernel == "plain"
+        return self.attention == "plain"
 
 
 class Block(nn.Module):

@@ -4,8 +4,8 @@ A row is a scene seen through several columns, and a question whose answer only 
 
 | column | kind | what may be asked of it |
 |---|---|---|
-| picture | image | shape, colour and number of the things drawn; which is closest to an edge |
-| sound | audio | how many beeps, and how high |
+| picture | image | shape and colour; from "medium" on how many, and what is closest to an edge |
+| sound | audio | how high it is; from "medium" on how many beeps |
 | sensor | series (velocity in x, y, z) | which way it moved |
 | clip | video (animated GIF) | whether a disc grows or shrinks |
 | weight | number (grams) | heavy or light |
@@ -70,10 +70,11 @@ def write(
         folder: made if need be; files of the same name are replaced.
         rows: in all splits together.
         seed: another one gives other scenes.
-        difficulty: "easy" draws one to three equal things. "medium" draws two groups that differ
-            in shape and colour, smaller and turned, asks also what is closest to an edge, and
-            adds noise to sound and sensor. "hard" draws three groups, two of one shape and two
-            of one colour, smaller still, and adds more noise, to the picture too.
+        difficulty: "easy" draws one large thing and leaves counting aside. "medium" draws two
+            groups of one to three things that differ in shape and colour, asks also how many
+            there are, which is closest to an edge and how many beeps are heard, and adds noise
+            to sound and sensor. "hard" draws three groups, two of one shape and two of one
+            colour, smaller still, and adds more noise, to the picture too.
         columns: of SOURCES and TEXTS; "question" and "answer" are always written. Questions are
             about the sources among them only.
         size: side of the pictures in pixels.
@@ -147,13 +148,9 @@ def _answers(row: _Row, name: str, seen: Collection[str]) -> dict[str, float]:
 
 
 def _topics(difficulty: str, columns: Collection[str]) -> list[str]:
-    """What may be asked: of the columns that are written, and of edges where shapes differ."""
-    differ = len(_scene.LEVELS[difficulty].groups) > 1
-    return [
-        name
-        for name, topic in _scene.TOPICS.items()
-        if topic.source in columns and (name != "edge" or differ)
-    ]
+    """What is asked about: the level's topics whose source is written."""
+    asked = _scene.LEVELS[difficulty].topics
+    return [name for name in asked if _scene.TOPICS[name].source in columns]
 
 
 def _draw(rows: int, seed: int, difficulty: str, columns: Collection[str]) -> list[_Row]:

@@ -11,6 +11,7 @@ from polymodal.data.media import Media
 from polymodal.errors import UserError
 from polymodal.forms.audio import _decode, _spectrum
 from polymodal.forms.audio.mel import Mel
+from polymodal.forms.series._slices import slices
 
 HOP = 0.010  # seconds
 QUIET = 25.0  # dB below the loudest frame; quieter frames at both ends are trimmed away
@@ -68,7 +69,7 @@ class Summary(Form):
         share = np.exp(trimmed - loudness)
         centroid = share @ np.arange(self.mels)[:, None] / self.mels
         parts = [
-            _slices(spoken, self.slices).ravel(),
+            slices(spoken, self.slices).ravel(),
             *(_statistics(x) for x in (spoken, _change(spoken), trimmed, loudness, centroid)),
             cepstra.mean(0),
             cepstra.std(0),
@@ -87,15 +88,6 @@ def _loud_part(loudness: np.ndarray[Any, Any]) -> tuple[int, int]:
     """First frame and one past the last frame that are within QUIET of the loudest."""
     loud = np.flatnonzero(loudness >= loudness.max() - QUIET / 10 * np.log(10))
     return int(loud[0]), int(loud[-1]) + 1
-
-
-def _slices(x: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
-    """Means of `count` equal parts of the frames, fractions of frames included, `(count, d)`."""
-    total = np.vstack([np.zeros(x.shape[1]), np.cumsum(x, axis=0)])
-    edges = np.linspace(0, len(x), count + 1)
-    frame = np.minimum(edges.astype(int), len(x) - 1)
-    upto = total[frame] + (edges - frame)[:, None] * x[frame]
-    return np.diff(upto, axis=0) * count / len(x)
 
 
 def _statistics(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

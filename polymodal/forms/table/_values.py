@@ -56,7 +56,7 @@ def category(value: Any) -> str | None:
 
 
 def members(value: Any, separator: str) -> list[str] | None:
-    """The members of a set, None if missing: a list, a JSON list, or a string cut at `separator`."""
+    """A set's members, None if missing: of a list, a JSON list or a string with separators."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -113,5 +113,3 @@ def _json_list(text: str) -> list[Any] | None:
     except json.JSONDecodeError:
         return None
     return found if isinstance(found, list) else None
-
-

@@ -164,5 +164,7 @@ def _median(present: Sequence[Any]) -> float:
 def _vocabulary(counts: Counter[str], limit: int) -> list[str]:
     """Names by falling frequency; those that occur once only if there are few in all."""
     rarest = 1 if len(counts) <= FEW else 2
-    kept = sorted((name for name, n in counts.items() if n >= rarest), key=lambda n: (-counts[n], n))
+    kept = sorted(
+        (name for name, n in counts.items() if n >= rarest), key=lambda n: (-counts[n], n)
+    )
     return kept[:limit]

@@ -1,0 +1,222 @@
+"""Known answers, oracles from scipy, and simulated coverage and error rates."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from polymodal.contract import Metric
+from polymodal.errors import UserError
+from polymodal.evaluate import metrics, statistics
+
+
+def mean_of(values: np.ndarray) -> Metric:
+    return Metric(lambda w: w @ values / w.sum(1))
+
+
+def test_interval_is_the_bootstrap_of_the_mean():
+    values = np.random.default_rng(0).normal(5, 2, 400)
+    found = statistics.interval(mean_of(values), 400, resamples=4000)
+    error = values.std() / 20
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(values.mean() - 1.96 * error, abs=0.2 * error)
+    assert found.high == pytest.approx(values.mean() + 1.96 * error, abs=0.2 * error)
+
+
+def test_weights_are_multinomial_draws():
+    codes = np.arange(6)
+    blocks = np.concatenate(list(statistics._resampled(codes, 6, 5000, seed=0)))
+    assert (blocks.sum(1) == 6).all()
+    assert blocks.mean(0) == pytest.approx(np.ones(6), abs=0.06)
+    assert blocks.var(0) == pytest.approx(np.full(6, 5 / 6), abs=0.06)
+
+
+def test_same_seed_same_interval_whatever_the_block(monkeypatch):
+    metric = mean_of(np.random.default_rng(0).random(50))
+    first = statistics.interval(metric, 50, resamples=300, seed=3)
+    monkeypatch.setattr(statistics, "BLOCK", 50 * 7)
+    assert statistics.interval(metric, 50, resamples=300, seed=3) == first
+    assert statistics.interval(metric, 50, resamples=300, seed=4) != first
+
+
+def test_several_metrics_share_their_resamples():
+    values = np.random.default_rng(0).random(50)
+    both = statistics.intervals({"a": mean_of(values), "b": mean_of(-values)}, 50)
+    assert both["a"] == statistics.interval(mean_of(values), 50)
+    assert both["b"].low == pytest.approx(-both["a"].high)
+
+
+def test_few_rows_make_wider_ends():
+    assert statistics._tail(10**6) == pytest.approx(0.025, abs=1e-5)
+    assert statistics._tail(20) < statistics._tail(100) < 0.025
+    alone = statistics.interval(mean_of(np.ones(1)), 1)
+    assert alone.value == 1 and np.isnan(alone.low) and np.isnan(alone.high)
+
+
+def test_resamples_that_do_not_define_the_metric_are_left_out():
+    scores = np.array([[0.9, 0.1], [0.7, 0.3], [0.4, 0.6], [0.6, 0.4]])
+    auc = metrics.classification(scores, np.array([0, 0, 1, 1]))["roc_auc"]
+    found = statistics.interval(auc, 4)
+    assert found.value == 1 and found.low == 1 and found.high == 1
+
+
+def test_clusters_are_drawn_whole():
+    values = np.repeat([0.0, 1.0, 2.0, 3.0], 5)
+    clusters = np.repeat(["a", "b", "c", "d"], 5)
+    found = statistics.interval(mean_of(values), 20, clusters)
+    assert found == statistics.interval(mean_of(values[::5]), 4)
+    rows = statistics.interval(mean_of(values), 20)
+    assert found.high - found.low > 1.5 * (rows.high - rows.low)
+
+
+def test_missing_clusters_are_an_error():
+    with pytest.raises(UserError, match="1 of 3 rows have no group"):
+        statistics.interval(mean_of(np.ones(3)), 3, ["a", None, "b"])
+
+
+def test_paired_difference_uses_the_same_rows():
+    a = np.random.default_rng(0).random(200)
+    same = statistics.paired_difference(mean_of(a + 0.1), mean_of(a), 200)
+    assert same.value == pytest.approx(0.1)
+    assert same.low == pytest.approx(0.1) and same.high == pytest.approx(0.1)
+
+
+def test_mcnemar_known_answer():
+    found = statistics.mcnemar(10, 2)
+    assert found.exact == pytest.approx(0.0386, abs=5e-5)
+    assert found.mid_p == pytest.approx(0.0225, abs=5e-5)
+    assert statistics.mcnemar(0, 0).mid_p == 1
+    assert statistics.mcnemar(4, 4).exact == 1
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_exact_is_the_binomial_test(b, c):
+    if b + c:
+        wanted = stats.binomtest(b, b + c).pvalue
+        assert statistics.mcnemar(b, c).exact == pytest.approx(wanted)
+        assert statistics.mcnemar(b, c) == statistics.mcnemar(c, b)
+
+
+def test_mcnemar_mid_p_holds_its_level():
+    """Type-I error at nominal 5 %, exactly: rows disagree with chance .2, evenly either way."""
+    for rows in (50, 100, 200):
+        disagreeing = stats.binom.pmf(np.arange(rows + 1), rows, 0.2)
+        errors = [
+            sum(
+                stats.binom.pmf(b, n, 0.5)
+                for b in range(n + 1)
+                if statistics.mcnemar(b, n - b).mid_p <= 0.05
+            )
+            for n in range(rows // 2)
+        ]
+        assert disagreeing[: rows // 2] @ errors <= 0.055
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 10**6))
+def test_randomisation_agrees_with_scipy(seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.random(9), rng.random(9) + 0.2
+    exact = stats.permutation_test(
+        (a, b), lambda x, y: x.mean() - y.mean(), permutation_type="samples", n_resamples=np.inf
+    ).pvalue
+    both = mean_of(np.concatenate([a, b]))
+    assert statistics.approximate_randomisation(both, 9, resamples=4000) == pytest.approx(
+        exact, abs=0.04
+    )
+
+
+def test_randomisation_of_a_metric_that_is_no_mean():
+    """Entity-like F1: only exchanging whole outputs can test it."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 120)
+    good = np.eye(3)[np.where(rng.random(120) < 0.9, y, 0)]
+    bad = np.eye(3)[np.where(rng.random(120) < 0.6, y, 0)]
+
+    def p_value(a: np.ndarray, b: np.ndarray) -> float:
+        both = metrics.classification(np.concatenate([a, b]), np.concatenate([y, y]))["macro_f1"]
+        return statistics.approximate_randomisation(both, 120, resamples=999)
+
+    assert p_value(good, bad) == pytest.approx(0.001)
+    assert p_value(good, good) == 1
+
+
+def test_randomisation_exchanges_clusters_whole():
+    a, b = np.repeat([1.0, 1.0], 20), np.repeat([0.0, 0.0], 20)
+    both = mean_of(np.concatenate([a, b]))
+    alone = statistics.approximate_randomisation(both, 40, resamples=999)
+    whole = statistics.approximate_randomisation(both, 40, np.repeat([0, 1], 20), resamples=999)
+    assert alone == pytest.approx(0.001)
+    assert whole == pytest.approx(0.5, abs=0.06)
+
+
+def test_holm_known_answer():
+    # By hand: .01 * 4, .02 * 3, .03 * 2 raised to what came before, .04 likewise.
+    assert statistics.holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert statistics.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert statistics.holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_lies_between_plain_and_bonferroni(p_values):
+    for plain, adjusted in zip(p_values, statistics.holm(p_values), strict=True):
+        assert plain <= adjusted <= min(1, len(p_values) * plain) + 1e-12 or adjusted == 1
+
+
+def test_memory_stays_flat():
+    values = np.random.default_rng(0).random(20_000)
+    tracemalloc.start()
+    statistics.interval(mean_of(values), 20_000, resamples=400)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6  # all 400 resamples at once would be 64 MB times the copies made of them
+
+
+def covers(draw, truth: float, trials: int, clusters=None, resamples: int = 400) -> float:
+    """How often the interval of the mean holds the truth."""
+    hits = 0
+    for trial in range(trials):
+        values = draw(np.random.default_rng(trial))
+        found = statistics.interval(mean_of(values), len(values), clusters, resamples, seed=trial)
+        hits += found.low <= truth <= found.high
+    return hits / trials
+
+
+def images(rng: np.random.Generator) -> np.ndarray:
+    """5 rows of each of 100 images, intra-class correlation one half."""
+    return (rng.normal(size=(100, 1)) + rng.normal(size=(100, 5))).ravel()
+
+
+def test_cluster_coverage_known_answer():
+    of_image = np.repeat(np.arange(100), 5)
+    assert covers(images, 0, 250, resamples=200) == pytest.approx(0.734, abs=0.08)
+    assert covers(images, 0, 250, of_image, resamples=200) == pytest.approx(0.937, abs=0.045)
+
+
+@pytest.mark.slow
+def test_coverage_is_nominal():
+    def accuracy(rows: int):
+        return lambda rng: (rng.random(rows) < 0.7).astype(float)
+
+    def errors(rows: int):
+        return lambda rng: rng.normal(size=rows)
+
+    for rows in (100, 300):
+        assert 0.935 <= covers(errors(rows), 0, 2000, resamples=600) <= 0.965
+        assert 0.935 <= covers(accuracy(rows), 0.7, 2000, resamples=600) <= 0.965
+    assert 0.93 <= covers(errors(50), 0, 2000, resamples=600) <= 0.965
+
+
+@pytest.mark.slow
+def test_randomisation_holds_its_level():
+    rejected = 0
+    for trial in range(1000):
+        a, b = np.random.default_rng(trial).normal(size=(2, 40))
+        both = mean_of(np.concatenate([a, b]))
+        rejected += statistics.approximate_randomisation(both, 40, resamples=199) <= 0.05
+    assert rejected / 1000 <= 0.055 + 2 * 0.007  # two standard errors of the simulation

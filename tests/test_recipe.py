@@ -1,0 +1,52 @@
+"""Recipes are read strictly, and their errors say what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from polymodal import recipe
+from polymodal.errors import UserError
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_target_is_short_for_targets_and_paths_start_at_the_recipe(tmp_path: Path) -> None:
+    loaded = recipe.load(write(tmp_path, "train: a.csv\ntarget: [x, y]\nfusion: f.py:Mine\n"))
+    assert loaded.targets == {"x": None, "y": None}
+    assert loaded.train == str(tmp_path / "a.csv")
+    assert loaded.fusion == str(tmp_path / "f.py:Mine")
+    assert loaded.spelled_out
+
+
+def test_a_saved_recipe_loads_to_the_same(tmp_path: Path) -> None:
+    first = recipe.Recipe(targets={"y": {"name": "classify", "smoothing": 0.1}}, width=32, seed=3)
+    first.save(tmp_path / "r.yaml")
+    assert recipe.load(tmp_path / "r.yaml") == first
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("trian: a.csv", "'train'"),
+        ("training: {learning_rate: 1}", "no key 'training.learning_rate'"),
+        ("training: {lr: fast}", "training.lr"),
+        ("modalities: {image: {encodr: cnn}}", "'encoder'"),
+        ("modalities: {image: {encoder: cnn, pretrained: x}}", "not both"),
+        ("modalities: {image: {tune: true}}", "pretrained"),
+        ("data: {split: half}", "data.split"),
+        ("- a\n- b", "not a mapping"),
+        ("a: [", "cannot be read"),
+        ("fusion: sum\nmembers: [{name: a, modalities: {}}]", "not both"),
+        ("members: [{name: a, modalities: {}}, {name: a, modalities: {}}]", "same name"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        recipe.load(write(tmp_path, text))
+    assert says in str(caught.value)
