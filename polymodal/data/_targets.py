@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from polymodal.columns import Column
-from polymodal.data import _kinds
+from polymodal.data._kinds import Guess, depth, guess, is_date, is_list, lengths, numbers
 from polymodal.data.read import Table
 from polymodal.data.readers.columnar import holds_binary
 from polymodal.data.readers.plain import is_text
@@ -26,8 +26,8 @@ def target(table: Table, name: str, declared: Mapping[str, str]) -> Column:
     if name in declared:
         column = Column(name, declared[name])
     else:
-        guess = _guess_target(table, name)
-        column = Column(name, guess.kind, guess.reason)
+        guessed = _guess_target(table, name)
+        column = Column(name, guessed.kind, guessed.reason)
     if column.kind not in KINDS:
         raise UserError(
             f"The column '{name}' cannot be a target: {column.reason}",
@@ -48,52 +48,54 @@ def check_present(table: Table, name: str) -> None:
         )
 
 
-def _guess_target(table: Table, name: str) -> _kinds.Guess:
+def _guess_target(table: Table, name: str) -> Guess:
     column = table.data.column(name)
-    if _kinds.is_list(column.type):
+    if is_list(column.type):
         return _guess_lists(table, name)
     if pa.types.is_struct(column.type) or holds_binary(column.type):
-        return _kinds.guess(table, name)
+        return guess(table, name)
     if pa.types.is_boolean(column.type):
-        return _kinds.Guess("category", "true or false: to classify")
+        return Guess("category", "true or false: to classify")
     cells = [cell for cell in column.to_pylist() if cell is not None]
-    found = _kinds.numbers(cells)
+    found = numbers(cells)
     if found is not None:
         different = len(np.unique(found))
         repeated = different <= len(found) / 2 or different == 1
+        if is_date(cells[0]):
+            return Guess("number", "dates, as seconds since 1970: to regress")
         if different <= CLASSES and repeated and np.all(found == np.floor(found)):
-            return _kinds.Guess(
+            return Guess(
                 "category",
                 f"only {different} different whole numbers: to classify "
                 f"(--kind {name}=number to regress)",
             )
-        return _kinds.Guess(
+        return Guess(
             "number",
             f"{different:,} different numbers: to regress (--kind {name}=category to classify)",
         )
     different = len({values.category(cell) for cell in cells})
     if different > len(cells) / 2 and different > 1:
-        return _kinds.Guess("text", f"{different:,} different texts in {len(cells):,} cells")
-    return _kinds.Guess("category", f"{different:,} different values: to classify")
+        return Guess("text", f"{different:,} different texts in {len(cells):,} cells")
+    return Guess("category", f"{different:,} different values: to classify")
 
 
-def _guess_lists(table: Table, name: str) -> _kinds.Guess:
-    levels, inner = _kinds.depth(table.data.column(name).type)
+def _guess_lists(table: Table, name: str) -> Guess:
+    levels, inner = depth(table.data.column(name).type)
     if levels != 1 or pa.types.is_floating(inner) or pa.types.is_boolean(inner):
-        return _kinds.Guess("series", "lists of numbers")
+        return Guess("series", "lists of numbers")
     others = [other for other in table.names if other != name]
     if any(_is_aligned(table, name, other) for other in others):
-        return _kinds.Guess("tags", "a list of labels, one a word")
-    return _kinds.Guess("set", "lists of labels: any number a row")
+        return Guess("tags", "a list of labels, one a word")
+    return Guess("set", "lists of labels: any number a row")
 
 
 def _is_aligned(table: Table, tags: str, words: str) -> bool:
     """Whether a column has as many words as another has tags, in every row that has both."""
     column, other = table.data.column(tags), table.data.column(words)
-    levels, inner = _kinds.depth(other.type)
+    levels, inner = depth(other.type)
     if levels > 1 or not is_text(inner):
         return False
-    ours, theirs = _kinds.lengths(column), _kinds.lengths(other)
+    ours, theirs = lengths(column), lengths(other)
     both = (ours >= 0) & (theirs >= 0)
     # A set of one label beside a column of single words is no sequence.
     return bool(both.any() and np.all(ours[both] == theirs[both]) and ours.max() > 1)
@@ -113,4 +115,4 @@ def tagged(table: Table, tags: str, inputs: Mapping[str, Column]) -> str:
             got=f"columns {', '.join(inputs) or 'none'}",
             do="add the words that the tags belong to as a column of lists",
         )
-    return min(found, key=lambda name: not _kinds.is_list(table.data.column(name).type))
+    return min(found, key=lambda name: not is_list(table.data.column(name).type))

@@ -52,6 +52,8 @@ def infer(
         elif name not in skipped:
             guess = _kinds.guess(table, name)
             inputs[name] = Column(name, guess.kind, guess.reason, guess.details)
+    for column in (*inputs.values(), *outputs.values()):
+        _check(table, column)
     for name, target in outputs.items():
         if target.kind == "tags":
             text = _targets.tagged(table, name, inputs)
@@ -75,7 +77,6 @@ def infer(
             got=reasons or "target columns only",
             do="declare one, for example --kind COLUMN=number",
         )
-    validate(schema, table, require_targets=True)
     return schema
 
 

@@ -20,7 +20,7 @@ from polymodal.errors import MissingExtra, UserError
 
 SUFFIXES = {
     "image": ("png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff", "ppm", "pgm"),
-    "audio": ("wav", "flac", "ogg", "oga", "opus", "mp3", "m4a", "aac", "aif", "aiff", "au"),
+    "audio": ("wav", "flac", "ogg", "oga", "opus", "mp3", "m4a", "aac", "aif", "aiff"),
     "video": ("mp4", "m4v", "mov", "avi", "mkv", "webm", "mpg", "mpeg"),
     "series": ("npy", "csv", "tsv"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from polymodal.contract import Metric
 
 Array = np.ndarray[Any, Any]
 Statistic = Callable[[Array], Array]
-Ranking = Callable[[Array], tuple[Array, Array]]
 
 ECE_BINS = 15
 
@@ -68,29 +67,55 @@ def ece(confidence: Array, right: Array) -> Statistic:
     return lambda w: ratio(np.abs(gaps(w)).sum(1), w.sum(1))
 
 
+class Ranked(NamedTuple):
+    """Weights `(resamples, positives)` around each positive row, best first; ties are together.
+
+    Attributes:
+        own: the row's own.
+        right: of the positives that score as high or higher.
+        above: of all rows that score higher.
+        upto: of all rows that score as high or higher.
+        total: of all rows, `(resamples, 1)`.
+    """
+
+    own: Array
+    right: Array
+    above: Array
+    upto: Array
+    total: Array
+
+
+Ranking = Callable[[Array], Ranked]
+
+
 def ranking(scores: Array, positive: Array) -> Ranking:
-    """Weights -> weights of positives and of negatives at each distinct score, highest first."""
+    """Row weights -> Ranked, by scores `(rows,)` and which rows are positive `(rows,)`."""
     order = np.argsort(-scores, kind="stable")
-    starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))
-    up = positive[order]
+    falling = -scores[order]
+    rows = order[positive[order]]
+    asked = -scores[rows]
+    first, last = np.searchsorted(falling, asked), np.searchsorted(falling, asked, "right")
+    last_positive = np.searchsorted(asked, asked, "right") - 1
 
-    def sums(w: Array) -> tuple[Array, Array]:
-        w = w[:, order]
-        positives = np.add.reduceat(w * up, starts, axis=1)
-        return positives, np.add.reduceat(w * ~up, starts, axis=1)
+    def ranked(w: Array) -> Ranked:
+        running = np.zeros((len(w), len(order) + 1))
+        np.cumsum(np.take(w, order, axis=1), axis=1, out=running[:, 1:])
+        own = w[:, rows]
+        right = own.cumsum(1)[:, last_positive]
+        return Ranked(own, right, running[:, first], running[:, last], running[:, -1:])
 
-    return sums
+    return ranked
 
 
 def roc_auc(ranking: Ranking) -> Statistic:
     """The chance that a positive row scores above a negative one, ties counting half."""
 
     def statistic(w: Array) -> Array:
-        up, down = ranking(w)
-        above = down.cumsum(1)
-        total = above[:, -1:]
-        won = (up * (total - above + down / 2)).sum(1)
-        return ratio(won, up.sum(1) * total[:, 0])
+        r = ranking(w)
+        positives = r.own.sum(1)
+        # Over all rows, positives too: those pairs come to half their squared weight.
+        beaten = (r.own * (r.total - (r.above + r.upto) / 2)).sum(1) - positives**2 / 2
+        return ratio(beaten, positives * (r.total[:, 0] - positives))
 
     return statistic
 
@@ -99,9 +124,8 @@ def average_precision(ranking: Ranking) -> Statistic:
     """Mean precision at the positives' ranks, rows of equal score together."""
 
     def statistic(w: Array) -> Array:
-        up, down = ranking(w)
-        above = up.cumsum(1)
-        precision = np.nan_to_num(ratio(above, above + down.cumsum(1)))
-        return ratio((up * precision).sum(1), above[:, -1])
+        r = ranking(w)
+        precision = np.nan_to_num(ratio(r.right, r.upto))
+        return ratio((r.own * precision).sum(1), r.own.sum(1))
 
     return statistic

@@ -102,8 +102,8 @@ def minimise(
 
 def choose(
     features: Any, loss: Loss, size: int, folds: Sequence[Fold], prior: Array | None = None
-) -> tuple[float, float]:
-    """The strength of the lowest loss on held-out rows, and that loss."""
+) -> float:
+    """The strength of the lowest loss on held-out rows."""
     best, lowest = STRENGTHS[0], np.inf
     fits: list[Fitted | None] = [None] * len(folds)
     for strength in STRENGTHS:
@@ -114,7 +114,7 @@ def choose(
         if total >= lowest:
             break
         best, lowest = strength, total
-    return best, lowest / sum(len(held) for _, held in folds)
+    return best
 
 
 def solve(
@@ -131,34 +131,17 @@ def solve(
 
 
 def out_of_fold(
-    features: Any, loss: Loss, size: int, strength: float, folds: Sequence[Fold]
+    features: Any,
+    loss: Loss,
+    size: int,
+    strength: float,
+    folds: Sequence[Fold],
+    prior: Array | None = None,
 ) -> Array:
     """Every row's logits from the fit that has not seen it; zeros for rows that no fold holds."""
     found = np.zeros((features.shape[0], size))
     for fit, held in folds:
-        found[held] = solve(features, loss, size, strength, fit)(features[held])
+        fitted = solve(features, loss, size, strength, fit, prior=prior)
+        found[held] = fitted(features[held])
     return found
 
-
-def deal(
-    target: Array, count: int, rng: np.random.Generator, groups: Array | None = None
-) -> list[Fold]:
-    """Cut rows into folds of like targets; equal groups are never cut apart.
-
-    Args:
-        target: `(rows,)` or `(rows, outputs)`, without missing values.
-        count: folds; less where there are fewer rows or groups.
-        groups: `(rows,)`.
-    """
-    rows = len(target)
-    key = target if target.ndim == 1 else target.sum(1)
-    unit = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1]
-    units = int(unit.max()) + 1
-    count = min(count, units)
-    means = np.bincount(unit, key) / np.bincount(unit)
-    # Neighbours in the target's order go to different folds.
-    order = np.lexsort((rng.random(units), means))
-    hands = [rng.permutation(count) for _ in range(-(-units // count))]
-    fold = np.empty(units, np.int64)
-    fold[order] = np.concatenate(hands)[:units]
-    return [(np.flatnonzero(fold[unit] != i), np.flatnonzero(fold[unit] == i)) for i in range(count)]

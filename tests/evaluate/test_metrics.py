@@ -38,7 +38,9 @@ def test_classification_equals_scikit_learn(seed, rows, classes, ties):
         "macro_f1": sk.f1_score(y, guess, average="macro", sample_weight=w, zero_division=0),
         "weighted_f1": sk.f1_score(y, guess, average="weighted", sample_weight=w, zero_division=0),
         "balanced_accuracy": sk.balanced_accuracy_score(y, guess, sample_weight=w),
-        "roc_auc": np.mean([sk.roc_auc_score(y == k, scores[:, k], sample_weight=w) for k in kinds]),
+        "roc_auc": np.mean(
+            [sk.roc_auc_score(y == k, scores[:, k], sample_weight=w) for k in kinds]
+        ),
         "average_precision": np.mean(
             [sk.average_precision_score(y == k, scores[:, k], sample_weight=w) for k in kinds]
         ),
@@ -106,7 +108,9 @@ def test_multilabel_equals_scikit_learn(seed, rows, labels):
         np.mean([sk.roc_auc_score(t, s, sample_weight=w) for t, s in zip(y.T, scores.T)]), abs=1e-9
     )
     assert value(found, "subset_accuracy", w) == pytest.approx(
-        sk.accuracy_score(y if several else y[:, 0], guess if several else guess[:, 0], sample_weight=w),
+        sk.accuracy_score(
+            y if several else y[:, 0], guess if several else guess[:, 0], sample_weight=w
+        ),
         abs=1e-9,
     )
 

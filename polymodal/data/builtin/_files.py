@@ -1,18 +1,30 @@
-"""Rows whose media cells are bytes or arrays to a folder of CSV and media files."""
+"""What the built-in sets share: checks, rows that never repeat, and the way to a folder of files."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 
 from polymodal.data.builtin import _render
 from polymodal.errors import UserError
+from polymodal.lookup import nearest
 
 Cells = dict[str, Any]
+Content = TypeVar("Content", str, bytes, np.ndarray)
+SPLITS: Mapping[str, float] = MappingProxyType({"train": 0.8, "test": 0.2})
+
+
+def check(rows: int, seed: int) -> None:
+    """UserError unless this many rows can be drawn from this seed."""
+    if rows < 1:
+        raise UserError("A data set needs rows", expected="rows of at least 1", got=str(rows))
+    if seed < 0:
+        raise UserError("A seed is never negative", expected="0, 1, 2, ...", got=str(seed))
 
 
 def write(
@@ -61,6 +73,17 @@ def write(
     return paths
 
 
+def choose(what: str, name: str, known: Collection[str]) -> None:
+    """UserError unless `name` is one of the known ones; `what` says of which sort."""
+    if name not in known:
+        match = nearest(name, list(known))
+        raise UserError(
+            f"There is no {what} '{name}'",
+            expected=f"one of {', '.join(known)}",
+            do=f"did you mean '{match}'?" if match else "choose one of these",
+        )
+
+
 def divide(rows: int, shares: Mapping[str, float]) -> dict[str, int]:
     """How many of the rows each split gets; the last takes what rounding leaves.
 
@@ -85,14 +108,15 @@ def divide(rows: int, shares: Mapping[str, float]) -> dict[str, int]:
     return counts
 
 
-def unseen(draw: Callable[[], bytes], seen: set[bytes]) -> bytes:
-    """What `draw` returns, drawn again if it came before, so that no two rows share a file."""
+def unseen(draw: Callable[[], Content], seen: set[bytes]) -> Content:
+    """What `draw` returns, drawn again if it came before, so that no two rows share it."""
     while True:
-        data = draw()
+        content = draw()
+        data = content.encode() if isinstance(content, str) else content
         key = hashlib.blake2b(data, digest_size=16).digest()
         if key not in seen:
             seen.add(key)
-            return data
+            return content
 
 
 def _store(folder: Path, number: int, row: Cells, suffixes: Mapping[str, str]) -> Cells:

@@ -56,6 +56,11 @@ class Thing:
     angle: float = 0.0
 
 
+def stream(seed: int, row: int, purpose: str) -> np.random.Generator:
+    """Random numbers of one row for one purpose, so that no column changes another."""
+    return np.random.default_rng([seed, row, *purpose.encode()])
+
+
 def picture(
     things: Sequence[Thing], size: int, rng: np.random.Generator, speckle: float = 0.0
 ) -> Array:

@@ -152,9 +152,7 @@ def word(wording: str, about: str, rng: np.random.Generator) -> str:
 
 def reason(topic: Topic, asked: Asked) -> str:
     """The chain of thought from a question to its answer."""
-    return (
-        f"The question is about the {topic.source}. {asked.why} So the answer is {asked.answer}."
-    )
+    return f"The question is about the {topic.source}. {asked.why} So the answer is {asked.answer}."
 
 
 def _arrange(

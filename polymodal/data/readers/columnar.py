@@ -25,8 +25,9 @@ from polymodal.errors import UserError
 
 # Binary columns of a Parquet file up to this size are simply read.
 SPOOL_BYTES = 256 * 2**20
+_BUFFER_BYTES = 2**20
 # A batch of large pictures must stay small.
-_SPOOL_ROWS = 64
+_SPOOL_ROWS = 16
 _POINTER = pa.struct([("path", pa.string()), ("offset", pa.int64()), ("size", pa.int64())])
 
 
@@ -37,7 +38,7 @@ def read_parquet(path: Path, cache: Path | None) -> pa.Table:
         UserError: the file is broken, or the cache has no room.
     """
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
             if cache is None or _binary_bytes(file) <= SPOOL_BYTES:
                 return class_names(file.read())
             return read_arrow(_spool(path, file, cache))

@@ -33,7 +33,7 @@ class Categories(nn.Module):
         self.register_buffer("offsets", codes[:-1], persistent=False)
         weight = 0.1 * torch.randn(int(codes[-1]), width)
         weight[self.offsets] = 0
-        self.embedding = nn.Embedding.from_pretrained(weight, freeze=False)
+        self.embedding = nn.Embedding(len(weight), width, _weight=weight)
 
     def codes(self, data: Tensor) -> Tensor:
         """The form's arrays `(batch, d)` -> `(batch, categories)` int64, 0 where missing."""

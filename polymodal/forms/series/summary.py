@@ -14,7 +14,7 @@ from polymodal.forms.series._slices import slices
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 LAGS = (1, 2, 4, 8)
 BANDS = 7  # octaves of frequency, down from half a cycle a step
-PER_CHANNEL = 11 + len(QUANTILES) + len(LAGS) + BANDS
+PER_CHANNEL = 17 + len(QUANTILES) + len(LAGS) + BANDS
 CORRELATED = 32  # channels; with more, their pairs would outnumber everything else
 
 
@@ -62,17 +62,17 @@ class Summary(SeriesForm):
 
 
 def _shape(x: np.ndarray[Any, Any], z: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """`(11 + QUANTILES, channels)`; z is x standardised."""
+    """Levels, course and spreads `(17 + QUANTILES, channels)`; z is x standardised."""
     steps = np.diff(x, axis=0) if len(x) > 1 else np.zeros_like(x)
     time = np.linspace(-1, 1, len(x)) if len(x) > 1 else np.zeros(1)
     slope = time @ x / _nonzero(time @ time)
     crossings = np.abs(np.diff(z > 0, axis=0)).mean(0) if len(x) > 1 else np.zeros(x.shape[1])
     rough = np.abs(steps)
-    return np.stack(
-        [x.mean(0), x.std(0), x.min(0), x.max(0), x[0], x[-1], slope, crossings]
-        + [rough.mean(0), rough.max(0), steps.std(0)]
-        + [*np.quantile(x, QUANTILES, axis=0)]
-    )
+    spreads = np.stack([x.std(0), np.ptp(x, axis=0), rough.mean(0), rough.max(0), steps.std(0)])
+    levels = [x.mean(0), x.min(0), x.max(0), x[0], x[-1], *np.quantile(x, QUANTILES, axis=0)]
+    # Spreads differ by orders of magnitude (rest and running), so their logarithms count as well.
+    logarithms = np.log(np.maximum(spreads, 1e-12))
+    return np.stack([*levels, slope, crossings, *spreads, *logarithms])
 
 
 def _autocorrelations(z: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -106,7 +106,7 @@ class Frozen(Form):
 
 
 def _batches(lengths: list[int]) -> list[list[int]]:
-    """Indices by length, in batches of at most BATCH positions once padded (but one text at least)."""
+    """Indices by length, in batches of at most BATCH positions once padded, or of one text."""
     found: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lengths.__getitem__):
         # Sorted, so this text is the longest of its batch so far.

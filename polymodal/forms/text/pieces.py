@@ -103,7 +103,7 @@ def _add_dropped(
     # Before the first piece of a later word, or else after the last word's last piece.
     real = np.flatnonzero(numbers)
     end = real[-1] + 1 if len(real) else len(ids) - (len(ids) > 1)
-    at = [next((i for i in real if numbers[i] > word), end) for word in dropped]
+    at = np.array([next((i for i in real if numbers[i] > word), end) for word in dropped], int)
     return np.insert(ids, at, unknown), np.insert(numbers, at, dropped)
 
 

@@ -1,0 +1,156 @@
+"""Linear models of single modalities, and one of their out-of-fold logits (Wolpert 1992)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from polymodal.experts._convex import Array, Fitted, Fold, Loss, choose, out_of_fold, solve
+from polymodal.experts._task import Task
+
+# So many held-out rows tell strengths of regularisation apart.
+ENOUGH = 1000
+# A number that takes so few values may be better told apart than drawn a line through.
+FEW_VALUES = 20
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """One target's linear models, made one linear map a modality.
+
+    Attributes:
+        weights: per modality `(features, size)`.
+        shifts: per modality `(size,)`: what the training rows that have it get on average.
+        bias: `(size,)`.
+        unseen: `(rows, modalities, size)`: every row's contributions, less the shift, by models
+            that were not fitted to it.
+        logits: `(rows, size)`: every row's logits by models that were not fitted to it.
+        values: `(size,)` numbers that the logits choose among; empty if they are the output.
+    """
+
+    weights: list[Array]
+    shifts: list[Array]
+    bias: Array
+    unseen: Array
+    logits: Array
+    values: Array = field(default_factory=lambda: np.zeros(0))
+
+    def output(self) -> Tensor:
+        """`logits` as the objective takes them."""
+        return expected(torch.from_numpy(self.logits), torch.from_numpy(self.values))
+
+
+def expected(logits: Tensor, values: Tensor) -> Tensor:
+    """The expected value `(batch, 1)` where logits choose among values; else the logits."""
+    return logits.softmax(1) @ values.unsqueeze(1) if len(values) else logits
+
+
+def fit(task: Task, matrices: Sequence[Any], present: Sequence[Array], size: int) -> Stacked:
+    """Fit a target; a number of few values as classes too, if held-out rows prefer that.
+
+    Args:
+        matrices: per modality the features of the task's rows.
+        present: per modality `(rows,)` bool.
+        size: outputs.
+    """
+    plain = stack(matrices, present, task.loss, size, task.rows, task.folds)
+    values = np.unique(task.target[: task.rows]) if task.objective.kind == "number" else np.zeros(0)
+    if not 0 < len(values) <= FEW_VALUES:
+        return plain
+    nearest = np.abs(task.target[:, None] - values).argmin(1)
+
+    def loss(logits: Tensor, rows: Array) -> Tensor:
+        return F.cross_entropy(logits, torch.from_numpy(nearest[rows]))
+
+    classes = stack(matrices, present, loss, len(values), task.rows, task.folds)
+    classes = replace(classes, values=values.astype(np.float64))
+    train = np.arange(task.rows)
+
+    def held_out(found: Stacked) -> float:
+        return float(task.loss(found.output()[: task.rows], train))
+
+    return min(plain, classes, key=held_out)
+
+
+def stack(
+    matrices: Sequence[Any],
+    present: Sequence[Array],
+    loss: Loss,
+    size: int,
+    rows: int,
+    folds: Sequence[Fold],
+) -> Stacked:
+    """Fit every modality alone, then a linear map of their logits.
+
+    Args:
+        matrices: per modality the features of training rows, then of validation rows.
+        present: per modality `(rows,)` bool.
+        loss: of logits at given positions.
+        size: outputs.
+        rows: how many of the rows are for training.
+        folds: of the training rows.
+    """
+    total = matrices[0].shape[0]
+    choosing = _choosing(rows, total, folds)
+    fitted = [
+        _alone(x, has, loss, size, rows, choosing, folds)
+        for x, has in zip(matrices, present, strict=True)
+    ]
+    unseen = np.stack([logits for _, logits in fitted], 1)
+    joined = unseen.reshape(total, -1)
+    length = max(float(np.sqrt((joined[:rows] ** 2).sum(1).mean())), 1e-12)
+    # Drawn to the mean of the logits: what to do where rows are too few to learn better.
+    prior = np.tile(np.eye(size), (len(matrices), 1)) * length / len(matrices)
+    joined /= length
+    strength = choose(joined, loss, size, folds, prior)
+    logits = out_of_fold(joined, loss, size, strength, folds, prior)
+    top = solve(joined, loss, size, strength, np.arange(rows), prior=prior)
+    logits[rows:] = top(joined[rows:])
+    maps = (top.weight / length).reshape(len(matrices), size, size)
+    weights = [fit.weight @ mix for (fit, _), mix in zip(fitted, maps, strict=True)]
+    shifts = [
+        np.asarray(x[np.flatnonzero(has[:rows])].mean(0)).ravel() @ weight
+        for x, has, weight in zip(matrices, present, weights, strict=True)
+    ]
+    return Stacked(weights, shifts, top.bias, np.einsum("nmk,mkj->nmj", unseen, maps), logits)
+
+
+def _alone(
+    matrix: Any,
+    present: Array,
+    loss: Loss,
+    size: int,
+    rows: int,
+    choosing: Sequence[Fold],
+    folds: Sequence[Fold],
+) -> tuple[Fitted, Array]:
+    """One modality's model, and the logits `(rows, size)` of models that had not seen the row.
+
+    Logits are centred, so that an absent modality, at 0, counts as the training mean.
+    """
+
+    def having(cut: Sequence[Fold]) -> list[Fold]:
+        return [(fit[present[fit]], held[present[held]]) for fit, held in cut]
+
+    own = np.flatnonzero(present[:rows])
+    strength = choose(matrix, loss, size, having(choosing))
+    logits = out_of_fold(matrix, loss, size, strength, having(folds))
+    fitted = solve(matrix, loss, size, strength, own)
+    later = np.arange(rows, len(present))
+    logits[later] = fitted(matrix[later])
+    logits[own] -= logits[own].mean(0)
+    logits[later] -= fitted(matrix[own]).mean(0)
+    return fitted, logits * present[:, None]
+
+
+def _choosing(rows: int, total: int, folds: Sequence[Fold]) -> Sequence[Fold]:
+    """What strengths are chosen on: the validation rows, or folds where those are too few."""
+    if total - rows >= ENOUGH:
+        return [(np.arange(rows), np.arange(rows, total))]
+    return folds[: -(-len(folds) * ENOUGH // rows)]
