@@ -101,7 +101,7 @@ def load(path: str, *, kind: str, weights: bool = True) -> PreTrainedModel:
                 )
             _check_loaded(path, [name for name in info["missing_keys"] if "pooler" not in name])
         else:
-            model = AutoModel.from_config(config)
+            model = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"The model in '{path}' cannot be loaded",
@@ -167,6 +167,9 @@ def tokenizer(path: str) -> Any:
             got=type(loaded).__name__,
             do="convert it to tokenizer.json, or choose another model",
         )
+    # A tokenizer's file may ask for both, and cutting is the caller's choice.
+    loaded.backend_tokenizer.no_truncation()
+    loaded.backend_tokenizer.no_padding()
     return loaded
 
 
@@ -191,7 +194,7 @@ def image_processor(path: str) -> Any:
             expected=f"{PREPROCESSOR} beside {CONFIG}",
             do="save it there with image_processor.save_pretrained(...)",
         )
-    return AutoImageProcessor.from_pretrained(found, backend="pil")
+    return AutoImageProcessor.from_pretrained(found, backend="pil")  # type: ignore[no-untyped-call]
 
 
 def normalisation(path: str) -> tuple[list[float], list[float]]:
@@ -260,14 +263,14 @@ def _quiet() -> Iterator[None]:
     from transformers.utils import logging
 
     bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
         if bar:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _config(path: str) -> Any:

@@ -266,9 +266,10 @@ def _strings(name: str, cells: list[str]) -> Guess:
             return Guess("skip", f"{what} such as {example} are ambiguous: write them as {instead}")
     words = sum(len(cell.split()) for cell in cells) / rows
     single = sum(len(cell.split()) == 1 and len(cell) <= 64 for cell in cells) >= NEARLY_ALL * rows
-    digits = sum(any(letter.isdigit() for letter in cell) for cell in cells) > 0.6 * rows
-    if single and different > RARE * rows and rows >= FEW and (digits or _called_code(name)):
-        return Guess("skip", f"an id: {different:,} different codes in {rows:,} cells")
+    if single and different > RARE * rows and rows >= FEW:
+        digits = sum(any(letter.isdigit() for letter in cell) for cell in cells)
+        if digits > 0.6 * rows or _called_code(name):
+            return Guess("skip", f"an id: {different:,} different codes in {rows:,} cells")
     found = f"{different:,} different values in {rows:,} cells"
     sentences = sum(cell.rstrip().endswith((".", "?", "!")) for cell in cells) > rows / 2
     names = words < 1.5 and different <= rows / 2

@@ -19,7 +19,7 @@ _MOODS = (
     ("gloomy", "bleak", "dull", "weary", "bitter", "grim", "dreary", "sullen"),
     ("cheerful", "bright", "lively", "fresh", "sweet", "merry", "sunny", "joyful"),
 )
-_NEUTRAL = ("wooden", "narrow", "northern", "annual", "square", "upper", "paper", "local")
+_NEUTRAL = ("wooden", "narrow", "northern", "plain", "square", "foreign", "paper", "local")
 _NOUNS = (
     *("house", "garden", "letter", "train", "market", "window", "river", "kitchen"),
     *("teacher", "painter", "bridge", "morning", "table", "song", "village", "picture"),

@@ -1,4 +1,4 @@
-"""What the built-in sets share: checks, rows that never repeat, and the way to a folder of files."""
+"""What the built-in sets share: checks, no repeated files, and the way to a folder."""
 
 from __future__ import annotations
 
@@ -112,11 +112,15 @@ def unseen(draw: Callable[[], Content], seen: set[bytes]) -> Content:
     """What `draw` returns, drawn again if it came before, so that no two rows share it."""
     while True:
         content = draw()
-        data = content.encode() if isinstance(content, str) else content
+        data = content if isinstance(content, bytes) else _bytes(content)
         key = hashlib.blake2b(data, digest_size=16).digest()
         if key not in seen:
             seen.add(key)
             return content
+
+
+def _bytes(content: str | np.ndarray) -> bytes:
+    return content.encode() if isinstance(content, str) else content.tobytes()
 
 
 def _store(folder: Path, number: int, row: Cells, suffixes: Mapping[str, str]) -> Cells:

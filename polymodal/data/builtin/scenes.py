@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.data.builtin import _files, _render, _scene
+from polymodal.data.builtin import _files, _render, _scene, _topics
 from polymodal.errors import UserError
 
 SOURCES = ("picture", "sound", "sensor", "clip", "weight", "place")
@@ -110,7 +110,7 @@ def ceilings(
     """
     _check(rows, seed, difficulty, columns)
     drawn = _draw(rows, seed, difficulty, columns)
-    topics = _topics(difficulty, columns)
+    topics = _asked(difficulty, columns)
     alone = {column: _ceiling(drawn, topics, {column}) for column in ("question", *columns)}
     return {**alone, "all": _ceiling(drawn, topics, {"question", *columns})}
 
@@ -132,7 +132,7 @@ def _ceiling(rows: Sequence[_Row], topics: Sequence[str], seen: Collection[str])
 
 def _answers(row: _Row, name: str, seen: Collection[str]) -> dict[str, float]:
     """The answers to a question on this topic and their probabilities, from the columns `seen`."""
-    topic = _scene.TOPICS[name]
+    topic = _topics.TOPICS[name]
     known = topic.source in seen or (topic.source == "picture" and "caption" in seen)
     if not known:
         return dict.fromkeys(topic.answers, 1 / len(topic.answers))
@@ -145,26 +145,26 @@ def _answers(row: _Row, name: str, seen: Collection[str]) -> dict[str, float]:
     return chances
 
 
-def _topics(difficulty: str, columns: Collection[str]) -> list[str]:
+def _asked(difficulty: str, columns: Collection[str]) -> list[str]:
     """What is asked about: the level's topics whose source is written."""
     asked = _scene.LEVELS[difficulty].topics
-    return [name for name in asked if _scene.TOPICS[name].source in columns]
+    return [name for name in asked if _topics.TOPICS[name].source in columns]
 
 
 def _draw(rows: int, seed: int, difficulty: str, columns: Collection[str]) -> list[_Row]:
     """Scenes and questions, a random stream for each row and purpose."""
-    topics = _topics(difficulty, columns)
+    topics = _asked(difficulty, columns)
     drawn = []
     for number in range(rows):
         scene = _scene.imagine(_scene.LEVELS[difficulty], _render.stream(seed, number, "scene"))
         rng = _render.stream(seed, number, "question")
         name = str(rng.choice(topics))
-        topic = _scene.TOPICS[name]
+        topic = _topics.TOPICS[name]
         askable = topic.askable(scene)
         asked = askable[rng.integers(len(askable))]
-        question = _scene.word(str(rng.choice(topic.wordings)), asked.about, rng)
-        caption = _scene.describe(scene, _render.stream(seed, number, "caption"))
-        rationale = _scene.reason(topic, asked)
+        question = _topics.word(str(rng.choice(topic.wordings)), asked.about, rng)
+        caption = _topics.describe(scene, _render.stream(seed, number, "caption"))
+        rationale = _topics.reason(topic, asked)
         drawn.append(_Row(scene, name, question, asked.answer, caption, rationale))
     return drawn
 

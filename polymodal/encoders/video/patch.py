@@ -42,5 +42,5 @@ class Patch(Encoder):
 
     def forward(self, field: Field) -> Tokens:
         tokens = self.patches(self.normalise(field.data).flatten(0, 1))
-        by_frame = tokens.unflatten(0, field.data.shape[:2]) + self.times
+        by_frame = tokens.view(*field.data.shape[:2], *tokens.shape[1:]) + self.times
         return all_real(by_frame.flatten(1, 2), field)

@@ -66,5 +66,5 @@ class Frozen(Form):
 
     @cached_property
     def _model(self) -> nn.Module:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return pretrained.load(self.path, kind="image").to(device)
+        model: nn.Module = pretrained.load(self.path, kind="image")
+        return model.to("cuda" if torch.cuda.is_available() else "cpu")

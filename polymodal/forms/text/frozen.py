@@ -101,8 +101,8 @@ class Frozen(Form):
 
     @cached_property
     def _model(self) -> nn.Module:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return pretrained.load(self.path, kind="text").to(device)
+        model: nn.Module = pretrained.load(self.path, kind="text")
+        return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _batches(lengths: list[int]) -> list[list[int]]:

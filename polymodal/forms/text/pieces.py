@@ -62,18 +62,10 @@ def encode(cell: Any, tokenizer: Any, limit: int) -> np.ndarray[Any, Any]:
     words = _hashing.split(cell)
     # The tokenizer gets a string as it stands, so that it cuts as it does anywhere else.
     text = cell if isinstance(cell, str) else " ".join(words)
-    encoded = tokenizer(
-        text,
-        truncation=False,
-        return_offsets_mapping=True,
-        return_special_tokens_mask=True,
-        return_attention_mask=False,
-        verbose=False,
-    )
-    ids = np.array(encoded["input_ids"], np.int32)
-    numbers = _word_numbers(text, words, np.array(encoded["offset_mapping"]).reshape(-1, 2))
-    special = np.array(encoded["special_tokens_mask"], bool)
-    numbers[special] = 0
+    encoded = tokenizer.backend_tokenizer.encode(text)
+    ids = np.array(encoded.ids, np.int32)
+    numbers = _word_numbers(text, words, np.array(encoded.offsets, np.int64).reshape(-1, 2))
+    numbers[np.array(encoded.special_tokens_mask, bool)] = 0
     ids, numbers = _add_dropped(ids, numbers, len(words), tokenizer.unk_token_id)
     shapes = np.array([0] + [_hashing.shape(word) for word in words], np.int32)
     pieces = np.stack([ids, numbers, shapes[numbers]], axis=1).astype(np.int32)
