@@ -170,7 +170,8 @@ def list_components() -> None:
 @app.command()
 def quickstart(
     out: Out = Path("quickstart"),
-    rows: Annotated[int, typer.Option(help="Training rows to render.")] = 2400,
+    rows: Annotated[int, typer.Option(help="Training rows to render.")] = 3000,
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier quickstart.")] = False,
     budget: Annotated[str, typer.Option(help="Time for the fit.")] = "3m",
     seed: Annotated[int, typer.Option(help="Of data and fit.")] = 0,
 ) -> None:
@@ -178,7 +179,14 @@ def quickstart(
     from polymodal.quickstart import quickstart as run_quickstart
     from polymodal.show import Show
 
-    run_quickstart(out, rows=rows, budget=seconds(budget), seed=seed, show=Show(sys.stderr))
+    run_quickstart(
+        out,
+        rows=rows,
+        budget=seconds(budget),
+        seed=seed,
+        overwrite=overwrite,
+        show=Show(sys.stderr),
+    )
 
 
 def seconds(text: str) -> float:

@@ -25,7 +25,6 @@ def quickstart(
     run = fit(
         paths["train"],
         TARGET,
-        drop=scenes.GIVES_AWAY,
         budget=budget,
         seed=seed,
         out=out / "run",

@@ -427,6 +427,25 @@ def test_truncated_columnar_files(tmp_path: Path) -> None:
         assert "is not a whole" in fails(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.feather", "file.arrow", "stream.arrow"])
+def test_damaged_columnar_files_never_crash(tmp_path: Path, name: str) -> None:
+    typed_sources(tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    random, refused = np.random.default_rng(0), 0
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in random.integers(len(whole), size=5):
+            damaged[place] = random.integers(256)
+        write(tmp_path / name, bytes(damaged))
+        try:
+            table = read(tmp_path / name)
+        except UserError:
+            refused += 1
+        else:
+            assert all(len(table.cells(column)) == len(table) for column in table.names)
+    assert refused > 10
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

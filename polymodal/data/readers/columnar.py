@@ -28,6 +28,8 @@ SPOOL_BYTES = 256 * 2**20
 _BUFFER_BYTES = 2**20
 # A batch of large pictures must stay small.
 _SPOOL_ROWS = 16
+# What pyarrow raises at a damaged file.
+_BROKEN = (pa.ArrowException, ValueError, OSError)
 _POINTER = pa.struct([("path", pa.string()), ("offset", pa.int64()), ("size", pa.int64())])
 
 
@@ -40,9 +42,9 @@ def read_parquet(path: Path, cache: Path | None) -> pa.Table:
     try:
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
             if cache is None or _binary_bytes(file) <= SPOOL_BYTES:
-                return class_names(file.read())
+                return class_names(_sound(file.read()))
             return read_arrow(_spool(path, file, cache))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except _BROKEN as error:
         raise _broken(path, "Parquet", error) from error
 
 
@@ -58,8 +60,8 @@ def read_arrow(path: Path) -> pa.Table:
         mapped.seek(0)
         is_file = whole[:6].to_pybytes() == b"ARROW1"
         reader = ipc.open_file(mapped) if is_file else ipc.open_stream(mapped)
-        table = reader.read_all()
-    except (pa.ArrowInvalid, OSError) as error:
+        table = _sound(reader.read_all())
+    except _BROKEN as error:
         raise _broken(path, "Arrow", error) from error
     for i, field in enumerate(table.schema):
         if holds_binary(field.type):
@@ -108,6 +110,12 @@ def holds_binary(kind: pa.DataType) -> bool:
         index = kind.get_field_index("bytes")
         return index >= 0 and holds_binary(kind.field(index).type)
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _sound(table: pa.Table) -> pa.Table:
+    """The table, checked: pyarrow trusts a file's offsets and may crash on wrong ones later."""
+    table.validate(full=True)
+    return table
 
 
 def _names(feature: Mapping[str, Any]) -> pa.Array | None:

@@ -78,7 +78,9 @@ def _shape(x: np.ndarray[Any, Any], z: np.ndarray[Any, Any]) -> np.ndarray[Any, 
 def _autocorrelations(z: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """`(LAGS, channels)`; 0 at lags that the series is too short for."""
     none = np.zeros(z.shape[1])
-    return np.stack([(z[lag:] * z[:-lag]).sum(0) / len(z) if lag < len(z) else none for lag in LAGS])
+    return np.stack(
+        [(z[lag:] * z[:-lag]).sum(0) / len(z) if lag < len(z) else none for lag in LAGS]
+    )
 
 
 def _octaves(z: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
