@@ -221,24 +221,7 @@ class _Fit:
 
     def _tagged(self) -> dict[str, str]:
         """Tag target -> the text modality whose words it labels."""
-        found = {}
-        for name, objective in self.objectives.items():
-            if objective.level == "token":
-                texts = [c.name for c in self.schema.inputs if c.kind == "text"]
-                counts = [len(v) for v in objective.encode(self.table.cells(name)[:50])]
-                for text in texts:
-                    cells = self.table.cells(text)[:50]
-                    if [_words(cell) for cell in cells] == counts:
-                        found[name] = text
-                        break
-                else:
-                    raise UserError(
-                        f"No text column has as many words as '{name}' has tags",
-                        expected="a column of word lists, or of texts split by spaces",
-                        got=f"text columns: {', '.join(texts) or 'none'}",
-                        do="add the list of words as a column",
-                    )
-        return found
+        return {c.name: c.details["text"] for c in self.schema.targets if c.kind == "tags"}
 
     def _prepare(
         self, train: np.ndarray[Any, Any], valid: np.ndarray[Any, Any], folds: list[tuple[Any, Any]]
@@ -509,8 +492,3 @@ def _claim(out: Path, overwrite: bool) -> None:
             do="give another --out",
         ) from error
 
-
-def _words(cell: Any) -> int:
-    if cell is None:
-        return 0
-    return len(cell.split()) if isinstance(cell, str) else len(cell)

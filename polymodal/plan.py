@@ -116,7 +116,7 @@ def _default(schema: Schema, objectives: Mapping[str, Objective], known: Facts) 
     subsets = [[name] for name in grouped] + ([list(grouped)] if len(grouped) > 1 else [])
     if not tags:
         for subset in subsets:
-            for expert in ("linear", "trees"):
+            for expert in lookup.names("experts"):
                 reads = lookup.find("experts", expert).forms
                 readable = [name for name in subset if kinds[name] in reads]
                 if readable and (len(subset) == 1 or len(readable) > 1):
@@ -124,7 +124,8 @@ def _default(schema: Schema, objectives: Mapping[str, Objective], known: Facts) 
                     add(f"{label} ({expert})", readable, learner=expert)
     for subset in subsets:
         add("+".join(subset), subset)
-    return found
+    # What matters most first, should the budget run out: the fusion, then the networks.
+    return sorted(found, key=lambda m: (-len(m.modalities), m.learner != "gradient"))
 
 
 def _completed(member: Member, schema: Schema, known: Facts) -> Member:

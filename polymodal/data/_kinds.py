@@ -265,7 +265,8 @@ def _strings(name: str, cells: list[str]) -> Guess:
             example = _short(cells[0])
             return Guess("skip", f"{what} such as {example} are ambiguous: write them as {instead}")
     words = sum(len(cell.split()) for cell in cells) / rows
-    single = sum(len(cell.split()) == 1 and len(cell) <= 64 for cell in cells) >= NEARLY_ALL * rows
+    tokens = (len(cell.split()) == 1 and len(cell) <= 64 and "://" not in cell for cell in cells)
+    single = sum(tokens) >= NEARLY_ALL * rows
     if single and different > RARE * rows and rows >= FEW:
         digits = sum(any(letter.isdigit() for letter in cell) for cell in cells)
         if digits > 0.6 * rows or _called_code(name):

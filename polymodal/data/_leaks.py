@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.columns import MEDIA, Column, Schema
+from polymodal.data._finding import Finding
 from polymodal.data.read import Table
 from polymodal.data.split import codes
 from polymodal.forms.table import _values as values
@@ -20,7 +21,38 @@ MIN_ROWS, MIN_MINORITY = 50, 10
 ROWS_PER_BIN, MAX_BINS = 8, 256
 # Parts of a file's name that are looked at, from its start and from its end.
 PARTS = 6
+# How much of a constant guess's errors a column may avoid before it is pointed out.
+STRONG, GIVES_AWAY = 0.8, 0.95
 _PART = re.compile(r"[^\W\d_]+|\d+")
+
+
+def give_aways(train: Table, schema: Schema) -> list[Finding]:
+    """The strongest signal of each column, where it nearly alone tells a target."""
+    found = list(signals(train, schema))
+    findings = []
+    for target in schema.targets:
+        truth = target_values(train, target)
+        if truth is None:
+            continue
+        best: dict[str, tuple[float, str, Column | None]] = {}
+        for phrase, column, signal in found:
+            told = strength(signal, truth)
+            name = column.name if column else ""
+            if told > best.get(name, (STRONG,))[0]:
+                best[name] = (told, phrase, column)
+        findings += [_finding(*b, target, len(train)) for b in best.values()]
+    return findings
+
+
+def _finding(told: float, phrase: str, column: Column | None, target: Column, rows: int) -> Finding:
+    what = f"{phrase[0].upper()}{phrase[1:]} alone avoids {told:.0%} of the errors of guessing"
+    if column is None or column.kind in MEDIA:
+        severity = "info"
+        advice = "No model reads this, so it does no harm unless rows are split by it"
+    else:
+        severity = "warning" if told >= GIVES_AWAY else "info"
+        advice = f"Is it known before the target is? If not: --drop {column.name}"
+    return Finding(severity, f"{what} '{target.name}'", rows, advice=advice)
 
 
 def target_values(table: Table, target: Column) -> Array | None:
@@ -47,7 +79,7 @@ def signals(table: Table, schema: Schema) -> Iterator[tuple[str, Column | None, 
         elif column.kind == "number":
             found = numbers(cells)
             yield f"column '{column.name}'", column, _bins(found)
-            exact = codes(np.nan_to_num(found).tolist())
+            exact = codes(np.where(np.isnan(found), np.inf, found).tolist())
             if exact.max() < len(exact) / 2:
                 yield f"column '{column.name}'", column, exact
         else:
@@ -111,7 +143,9 @@ def _bins(found: Array) -> Array:
     """Quantile bins 1, 2, ...; 0 where missing."""
     known = ~np.isnan(found)
     count = int(np.clip(known.sum() // ROWS_PER_BIN, 2, MAX_BINS))
-    edges = np.quantile(found[known], np.arange(1, count) / count) if known.any() else []
+    if not known.any():
+        return np.zeros(len(found), np.int64)
+    edges = np.quantile(found[known], np.arange(1, count) / count)
     return np.where(known, 1 + np.searchsorted(edges, found, side="right"), 0)
 
 

@@ -106,8 +106,9 @@ class Windows(nn.Module):
         assert field.mask is not None
         x, mask = self.scale(field), field.mask & field.present.unsqueeze(1)
         short = -x.shape[1] % self.window
-        x = nn.functional.pad(x, (0, 0, 0, short)).unflatten(1, (-1, self.window)).flatten(2)
-        mask = nn.functional.pad(mask, (0, short)).unflatten(1, (-1, self.window)).any(2)
+        windows = (x.shape[1] + short) // self.window
+        x = nn.functional.pad(x, (0, 0, 0, short)).reshape(len(x), windows, -1)
+        mask = nn.functional.pad(mask, (0, short)).reshape(len(x), windows, self.window).any(2)
         values = self.linear(x)
         values = values + _positions(values.shape[1], self.width).to(values)
         return Tokens(torch.where(mask.unsqueeze(-1), values, 0), mask)
@@ -136,7 +137,7 @@ class Descriptors(nn.Module):
 
 
 def _real(field: Field) -> Tensor:
-    """Where a field holds data: `(batch,)` for a fixed shape, `(batch, length)` for a ragged one."""
+    """Where a field holds data: `(batch,)` for a fixed shape, `(batch, length)` if ragged."""
     if field.mask is None:
         return field.present
     return field.mask & field.present.unsqueeze(1)

@@ -15,7 +15,7 @@ from polymodal.errors import UserError
 # Above this a picture is refused by its header, before any memory is taken for it.
 MAX_PIXELS = 50_000_000
 # Only formats that are pictures throughout: others (EPS, WMF) run programs to be drawn.
-FORMATS = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 RESIZES = ("pad", "stretch")
 
 
@@ -33,17 +33,19 @@ def read(media: Media, size: int) -> Image.Image:
     if media.values is not None:
         return from_array(media.values, media.label)
     opened = open_picture(media.bytes(), media.label)
-    # MPO, a JPEG with further views in it, inherits draft.
     opened.draft("RGB", (2 * size, 2 * size))
     return to_rgb(opened, media.label)
 
 
 def open_picture(content: bytes, label: str) -> Image.Image:
     """Read the header only; UserError if there is none or it announces too many pixels."""
+    Image.init()
+    # A Pillow built without, say, AVIF does not know its name.
+    formats = [name for name in FORMATS if name in Image.OPEN]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(content), formats=FORMATS)
+            opened = Image.open(io.BytesIO(content), formats=formats)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(label, str(error)) from error
     # A broken file can raise almost anything in a decoder, and each means the same.

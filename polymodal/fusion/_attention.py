@@ -63,7 +63,8 @@ class Attention(nn.Module):
         return torch.where(readable[:, None, None], mixed, 0)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+        batch, length, width = x.shape
+        return x.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
 
     def _is_plain(self, keys: Tensor) -> bool:
         if self.attention == "auto":

@@ -60,11 +60,7 @@ class Tag(Objective):
     def state(self, state: dict[str, Any]) -> None:
         self.classes, self.counts = list(state["classes"]), list(state["counts"])
         self.size = len(self.classes)
-
-    @property
-    def primary(self) -> str:
-        """The metric to show first."""
-        return "entity_f1" if metrics.is_iob2(self.classes) else "token_accuracy"
+        self.primary = "entity_f1" if metrics.is_iob2(self.classes) else "token_accuracy"
 
     def encode(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
         """Cells -> int64 tag codes `(words,)`; of length 0 where the cell is missing.

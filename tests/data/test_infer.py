@@ -109,6 +109,7 @@ INPUTS: list[tuple[str, str, Sequence[Any], str, str]] = [
     ("q", "text", choice(*(f"{sentence(5)} {i}" for i in range(50))), "50", "templates"),
     ("name", "text", column(lambda i: "".join(RANDOM.choices("aeioutmnr", k=9))), "1.0", "words"),
     ("q", "text", column(lambda i: "".join(RANDOM.choices("猫犬鳥魚", k=9))), "1.0", "no spaces"),
+    ("a", "text", column(lambda i: f"https://x.org/{sentence(1)}/{i}"), "1.0", "addresses"),
     ("a", "number", column(lambda i: f"2024-0{1 + i % 9}-1{i % 7}"), "dates", "ISO dates"),
     ("a", "number", column(lambda i: datetime.date(2024, 1 + i % 12, 3)), "dates", "dates"),
     ("a", "number", column(lambda i: f"2024-01-01T{i % 24:02}:{i % 5}0:00Z"), "dates", "times"),

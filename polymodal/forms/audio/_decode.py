@@ -91,8 +91,8 @@ def suggest(cells: Iterable[Media | None], sample: int = 500) -> dict[str, float
     """Options for the audio forms that fit the data, from the headers of the first cells.
 
     `rate` is the commonest rate of the files, at most 16 000: a higher rate than the data's own
-    only adds empty mel bands. `seconds` is the whole second that 99 % of the sounds fit into, at
-    most 30.
+    only adds empty mel bands. `seconds` is twice what 99 % of the sounds fit into, rounded up, at
+    most 30: room for those not looked at, while nothing of hours is decoded by accident.
 
     Args:
         cells: training cells; None where missing. Unreadable ones are left to `encode` to report.
@@ -108,7 +108,7 @@ def suggest(cells: Iterable[Media | None], sample: int = 500) -> dict[str, float
     rates = Counter(h.rate for h in headers)
     lengths = [h.seconds for h in headers if h.seconds is not None]
     rate = min(16_000, rates.most_common(1)[0][0]) if rates else 16_000
-    seconds = min(30, ceil(np.quantile(lengths, 0.99))) if lengths else 30
+    seconds = min(30, ceil(2 * np.quantile(lengths, 0.99))) if lengths else 30
     return {"rate": rate, "seconds": seconds}
 
 
@@ -136,7 +136,7 @@ def _av_header(media: Media, stream: IO[bytes]) -> Header:
     import av
 
     try:
-        with av.open(stream) as container:
+        with av.open(stream, "r") as container:
             rate = _audio_stream(media, container).rate
             seconds = container.duration / av.time_base if container.duration else None
             return Header(rate, seconds)
@@ -174,7 +174,7 @@ def _av(media: Media, stream: IO[bytes], seconds: float) -> tuple[np.ndarray[Any
     stream.seek(0)
     chunks: list[np.ndarray[Any, Any]] = []
     try:
-        with av.open(stream) as container:
+        with av.open(stream, "r") as container:
             audio = _audio_stream(media, container)
             rate, total = audio.rate, 0
             resampler = av.AudioResampler(format="fltp")

@@ -40,7 +40,8 @@ class Layout:
         With "auto", the channels are the axis whose length most cells agree on; where all agree
         on both, the shorter one; of a square, the second.
         """
-        arrays, tables = [], []
+        arrays: list[tuple[int, ...]] = []
+        tables: list[tuple[int, ...]] = []
         for cell in islice(cells, SAMPLE):
             try:
                 array, is_table = read(cell)

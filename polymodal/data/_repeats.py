@@ -1,0 +1,215 @@
+"""Equal rows, media, texts and groups, within a table and across tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from polymodal.columns import TABLE, Column, Schema
+from polymodal.data._finding import Finding
+from polymodal.data._leaks import target_values
+from polymodal.data.cache import Files
+from polymodal.data.cells import content_keys
+from polymodal.data.read import Table
+from polymodal.data.split import codes
+from polymodal.forms.table import _values as values
+
+# What share of rows makes repetition a warning.
+MANY = 0.01
+# Rows of few-valued columns repeat without being copies; then this share of them does.
+NATURAL = 0.1
+# Texts shorter than this many words repeat without coming from one source.
+LONG_TEXT = 8
+
+Array = np.ndarray[Any, Any]
+# Column -> table -> row -> a key that is equal for equal contents, None where missing.
+Contents = Mapping[str, Sequence[Sequence[Any]]]
+
+
+def contents(
+    tables: Sequence[Table], column: Column, files: Files
+) -> tuple[list[list[Any]], list[Finding]]:
+    """A column's cells, comparable across tables (media and texts by hash); unreadable media."""
+    found: list[list[Any]] = []
+    findings = []
+    for i, table in enumerate(tables):
+        if column.kind in TABLE:
+            one = values.category if column.kind != "set" else _joined
+            found.append([one(cell) for cell in table.cells(column.name)])
+            continue
+        keys, reasons = content_keys(table, column, files)
+        # What cannot be read is equal to nothing.
+        found.append([(i, row) if row in reasons else key for row, key in enumerate(keys)])
+        if reasons:
+            what = f"{len(reasons):,} of {len(table):,} cells of '{column.name}' in {table.source}"
+            example = reasons[min(reasons)]
+            advice = "Mend or empty them, or skip their rows with --max-bad-rows"
+            findings.append(
+                Finding("error", f"{what} cannot be read", len(reasons), example, advice)
+            )
+    return found, findings
+
+
+def _joined(cell: Any) -> str | None:
+    return None if cell is None else repr(cell)
+
+
+def rows(tables: Sequence[Table], schema: Schema, contents: Contents) -> list[Finding]:
+    """Rows with equal inputs, within the training table and across tables."""
+    train = tables[0]
+    rich = [c.name for c in schema.inputs if _is_rich(c, train)]
+    parts = _row_codes(tables, schema, contents, rich)
+    repeats = _repeats(parts[0])
+    natural = not rich and repeats.sum() > NATURAL * len(train)
+    findings = []
+    if repeats.any():
+        many = repeats.sum() > MANY * len(train) and not natural
+        what = f"{repeats.sum():,} of {len(train):,} rows repeat the inputs of an earlier row"
+        advice = "" if natural else "Remove them; else they count twice (splits keep them together)"
+        example = f"row {np.flatnonzero(repeats)[0]}"
+        severity = "warning" if many else "info"
+        findings.append(Finding(severity, what, int(repeats.sum()), example, advice))
+    if natural:
+        return findings
+    for table, part in zip(tables[1:], parts[1:], strict=True):
+        known = np.flatnonzero(np.isin(part, parts[0]))
+        if len(known):
+            what = f"{len(known):,} of {len(table):,} rows of {table.source} are also in"
+            findings.append(
+                Finding(
+                    "warning",
+                    f"{what} {train.source}",
+                    len(known),
+                    f"row {known[0]}",
+                    "Remove them from one of the tables: on them a model is measured by memory",
+                )
+            )
+    return findings + _noise(train, schema, parts[0])
+
+
+def _is_rich(column: Column, train: Table) -> bool:
+    """Whether equal cells of a column are copies rather than chance."""
+    if column.kind == "text":
+        return _long(train.cells(column.name))
+    return column.kind not in TABLE
+
+
+def _row_codes(
+    tables: Sequence[Table], schema: Schema, contents: Contents, rich: Sequence[str]
+) -> list[Array]:
+    """Equal numbers for rows with equal inputs: of each table `(rows,)`."""
+    keys: list[Any] = list(zip(*(chain(*contents[c.name]) for c in schema.inputs), strict=True))
+    if rich:
+        # Rows that lack every rich cell are alike by chance: each counts as different.
+        lacking = zip(*(chain(*contents[name]) for name in rich), strict=True)
+        for row, cells in enumerate(lacking):
+            if all(cell is None for cell in cells):
+                keys[row] = row
+    ends = np.cumsum([len(table) for table in tables])
+    return np.split(codes(keys), ends[:-1])
+
+
+def _repeats(found: Array) -> Array:
+    """True for every row whose code an earlier row has."""
+    repeated = np.ones(len(found), bool)
+    repeated[np.unique(found, return_index=True)[1]] = False
+    return repeated
+
+
+def _noise(train: Table, schema: Schema, rows: Array) -> list[Finding]:
+    """Equal inputs with different classes."""
+    findings = []
+    for target in schema.targets:
+        if target.kind != "category":
+            continue
+        known = target_values(train, target)
+        assert known is not None
+        pairs = np.unique(np.stack([rows, known])[:, known >= 0], axis=1)
+        contradicted = pairs[0][1:][np.diff(pairs[0]) == 0]
+        count = int(np.isin(rows, contradicted).sum())
+        if count:
+            what = f"{count:,} rows have the inputs of another row but not its '{target.name}'"
+            first = np.flatnonzero(rows == contradicted[0])[:2].tolist()
+            severity = "warning" if count > MANY * len(train) else "info"
+            example = f"rows {first[0]} and {first[1]}"
+            findings.append(Finding(severity, what, count, example, "Correct their labels"))
+    return findings
+
+
+def column(
+    tables: Sequence[Table],
+    schema: Schema,
+    one: Column,
+    contents: Contents,
+) -> list[Finding]:
+    """One medium or long text in several rows that differ otherwise: a group, perhaps split."""
+    own = contents[one.name]
+    if not _is_rich(one, tables[0]):
+        return []
+    others = [contents[c.name] for c in schema.inputs if c is not one]
+    findings = []
+    train = tables[0]
+    group = train.cells(schema.group) if schema.group else range(len(train))
+    seen: dict[Any, tuple[Any, Any]] = {}
+    shared = 0
+    for row, key in enumerate(own[0]):
+        if key is None:
+            continue
+        rest = tuple(other[0][row] for other in others)
+        first = seen.setdefault(key, (group[row], rest))
+        # Whole repeated rows are another finding, and a group that holds them all is no problem.
+        shared += first[0] != group[row] and (not others or first[1] != rest)
+    if shared:
+        what = f"{shared:,} of {len(train):,} rows have the {one.kind} of another row in"
+        advice = f"If rows with one {one.kind} belong together, say so: --group COLUMN"
+        severity = "warning" if shared > MANY * len(train) else "info"
+        findings.append(Finding(severity, f"{what} '{one.name}'", shared, advice=advice))
+    for i, table in enumerate(tables[1:], 1):
+        rows = [row for row, key in enumerate(own[i]) if key is not None and key in seen]
+        if rows:
+            what = f"{len(rows):,} of {len(table):,} rows of {table.source} have the {one.kind}"
+            findings.append(
+                Finding(
+                    "warning",
+                    f"{what} of a row of {train.source} in '{one.name}'",
+                    len(rows),
+                    f"row {rows[0]}",
+                    "Split by what they share, or figures flatter",
+                )
+            )
+    return findings
+
+
+def _long(texts: Sequence[Any]) -> bool:
+    """Whether most texts are long and come seldom: "yes" repeats, an article does not."""
+    present = [text if isinstance(text, str) else " ".join(text) for text in texts if text]
+    words = [len(text.split()) for text in present]
+    seldom = len(set(present)) > len(present) / 20
+    return seldom and float(np.median(words)) >= LONG_TEXT
+
+
+def groups(tables: Sequence[Table], schema: Schema) -> list[Finding]:
+    """Rows of later tables whose group the training table has too."""
+    if schema.group is None:
+        return []
+    trained = set(tables[0].cells(schema.group)) - {None}
+    findings = []
+    for table in tables[1:]:
+        if schema.group not in table.names:
+            continue
+        rows = [row for row, g in enumerate(table.cells(schema.group)) if g in trained]
+        if rows:
+            what = f"{len(rows):,} of {len(table):,} rows of {table.source} belong to a"
+            findings.append(
+                Finding(
+                    "warning",
+                    f"{what} '{schema.group}' that {tables[0].source} has too",
+                    len(rows),
+                    f"row {rows[0]}",
+                    "Figures on them say nothing about new groups",
+                )
+            )
+    return findings
