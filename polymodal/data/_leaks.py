@@ -22,7 +22,7 @@ ROWS_PER_BIN, MAX_BINS = 8, 256
 # Parts of a file's name that are looked at, from its start and from its end.
 PARTS = 6
 # How much of a constant guess's errors a column may avoid before it is pointed out.
-STRONG, GIVES_AWAY = 0.8, 0.95
+STRONG, GIVES_AWAY = 0.6, 0.95
 _PART = re.compile(r"[^\W\d_]+|\d+")
 
 

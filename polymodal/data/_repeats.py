@@ -161,23 +161,26 @@ def column(
         rest = tuple(other[0][row] for other in others)
         first = seen.setdefault(key, (group[row], rest))
         # Whole repeated rows are another finding, and a group that holds them all is no problem.
-        shared += first[0] != group[row] and (not others or first[1] != rest)
+        shared += first[0] != group[row] and first[1] != rest
     if shared:
         what = f"{shared:,} of {len(train):,} rows have the {one.kind} of another row in"
+        where = f"'{one.name}' (and not its '{schema.group}')" if schema.group else f"'{one.name}'"
         advice = f"If rows with one {one.kind} belong together, say so: --group COLUMN"
-        severity = "warning" if shared > MANY * len(train) else "info"
-        findings.append(Finding(severity, f"{what} '{one.name}'", shared, advice=advice))
+        many = shared > MANY * len(train) and not schema.group
+        severity = "warning" if many else "info"
+        findings.append(Finding(severity, f"{what} {where}", shared, advice=advice))
     for i, table in enumerate(tables[1:], 1):
         rows = [row for row, key in enumerate(own[i]) if key is not None and key in seen]
         if rows:
-            what = f"{len(rows):,} of {len(table):,} rows of {table.source} have the {one.kind}"
+            what = f"{len(rows):,} of {len(table):,} rows of {table.source} have the {one.kind} of"
             findings.append(
                 Finding(
-                    "warning",
-                    f"{what} of a row of {train.source} in '{one.name}'",
+                    # A question may be asked of another picture; the picture itself was seen.
+                    "info" if one.kind == "text" else "warning",
+                    f"{what} a row of {train.source} in '{one.name}'",
                     len(rows),
                     f"row {rows[0]}",
-                    "Split by what they share, or figures flatter",
+                    "Split by what they share, or the figures flatter",
                 )
             )
     return findings

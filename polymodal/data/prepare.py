@@ -134,8 +134,9 @@ def prepare(
     ledger.count("skipped", f"{what} cannot be read", len(reasons))
     limit = form.settings.get("limit")
     if form.ragged and isinstance(limit, int):
-        full = int((prepared.lengths >= limit).sum())
-        ledger.count("truncated", f"{what} fills or exceeds the limit of {limit}", full)
+        # What a form cuts is exactly as long as its limit.
+        full = int((prepared.lengths == limit).sum())
+        ledger.count("truncated", f"{what} fills the limit of {limit}: more was cut off", full)
     return prepared
 
 

@@ -125,24 +125,23 @@ def _assign(units: Rows, strata: Rows, shares: Rows, seed: int) -> Rows:
         `(rows,)` positions in `shares`.
     """
     rng = np.random.default_rng(seed)
-    order = np.argsort(units, kind="stable")
-    members = np.split(order, np.flatnonzero(np.diff(units[order])) + 1)
-    queue = rng.permutation(len(members))
-    queue = queue[np.argsort([-len(members[u]) for u in queue], kind="stable")]
-    totals = np.bincount(strata)
-    counts = np.zeros((len(shares), len(totals)))
-    sizes = np.zeros(len(shares))
-    part = np.empty(len(units), np.int64)
-    for unit in queue:
-        rows = members[unit]
-        found, amount = np.unique(strata[rows], return_counts=True)
-        due = ((2 * counts[:, found] + amount) * amount / totals[found]).sum(1)
-        due += (2 * sizes + len(rows)) * len(rows) / len(units)
-        chosen = int(np.argmin(due / shares))
-        part[rows] = chosen
-        counts[chosen, found] += amount
-        sizes[chosen] += len(rows)
-    return part
+    pairs, amounts = np.unique(np.stack([units, strata]), axis=1, return_counts=True)
+    unit_sizes, totals = np.bincount(units), np.bincount(strata)
+    ends = np.cumsum(np.bincount(pairs[0]))
+    queue = rng.permutation(len(unit_sizes))
+    queue = queue[np.argsort(-unit_sizes[queue], kind="stable")]
+    counts, sizes = np.zeros((len(totals), len(shares))), np.zeros(len(shares))
+    part = np.empty(len(unit_sizes), np.int64)
+    for unit in queue.tolist():
+        own = slice(ends[unit - 1] if unit else 0, ends[unit])
+        found, amount, size = pairs[1, own], amounts[own, None], unit_sizes[unit]
+        due = ((2 * counts[found] + amount) * amount / totals[found, None]).sum(0)
+        due += (2 * sizes + size) * size / len(units)
+        chosen = int((due / shares).argmin())
+        part[unit] = chosen
+        counts[found, chosen] += amount[:, 0]
+        sizes[chosen] += size
+    return part[units]
 
 
 def _units(table: Table, schema: Schema, how: str, group: str | None, need: int) -> Rows:

@@ -53,7 +53,7 @@ def open_picture(content: bytes, label: str) -> Image.Image:
         raise UserError(
             f"{label} is not an image that can be read",
             expected=f"one of {', '.join(FORMATS)}",
-            got=f"{len(content)} bytes starting with {content[:12]!r} ({error})",
+            got=f"{len(content)} bytes starting with {content[:12]!r}",
             do="replace the file or leave its cell empty",
         ) from error
     check_pixels(opened.width, opened.height, label)

@@ -105,9 +105,7 @@ def test_multilabel_equals_scikit_learn(seed, rows, labels):
             wanted = sk.f1_score(y[:, 0], guess[:, 0], sample_weight=w, zero_division=0)
         assert value(found, name, w) == pytest.approx(wanted, abs=1e-9)
     assert value(found, "roc_auc", w) == pytest.approx(
-        np.mean(
-            [sk.roc_auc_score(y[:, k], scores[:, k], sample_weight=w) for k in range(labels)]
-        ),
+        np.mean([sk.roc_auc_score(y[:, k], scores[:, k], sample_weight=w) for k in range(labels)]),
         abs=1e-9,
     )
     assert value(found, "subset_accuracy", w) == pytest.approx(

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from polymodal.batch import Field
+
+# A standardised value beyond this is 3 when squashed, and its square still a float32.
+FAR = 1e6
+# Bins narrower than the inverse of this are steps.
+STEEPEST = 1e30
 
 
 class Numbers(nn.Module):
@@ -54,12 +60,10 @@ class Numbers(nn.Module):
             low, median, high = np.quantile(known, (0.25, 0.5, 0.75))
             # Where the middle half of the values is one and the same, the range stands in.
             spread = high - low if high > low else (edges[-1] - edges[0]) / 2
-            widths = np.diff(edges)
             self.median[i] = median
-            self.scale[i] = 1 / spread if spread > 0 else 0
+            self.scale[i] = float(_inverse(np.array(spread)))
             self.low[i] = torch.from_numpy(edges[:-1])
-            wide = widths > 0
-            self.per_width[i] = torch.from_numpy(np.where(wide, 1 / np.where(wide, widths, 1), 0))
+            self.per_width[i] = torch.from_numpy(_inverse(np.diff(edges)))
 
     def forward(self, data: Tensor) -> Tensor:
         """The form's arrays `(batch, d)` -> `(batch, numbers, features)`; finite everywhere."""
@@ -67,9 +71,14 @@ class Numbers(nn.Module):
         missing = numbers.isnan()
         # At its median a missing number is 0 when standardised.
         numbers = torch.where(missing, self.median, numbers)
-        scaled = (numbers - self.median) * self.scale
+        scaled = ((numbers - self.median) * self.scale).clamp(-FAR, FAR)
         squashed = scaled / torch.sqrt(1 + (scaled / 3) ** 2)
         reached = ((numbers.unsqueeze(-1) - self.low) * self.per_width).clamp(0, 1)
         reached = torch.where(missing.unsqueeze(-1), 0, reached)
         flag = missing.unsqueeze(-1).to(squashed.dtype)
         return torch.cat([squashed.unsqueeze(-1), flag, reached], -1)
+
+
+def _inverse(widths: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """1 / widths, 0 where a width is 0."""
+    return np.where(widths > 0, 1 / np.maximum(widths, 1 / STEEPEST), 0)

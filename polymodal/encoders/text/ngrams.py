@@ -50,7 +50,8 @@ class Ngrams(Encoder):
         self.vocabulary = Vocabulary(size)
         self.register_buffer("idf", torch.zeros(size + 1))
         self.vectors = nn.Embedding(size + 1, hidden, padding_idx=0)
-        nn.init.normal_(self.vectors.weight, std=1 / GAIN)
+        # Near nothing at first, so that an n-gram counts for what it has been found to mean.
+        nn.init.normal_(self.vectors.weight, std=0.02)
         self.bias = nn.Parameter(torch.zeros(hidden))
         self.output = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width))
 

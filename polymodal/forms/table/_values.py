@@ -9,11 +9,12 @@ import datetime
 import json
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 SEPARATORS = (";", "|", ",")
-_WHOLE = re.compile(r"-?\d+\.0+")
+_WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0+")
 
 
 def number(value: Any) -> float:
@@ -43,6 +44,8 @@ def category(value: Any) -> str | None:
 
     True, "True" and "true" are "true"; 1, 1.0, "1" and "1.0" are "1"; "01" stays "01".
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, float) and value.is_integer():
@@ -50,9 +53,8 @@ def category(value: Any) -> str | None:
     text = str(value).strip()
     if text.lower() in ("true", "false"):
         return text.lower()
-    if _WHOLE.fullmatch(text):
-        return text.split(".")[0]
-    return text or None
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text or None
 
 
 def members(value: Any, separator: str) -> list[str] | None:
@@ -64,10 +66,10 @@ def members(value: Any, separator: str) -> list[str] | None:
         items: Any = _json_list(text)
         if items is None:
             items = text.split(separator)
-    elif isinstance(value, Mapping) or not hasattr(value, "__iter__"):
-        items = [value]
-    else:
+    elif isinstance(value, list | tuple | set | frozenset | np.ndarray):
         items = list(value)
+    else:
+        items = [value]
     named = (category(item) for item in items)
     return list(dict.fromkeys(name for name in named if name is not None))
 

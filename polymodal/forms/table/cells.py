@@ -20,6 +20,8 @@ MAX_CATEGORIES = 10_000
 MAX_MEMBERS = 500
 # With so few distinct names even one that occurs once is kept.
 FEW = 20
+# Larger numbers would overflow in float32 arithmetic.
+LARGEST = 1e30
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ class Cells(Form):
             elif value is None:
                 continue
             elif slots.kind == "number":
-                array[slots.start] = _number(value, slots.name) - self._offsets[slots.name]
+                number = _number(value, slots.name) - self._offsets[slots.name]
+                array[slots.start] = min(max(number, -LARGEST), LARGEST)
             else:
                 self._encode_set(value, slots, array[slots.start : slots.stop])
         return array
