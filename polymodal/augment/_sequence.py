@@ -19,14 +19,14 @@ def retime(
         generator: of the random numbers.
 
     Returns:
-        data and mask `(batch, new length, ...)`; a row that had a position keeps at least one.
+        data and mask `(batch, new length ≥ 1, ...)`; a row that had a position keeps at least one.
     """
     length = mask.sum(1, keepdim=True)
     ends = crop * torch.rand(len(data), 2, generator=generator) * length
     pace = 1 + stretch * spread(len(data), generator)
     kept = length - 1 - ends.sum(1, keepdim=True)
     new = torch.where(length > 0, (kept / pace).floor().clamp(min=0) + 1, 0).long()
-    steps = int(new.max()) if len(data) else 0
+    steps = int(new.max().clamp(min=1))
     where = (ends[:, :1] + grid(len(data), steps) * pace).minimum((length - 1).clamp(min=0))
     return read_at(data, where), torch.arange(steps) < new
 

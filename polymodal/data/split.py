@@ -30,13 +30,13 @@ def split(
 ) -> tuple[Rows, Rows]:
     """Row numbers for training and for validation, each sorted.
 
-    Rows whose inputs are equal go to one side, and every class that occurs twice is trained on;
-    except by time, where the past is for training whatever it holds.
+    Groups are never split apart and rows whose inputs are equal go to one side. Every class that
+    occurs is trained on; except by time, where the past is for training whatever it holds.
 
     Args:
-        how: "random"; "stratified" by the first target (a number by its quantiles); "group";
-            "time": the latest rows are for validation; or "auto": "time" if `time` is given, else
-            "group" if there is a group, else "stratified".
+        how: "random"; "stratified" by the first target (a number by its quantiles); "group", the
+            same but insisting on a group; "time": the latest rows are for validation; or "auto":
+            "time" if `time` is given, else "stratified".
         valid: share of the rows for validation, met as closely as groups allow.
         group: column whose equal values are not split apart; by default the schema's.
         time: column of numbers or dates, for "time".
@@ -53,7 +53,7 @@ def split(
     group = group or schema.group
     if _resolved(how, group, time) == "time":
         return _latest(_moments(table, time), valid, table)
-    units = _units(table, schema, how, group, need=2)
+    units = _units(table, schema, group, need=2)
     strata = _strata(table, schema, how)
     side = _assign(units, strata, np.array([1 - valid, valid]), seed)
     if not (side == 1).any():
@@ -91,7 +91,7 @@ def folds(
     group = group or schema.group
     if _resolved(how, group, time) == "time":
         return _periods(_moments(table, time), k, table)
-    units = _units(table, schema, how, group, need=k)
+    units = _units(table, schema, group, need=k)
     fold = _assign(units, _strata(table, schema, how), np.full(k, 1 / k), seed)
     return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(k)]
 
@@ -101,7 +101,7 @@ def _resolved(how: str, group: str | None, time: str | None) -> str:
     if how not in known:
         raise UserError(f"There is no split '{how}'", expected=f"one of {', '.join(known)}")
     if how == "auto":
-        how = "time" if time else "group" if group else "stratified"
+        how = "time" if time else "stratified"
     if how == "group" and not group:
         raise UserError("A split by group needs a group", do="--group COLUMN")
     if how == "time" and not time:
@@ -144,9 +144,9 @@ def _assign(units: Rows, strata: Rows, shares: Rows, seed: int) -> Rows:
     return part[units]
 
 
-def _units(table: Table, schema: Schema, how: str, group: str | None, need: int) -> Rows:
+def _units(table: Table, schema: Schema, group: str | None, need: int) -> Rows:
     """What must not be split apart: groups, else rows with equal inputs."""
-    if group is not None and how in ("auto", "group"):
+    if group is not None:
         units = codes(_complete(table, group, "group"))
         what = f"different values of '{group}'"
     else:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from polymodal.batch import Field, Tokens
+from polymodal.errors import UserError
 
 
 class Normalise(nn.Module):
@@ -79,6 +80,9 @@ class Trunk(nn.Module):
 
     def __init__(self, inputs: int, side: int, channels: int, depth: int) -> None:
         super().__init__()
+        for name, value, least in (("channels", channels, 8), ("depth", depth, 1)):
+            if value < least:
+                raise UserError(f"{name}={value} is too small", expected=f"at least {least}")
         sides = [-(-side // 2)]
         while sides[-1] > 6:
             sides.append(-(-sides[-1] // 2))

@@ -27,6 +27,7 @@ class Stacked:
     Attributes:
         weights: per modality `(features, size)`.
         shifts: per modality `(size,)`: what the training rows that have it get on average.
+        gaps: `(modalities, size)`: what rows without a modality get; 0 if every training row had it.
         bias: `(size,)`.
         unseen: `(rows, modalities, size)`: every row's contributions, less the shift, by models
             that were not fitted to it.
@@ -36,6 +37,7 @@ class Stacked:
 
     weights: list[Array]
     shifts: list[Array]
+    gaps: Array
     bias: Array
     unseen: Array
     logits: Array
@@ -105,20 +107,24 @@ def stack(
     unseen = np.stack([logits for _, logits in fitted], 1)
     joined = unseen.reshape(total, -1)
     length = max(float(np.sqrt((joined[:rows] ** 2).sum(1).mean())), 1e-12)
+    missing = ~np.stack(present, 1)
+    joined = np.concatenate([joined / length, missing], 1)
     # Drawn to the mean of the logits: what to do where rows are too few to learn better.
-    prior = np.tile(np.eye(size), (len(matrices), 1)) * length / len(matrices)
-    joined /= length
+    mean = np.tile(np.eye(size), (len(matrices), 1)) * length / len(matrices)
+    prior = np.concatenate([mean, np.zeros((len(matrices), size))])
     strength = choose(joined, loss, size, folds, prior)
     logits = out_of_fold(joined, loss, size, strength, folds, prior)
     top = solve(joined, loss, size, strength, np.arange(rows), prior=prior)
     logits[rows:] = top(joined[rows:])
-    maps = (top.weight / length).reshape(len(matrices), size, size)
+    mixing, gaps = np.split(top.weight, [len(mean)])
+    maps = (mixing / length).reshape(len(matrices), size, size)
     weights = [fit.weight @ mix for (fit, _), mix in zip(fitted, maps, strict=True)]
     shifts = [
         np.asarray(x[np.flatnonzero(has[:rows])].mean(0)).ravel() @ weight
         for x, has, weight in zip(matrices, present, weights, strict=True)
     ]
-    return Stacked(weights, shifts, top.bias, np.einsum("nmk,mkj->nmj", unseen, maps), logits)
+    unseen = np.einsum("nmk,mkj->nmj", unseen, maps)
+    return Stacked(weights, shifts, gaps, top.bias, unseen, logits)
 
 
 def _alone(

@@ -71,6 +71,7 @@ class Linear(nn.Module):
         for i in range(len(kinds)):
             self.register_buffer(f"weight_{i}", torch.zeros(0, 0))
             self.register_buffer(f"shift_{i}", torch.zeros(0))
+            self.register_buffer(f"gap_{i}", torch.zeros(0))
         for i in range(len(heads)):
             self.register_buffer(f"values_{i}", torch.zeros(0))
         self.register_buffer("bias", torch.zeros(0))
@@ -86,9 +87,10 @@ class Linear(nn.Module):
 
     def fuse(self, tokens: Mapping[str, Tokens], absent: Collection[str] = ()) -> Outputs:
         """The sum of the contributions, as if the modalities in `absent` were missing."""
-        present = [tokens[name].values[:, 0] for name in self.names if name not in absent]
-        batch = len(next(iter(tokens.values())).mask)
-        total = torch.stack([self.bias.expand(batch, -1), *present]).sum(0)
+        total = self.bias
+        for i, name in enumerate(self.names):
+            known = tokens[name].mask & (name not in absent)
+            total = total + torch.where(known, tokens[name].values[:, 0], self._buffer("gap", i))
         values = [self._buffer("values", i) for i in range(len(self.targets))]
         sizes = [len(v) or size for v, size in zip(values, self.sizes, strict=True)]
         logits = {}
@@ -155,6 +157,7 @@ class Linear(nn.Module):
             weight = np.concatenate([one.weights[i] for one in found], 1)
             self._set(f"weight_{i}", weight)
             self._set(f"shift_{i}", np.concatenate([one.shifts[i] for one in found]))
+            self._set(f"gap_{i}", np.concatenate([one.gaps[i] for one in found]))
         for i, one in enumerate(found):
             self._set(f"values_{i}", one.values)
         self._set("bias", np.concatenate([one.bias for one in found]))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from polymodal.data.media import Media
 from polymodal.errors import UserError
@@ -17,6 +18,7 @@ MAX_PIXELS = 50_000_000
 # Only formats that are pictures throughout: others (EPS, WMF) run programs to be drawn.
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 RESIZES = ("pad", "stretch")
+SMALLEST, LARGEST = 8, 1024
 
 
 def read(media: Media, size: int) -> Image.Image:
@@ -35,6 +37,17 @@ def read(media: Media, size: int) -> Image.Image:
     opened = open_picture(media.bytes(), media.label)
     opened.draft("RGB", (2 * size, 2 * size))
     return to_rgb(opened, media.label)
+
+
+def shape(media: Media) -> tuple[int, int]:
+    """Width and height, from the header alone where there is one; errors as `read`."""
+    if media.values is not None:
+        return from_array(media.values, media.label).size
+    opened = open_picture(media.bytes(), media.label)
+    # Only cameras turn pictures, and they write JPEG; elsewhere EXIF may need all be decoded.
+    camera = opened.format in ("JPEG", "MPO")
+    sideways = camera and opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return opened.size[::-1] if sideways else opened.size
 
 
 def open_picture(content: bytes, label: str) -> Image.Image:
@@ -95,7 +108,7 @@ def from_array(values: Any, label: str) -> Image.Image:
     Integers are 0 to 255 (0 to 65 535 if the array is of 16-bit numbers, as 16-bit images are),
     floats 0 to 1; a fourth channel is opacity. UserError for anything else.
     """
-    array = values if isinstance(values, np.ndarray) else _to_array(values, label)
+    array = to_array(values, label)
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.size == 0:
@@ -111,6 +124,18 @@ def from_array(values: Any, label: str) -> Image.Image:
         array = array.repeat(3, axis=2)
     picture = Image.fromarray(np.ascontiguousarray(array))
     return picture if array.shape[2] == 3 else to_rgb(picture, label)
+
+
+def to_array(values: Any, label: str) -> np.ndarray[Any, Any]:
+    """A list of lists as an array; UserError if their lengths differ."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise UserError(
+            f"{label} is a ragged list",
+            expected="rows of equal length",
+            got=str(error),
+        ) from error
 
 
 def to_bytes(array: np.ndarray[Any, Any], label: str) -> np.ndarray[Any, Any]:
@@ -153,10 +178,25 @@ def square(picture: Image.Image, size: int, resize: str) -> np.ndarray[Any, Any]
     return np.pad(np.asarray(picture), margins, mode="edge")
 
 
+def suggest(shapes: Sequence[tuple[int, int]], largest: int) -> dict[str, Any]:
+    """Options `size` and `resize` for pictures of these widths and heights; {} for none.
+
+    No larger than half of the pictures are, for that would only cost time; stretched if nearly
+    all have the same aspect ratio, for then all are distorted alike and no pixel is wasted.
+    """
+    if not shapes:
+        return {}
+    sides = np.array(shapes)
+    low, high = np.quantile(sides[:, 0] / sides[:, 1], (0.1, 0.9))
+    size = int(np.clip(np.median(sides.max(1)), SMALLEST, largest))
+    return {"size": size, "resize": "stretch" if high < 1.1 * low else "pad"}
+
+
 def check_options(size: int, resize: str) -> None:
     """UserError unless `size` and `resize` mean something."""
-    if not 8 <= size <= 1024:
-        raise UserError(f"size={size} is no side length", expected="8 to 1024 pixels")
+    if not SMALLEST <= size <= LARGEST:
+        expected = f"{SMALLEST} to {LARGEST} pixels"
+        raise UserError(f"size={size} is no side length", expected=expected)
     if resize not in RESIZES:
         raise UserError(f"resize='{resize}' is unknown", expected=" or ".join(RESIZES))
 
@@ -174,14 +214,3 @@ def _too_large(label: str, got: str) -> UserError:
         got=got,
         do="scale it down first; training uses a few hundred pixels a side at most",
     )
-
-
-def _to_array(values: Any, label: str) -> np.ndarray[Any, Any]:
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise UserError(
-            f"{label} is a ragged list, not a picture",
-            expected="rows of equal length",
-            got=str(error),
-        ) from error

@@ -28,8 +28,8 @@ class Weighted(Fusion):
             per modality in the order of `names`.
 
     Attributes:
-        alpha: the log-weights `(modalities,)`: a Parameter if learned (the gradient has chosen
-            it), a buffer that starts equal if for validation, None if the weights were given.
+        log_weights: `(modalities,)`, a parameter if learned, else a buffer.
+        alpha: the same if it is for validation rows to choose, else None.
     """
 
     log_weights: Tensor
@@ -48,7 +48,7 @@ class Weighted(Fusion):
     # A property, because a class attribute hides a module's buffers and parameters.
     @property
     def alpha(self) -> Tensor | None:  # type: ignore[override]
-        return self.log_weights if self.weights in ("learned", "validation") else None
+        return self.log_weights if self.weights == "validation" else None
 
     def forward(self, tokens: dict[str, Tokens]) -> Fused:
         present = _pooling.present(tokens)

@@ -160,9 +160,7 @@ class Subject:
 
 
 @pytest.fixture(scope="session")
-def fitted_form(
-    cells: dict[str, list[Any]], bert_path: str, vit_path: str
-) -> Callable[..., Form]:
+def fitted_form(cells: dict[str, list[Any]], bert_path: str, vit_path: str) -> Callable[..., Form]:
     """`fitted_form(kind, name, words=False)`: a small form fitted on the sample cells."""
     paths = {"text": bert_path, "image": vit_path}
     columns = [("n", "number"), ("m", "number"), ("c", "category"), ("s", "set")]

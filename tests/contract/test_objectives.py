@@ -88,9 +88,11 @@ def test_scores_predictions_and_metrics(name, fitted):
     objective, cells = fitted(name)
     scores = objective.scores(logits_for(objective, 6)).numpy()
     targets = objective.encode(cells)
-    rows = list(scores) if objective.level == "row" else [
-        row[: len(codes)] for row, codes in zip(scores, targets, strict=True)
-    ]
+    rows = (
+        list(scores)
+        if objective.level == "row"
+        else [row[: len(codes)] for row, codes in zip(scores, targets, strict=True)]
+    )
     columns = objective.decode(rows)
     assert "y" in columns and all(len(column) == 6 for column in columns.values())
     assert all(key == "y" or key.startswith("y=") for key in columns)

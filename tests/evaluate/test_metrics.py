@@ -169,6 +169,22 @@ def test_entities_are_strict():
     assert metrics.entities(["B-X", "B-X", "O", "I-X"]) == {("X", 0, 1), ("X", 1, 2)}
 
 
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(TAGS), max_size=7))
+def test_entities_by_definition(names):
+    """Every span that begins with B-X, goes on with I-X, and is not followed by I-X."""
+    spans = {
+        (kind, i, j)
+        for kind in "XY"
+        for i in range(len(names))
+        for j in range(i + 1, len(names) + 1)
+        if names[i] == f"B-{kind}"
+        and all(tag == f"I-{kind}" for tag in names[i + 1 : j])
+        and names[j : j + 1] != [f"I-{kind}"]
+    }
+    assert metrics.entities(names) == spans
+
+
 def test_entity_f1_known_answer():
     gold = [tags("B-X", "I-X")]
     ones = np.ones(1)

@@ -94,6 +94,7 @@ def test_mcnemar_known_answer():
     assert statistics.mcnemar(4, 4).exact == 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_exact_is_the_binomial_test(b, c):
     if b + c:
@@ -162,6 +163,7 @@ def test_holm_known_answer():
     assert statistics.holm([]) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_lies_between_plain_and_bonferroni(p_values):
     for plain, adjusted in zip(p_values, statistics.holm(p_values), strict=True):

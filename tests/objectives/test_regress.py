@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polymodal.errors import UserError
@@ -22,6 +22,7 @@ def fitted(cells, **options) -> Regress:
     return objective
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(-1e6, 1e6).map(lambda v: round(v, 3)), min_size=2, max_size=20, unique=True)
 )

@@ -51,9 +51,8 @@ class Level:
     tremor: float
 
 
-# What a few hundred rows a topic teach a small network; counting takes it more.
+# A few hundred rows of each of these teach a small network; counting takes many more.
 _PLAIN = ("shape", "colour", "pitch", "motion", "trend", "weight", "place")
-_ALL = (*_PLAIN, "count", "edge", "beeps")
 LEVELS = {
     "easy": Level(
         topics=_PLAIN,
@@ -66,17 +65,17 @@ LEVELS = {
         tremor=0.1,
     ),
     "medium": Level(
-        topics=_ALL,
+        topics=(*_PLAIN, "edge"),
         groups=((0, 0), (1, 1)),
-        most=3,
-        radius=(0.08, 0.12),
+        most=1,
+        radius=(0.14, 0.2),
         turn=0.3,
         speckle=0,
         hiss=0.05,
         tremor=0.2,
     ),
     "hard": Level(
-        topics=_ALL,
+        topics=(*_PLAIN, "edge", "count", "beeps"),
         groups=((0, 0), (0, 1), (1, 0)),
         most=3,
         radius=(0.06, 0.08),

@@ -4,8 +4,8 @@ A row is a scene seen through several columns, and a question whose answer only 
 
 | column | kind | what may be asked of it |
 |---|---|---|
-| picture | image | shape and colour; from "medium" on how many, and what is closest to an edge |
-| sound | audio | how high it is; from "medium" on how many beeps |
+| picture | image | shape, colour; from "medium" on what is closest to an edge; at "hard" how many |
+| sound | audio | how high it is; at "hard" how many beeps |
 | sensor | series (velocity in x, y, z) | which way it moved |
 | clip | video (animated GIF) | whether a disc grows or shrinks |
 | weight | number (grams) | heavy or light |
@@ -68,11 +68,11 @@ def write(
         folder: made if need be; files of the same name are replaced.
         rows: in all splits together.
         seed: another one gives other scenes.
-        difficulty: "easy" draws one large thing and leaves counting aside. "medium" draws two
-            groups of one to three things that differ in shape and colour, asks also how many
-            there are, which is closest to an edge and how many beeps are heard, and adds noise
-            to sound and sensor. "hard" draws three groups, two of one shape and two of one
-            colour, smaller still, and adds more noise, to the picture too.
+        difficulty: "easy" draws one large thing. "medium" draws two that differ in shape and
+            colour, so that a question says which it means, asks also what is closest to an edge,
+            and adds noise to sound and sensor. "hard" draws three groups of one to three things,
+            two groups of one shape and two of one colour, asks also for numbers of things and of
+            beeps, and adds more noise, to the picture too.
         columns: of SOURCES and TEXTS; "question" and "answer" are always written. Questions are
             about the sources among them only.
         size: side of the pictures in pixels.

@@ -25,7 +25,7 @@ class Statistics(Encoder):
     form: ClassVar[str] = "summary"
 
     def __init__(
-        self, form: Summary, width: int, *, hidden: int = 128, dropout: float = 0.2
+        self, form: Summary, width: int, *, hidden: int = 128, dropout: float = 0.3
     ) -> None:
         super().__init__()
         self.descriptors = Descriptors(form.size, width, hidden, dropout)

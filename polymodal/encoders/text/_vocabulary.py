@@ -36,8 +36,9 @@ class Vocabulary(nn.Module):
             `(size + 1,)`: in how many rows each numbered id was seen; 0 for number 0 and for
             numbers not given.
         """
-        common = torch.argsort(rows, descending=True, stable=True)[: len(self.ids)]
-        kept = common[rows[common] >= LEAST].sort().values
+        shared = (rows >= LEAST).nonzero()[:, 0]
+        common = rows[shared].argsort(descending=True, stable=True)[: len(self.ids)]
+        kept = shared[common].sort().values
         self.ids.fill_(SPACE)
         self.ids[: len(kept)] = kept.to(self.ids.device)
         seen = torch.zeros(len(self.ids) + 1, dtype=torch.int64)
@@ -51,11 +52,10 @@ class Vocabulary(nn.Module):
         return torch.where(self.ids[at] == ids, at + 1, 0)
 
 
-def count_rows(ids: Tensor) -> Tensor:
-    """`(batch, ...)` ids, 0 = none -> `(SPACE,)` int64: in how many of the rows each id stands."""
-    ids = ids.flatten(1).long()
-    row = torch.arange(len(ids), device=ids.device).unsqueeze(1)
+def count_rows(ids: Tensor, rows: Tensor) -> None:
+    """Add to `rows (SPACE,)` in how many rows of `ids (batch, ...)` each id stands; 0 = none."""
+    ids = ids.flatten(1).long().cpu()
+    row = torch.arange(len(ids)).unsqueeze(1)
     distinct = torch.unique(row * SPACE + ids) % SPACE
-    counts = torch.bincount(distinct, minlength=SPACE)
-    counts[0] = 0
-    return counts
+    distinct = distinct[distinct > 0]
+    rows.scatter_add_(0, distinct, torch.ones_like(distinct))

@@ -40,7 +40,7 @@ class WordVectors(nn.Module):
         """Learn the vocabulary from training batches."""
         rows = torch.zeros(SPACE, dtype=torch.int64)
         for field in fields:
-            rows += count_rows(_ids(field)).cpu()
+            count_rows(_ids(field), rows)
         self.vocabulary.learn(rows)
 
     def forward(self, field: Field) -> Tensor:

@@ -60,7 +60,7 @@ class Ngrams(Encoder):
         rows, total = torch.zeros(SPACE, dtype=torch.int64), 0
         for field in fields:
             assert field.mask is not None
-            rows += count_rows(torch.where(field.mask, field.data[..., 0], 0)).cpu()
+            count_rows(torch.where(field.mask, field.data[..., 0], 0), rows)
             total += int(field.present.sum())
         seen = self.vocabulary.learn(rows)
         idf = torch.log((1 + total) / (1 + seen.double())) + 1

@@ -5,10 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from math import ceil, gcd
 from typing import IO, Any
 
@@ -85,31 +82,6 @@ def is_longer(media: Media, rate: int, seconds: float) -> bool:
         return len(media.values) > ceil(seconds * rate)
     length = header(media).seconds
     return length is not None and length > seconds
-
-
-def suggest(cells: Iterable[Media | None], sample: int = 500) -> dict[str, float]:
-    """Options for the audio forms that fit the data, from the headers of the first cells.
-
-    `rate` is the commonest rate of the files, at most 16 000: a higher rate than the data's own
-    only adds empty mel bands. `seconds` is twice what 99 % of the sounds fit into, rounded up, at
-    most 30: room for those not looked at, while nothing of hours is decoded by accident.
-
-    Args:
-        cells: training cells; None where missing. Unreadable ones are left to `encode` to report.
-        sample: how many to look at.
-    """
-    headers = []
-    encoded = (cell for cell in cells if cell is not None and cell.values is None)
-    for cell in islice(encoded, sample):
-        try:
-            headers.append(header(cell))
-        except UserError:
-            continue
-    rates = Counter(h.rate for h in headers)
-    lengths = [h.seconds for h in headers if h.seconds is not None]
-    rate = min(16_000, rates.most_common(1)[0][0]) if rates else 16_000
-    seconds = min(30, ceil(2 * np.quantile(lengths, 0.99))) if lengths else 30
-    return {"rate": rate, "seconds": seconds}
 
 
 def _open(media: Media) -> IO[bytes]:
@@ -222,12 +194,12 @@ def _missing_bytes(stream: IO[bytes]) -> int:
 
 
 def _array(media: Media) -> np.ndarray[Any, Any]:
-    values = np.asarray(media.values)
-    if values.ndim != 1 or values.dtype.kind not in "fiu":
+    values = media.values
+    if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "fiu":
         raise UserError(
             f"{media.label} is not a list of samples",
             expected="a one-dimensional array of numbers",
-            got=f"shape {values.shape}, type {values.dtype}",
+            got=f"shape {np.shape(values)}" if isinstance(values, np.ndarray) else "a nested list",
             do="mix it to one channel, or store the encoded file",
         )
     if values.dtype.kind == "f":

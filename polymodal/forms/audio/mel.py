@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from math import ceil
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +20,7 @@ class Mel(Form):
 
     Args:
         rate: samples a second that every sound is resampled to; at most the data's own is best
-            (`_decode.suggest` finds it).
+            (`suggest` finds it).
         mels: frequency bands.
         hop_ms: milliseconds from one frame to the next.
         seconds: what is longer is cut to this; `was_truncated` tells.
@@ -51,3 +54,26 @@ class Mel(Form):
     def was_truncated(self, cell: Media) -> bool:
         """Whether `encode` leaves out the end of this sound; reads its header only."""
         return _decode.is_longer(cell, self.rate, self.seconds)
+
+    @staticmethod
+    def suggest(cells: Sequence[Media]) -> dict[str, Any]:
+        """Options that fit the data, from the headers of some cells.
+
+        `rate` is the commonest rate of the files, at most 16 000: more than the data's own only
+        adds empty bands. `seconds` is twice what 99 % of the sounds fit into, rounded up, at most
+        30: room for those not looked at, while nothing of hours is decoded by accident.
+        """
+        headers = []
+        for cell in cells:
+            try:
+                headers.append(_decode.header(cell))
+            except UserError:
+                continue  # an array, or unreadable: `encode` reports that with its row
+        rates = Counter(h.rate for h in headers)
+        lengths = [h.seconds for h in headers if h.seconds is not None]
+        options: dict[str, Any] = {}
+        if rates:
+            options["rate"] = min(16_000, rates.most_common(1)[0][0])
+        if lengths:
+            options["seconds"] = min(30, ceil(2 * np.quantile(lengths, 0.99)))
+        return options

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
 
 from polymodal.contract import Form
 from polymodal.data.media import Media
+from polymodal.errors import UserError
 from polymodal.forms import _picture
 
 
@@ -28,6 +31,18 @@ class Pixels(Form):
         _picture.check_options(size, resize)
         self.size = size
         self.resize = resize
+
+    @staticmethod
+    def suggest(cells: Iterable[Media], *, largest: int = 64) -> dict[str, Any]:
+        """Options that suit a sample of the pictures; a larger `largest` costs its square.
+
+        Cells that cannot be read are passed over: whoever prepares the table reports them.
+        """
+        shapes = []
+        for cell in cells:
+            with suppress(UserError):
+                shapes.append(_picture.shape(cell))
+        return _picture.suggest(shapes, largest)
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
         return _picture.square(_picture.read(cell, self.size), self.size, self.resize)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from polymodal.errors import UserError
 from polymodal.forms import _picture
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame
 
@@ -47,19 +49,31 @@ class Frames(Form):
         self.size = size
         self.resize = resize
 
+    @staticmethod
+    def suggest(cells: Iterable[Media], *, largest: int = 64) -> dict[str, Any]:
+        """Options that suit a sample of the clips, from one frame of each; see `Pixels.suggest`."""
+        shapes = []
+        for cell in cells:
+            with suppress(UserError):
+                shapes += [frame.size for frame in _choose(cell, 1)]
+        return _picture.suggest(shapes, largest)
+
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
-        chosen = [_picture.square(frame, self.size, self.resize) for frame in self._choose(cell)]
+        chosen = [
+            _picture.square(frame, self.size, self.resize) for frame in _choose(cell, self.frames)
+        ]
         if not chosen:
             raise _picture.broken(cell.label, EOFError("no frame could be decoded"))
         return np.stack(chosen + [chosen[-1]] * (self.frames - len(chosen)))
 
-    def _choose(self, cell: Media) -> Iterator[Image.Image]:
-        if cell.values is not None:
-            return _from_array(cell.values, cell.label, self.frames)
-        content = cell.bytes()
-        if content[:4] == b"GIF8" or content[8:12] == b"WEBP":
-            return _from_animation(content, cell.label, self.frames)
-        return _from_video(content, cell.label, self.frames)
+
+def _choose(cell: Media, frames: int) -> Iterator[Image.Image]:
+    if cell.values is not None:
+        return _from_array(cell.values, cell.label, frames)
+    content = cell.bytes()
+    if content[:4] == b"GIF8" or content[8:12] == b"WEBP":
+        return _from_animation(content, cell.label, frames)
+    return _from_video(content, cell.label, frames)
 
 
 def spread(total: int, frames: int) -> list[int]:
@@ -70,23 +84,26 @@ def spread(total: int, frames: int) -> list[int]:
 
 
 def _from_array(values: Any, label: str, frames: int) -> Iterator[Image.Image]:
-    if np.ndim(values) != 4 or len(values) == 0:
+    clip = _picture.to_array(values, label)
+    if clip.ndim != 4 or len(clip) == 0:
         raise UserError(
             f"{label} is an array that is no video",
             expected="shape (frames, height, width, channels), at least one frame",
-            got=f"shape {np.shape(values)}",
+            got=f"shape {clip.shape}",
         )
-    return (_picture.from_array(values[i], label) for i in spread(len(values), frames))
+    return (_picture.from_array(clip[i], label) for i in spread(len(clip), frames))
 
 
 def _from_animation(content: bytes, label: str, frames: int) -> Iterator[Image.Image]:
     opened = _picture.open_picture(content, label)
     try:
-        chosen = spread(getattr(opened, "n_frames", 1), frames)
-        for number in chosen:
+        for number in spread(getattr(opened, "n_frames", 1), frames):
             opened.seek(number)
             yield _picture.to_rgb(opened, label)
-    except (OSError, EOFError, SyntaxError) as error:
+    except UserError:
+        raise
+    # A broken file can raise almost anything in a decoder, and each means the same.
+    except Exception as error:
         raise _picture.broken(label, error) from error
 
 
@@ -94,23 +111,10 @@ def _from_video(content: bytes, label: str, frames: int) -> Iterator[Image.Image
     import av
 
     options = {"format_whitelist": CONTAINERS}
+    file = io.BytesIO(content)
     try:
-        with av.open(io.BytesIO(content), "r", options=options) as container:
-            cover = av.stream.Disposition.attached_pic
-            streams = [s for s in container.streams.video if not s.disposition & cover]
-            if not streams:
-                raise UserError(
-                    f"{label} has no video stream",
-                    expected="a file with pictures in it",
-                    got=f"{container.format.long_name} with sound only",
-                    do="declare the column as audio, or replace the file",
-                )
-            stream = streams[0]
-            _picture.check_pixels(stream.width, stream.height, label)
-            packets = [packet for packet in container.demux(stream) if packet.size]
-            if len(packets) < max(1, stream.frames):
-                error = EOFError(f"{len(packets)} of {stream.frames} frames")
-                raise _picture.broken(label, error)
+        with av.open(file, "r", options=options, metadata_errors="replace") as container:
+            packets = _packets(container, label)
             for frame in _decode(packets, spread(len(packets), frames)):
                 picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
                 yield picture.rotate(frame.rotation, expand=True)
@@ -121,6 +125,31 @@ def _from_video(content: bytes, label: str, frames: int) -> Iterator[Image.Image
             got=f"{len(content)} bytes starting with {content[:12]!r} ({error.strerror})",
             do="copy or download the file again, or leave its cell empty",
         ) from error
+
+
+def _packets(container: InputContainer, label: str) -> list[Packet]:
+    """The video stream's compressed frames; UserError if there is none, or if some are missing."""
+    from av.stream import Disposition
+
+    # A song's cover is a stream too, and one of an unknown codec lacks its decoder.
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    streams = [s for s in streams if s.codec_context is not None]
+    if not streams:
+        raise UserError(
+            f"{label} has no video stream that can be decoded",
+            expected="a file with moving pictures in it",
+            got=f"{container.format.long_name}, streams of {_types(container)}",
+            do="declare the column as audio, or convert the file to MP4",
+        )
+    _picture.check_pixels(streams[0].width, streams[0].height, label)
+    packets = [packet for packet in container.demux(streams[0]) if packet.size]
+    if len(packets) < max(1, streams[0].frames):
+        raise _picture.broken(label, EOFError(f"{len(packets)} of {streams[0].frames} frames"))
+    return packets
+
+
+def _types(container: InputContainer) -> str:
+    return ", ".join(stream.type for stream in container.streams) or "nothing"
 
 
 def _decode(packets: Sequence[Packet], numbers: Sequence[int]) -> Iterator[VideoFrame]:

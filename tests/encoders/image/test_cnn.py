@@ -7,6 +7,7 @@ import torch
 
 from polymodal.batch import Field
 from polymodal.encoders.image.cnn import Cnn
+from polymodal.errors import UserError
 from polymodal.forms.image.pixels import Pixels
 
 
@@ -113,6 +114,12 @@ def test_options_change_the_network() -> None:
     assert size(channels=32) > size() and size(depth=2) > size()
     batch = field()
     assert not torch.equal(build(dropout=0.9)(batch).values, build(dropout=0.0)(batch).values)
+
+
+@pytest.mark.parametrize("options", [{"channels": 7}, {"depth": 0}])
+def test_bad_options_are_the_users_error(options: dict) -> None:
+    with pytest.raises(UserError, match="too small"):
+        build(**options)
 
 
 def test_it_learns_shapes_wherever_they_are_in_a_few_steps() -> None:

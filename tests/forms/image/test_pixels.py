@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -170,6 +171,7 @@ def png_header(width: int, height: int) -> bytes:
 
 PNG = saved(Image.fromarray(noise(64, 64))).data or b""
 JPEG = saved(Image.fromarray(noise(64, 64)), "JPEG").data or b""
+GIF = saved(Image.fromarray(noise(64, 64)), "GIF").data or b""
 BAD_FILES = {
     "text": (b"this is text, whatever its name says\n", "not an image"),
     "empty": (b"", "empty"),
@@ -190,6 +192,17 @@ def test_bad_files_are_the_users_error(name: str) -> None:
     with pytest.raises(UserError, match=reason) as caught:
         encode(Media("row 3, column 'photo'", data=content))
     assert "row 3, column 'photo'" in str(caught.value)
+
+
+@given(st.sampled_from([PNG, JPEG, GIF]), st.data())
+def test_a_damaged_file_gives_a_picture_or_the_users_error(
+    whole: bytes, data: st.DataObject
+) -> None:
+    damaged = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 8))):
+        damaged[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(UserError):
+        encode(Media("a", data=bytes(damaged)))
 
 
 BAD_ARRAYS = {
@@ -216,6 +229,35 @@ def test_bad_arrays_are_the_users_error(name: str) -> None:
 def test_bad_options_are_the_users_error(options: dict) -> None:
     with pytest.raises(UserError):
         Pixels(**options)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        ([(28, 28)] * 5, {"size": 28, "resize": "stretch"}),
+        ([(400, 100)] * 5, {"size": 64, "resize": "stretch"}),
+        ([(40, 30), (30, 40), (40, 30), (30, 40)], {"size": 40, "resize": "pad"}),
+        ([], {}),
+    ],
+)
+def test_suggested_options_suit_the_pictures(shapes: list, expected: dict) -> None:
+    cells = [saved(Image.new("RGB", shape)) for shape in shapes]
+    assert Pixels.suggest(cells) == expected
+    arrays = [Media("a", values=np.zeros((h, w, 3), np.uint8)) for w, h in shapes]
+    assert Pixels.suggest([*arrays, Media("broken", data=b"text")]) == expected
+
+
+def test_pictures_turned_by_exif_count_as_they_are_seen() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.new("RGB", (40, 30))
+    cells = [saved(picture, "JPEG"), saved(picture, "JPEG", exif=exif)] * 3
+    assert Pixels.suggest(cells)["resize"] == "pad"
+
+
+def test_a_larger_limit_is_used_where_pictures_have_the_pixels() -> None:
+    cells = [saved(Image.new("RGB", (200, 150)))]
+    assert Pixels.suggest(cells, largest=96)["size"] == 96
 
 
 def test_every_option_changes_the_fingerprint() -> None:

@@ -57,7 +57,7 @@ def test_every_word_has_a_piece(bert_path: str) -> None:
     encoded = Pieces(path=bert_path).encode(["\u0001", "fox", "\u0001", "dog", "\u0001"])
     unknown = pretrained.tokenizer(bert_path).unk_token_id
     assert set(encoded[:, 1].tolist()) == {0, 1, 2, 3, 4, 5}
-    assert encoded[:, 1].tolist() == sorted(encoded[:-1, 1].tolist()) + [0]
+    assert encoded[:, 1].tolist() == [*sorted(encoded[:-1, 1].tolist()), 0]
     for number in (1, 3, 5):
         assert encoded[encoded[:, 1] == number, 0].tolist() == [unknown]
     only = Pieces(path=bert_path).encode(["\u0001"])

@@ -173,6 +173,16 @@ def test_bad_files_are_the_users_error(content: bytes, reason: str) -> None:
 def test_arrays_that_are_no_video_are_the_users_error(shape: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match="array that is no"):
         Frames().encode(Media("a", values=np.zeros(shape, np.uint8)))
+    with pytest.raises(UserError, match="ragged"):
+        Frames().encode(Media("a", values=[[1], [2, 3]]))
+
+
+def test_suggested_options_suit_the_clips() -> None:
+    clip, array = Media("a", data=video(fade(3))), Media("b", values=np.zeros((2, 48, 64, 3)))
+    broken = Media("c", data=b"text")
+    assert Frames.suggest([clip, array, broken]) == {"size": 64, "resize": "stretch"}
+    upright = Media("d", values=np.zeros((2, 48, 20, 3)))
+    assert Frames.suggest([clip, upright], largest=32) == {"size": 32, "resize": "pad"}
 
 
 @pytest.mark.parametrize("options", [{"frames": 0}, {"size": 1}, {"resize": "crop"}])
