@@ -91,6 +91,11 @@ class Form(ABC):
             UserError: the cell cannot be decoded; the message names what is wrong with it.
         """
 
+    @staticmethod
+    def suggest(cells: Iterable[Any]) -> dict[str, Any]:
+        """Options that suit a sample of the cells; {} where the defaults suit any."""
+        return {}
+
     def encode_many(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
         """Several cells at once; worth overriding where a model runs faster on batches."""
         return [self.encode(cell) for cell in cells]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from polymodal import build, lookup
 from polymodal.batch import Field
@@ -99,7 +100,11 @@ def learn(
     kernels = Kernels()
     if build.is_expert(member):
         encoded = {name: np.stack(t.values) for name, t in targets.items()}
-        module.fit(inputs, train, valid if len(valid) else None, encoded, objectives, job.seed)  # type: ignore[operator]
+        # One thread: the experts alternate between numpy's and torch's threads, and two pools that
+        # spin for the same cores made small fits a hundred times slower.
+        with threadpool_limits(1), Kernels(threads=1).threads_set():
+            held_out = valid if len(valid) else None
+            module.fit(inputs, train, held_out, encoded, objectives, job.seed)  # type: ignore[operator]
     else:
         assert isinstance(module, Model)
         kernels, facts = _by_gradient(

@@ -13,7 +13,6 @@ from typing import Any
 from polymodal import build, lookup
 from polymodal.columns import Column, Schema
 from polymodal.contract import Objective
-from polymodal.data.media import Media
 from polymodal.data.read import Table
 from polymodal.recipe import Member, Modality, Recipe, Training
 
@@ -45,16 +44,10 @@ def facts(table: Table, schema: Schema, rows: int) -> Facts:
             step = max(1, len(table) // SAMPLE)
             cells = table.media(columns[0].name, range(0, len(table), step))
             sample = [cell for cell in cells if cell is not None][:SAMPLE]
-            found.forms[name] = _media_options(kind, sample)
+            encoder = lookup.find(f"encoders/{kind}", build.DEFAULT[kind])
+            form = lookup.find(f"forms/{kind}", encoder.form)
+            found.forms[name] = dict(form.suggest(sample)) if sample else {}
     return found
-
-
-def _media_options(kind: str, sample: list[Media]) -> dict[str, Any]:
-    form = lookup.find(
-        f"forms/{kind}", {"image": "pixels", "audio": "mel", "video": "frames"}[kind]
-    )
-    suggest = getattr(form, "suggest", None)
-    return dict(suggest(sample)) if suggest and sample else {}
 
 
 def training(rows: int, *, tags: bool = False) -> Training:
@@ -119,6 +112,11 @@ def _default(schema: Schema, objectives: Mapping[str, Objective], known: Facts) 
             for expert in lookup.names("experts"):
                 reads = lookup.find("experts", expert).forms
                 readable = [name for name in subset if kinds[name] in reads]
+                if expert == "trees":
+                    # Boosting thousands of descriptors for many classes costs more than it gives.
+                    readable = [name for name in readable if kinds[name] in ("text", "table")]
+                    if not any(kinds[name] == "table" for name in readable):
+                        continue
                 if readable and (len(subset) == 1 or len(readable) > 1):
                     label = "+".join(readable)
                     add(f"{label} ({expert})", readable, learner=expert)
@@ -136,14 +134,16 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         columns = _columns(grouped, name)
         kind = build.folder_kind(columns)
         update: dict[str, Any] = {"columns": [c.name for c in columns]}
-        if not build.is_expert(member):
+        if build.is_expert(member):
+            form = lookup.find("experts", build.name_of(member.learner)).forms[kind]
+        else:
             spec = build.encoder_spec(modality, kind, member.fusion)
+            form = lookup.find(f"encoders/{kind}", spec["name"]).form
             if modality.pretrained is None:
                 update["encoder"] = spec
-            form = lookup.find(f"forms/{kind}", lookup.find(f"encoders/{kind}", spec["name"]).form)
-            suggested = known.forms.get(name, {})
-            takes = lookup.options(form)
-            update["form"] = {k: v for k, v in suggested.items() if k in takes} | modality.form
+        takes = lookup.options(lookup.find(f"forms/{kind}", form))
+        suggested = {k: v for k, v in known.forms.get(name, {}).items() if k in takes}
+        update["form"] = suggested | modality.form
         modalities[name] = modality.model_copy(update=update)
     return member.model_copy(update={"modalities": modalities})
 

@@ -117,16 +117,16 @@ def width(path: str, *, kind: str) -> int:
 
 
 def positions(path: str) -> int:
-    """How many pieces the model takes at most; a very large number where it sets no limit."""
-    return int(getattr(_half(_config(path), "text"), "max_position_embeddings", 2**31))
+    """How many pieces a text model takes at most; a very large number where it sets no limit."""
+    settings = folder(path) / "tokenizer_config.json"
+    # RoBERTa's configuration counts positions that it cannot use; its tokenizer knows better.
+    told = _read(settings).get("model_max_length") if settings.is_file() else None
+    of_model = getattr(_half(_config(path), "text"), "max_position_embeddings", None)
+    return int(min(told or 2**31, of_model or 2**31))
 
 
 def tokenizer(path: str) -> Any:
-    """The model's tokenizer, the kind that reports character offsets.
-
-    Raises:
-        UserError: as `folder`; the tokenizer's files are missing or of no use.
-    """
+    """The model's tokenizer, of the kind that reports character offsets; UserError if none is."""
     from transformers import AutoTokenizer
 
     found = folder(path)
@@ -158,11 +158,7 @@ def hidden(model: nn.Module, **inputs: Tensor) -> Tensor:
 
 
 def image_processor(path: str) -> Any:
-    """What resizes and normalises pictures for the model, working on PIL images.
-
-    Raises:
-        UserError: as `folder`; there is no `preprocessor_config.json`.
-    """
+    """What resizes and normalises PIL pictures for the model; UserError if its file is missing."""
     from transformers import AutoImageProcessor
 
     found = folder(path)
@@ -189,11 +185,7 @@ def normalisation(path: str) -> tuple[list[float], list[float]]:
 
 
 def copy(path: str, to: Path, *, weights: bool) -> None:
-    """Copy what `load`, `tokenizer` and `image_processor` need into the folder `to`.
-
-    Args:
-        weights: False where a run keeps the (trained) weights elsewhere.
-    """
+    """Copy all that is needed to the folder `to`; weights only if they are not kept elsewhere."""
     to.mkdir(parents=True, exist_ok=True)
     for file in _files(path, weights):
         shutil.copyfile(file, to / file.name)

@@ -26,11 +26,11 @@ class Series:
     def __init__(
         self,
         *,
-        stretch: float = 0.1,
+        stretch: float = 0.05,
         crop: float = 0.05,
         scale: float = 0.1,
         jitter: float = 0.05,
-        hide: float = 0.1,
+        hide: float = 0.05,
         drop: float = 0.0,
     ) -> None:
         self.stretch, self.crop, self.scale = stretch, crop, scale

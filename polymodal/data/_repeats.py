@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -19,10 +20,8 @@ from polymodal.forms.table import _values as values
 
 # What share of rows makes repetition a warning.
 MANY = 0.01
-# Rows of few-valued columns repeat without being copies; then this share of them does.
-NATURAL = 0.1
 # Texts shorter than this many words repeat without coming from one source.
-LONG_TEXT = 8
+LONG_TEXT = 10
 
 Array = np.ndarray[Any, Any]
 # Column -> table -> row -> a key that is equal for equal contents, None where missing.
@@ -61,22 +60,19 @@ def rows(tables: Sequence[Table], schema: Schema, contents: Contents) -> list[Fi
     """Rows with equal inputs, within the training table and across tables."""
     train = tables[0]
     rich = [c.name for c in schema.inputs if _is_rich(c, train)]
+    chance = 0.0 if rich else _chance([contents[c.name][0] for c in schema.inputs])
     parts = _row_codes(tables, schema, contents, rich)
-    repeats = _repeats(parts[0])
-    natural = not rich and repeats.sum() > NATURAL * len(train)
+    repeated = np.flatnonzero(_repeats(parts[0]))
+    copies = len(repeated) > _explained(chance, len(train) ** 2 / 2)
     findings = []
-    if repeats.any():
-        many = repeats.sum() > MANY * len(train) and not natural
-        what = f"{repeats.sum():,} of {len(train):,} rows repeat the inputs of an earlier row"
-        advice = "" if natural else "Remove them; else they count twice (splits keep them together)"
-        example = f"row {np.flatnonzero(repeats)[0]}"
-        severity = "warning" if many else "info"
-        findings.append(Finding(severity, what, int(repeats.sum()), example, advice))
-    if natural:
-        return findings
+    if len(repeated):
+        what = f"{len(repeated):,} of {len(train):,} rows repeat the inputs of an earlier row"
+        advice = "Remove them; else they count twice (splits keep them together)" if copies else ""
+        severity = "warning" if copies and len(repeated) > MANY * len(train) else "info"
+        findings.append(Finding(severity, what, len(repeated), f"row {repeated[0]}", advice))
     for table, part in zip(tables[1:], parts[1:], strict=True):
         known = np.flatnonzero(np.isin(part, parts[0]))
-        if len(known):
+        if len(known) > _explained(chance, len(train) * len(table)):
             what = f"{len(known):,} of {len(table):,} rows of {table.source} are also in"
             findings.append(
                 Finding(
@@ -87,14 +83,26 @@ def rows(tables: Sequence[Table], schema: Schema, contents: Contents) -> list[Fi
                     "Remove them from one of the tables: on them a model is measured by memory",
                 )
             )
-    return findings + _noise(train, schema, parts[0])
+    return findings + (_noise(train, schema, parts[0]) if copies else [])
 
 
 def _is_rich(column: Column, train: Table) -> bool:
     """Whether equal cells of a column are copies rather than chance."""
-    if column.kind == "text":
-        return _long(train.cells(column.name))
-    return column.kind not in TABLE
+    return column.kind not in TABLE and (column.kind != "text" or _long(train.cells(column.name)))
+
+
+def _chance(columns: Sequence[Sequence[Any]]) -> float:
+    """How likely two rows are to be equal, were columns independent."""
+    chance = 1.0
+    for cells in columns:
+        counts = np.array(list(Counter(cells).values()), float)
+        chance *= np.sum(counts * (counts - 1)) / max(1, len(cells) * (len(cells) - 1))
+    return chance
+
+
+def _explained(chance: float, pairs: float) -> float:
+    """How many equal rows `chance` explains, with room for columns that go together."""
+    return 2 + 10 * chance * pairs if chance else 0
 
 
 def _row_codes(
@@ -147,7 +155,7 @@ def column(
 ) -> list[Finding]:
     """One medium or long text in several rows that differ otherwise: a group, perhaps split."""
     own = contents[one.name]
-    if not _is_rich(one, tables[0]):
+    if one.kind in TABLE or (one.kind == "text" and not _in_groups(tables[0].cells(one.name))):
         return []
     others = [contents[c.name] for c in schema.inputs if c is not one]
     findings = []
@@ -166,6 +174,7 @@ def column(
         what = f"{shared:,} of {len(train):,} rows have the {one.kind} of another row in"
         where = f"'{one.name}' (and not its '{schema.group}')" if schema.group else f"'{one.name}'"
         advice = f"If rows with one {one.kind} belong together, say so: --group COLUMN"
+        advice = "" if schema.group else advice
         many = shared > MANY * len(train) and not schema.group
         severity = "warning" if many else "info"
         findings.append(Finding(severity, f"{what} {where}", shared, advice=advice))
@@ -188,10 +197,17 @@ def column(
 
 def _long(texts: Sequence[Any]) -> bool:
     """Whether most texts are long and come seldom: "yes" repeats, an article does not."""
-    present = [text if isinstance(text, str) else " ".join(text) for text in texts if text]
+    known = [text for text in texts if text is not None]
+    present = [" ".join(text) if isinstance(text, list) else str(text) for text in known]
     words = [len(text.split()) for text in present]
-    seldom = len(set(present)) > len(present) / 20
+    seldom = len(set(present)) > len(present) / 10
     return seldom and float(np.median(words)) >= LONG_TEXT
+
+
+def _in_groups(texts: Sequence[Any]) -> bool:
+    """Whether most long texts come several times, as captions of one scene in many pictures do."""
+    counts = np.array(list(Counter(map(repr, texts)).values()))
+    return _long(texts) and float(np.mean(counts > 1)) > 0.5
 
 
 def groups(tables: Sequence[Table], schema: Schema) -> list[Finding]:

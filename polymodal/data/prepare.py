@@ -81,9 +81,9 @@ class Prepared:
             row[:count] = flat[start : start + count]
         present = torch.from_numpy(self.present[rows])
         if not self._ragged:
-            return Field(torch.from_numpy(data.reshape(-1, *self.shape)), None, present)
+            return Field(torch.from_numpy(data.reshape(len(rows), *self.shape)), None, present)
         mask = torch.from_numpy(np.arange(longest) < lengths[:, None])
-        return Field(torch.from_numpy(data.reshape(-1, longest, *self.shape)), mask, present)
+        return Field(torch.from_numpy(data.reshape(len(rows), longest, *self.shape)), mask, present)
 
 
 def prepare(

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from polymodal.batch import Field
 from polymodal.contract import Form
-from polymodal.encoders.text._vocabulary import Vocabulary, count_rows
 from polymodal.forms.table.cells import Cells
 from polymodal.forms.text._hashing import SPACE
 
@@ -21,6 +20,8 @@ Array = np.ndarray[Any, Any]
 
 # In standard deviations: one wild number must not decide a row.
 LIMIT = 5.0
+# An n-gram seen in one row only has nothing to teach about another.
+LEAST = 2
 CHUNK = 512
 
 
@@ -88,33 +89,41 @@ class Ngrams(Sparse):
         size: how many n-grams are known at most: those in the most training rows, two at least.
     """
 
+    ids: Tensor
     idf: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.vocabulary = Vocabulary(size)
+        self.size = size
+        # Ascending. The last is no id: every search ends inside, and what is not known finds it.
+        self.register_buffer("ids", torch.tensor([SPACE]))
         self.register_buffer("idf", torch.zeros(1))
 
     @property
     def width(self) -> int:
-        return len(self.idf)
+        return len(self.ids)
 
     def learn(self, cells: Cellwise, rows: Array) -> None:
-        counts, total = torch.zeros(SPACE, dtype=torch.int64), 0
+        counts, total = np.zeros(SPACE, np.int64), 0
         for field in chunks(cells, rows):
             assert field.mask is not None
-            counts += count_rows(torch.where(field.mask, field.data[..., 0], 0))
+            # A row holds each of its ids once.
+            counts += np.bincount(field.data[..., 0][field.mask].long().numpy(), minlength=SPACE)
             total += int(field.present.sum())
-        seen = self.vocabulary.learn(counts)
-        seen = seen[: int((seen > 0).sum()) + 1]
-        self.idf = (torch.log((1 + total) / (1 + seen.double())) + 1).float()
+        common = np.argsort(-counts, kind="stable")[: self.size]
+        known = np.sort(common[counts[common] >= LEAST])
+        idf = np.append(np.log((1 + total) / (1 + counts[known])) + 1, 0)
+        self.ids = torch.from_numpy(np.append(known, SPACE))
+        self.idf = torch.from_numpy(idf).float()
 
     def entries(self, field: Field) -> tuple[Tensor, Tensor]:
         assert field.mask is not None
-        numbers = self.vocabulary(torch.where(field.mask, field.data[..., 0], 0))
-        counts = torch.where(numbers > 0, field.data[..., 1], 1).float()
-        weights = torch.where(numbers > 0, (1 + counts.log()) * self.idf[numbers], 0)
-        return numbers, F.normalize(weights, dim=1)
+        ids = torch.where(field.mask, field.data[..., 0], SPACE).long()
+        place = torch.searchsorted(self.ids, ids)
+        known = (self.ids[place] == ids) & field.mask
+        counts = torch.where(known, field.data[..., 1], 1)
+        weights = torch.where(known, (1 + counts.log()) * self.idf[place], 0)
+        return place, F.normalize(weights, dim=1)
 
 
 class Summary(Block):

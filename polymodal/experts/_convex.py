@@ -21,6 +21,8 @@ Fold = tuple[Array, Array]
 STRENGTHS = (0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 # Weights of some hundred in length are usual: a wide first step saves many.
 RADIUS = 100.0
+# A bias without any penalty has no curvature once every row is certain, and the step explodes.
+HOLD = 1e-6
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def minimise(
 ) -> Fitted:
     """Minimise strength · rows · loss(logits) + ½ ‖weight − prior‖² by Newton's method.
 
-    The bias is not penalised. Curvature comes from differentiating the loss twice with respect to
+    The bias is all but free. Curvature comes from differentiating the loss twice with respect to
     the logits, so that any convex objective is solved, and conjugate gradients never form the
     Hessian (Steihaug, "The conjugate gradient method and trust regions", 1983).
 
@@ -69,24 +71,27 @@ def minimise(
         flat = flat.reshape(width + 1, size)
         return torch.from_numpy(features @ flat[:-1] + flat[-1])
 
-    def back(slope: Tensor, weight: Array) -> Array:
+    def back(slope: Tensor, weight: Array, bias: Array) -> Array:
         found = slope.detach().numpy() * scale
-        return np.concatenate([(transposed @ found).ravel() + weight, found.sum(0)])
+        return np.concatenate([(transposed @ found).ravel() + weight, found.sum(0) + HOLD * bias])
 
     def value(flat: Array) -> tuple[float, Array]:
         nonlocal logits, gradient
         logits = ahead(flat).requires_grad_()
         found = loss(logits)
         (gradient,) = torch.autograd.grad(found, logits, create_graph=True)
-        moved = flat[:-size] - centre
-        return scale * found.item() + 0.5 * float(moved @ moved), back(gradient, moved)
+        moved, bias = flat[:-size] - centre, flat[-size:]
+        penalty = 0.5 * float(moved @ moved) + 0.5 * HOLD * float(bias @ bias)
+        return scale * found.item() + penalty, back(gradient, moved, bias)
 
     def curvature(_: Array, direction: Array) -> Array:
         (found,) = torch.autograd.grad(gradient, logits, ahead(direction), retain_graph=True)
-        return back(found, direction[:-size])
+        return back(found, direction[:-size], direction[-size:])
 
     first = np.append(centre, np.zeros(size))
     steepest = float(np.linalg.norm(value(first)[1]))
+    if steepest == 0:  # nothing to learn: classes in balance and no features
+        return Fitted(first[:-size].reshape(width, size), first[-size:])
     begin = first if start is None else np.append(start.weight.ravel(), start.bias)
     options = {"gtol": tolerance * steepest, "initial_trust_radius": RADIUS} | {
         "max_trust_radius": 1000 * RADIUS,

@@ -30,7 +30,7 @@ class Stacked:
         gaps: `(modalities, size)`: what rows without a modality get; 0 if every training row had it.
         bias: `(size,)`.
         unseen: `(rows, modalities, size)`: every row's contributions, less the shift, by models
-            that were not fitted to it.
+            that were not fitted to it; NaN where the row lacks the modality.
         logits: `(rows, size)`: every row's logits by models that were not fitted to it.
         values: `(size,)` numbers that the logits choose among; empty if they are the output.
     """
@@ -42,6 +42,10 @@ class Stacked:
     unseen: Array
     logits: Array
     values: Array = field(default_factory=lambda: np.zeros(0))
+
+    def parts(self) -> Array:
+        """`unseen` as `(rows, modalities · size)`."""
+        return self.unseen.reshape(len(self.unseen), -1)
 
     def output(self) -> Tensor:
         """`logits` as the objective takes them."""
@@ -99,9 +103,8 @@ def stack(
         folds: of the training rows.
     """
     total = matrices[0].shape[0]
-    choosing = _choosing(rows, total, folds)
     fitted = [
-        _alone(x, has, loss, size, rows, choosing, folds)
+        _alone(x, has, loss, size, rows, folds)
         for x, has in zip(matrices, present, strict=True)
     ]
     unseen = np.stack([logits for _, logits in fitted], 1)
@@ -123,7 +126,7 @@ def stack(
         np.asarray(x[np.flatnonzero(has[:rows])].mean(0)).ravel() @ weight
         for x, has, weight in zip(matrices, present, weights, strict=True)
     ]
-    unseen = np.einsum("nmk,mkj->nmj", unseen, maps)
+    unseen = np.where(missing[:, :, None], np.nan, np.einsum("nmk,mkj->nmj", unseen, maps))
     return Stacked(weights, shifts, gaps, top.bias, unseen, logits)
 
 
@@ -133,7 +136,6 @@ def _alone(
     loss: Loss,
     size: int,
     rows: int,
-    choosing: Sequence[Fold],
     folds: Sequence[Fold],
 ) -> tuple[Fitted, Array]:
     """One modality's model, and the logits `(rows, size)` of models that had not seen the row.
@@ -145,7 +147,7 @@ def _alone(
         return [(fit[present[fit]], held[present[held]]) for fit, held in cut]
 
     own = np.flatnonzero(present[:rows])
-    strength = choose(matrix, loss, size, having(choosing))
+    strength = choose(matrix, loss, size, having(choosing(rows, len(present), folds)))
     logits = out_of_fold(matrix, loss, size, strength, having(folds))
     fitted = solve(matrix, loss, size, strength, own)
     later = np.arange(rows, len(present))
@@ -155,7 +157,7 @@ def _alone(
     return fitted, logits * present[:, None]
 
 
-def _choosing(rows: int, total: int, folds: Sequence[Fold]) -> Sequence[Fold]:
+def choosing(rows: int, total: int, folds: Sequence[Fold]) -> Sequence[Fold]:
     """What strengths are chosen on: the validation rows, or folds where those are too few."""
     if total - rows >= ENOUGH:
         return [(np.arange(rows), np.arange(rows, total))]

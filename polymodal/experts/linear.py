@@ -91,12 +91,20 @@ class Linear(nn.Module):
         for i, name in enumerate(self.names):
             known = tokens[name].mask & (name not in absent)
             total = total + torch.where(known, tokens[name].values[:, 0], self._buffer("gap", i))
-        values = [self._buffer("values", i) for i in range(len(self.targets))]
-        sizes = [len(v) or size for v, size in zip(values, self.sizes, strict=True)]
         logits = {}
-        for name, part, among in zip(self.targets, total.split(sizes, 1), values, strict=True):
-            logits[name] = stacking.expected(part, among)
+        for i, (name, part) in enumerate(
+            zip(self.targets, total.split(self._widths(), 1), strict=True)
+        ):
+            logits[name] = stacking.expected(part, self._buffer("values", i))
         return Outputs(logits)
+
+    def parts(self, tokens: Mapping[str, Tokens], target: int) -> Tensor:
+        """One target's contributions `(batch, modalities · width)`, NaN where absent."""
+        found = []
+        for name in self.names:
+            own = tokens[name].values[:, 0].split(self._widths(), 1)[target]
+            found.append(torch.where(tokens[name].mask, own, torch.nan))
+        return torch.cat(found, 1)
 
     def forward(self, inputs: Mapping[str, Field]) -> Outputs:
         return self.fuse(self.encode(inputs))
@@ -164,6 +172,10 @@ class Linear(nn.Module):
 
     def _set(self, name: str, value: Array) -> None:
         setattr(self, name, torch.from_numpy(value).float())
+
+    def _widths(self) -> list[int]:
+        """What each target takes of a token: its size, or the number of values it chooses among."""
+        return [len(self._buffer("values", i)) or size for i, size in enumerate(self.sizes)]
 
     def _buffer(self, name: str, i: int) -> Tensor:
         found = getattr(self, f"{name}_{i}")

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from polymodal.errors import UserError
 
 KERNELS = ("auto", "plain", "sdpa")
-# Up to here two matrix products and a softmax train faster on a CPU than SDPA, whose backward is
-# slow at short lengths; beyond, their (queries, keys) matrices cost too much memory.
+# Up to here two matrix products and a softmax train faster than SDPA in bf16 on a CPU, where SDPA's
+# backward is slow; beyond, and in float32, SDPA does, and needs no (queries, keys) matrices.
 PLAIN_UP_TO = 256
 
 
@@ -24,7 +24,7 @@ class Attention(nn.Module):
         width: of queries, keys and result.
         heads: must divide `width`.
         attention: the kernel: "plain" (two matrix products and a softmax), "sdpa" (PyTorch's
-            fused kernel) or "auto" (plain on a CPU up to 256 keys, else SDPA).
+            fused kernel) or "auto" (plain in bf16 on a CPU up to 256 keys, else SDPA).
     """
 
     def __init__(self, width: int, heads: int, attention: str) -> None:
@@ -58,7 +58,7 @@ class Attention(nn.Module):
         readable = mask.any(1)
         # A row without a key reads all of them, which is finite, and is set to zero below.
         allowed = (mask | ~readable.unsqueeze(1))[:, None, None, :]
-        attend = _plain if self._is_plain(keys) else _sdpa
+        attend = _plain if self._is_plain(k) else _sdpa
         mixed = self.out(attend(q, k, v, allowed).transpose(1, 2).flatten(2))
         return torch.where(readable[:, None, None], mixed, 0)
 
@@ -67,8 +67,10 @@ class Attention(nn.Module):
         return x.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
 
     def _is_plain(self, keys: Tensor) -> bool:
+        """For keys `(batch, heads, length, width / heads)`."""
         if self.attention == "auto":
-            return keys.device.type == "cpu" and keys.shape[1] <= PLAIN_UP_TO
+            short = keys.shape[2] <= PLAIN_UP_TO
+            return keys.device.type == "cpu" and keys.dtype == torch.bfloat16 and short
         return self.attention == "plain"
 
 

@@ -19,7 +19,9 @@ SPECS = [
     *({"name": name} for name in lookup.names("fusion")),
     {"name": "weighted", "weights": "validation"},
     {"name": "weighted", "weights": [0.2, 0.3, 0.5]},
+    {"name": "early", "attention": "plain"},
     {"name": "early", "attention": "sdpa"},
+    {"name": "cross_attention", "attention": "plain", "depth": 2},
     {"name": "cross_attention", "attention": "sdpa", "depth": 2},
 ]
 every_fusion = pytest.mark.parametrize("spec", SPECS, ids=str)

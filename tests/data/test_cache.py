@@ -119,6 +119,7 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
         assert len(store.array()) == sum(1 + i % 7 for i in range(90))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that only Linux has")
 def test_a_full_disk_is_the_users_to_know(tmp_path: Path) -> None:
     (tmp_path / "data.bin").symlink_to("/dev/full")
     with pytest.raises(UserError, match=r"full[\s\S]*POLYMODAL_CACHE"), Store(tmp_path, "u1") as s:

@@ -116,6 +116,40 @@ def test_few_valued_tables_get_no_warning(cache: Path) -> None:
         assert [f for f in report.findings if f.severity != "info"] == []
 
 
+def test_rounded_numbers_and_categories_are_equal_by_chance(cache: Path) -> None:
+    def some(n: int, seed: int) -> Table:
+        rng = np.random.default_rng(seed)
+        x, c = rng.normal(size=n).round(1).tolist(), rng.choice(["a", "b"], n).tolist()
+        return table(x=x, c=c, y=rng.choice(["u", "v"], n).tolist())
+
+    found = schema({"x": "number", "c": "category"}, {"y": "category"})
+    report = check(some(300, 0), found, test=some(100, 1), cache=cache)
+    assert [f.severity for f in report.findings] == ["info"]
+
+
+def test_equal_rows_of_measurements_are_copies(cache: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(4, 300)).round(2).tolist()
+    names = ["a", "b", "c", "d"]
+    found = schema(dict.fromkeys(names, "number"), {"y": "category"})
+    train = table(**dict(zip(names, x, strict=True)), y=["u", "v"] * 150)
+    train = train.take(np.r_[np.arange(300), np.arange(20)])
+    report = check(train, found, test=train.take(np.arange(30)), cache=cache)
+    assert only(report, "repeat the inputs").severity == "warning"
+    assert only(report, "are also in").count == 30
+
+
+def test_template_questions_that_meet_by_chance_are_no_group(cache: Path) -> None:
+    rng = np.random.default_rng(0)
+    texts = [
+        f"how many of the many {WORDS[i]} things are right near {WORDS[j]} {k}?"
+        for i, j, k in zip(*rng.integers(0, 10, (3, 400)), strict=True)
+    ]
+    assert len(set(texts)) < 350
+    x, y = rng.normal(size=400).tolist(), rng.choice(["a", "b"], 400).tolist()
+    found = schema({"text": "text", "x": "number"}, {"y": "category"})
+    assert check(table(text=texts, x=x, y=y), found, cache=cache).lines() == []
+
+
 def test_repeated_rows_within_and_across_tables(cache: Path) -> None:
     train, found = clean()
     train = train.take(np.r_[np.arange(N), np.arange(30)])
@@ -135,6 +169,12 @@ def test_rows_without_their_article_are_not_copies(cache: Path) -> None:
     found = schema({"text": "text", "c": "category"}, {"y": "category"})
     report = check(sparse, found, cache=cache)
     assert [f.what for f in report.findings] == ["60 of 300 cells of 'text' are missing"]
+
+
+def test_numbers_declared_text_are_checked_too(cache: Path) -> None:
+    codes = table(zip=[10_000 + i for i in range(100)], y=["a", "b"] * 50)
+    found = schema({"zip": "text"}, {"y": "category"})
+    assert check(codes, found, cache=cache).lines() == []
 
 
 def test_equal_inputs_with_different_classes(cache: Path) -> None:

@@ -114,6 +114,12 @@ def test_a_batch_without_any_position_still_has_one_masked(tmp_path: Path) -> No
     assert field.data.shape == (1, 1, 2) and field.mask is not None and not field.mask.any()
 
 
+def test_no_rows_make_an_empty_batch(tmp_path: Path) -> None:
+    none = np.arange(0)
+    field = run(texts(["abc"]), TEXT, Letters(), tmp_path).gather(none)
+    assert field.data.shape == (0, 1, 2) and len(field.present) == 0
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     values=st.lists(st.none() | st.text("abc", max_size=6), min_size=1, max_size=12).filter(

@@ -57,16 +57,18 @@ def test_a_row_without_a_key_gets_zeros_and_a_finite_gradient(kernel, keys):
     assert all(p.grad is None or p.grad.isfinite().all() for p in attention.parameters())
 
 
-def test_auto_is_plain_for_short_keys_only():
+def test_auto_is_plain_for_short_keys_in_bf16_only():
     attention = Attention(8, 2, "auto")
-    assert attention._is_plain(torch.zeros(1, PLAIN_UP_TO, 8))
-    assert not attention._is_plain(torch.zeros(1, PLAIN_UP_TO + 1, 8))
+    short = torch.zeros(1, 2, PLAIN_UP_TO, 4, dtype=torch.bfloat16)
+    assert attention._is_plain(short)
+    assert not attention._is_plain(short.float())
+    assert not attention._is_plain(torch.cat([short, short[:, :, :1]], 2))
 
 
 def test_the_kernel_can_be_set_from_outside():
     attention = Attention(8, 2, "auto")
-    attention.attention = "sdpa"
-    assert not attention._is_plain(torch.zeros(1, 4, 8))
+    attention.attention = "plain"
+    assert attention._is_plain(torch.zeros(1, 2, 4, 4))
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from polymodal.data.builtin import _render
+from polymodal.data.builtin._random import pick
 
 # Kind -> file suffix; the other kinds stand in the table itself.
-SUFFIXES = {"image": "png", "audio": "wav", "video": "gif", "series": "npy"}
+SUFFIXES = {"image": "png", "audio": "wav", "video": "mp4", "series": "npy"}
 
 _SIDE = 32
 _FRAMES = 8
@@ -55,9 +56,9 @@ def render(kind: str, bit: int | None, rng: np.random.Generator) -> Any:
 
 def _text(bit: int | None, rng: np.random.Generator) -> str:
     """A sentence with two adjectives of one of two moods."""
-    moods = rng.choice(_NEUTRAL if bit is None else _MOODS[bit], 2)
-    words = (*moods, *rng.choice(_NOUNS, 2), rng.choice(_PLACES))
-    sentence = str(rng.choice(_SENTENCES)).format(*words)
+    mood = _NEUTRAL if bit is None else _MOODS[bit]
+    words = [pick(choice, rng) for choice in (mood, mood, _NOUNS, _NOUNS, _PLACES)]
+    sentence = pick(_SENTENCES, rng).format(*words)
     return sentence[0].upper() + sentence[1:]
 
 
@@ -65,7 +66,7 @@ def _image(bit: int | None, rng: np.random.Generator) -> bytes:
     """A blue or a red thing of any shape; noise: random pixels."""
     if bit is None:
         return _render.png(rng.integers(0, 256, (_SIDE, _SIDE, 3), dtype=np.uint8))
-    shape, (x, y) = str(rng.choice(_render.SHAPES)), rng.uniform(0.3, 0.7, 2)
+    shape, (x, y) = pick(_render.SHAPES, rng), rng.uniform(0.3, 0.7, 2)
     radius, angle = rng.uniform(0.15, 0.25), rng.uniform(-0.4, 0.4)
     thing = _render.Thing(shape, _COLOURS[bit], float(x), float(y), radius, angle)
     return _render.png(_render.picture([thing], _SIDE, rng))
@@ -82,12 +83,12 @@ def _audio(bit: int | None, rng: np.random.Generator) -> bytes:
 def _video(bit: int | None, rng: np.random.Generator) -> bytes:
     """A disc that moves to the left or to the right; noise: random pixels in every frame."""
     if bit is None:
-        return _render.gif(rng.integers(0, 256, (_FRAMES, _SIDE, _SIDE), dtype=np.uint8))
+        return _render.mp4(rng.integers(0, 256, (_FRAMES, _SIDE, _SIDE), dtype=np.uint8))
     path = np.linspace(rng.uniform(0.2, 0.35), rng.uniform(0.65, 0.8), _FRAMES)
     y, radius = rng.uniform(0.3, 0.7), rng.uniform(0.12, 0.2)
     shades = (int(rng.integers(0, 80)), int(rng.integers(150, 256)))
     frames = [_render.disc(x, y, radius, _SIDE, shades) for x in path]
-    return _render.gif(np.stack(frames if bit else frames[::-1]))
+    return _render.mp4(np.stack(frames if bit else frames[::-1]))
 
 
 def _series(bit: int | None, rng: np.random.Generator) -> np.ndarray:
@@ -111,7 +112,7 @@ def _number(bit: int | None, rng: np.random.Generator) -> float:
 def _category(bit: int | None, rng: np.random.Generator) -> str:
     """One of four codes for each bit; noise: any of the eight."""
     known = (*_CODES[0], *_CODES[1]) if bit is None else _CODES[bit]
-    return str(rng.choice(known))
+    return pick(known, rng)
 
 
 _RENDERERS: dict[str, Callable[[int | None, np.random.Generator], Any]] = {

@@ -54,8 +54,9 @@ def write(
 
     folder = Path(folder)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for column in suffixes:
-            (folder / column).mkdir(parents=True, exist_ok=True)
+            (folder / column).mkdir(exist_ok=True)
         table = pd.DataFrame([_store(folder, i, row, suffixes) for i, row in enumerate(rows)])
         paths, first = {}, 0
         for split, count in splits.items():

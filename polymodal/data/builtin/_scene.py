@@ -7,10 +7,12 @@ what makes `scenes.ceilings` exact.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from polymodal.data.builtin._random import pick
 from polymodal.data.builtin._render import COLOURS, SHAPES, Thing
 
 # Words, not digits, so that the answers are one column of categories.
@@ -117,16 +119,16 @@ def imagine(level: Level, rng: np.random.Generator) -> Scene:
         Group(str(shapes[i]), str(colours[j]), int(rng.integers(1, level.most + 1)))
         for i, j in level.groups
     )
-    weight = WEIGHTS[str(rng.choice(list(WEIGHTS)))]
+    weight = WEIGHTS[pick(list(WEIGHTS), rng)]
     return Scene(
         groups=groups,
         things=_arrange(groups, level, rng),
         beeps=int(rng.integers(1, len(NUMBERS) + 1)),
-        pitch=str(rng.choice(list(PITCHES))),
-        motion=str(rng.choice(list(DIRECTIONS))),
-        trend=str(rng.choice(TRENDS)),
+        pitch=pick(list(PITCHES), rng),
+        motion=pick(list(DIRECTIONS), rng),
+        trend=pick(TRENDS, rng),
         weight=round(float(rng.uniform(*weight)), 1),
-        place=str(rng.choice(PLACES)),
+        place=pick(PLACES, rng),
     )
 
 
@@ -155,12 +157,12 @@ def _arrange(
 def _spots(count: int, radius: float, rng: np.random.Generator) -> np.ndarray | None:
     """Centres `(count, 2)` far enough apart, or None where the first ones leave no room."""
     edge = 1.15 * radius
-    chosen: list[np.ndarray] = []
-    for candidate in rng.uniform(edge, 1 - edge, (20 * count, 2)):
-        if all(np.hypot(*(candidate - spot)) > 2.3 * radius for spot in chosen):
+    chosen: list[list[float]] = []
+    for candidate in rng.uniform(edge, 1 - edge, (20 * count, 2)).tolist():
+        if all(math.dist(candidate, spot) > 2.3 * radius for spot in chosen):
             chosen.append(candidate)
             if len(chosen) == count:
-                return np.stack(chosen)
+                return np.array(chosen)
     return None
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from polymodal.data.builtin._random import pick
 from polymodal.data.builtin._render import COLOURS, SHAPES
 from polymodal.data.builtin._scene import (
     DIRECTIONS,
@@ -54,14 +55,14 @@ def describe(scene: Scene, rng: np.random.Generator) -> str:
     """A caption: the groups of the picture, in random order and one of several wordings."""
     parts = [_counted(scene.groups[i]) for i in rng.permutation(len(scene.groups))]
     listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-    wording = str(rng.choice(_CAPTIONS)).format(listed)
+    wording = pick(_CAPTIONS, rng).format(listed)
     return wording[0].upper() + wording[1:]
 
 
 def word(wording: str, about: str, rng: np.random.Generator) -> str:
     """A question in full: its wording between one of the openers and one of the closers."""
     question = wording.format(about)
-    opener, closer = str(rng.choice(_OPENERS)), str(rng.choice(_CLOSERS))
+    opener, closer = pick(_OPENERS, rng), pick(_CLOSERS, rng)
     if opener:
         question = question[0].lower() + question[1:]
     return f"{opener} {question} {closer}".strip()

@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from polymodal.data.builtin import _bits, _files, _render
+from polymodal.data.builtin import _bits, _files
+from polymodal.data.builtin._random import pick, stream
 from polymodal.errors import UserError
 
 if TYPE_CHECKING:
@@ -207,13 +208,13 @@ def _cells(
     rules = GAMES[game]
     seen: set[bytes] = set()
     for row in range(rows):
-        rng = _render.stream(seed, row, "bits")
-        bits = rules.bits[rng.integers(len(rules.bits))]
+        rng = stream(seed, row, "bits")
+        bits = pick(rules.bits, rng)
         label = rules.label(bits) ^ int(rng.random() < noise)
         cells: dict[str, Any] = {}
         for i, (name, kind) in enumerate(zip(_columns(kinds), kinds, strict=True)):
             shown = None if i in rules.silent else bits[i]
-            cells[name] = _cell(kind, shown, _render.stream(seed, row, name), seen)
+            cells[name] = _cell(kind, shown, stream(seed, row, name), seen)
         yield {**cells, "label": LABELS[label]}
 
 

@@ -7,7 +7,7 @@ A row is a scene seen through several columns, and a question whose answer only 
 | picture | image | shape, colour; from "medium" on what is closest to an edge; at "hard" how many |
 | sound | audio | how high it is; at "hard" how many beeps |
 | sensor | series (velocity in x, y, z) | which way it moved |
-| clip | video (animated GIF) | whether a disc grows or shrinks |
+| clip | video | whether a disc grows or shrinks |
 | weight | number (grams) | heavy or light |
 | place | category | where it was |
 
@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.data.builtin import _files, _render, _scene, _topics
+from polymodal.data.builtin._random import pick, stream
 from polymodal.errors import UserError
 
 SOURCES = ("picture", "sound", "sensor", "clip", "weight", "place")
@@ -35,7 +36,7 @@ SOURCES = ("picture", "sound", "sensor", "clip", "weight", "place")
 # inputs of other tasks, and therefore written only when asked for.
 TEXTS = ("caption", "rationale")
 COLUMNS = ("picture", "sound", "sensor", "weight", "place")
-SUFFIXES = {"picture": "png", "sound": "wav", "sensor": "npy", "clip": "gif"}
+SUFFIXES = {"picture": "png", "sound": "wav", "sensor": "npy", "clip": "mp4"}
 
 
 @dataclass(frozen=True)
@@ -156,14 +157,13 @@ def _draw(rows: int, seed: int, difficulty: str, columns: Collection[str]) -> li
     topics = _asked(difficulty, columns)
     drawn = []
     for number in range(rows):
-        scene = _scene.imagine(_scene.LEVELS[difficulty], _render.stream(seed, number, "scene"))
-        rng = _render.stream(seed, number, "question")
-        name = str(rng.choice(topics))
+        scene = _scene.imagine(_scene.LEVELS[difficulty], stream(seed, number, "scene"))
+        rng = stream(seed, number, "question")
+        name = pick(topics, rng)
         topic = _topics.TOPICS[name]
-        askable = topic.askable(scene)
-        asked = askable[rng.integers(len(askable))]
-        question = _topics.word(str(rng.choice(topic.wordings)), asked.about, rng)
-        caption = _topics.describe(scene, _render.stream(seed, number, "caption"))
+        asked = pick(topic.askable(scene), rng)
+        question = _topics.word(pick(topic.wordings, rng), asked.about, rng)
+        caption = _topics.describe(scene, stream(seed, number, "caption"))
         rationale = _topics.reason(topic, asked)
         drawn.append(_Row(scene, name, question, asked.answer, caption, rationale))
     return drawn
@@ -179,7 +179,7 @@ def _cells(
         cells: dict[str, Any] = {"question": row.question}
         for column in columns:
             if column in SUFFIXES:
-                rng = _render.stream(seed, number, column)
+                rng = stream(seed, number, column)
                 draw = partial(_render_cell, column, row.scene, level, size, rng)
                 cells[column] = _files.unseen(draw, seen)
             else:
@@ -206,7 +206,7 @@ def _render_cell(
     shades = (int(rng.integers(0, 60)), int(rng.integers(160, 256)))
     x, y = rng.uniform(0.42, 0.58, 2)
     frames = [_render.disc(x, y, radius, 32, shades) for radius in radii]
-    return _render.gif(np.stack(frames if scene.trend == "growing" else frames[::-1]))
+    return _render.mp4(np.stack(frames if scene.trend == "growing" else frames[::-1]))
 
 
 def _check(rows: int, seed: int, difficulty: str, columns: Sequence[str]) -> None:

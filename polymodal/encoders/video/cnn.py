@@ -65,7 +65,7 @@ class Cnn(Encoder):
         change = pixels - torch.cat([pixels[:, :1], pixels[:, :-1]], 1)
         maps = self.trunk(torch.cat([pixels, change], -1).flatten(0, 1))
         quarters = F.adaptive_avg_pool2d(maps, QUARTERS).flatten(1)
-        frames = F.relu(self.join(quarters)).view(*clips.shape[:2], -1)
+        frames = F.relu(self.join(quarters)).view(*clips.shape[:2], self.join.out_features)
         frames = frames + F.relu(self.over_time(frames.transpose(1, 2))).transpose(1, 2)
         tokens: Tensor = self.project(self.dropout(frames)) + self.times
         return tokens

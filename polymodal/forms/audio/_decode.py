@@ -15,6 +15,7 @@ from polymodal.data.media import Media
 from polymodal.errors import UserError
 
 LONGEST = 3600.0  # seconds; a longer recording is almost surely meant to be cut into rows first
+SLACK = 0.2  # seconds that a container may promise in vain: codecs pad to whole frames
 FORMATS = "a sound file: wav, flac, ogg, mp3, aiff, m4a, mp4, webm"
 
 
@@ -86,10 +87,10 @@ def is_longer(media: Media, rate: int, seconds: float) -> bool:
 
 def _open(media: Media) -> IO[bytes]:
     # A plain local file is streamed: its header must be read before gigabytes of it are.
-    plain = media.path is not None and media.offset == 0 and media.size is None
-    if plain and os.path.isfile(str(media.path)) and os.path.getsize(str(media.path)):
-        return open(str(media.path), "rb")
-    return io.BytesIO(media.bytes())
+    path = media.path if media.offset == 0 and media.size is None else None
+    if path and os.path.isfile(path) and os.access(path, os.R_OK) and os.path.getsize(path):
+        return open(path, "rb")
+    return io.BytesIO(media.bytes())  # or its error, where there is no such file
 
 
 def _soundfile_header(stream: IO[bytes]) -> Header | None:
@@ -149,6 +150,7 @@ def _av(media: Media, stream: IO[bytes], seconds: float) -> tuple[np.ndarray[Any
         with av.open(stream, "r") as container:
             audio = _audio_stream(media, container)
             rate, total = audio.rate, 0
+            promised = float(audio.duration * audio.time_base) if audio.duration else 0.0
             resampler = av.AudioResampler(format="fltp")
             for frame in container.decode(audio):
                 for part in resampler.resample(frame):
@@ -158,6 +160,8 @@ def _av(media: Media, stream: IO[bytes], seconds: float) -> tuple[np.ndarray[Any
                     break
     except av.FFmpegError as error:
         raise _unreadable(media, error) from error
+    if total < (min(promised, seconds) - SLACK) * rate:
+        raise _truncated(media, f"{total / rate:.1f} of {promised:.1f} seconds")
     samples = np.concatenate(chunks) if chunks else np.zeros((0, 1), np.float32)
     return samples[: ceil(seconds * rate)], rate
 

@@ -9,6 +9,7 @@ import numpy as np
 
 WINDOW = 0.025  # seconds under one frame's window
 FLOOR = 1e-10  # power under which everything is silence
+BLOCK = 1024  # frames transformed at once: an hour's spectrum would take gigabytes
 RANGE = 80.0  # dB below a sound's loudest band that still count
 
 
@@ -29,9 +30,12 @@ def log_mel(samples: np.ndarray[Any, Any], rate: int, mels: int, hop: int) -> np
     filters = mel_filters(rate, mels)
     padded = np.pad(samples.astype(np.float64), length // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
-    window = np.hanning(length + 1)[:-1]
-    spectrum = np.abs(np.fft.rfft(frames * window, 2 * (len(filters) - 1))) ** 2
-    power = np.maximum(spectrum @ filters, FLOOR)
+    window, fft = np.hanning(length + 1)[:-1], 2 * (len(filters) - 1)
+    power = np.empty((len(frames), mels))
+    for start in range(0, len(frames), BLOCK):
+        block = np.s_[start : start + BLOCK]
+        power[block] = np.abs(np.fft.rfft(frames[block] * window, fft)) ** 2 @ filters
+    power = np.maximum(power, FLOOR)
     power = np.maximum(power, power.max() * 10 ** (-RANGE / 10))
     return np.log(power).astype(np.float32)
 

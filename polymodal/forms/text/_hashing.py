@@ -19,6 +19,12 @@ _URL = re.compile(r"(https?://|www\.)\S+$", re.IGNORECASE)
 _USER = re.compile(r"@\w+$")
 
 
+def check_least(option: str, value: int, least: int) -> None:
+    """UserError if an option's number is too small to mean anything."""
+    if value < least:
+        raise UserError(f"{option}={value} is too small", expected=f"{least} or more")
+
+
 def identity(text: str) -> int:
     """The id of a string, in [1, SPACE)."""
     return 1 + zlib.crc32(text.encode("utf-8", "surrogatepass")) % (SPACE - 1)

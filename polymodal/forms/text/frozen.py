@@ -30,7 +30,7 @@ class Frozen(Form):
 
     Args:
         path: folder or hub id of the model.
-        limit: pieces after this one are cut (the model's own limit counts too).
+        limit: pieces after this one are cut; lowered to what the model takes.
         pool: "mean" for one vector a text, "words" for one a word.
     """
 
@@ -43,8 +43,9 @@ class Frozen(Form):
         if pool not in POOLS:
             raise UserError(f"There is no pooling '{pool}'", expected=" or ".join(POOLS))
         self.path = path
-        self.limit = limit
         self.pool = pool
+        self._pieces = pieces.Pieces(path=path, limit=limit)
+        self.limit = self._pieces.limit
 
     @property
     def fingerprint(self) -> str:
@@ -94,10 +95,6 @@ class Frozen(Form):
     @cached_property
     def _digest(self) -> str:
         return pretrained.digest(self.path, weights=True)
-
-    @cached_property
-    def _pieces(self) -> pieces.Pieces:
-        return pieces.Pieces(path=self.path, limit=self.limit)
 
     @cached_property
     def _model(self) -> nn.Module:

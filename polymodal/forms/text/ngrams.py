@@ -32,6 +32,10 @@ class Ngrams(Form):
     ragged = True
 
     def __init__(self, *, words: int = 2, chars: int = 0, limit: int = 4096) -> None:
+        _hashing.check_least("words", words, 1)
+        _hashing.check_least("limit", limit, 1)
+        if chars:
+            _hashing.check_least("chars", chars, 3)
         self.words = words
         self.chars = chars
         self.limit = limit

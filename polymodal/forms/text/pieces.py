@@ -23,7 +23,7 @@ class Pieces(Form):
 
     Args:
         path: folder or hub id of the model whose tokenizer is meant.
-        limit: pieces after this one are cut (the model's own limit counts too).
+        limit: pieces after this one are cut; lowered to what the model takes.
     """
 
     kind = "text"
@@ -31,8 +31,9 @@ class Pieces(Form):
     ragged = True
 
     def __init__(self, *, path: str, limit: int = 512) -> None:
+        _hashing.check_least("limit", limit, 4)
         self.path = path
-        self.limit = limit
+        self.limit = min(limit, pretrained.positions(path))
 
     @property
     def fingerprint(self) -> str:
@@ -42,7 +43,7 @@ class Pieces(Form):
 
     def encode(self, cell: Any) -> np.ndarray[Any, Any]:
         """A string (words cut at white space) or a list of words -> int32 `(pieces, 3)`."""
-        return encode(cell, self._tokenizer, self._limit)
+        return encode(cell, self._tokenizer, self.limit)
 
     @cached_property
     def _digest(self) -> str:
@@ -51,10 +52,6 @@ class Pieces(Form):
     @cached_property
     def _tokenizer(self) -> Any:
         return pretrained.tokenizer(self.path)
-
-    @cached_property
-    def _limit(self) -> int:
-        return min(self.limit, pretrained.positions(self.path), self._tokenizer.model_max_length)
 
 
 def encode(cell: Any, tokenizer: Any, limit: int) -> np.ndarray[Any, Any]:

@@ -28,6 +28,8 @@ class Words(Form):
     ragged = True
 
     def __init__(self, *, subwords: int = 12, limit: int = 512) -> None:
+        _hashing.check_least("subwords", subwords, 0)
+        _hashing.check_least("limit", limit, 1)
         self.subwords = subwords
         self.limit = limit
 

@@ -49,6 +49,13 @@ def test_absent_rows_change_nothing(training: bool) -> None:
         assert torch.equal(buffer, second.get_buffer(name)), name
 
 
+def test_a_batch_without_a_clip_trains_harmlessly() -> None:
+    batch = field()
+    batch.present[:] = False
+    tokens = build()(batch)
+    assert not tokens.mask.any() and (tokens.values == 0).all()
+
+
 def test_every_parameter_learns() -> None:
     encoder = build()
     (encoder(field()).values ** 2).sum().backward()

@@ -32,14 +32,18 @@ def encoded(samples: np.ndarray[Any, Any], rate: int = RATE, format: str = "WAV"
 def contained(format: str, codec: str, samples: np.ndarray[Any, Any], rate: int) -> bytes:
     """`samples` mono in a container that libsndfile does not read."""
     file = io.BytesIO()
-    with av.open(file, "w", format=format) as container:
+    write(av.open(file, "w", format=format), codec, samples, rate)
+    return file.getvalue()
+
+
+def write(container: Any, codec: str, samples: np.ndarray[Any, Any], rate: int) -> None:
+    with container:
         stream = container.add_stream(codec, rate=rate)
         stream.layout = "mono"
         frame = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), "fltp", "mono")
         frame.sample_rate = rate
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             container.mux(packet)
-    return file.getvalue()
 
 
 def silent_film() -> bytes:
@@ -164,6 +168,18 @@ def test_bad_sounds_are_named_and_explained(case: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         waveform(Media("row 12, column 'a'", data=make()), RATE, 30)
     assert "row 12, column 'a'" in str(error.value)
+
+
+def test_half_of_a_streamed_film(tmp_path: Path) -> None:
+    # Its index comes first, so that what there is of the sound can be decoded.
+    path = tmp_path / "a.mov"
+    write(av.open(path, "w", options={"movflags": "faststart"}), "pcm_s16le", tone(3), RATE)
+    media = Media("a", path=str(path))
+    assert len(waveform(media, RATE, 30)) == 3 * RATE
+    path.write_bytes(half(path.read_bytes()))
+    with pytest.raises(UserError, match=r"truncated sound(.|\n)*of 3\.. seconds"):
+        waveform(media, RATE, 30)
+    assert len(waveform(media, RATE, 0.5)) == RATE // 2  # what is asked for is there
 
 
 def test_nan_says_where() -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polymodal.forms.audio import _spectrum
 from polymodal.forms.audio._spectrum import RANGE, log_mel, mel_filters
 
 
@@ -49,6 +50,13 @@ def test_ten_times_the_amplitude_is_20_db_in_every_band() -> None:
     samples = np.random.default_rng(0).normal(scale=0.01, size=4000)
     change = log_mel(10 * samples, 8000, 40, 80) - log_mel(samples, 8000, 40, 80)
     np.testing.assert_allclose(change, np.log(100), atol=1e-3)
+
+
+def test_long_sounds_are_transformed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = np.random.default_rng(0).normal(size=4000)
+    whole = log_mel(samples, 8000, 40, 80)
+    monkeypatch.setattr(_spectrum, "BLOCK", 7)
+    np.testing.assert_allclose(log_mel(samples, 8000, 40, 80), whole, rtol=1e-6)
 
 
 def test_silence_is_no_lower_than_the_range() -> None:

@@ -68,6 +68,12 @@ def test_ids_are_whole_ascending_and_in_range(text: str) -> None:
     assert (ids == ids.astype(np.int64)).all() and (encoded[:, 1] >= 1).all()
 
 
+@pytest.mark.parametrize("options", [{"limit": 0}, {"words": 0}, {"chars": 2}])
+def test_impossible_options_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="too small"):
+        Ngrams(**options)
+
+
 def test_what_is_no_text_is_refused() -> None:
     with pytest.raises(UserError, match="not text"):
         Ngrams().encode(5)

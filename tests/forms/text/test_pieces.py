@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polymodal import pretrained
+from polymodal.errors import UserError
 from polymodal.forms.text.pieces import Pieces
 from polymodal.forms.text.words import Words
 
@@ -75,8 +76,11 @@ def test_limit_keeps_the_closing_mark(bert_path: str) -> None:
     whole = Pieces(path=bert_path).encode("the quick brown fox")
     cut = Pieces(path=bert_path, limit=4).encode("the quick brown fox")
     np.testing.assert_array_equal(cut, np.concatenate([whole[:3], whole[-1:]]))
-    # The model itself has 64 positions.
+    # The model itself has 64 positions, and the form says so.
+    assert Pieces(path=bert_path).limit == 64
     assert len(Pieces(path=bert_path).encode("fox " * 100)) == 64
+    with pytest.raises(UserError, match="limit=1 is too small"):
+        Pieces(path=bert_path, limit=1)
 
 
 def test_empty_text(bert_path: str, gpt2_path: str) -> None:

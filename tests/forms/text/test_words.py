@@ -115,6 +115,12 @@ def test_what_is_no_text_is_refused(cell: object) -> None:
         Words().encode(cell)
 
 
+@pytest.mark.parametrize("options", [{"limit": 0}, {"subwords": -1}])
+def test_impossible_options_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="too small"):
+        Words(**options)
+
+
 def test_fingerprint_follows_the_options() -> None:
     assert Words().fingerprint == Words().fingerprint
     assert (
