@@ -216,8 +216,8 @@ class Objective(ABC):
         """Logits to what is stored, averaged over members and measured: probabilities or values."""
 
     @abstractmethod
-    def decode(self, scores: np.ndarray[Any, Any]) -> dict[str, list[Any]]:
-        """One table's scores `(rows, size)` to columns of the predictions file.
+    def decode(self, scores: Sequence[np.ndarray[Any, Any]]) -> dict[str, list[Any]]:
+        """One table's scores, an array a row, to columns of the predictions file.
 
         The prediction itself is under the target's own name; probabilities are `name=class`.
         """

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from polymodal.contract import Objective
 from polymodal.data import check as checks
 from polymodal.data import infer, split
 from polymodal.data.cache import default_folder
+from polymodal.data.cells import cells
 from polymodal.data.collate import Targets
 from polymodal.data.ledger import Ledger
-from polymodal.data.prepare import cells, prepare
+from polymodal.data.prepare import prepare
 from polymodal.data.read import read
 from polymodal.ensemble import average, greedy
 from polymodal.errors import UserError
@@ -28,7 +30,9 @@ from polymodal.files import write_json
 from polymodal.recipe import Member, Recipe
 from polymodal.run import FUSED, Run, Trained
 from polymodal.show import Show
+from polymodal.trackers import Trackers
 
+Rows = Sequence[np.ndarray[Any, Any]]
 Scores = dict[str, list[np.ndarray[Any, Any]]]
 
 # The objective that a target's kind means.
@@ -131,12 +135,14 @@ class _Fit:
         show: Show,
     ) -> None:
         self.start = time.perf_counter()
-        self.recipe, self.show, self.trackers = recipe, show, trackers
+        self.recipe, self.show = recipe, show
         self.cache = default_folder()
         self.ledger = Ledger()
         self.temporary = out is None
         self.out = Path(out) if out is not None else self.cache / "unsaved" / str(time.time_ns())
         _claim(self.out, overwrite)
+        config = {"seed": recipe.seed, "targets": ", ".join(recipe.targets)}
+        self.trackers = Trackers(trackers, self.out / "logs", config)
         self.table = read(train, cache=self.cache)
         self.given_valid = 0
         own = len(self.table)
@@ -168,11 +174,14 @@ class _Fit:
             self.cache,
             self.recipe.seed,
             self.show.step,
-            self.show.log,
+            self.trackers.log,
         )
         train, valid, folds = self._prepare(train, valid, folds)
         self.show.plan(self.members, len(train), len(valid), len(folds))
-        trained, scores, rows = self._train(train, valid, folds)
+        try:
+            trained, scores, rows = self._train(train, valid, folds)
+        finally:
+            self.trackers.close()
         run = self._combine(trained, scores, rows)
         self._save(run)
         return run
@@ -352,7 +361,7 @@ class _Fit:
             values = [self.job.targets[target].values[row] for row in rows]
             for group, candidates in groups.items():
                 mine = {n: scores[n][target] for n in candidates if target in scores[n]}
-                chosen = greedy(mine, lambda s, o=objective, v=values: o.criterion(s, v))
+                chosen = greedy(mine, partial(_criterion, objective, values))
                 weights[group][target] = chosen
                 combined = average({n: mine[n] for n in chosen}, chosen)
                 board.append(self._line(group, target, combined, values, chosen, trained))
@@ -463,10 +472,14 @@ def preflight(
     table = read(train)
     schema = infer.infer(table, list(targets), dict(kinds), list(drop), group)
     show.schema(schema, table)
-    others = {name: read(source) for name, source in (("valid", valid), ("test", test)) if source}
-    report = checks.check(table, schema, **others)
+    valid, test = (None if source is None else read(source) for source in (valid, test))
+    report = checks.check(table, schema, valid, test)
     show.findings(report)
     return report
+
+
+def _criterion(objective: Objective, values: Rows, scores: Rows) -> float:
+    return objective.criterion(scores, values)
 
 
 def _claim(out: Path, overwrite: bool) -> None:
@@ -491,4 +504,3 @@ def _claim(out: Path, overwrite: bool) -> None:
             got=error.strerror or str(error),
             do="give another --out",
         ) from error
-

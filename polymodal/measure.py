@@ -57,9 +57,10 @@ class Kernels:
         """Set attention kernel and memory format on the model, in place."""
         for module in model.modules():
             if hasattr(module, "attention") and isinstance(module.attention, str):
-                module.attention = self.attention
+                setattr(module, "attention", self.attention)  # noqa: B010
         last = self.memory_format == "channels_last"
-        return model.to(memory_format=torch.channels_last if last else torch.contiguous_format)
+        kept = torch.channels_last if last else torch.contiguous_format
+        return model.to(memory_format=kept)  # type: ignore[call-overload]
 
     @contextmanager
     def threads_set(self) -> Iterator[None]:
@@ -95,7 +96,7 @@ def choose(
         def step() -> None:
             with kernels.autocast(device):
                 outputs = trial_model(batch.inputs)
-            loss(outputs, batch).backward()
+            torch.autograd.backward(loss(outputs, batch))
             trial_model.zero_grad(set_to_none=True)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)

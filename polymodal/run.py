@@ -307,15 +307,15 @@ def load(folder: str | Path) -> Run:
     members: dict[str, Trained] = {}
     tensors = load_file(folder / "model.safetensors")
     for i, item in enumerate(described["members"]):
-        spec = Member.model_validate(item["spec"])
+        member = Member.model_validate(item["spec"])
         chosen = {name: forms[k] for name, k in item["forms"].items()}
-        module = build.module(spec, schema, chosen, objectives, described["tagged"])
+        module = build.module(member, schema, chosen, objectives, described["tagged"])
         prefix = f"{i}."
         own = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
         fill(module, own)
         kernels = Kernels(**item["kernels"])
-        members[spec.name] = Trained(
-            spec, kernels.apply(module).eval(), item["forms"], kernels, item["facts"]
+        members[member.name] = Trained(
+            member, kernels.apply(module).eval(), item["forms"], kernels, item["facts"]
         )
     from polymodal.recipe import load as load_recipe
 

@@ -45,7 +45,6 @@ class Show:
         self.name: str | None = None
         self.task: Any = None
         self.last_line = 0.0
-        self.trackers: list[Callable[[str, int, dict[str, float]], None]] = []
 
     @classmethod
     def silent(cls) -> Show:
@@ -81,10 +80,6 @@ class Show:
 
     def step(self, member: str, step: int, of: int, loss: float) -> None:
         self._advance(f"train {member}", step, of, f"loss {loss:.3f}")
-
-    def log(self, member: str, step: int, numbers: dict[str, float]) -> None:
-        for tracker in self.trackers:
-            tracker(member, step, numbers)
 
     def skipped(self, member: str) -> None:
         self._end()

@@ -234,11 +234,11 @@ class Loop:
         own = [p.detach().clone() for p in self.params]
         try:
             with torch.no_grad():
-                torch._foreach_copy_(self.params, self.average)
+                torch._foreach_copy_(list[Tensor](self.params), self.average)
             yield
         finally:
             with torch.no_grad():
-                torch._foreach_copy_(self.params, own)
+                torch._foreach_copy_(list[Tensor](self.params), own)
 
     def _select(self) -> None:
         self.raw.load_state_dict(self.best)
@@ -316,7 +316,8 @@ def predict(
                 scores = objective.scores(outputs.logits[name].float()).cpu().numpy()
                 lengths = _lengths(model, name, outputs)
                 for i, position in enumerate(positions):
-                    found[name][position] = scores[i] if lengths is None else scores[i, : lengths[i]]
+                    own = scores[i]
+                    found[name][position] = own if lengths is None else own[: lengths[i]]
     return found
 
 

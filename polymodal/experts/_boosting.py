@@ -102,7 +102,7 @@ def _grow(
 
     train = dataset(fit)
     watched = [dataset(held, train)] if len(held) else []
-    callbacks = [lightgbm.early_stopping(PATIENCE, verbose=False)] if watched else []
+    callbacks: list[Any] = [lightgbm.early_stopping(PATIENCE, verbose=False)] if watched else []
     booster = lightgbm.train(
         {**settings, "objective": objective, "metric": "None"},
         train,

@@ -97,9 +97,7 @@ def minimise(
         "max_trust_radius": 1000 * RADIUS,
         "maxiter": 200,
     }
-    solved = minimize(
-        value, begin, jac=True, hessp=curvature, method="trust-ncg", options=options
-    )
+    solved = minimize(value, begin, jac=True, hessp=curvature, method="trust-ncg", options=options)
     found = solved.x.reshape(width + 1, size)
     return Fitted(found[:-1], found[-1])
 
@@ -148,4 +146,3 @@ def out_of_fold(
         fitted = solve(features, loss, size, strength, fit, prior=prior)
         found[held] = fitted(features[held])
     return found
-

@@ -48,7 +48,7 @@ class Forest(nn.Module):
         if not trees:
             return features.new_zeros(len(features), self.size)
         rows = max(1, CHUNK // trees)
-        return torch.cat([self._walk(part) for part in features.split(rows)])
+        return torch.cat([self._walk(part) for part in torch.split(features, rows)])
 
     def _walk(self, features: Tensor) -> Tensor:
         node = self.roots.expand(len(features), -1)
@@ -96,5 +96,6 @@ def _breadth_first(root: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]
     level, depth = [root], 0
     while level:
         yield from ((node, depth) for node in level)
-        level = [n[c] for n in level if "leaf_value" not in n for c in ("left_child", "right_child")]
+        inner = [node for node in level if "leaf_value" not in node]
+        level = [node[c] for node in inner for c in ("left_child", "right_child")]
         depth += 1

@@ -27,7 +27,7 @@ class Stacked:
     Attributes:
         weights: per modality `(features, size)`.
         shifts: per modality `(size,)`: what the training rows that have it get on average.
-        gaps: `(modalities, size)`: what rows without a modality get; 0 if every training row had it.
+        gaps: `(modalities, size)`: what rows without a modality get; 0 if all had it.
         bias: `(size,)`.
         unseen: `(rows, modalities, size)`: every row's contributions, less the shift, by models
             that were not fitted to it; NaN where the row lacks the modality.
@@ -104,8 +104,7 @@ def stack(
     """
     total = matrices[0].shape[0]
     fitted = [
-        _alone(x, has, loss, size, rows, folds)
-        for x, has in zip(matrices, present, strict=True)
+        _alone(x, has, loss, size, rows, folds) for x, has in zip(matrices, present, strict=True)
     ]
     unseen = np.stack([logits for _, logits in fitted], 1)
     joined = unseen.reshape(total, -1)

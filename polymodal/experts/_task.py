@@ -81,4 +81,5 @@ def deal(
     hands = [rng.permutation(count) for _ in range(-(-len(sizes) // count))]
     fold = np.empty(len(sizes), np.int64)
     fold[order] = np.concatenate(hands)[: len(sizes)]
-    return [(np.flatnonzero(fold[unit] != i), np.flatnonzero(fold[unit] == i)) for i in range(count)]
+    held = [fold[unit] == i for i in range(count)]
+    return [(np.flatnonzero(~own), np.flatnonzero(own)) for own in held]

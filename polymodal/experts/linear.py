@@ -93,7 +93,7 @@ class Linear(nn.Module):
             total = total + torch.where(known, tokens[name].values[:, 0], self._buffer("gap", i))
         logits = {}
         for i, (name, part) in enumerate(
-            zip(self.targets, total.split(self._widths(), 1), strict=True)
+            zip(self.targets, torch.split(total, self._widths(), 1), strict=True)
         ):
             logits[name] = stacking.expected(part, self._buffer("values", i))
         return Outputs(logits)
@@ -102,7 +102,7 @@ class Linear(nn.Module):
         """One target's contributions `(batch, modalities · width)`, NaN where absent."""
         found = []
         for name in self.names:
-            own = tokens[name].values[:, 0].split(self._widths(), 1)[target]
+            own = torch.split(tokens[name].values[:, 0], self._widths(), 1)[target]
             found.append(torch.where(tokens[name].mask, own, torch.nan))
         return torch.cat(found, 1)
 
@@ -143,11 +143,10 @@ class Linear(nn.Module):
         groups: Array | None = None,
     ) -> dict[str, Stacked]:
         """`fit`; returns target -> its models, which a second learner can build on."""
-        for name, part in zip(self.names, self.blocks, strict=True):
-            part.learn(inputs[name], train)
         rows = train if valid is None else np.concatenate([train, valid])
         matrices, present = [], []
         for name, part in zip(self.names, self.blocks, strict=True):
+            assert isinstance(part, Block)
             part.learn(inputs[name], train)
             matrices.append(part.matrix(inputs[name], rows))
             present.append(presence(inputs[name], rows))

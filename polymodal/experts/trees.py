@@ -93,12 +93,13 @@ class Trees(nn.Module):
         for name in self.names:
             known = tokens[name].mask & (name not in absent)
             width = len(self._centre(name)) if name in self.raw else 0
-            own, rest = tokens[name].values.split([width, tokens[name].values.shape[2] - width], 2)
+            values = tokens[name].values
+            own, rest = torch.split(values, [width, values.shape[2] - width], 2)
             raw.append(torch.where(known, own[:, 0], torch.nan))
             scores[name] = Tokens(rest, known)
         logits = {}
         linear = None if self.linear is None else self.linear.fuse(scores).logits
-        starts = self.start.expand(len(known), -1).split(self.sizes, 1)
+        starts = torch.split(self.start.expand(len(known), -1), self.sizes, 1)
         for i, (name, forest) in enumerate(zip(self.targets, self.forests, strict=True)):
             features, begin = raw, starts[i]
             if self.linear is not None and linear is not None:

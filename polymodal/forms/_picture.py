@@ -45,8 +45,12 @@ def shape(media: Media) -> tuple[int, int]:
         return from_array(media.values, media.label).size
     opened = open_picture(media.bytes(), media.label)
     # Only cameras turn pictures, and they write JPEG; elsewhere EXIF may need all be decoded.
-    camera = opened.format in ("JPEG", "MPO")
-    sideways = camera and opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    if opened.format not in ("JPEG", "MPO"):
+        return opened.size
+    try:
+        sideways = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    except Exception as error:
+        raise broken(media.label, error) from error
     return opened.size[::-1] if sideways else opened.size
 
 
@@ -85,7 +89,8 @@ def to_rgb(picture: Image.Image, label: str) -> Image.Image:
     if picture.mode.startswith("I"):
         # 16-bit grey, which some formats hand out as 32-bit numbers.
         grey = np.asarray(picture)
-        return from_array(grey.astype(np.uint16) if grey.max() <= 65535 else grey, label)
+        fits = grey.min() >= 0 and grey.max() <= 65535
+        return from_array(grey.astype(np.uint16) if fits else grey, label)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)

@@ -31,7 +31,7 @@ class Cnn(Encoder):
     form: ClassVar[str] = "mel"
 
     def __init__(
-        self, form: Mel, width: int, *, channels: int = 16, depth: int = 2, dropout: float = 0.1
+        self, form: Mel, width: int, *, channels: int = 16, depth: int = 3, dropout: float = 0.1
     ) -> None:
         super().__init__()
         self.scale = Standardise(form.mels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from math import ceil
 from typing import Any, ClassVar
 
@@ -56,7 +56,7 @@ class Mel(Form):
         return _decode.is_longer(cell, self.rate, self.seconds)
 
     @staticmethod
-    def suggest(cells: Sequence[Media]) -> dict[str, Any]:
+    def suggest(cells: Iterable[Media]) -> dict[str, Any]:
         """Options that fit the data, from the headers of some cells.
 
         `rate` is the commonest rate of the files, at most 16 000: more than the data's own only

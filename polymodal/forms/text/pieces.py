@@ -56,9 +56,9 @@ class Pieces(Form):
 
 def encode(cell: Any, tokenizer: Any, limit: int) -> np.ndarray[Any, Any]:
     """One text cell to int32 `(pieces, 3)` as `Pieces` describes."""
-    words = _hashing.split(cell)
+    words = [_whole(word) for word in _hashing.split(cell)]
     # The tokenizer gets a string as it stands, so that it cuts as it does anywhere else.
-    text = cell if isinstance(cell, str) else " ".join(words)
+    text = _whole(cell) if isinstance(cell, str) else " ".join(words)
     encoded = tokenizer.backend_tokenizer.encode(text)
     ids = np.array(encoded.ids, np.int32)
     numbers = _word_numbers(text, words, np.array(encoded.offsets, np.int64).reshape(-1, 2))
@@ -67,6 +67,11 @@ def encode(cell: Any, tokenizer: Any, limit: int) -> np.ndarray[Any, Any]:
     shapes = np.array([0] + [_hashing.shape(word) for word in words], np.int32)
     pieces = np.stack([ids, numbers, shapes[numbers]], axis=1).astype(np.int32)
     return _cut(pieces, limit)
+
+
+def _whole(text: str) -> str:
+    """With ? for each half of a surrogate pair, which no tokenizer takes; of the same length."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _word_numbers(

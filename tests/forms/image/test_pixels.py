@@ -61,6 +61,13 @@ def test_sixteen_bit_greyscale_keeps_its_brightness() -> None:
     assert (encode(saved(Image.fromarray(deep))) == noise()[:, :, :1]).all()
 
 
+def test_integer_pictures_are_sixteen_bit_or_refused() -> None:
+    wide = noise()[:, :, 0].astype(np.int32) * 257
+    assert (encode(saved(Image.fromarray(wide), "TIFF")) == noise()[:, :, :1]).all()
+    with pytest.raises(UserError, match="no brightness"):
+        encode(saved(Image.fromarray(wide - 1), "TIFF"))
+
+
 def test_one_bit_pictures_are_black_and_white() -> None:
     bits = noise()[:, :, 0] > 127
     assert (encode(saved(Image.fromarray(bits)))[:, :, 0] == bits * 255).all()

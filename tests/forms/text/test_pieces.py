@@ -66,7 +66,7 @@ def test_every_word_has_a_piece(bert_path: str) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(words=st.lists(st.text(min_size=1, max_size=6), max_size=6))
+@given(words=st.lists(st.text(st.characters(codec=None), min_size=1, max_size=6), max_size=6))
 def test_any_list_of_words_keeps_its_count(words: list[str], bert_path: str) -> None:
     numbers = Pieces(path=bert_path).encode(words)[:, 1]
     assert set(numbers.tolist()) - {0} == set(range(1, len(words) + 1))
