@@ -11,7 +11,8 @@ quickstart: $(VENV)/.base
 	$(BIN)/polymodal quickstart --out quickstart --overwrite
 
 test: check
-	$(BIN)/pytest
+	# One thread a process: more of them spinning for the same cores makes tests many times slower.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -284,9 +284,11 @@ class _Fit:
                 continue
             folder = self.out / "checkpoints" / f"{i:02d}"
             if folds:
-                trained[member.name], scores[member.name] = self._by_folds(
-                    member, train, folds, rows, folder, allowance
-                )
+                found = self._by_folds(member, train, folds, rows, folder, allowance)
+                if found is None:
+                    self.show.skipped(member.name)
+                    continue
+                trained[member.name], scores[member.name] = found
             else:
                 trained[member.name], scores[member.name] = learn.learn(
                     self.job, member, train, rows, folder, allowance
@@ -308,8 +310,12 @@ class _Fit:
         rows: np.ndarray[Any, Any],
         folder: Path,
         allowance: float,
-    ) -> tuple[Trained, Scores]:
-        """Out-of-fold scores, then one model of all rows, for as long as the folds found best."""
+    ) -> tuple[Trained, Scores] | None:
+        """Out-of-fold scores, then one model of all rows, for as long as the folds found best.
+
+        None if the first fold shows that all of them would take longer than allowed: experts
+        cannot be told to hurry.
+        """
         place = {row: i for i, row in enumerate(rows)}
         collected: dict[str, list[Any]] = {n: [None] * len(rows) for n in self.objectives}
         shares = []
@@ -317,6 +323,8 @@ class _Fit:
         for k, (inner, outer) in enumerate(folds):
             outer = outer[self._known(outer)]
             one, scores = learn.learn(self.job, member, inner, outer, folder / str(k), part)
+            if k == 0 and build.is_expert(member) and one.facts["seconds"] > 2 * part:
+                return None
             for target, values in scores.items():
                 for row, value in zip(outer, values, strict=True):
                     collected[target][place[row]] = value

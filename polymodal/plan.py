@@ -19,6 +19,8 @@ from polymodal.recipe import Member, Modality, Recipe, Training
 # Under this many rows one validation split is too small to choose anything by.
 FEW_ROWS = 1000
 FOLDS = 5
+# The encoder of a text whose words are tagged: it must have a token per word.
+TAGGER = "transformer"
 SAMPLE = 64
 
 
@@ -107,6 +109,9 @@ def _default(schema: Schema, objectives: Mapping[str, Objective], known: Facts) 
         found.append(_completed(member, schema, known))
 
     subsets = [[name] for name in grouped] + ([list(grouped)] if len(grouped) > 1 else [])
+    for target in schema.targets:
+        if target.kind == "tags":  # without its words there is nothing to tag
+            subsets = [subset for subset in subsets if target.details["text"] in subset]
     if not tags:
         for subset in subsets:
             for expert in lookup.names("experts"):
@@ -129,10 +134,13 @@ def _default(schema: Schema, objectives: Mapping[str, Objective], known: Facts) 
 def _completed(member: Member, schema: Schema, known: Facts) -> Member:
     """A member with columns, encoders and form options resolved, so that the run says them all."""
     grouped = schema.modalities()
+    tagged = {c.details["text"] for c in schema.targets if c.kind == "tags"}
     modalities = {}
     for name, modality in member.modalities.items():
         columns = _columns(grouped, name)
         kind = build.folder_kind(columns)
+        if name in tagged and not modality.encoder and not modality.pretrained:
+            modality = modality.model_copy(update={"encoder": TAGGER})
         update: dict[str, Any] = {"columns": [c.name for c in columns]}
         if build.is_expert(member):
             form = lookup.find("experts", build.name_of(member.learner)).forms[kind]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from polymodal import lookup
-from polymodal.errors import UserError
 from polymodal.files import write_array, write_csv
 from polymodal.run import Run
 
@@ -31,17 +29,7 @@ def predict_table(run: Run, source: Any, out: Path, *, max_bad_rows: int = 0) ->
 
 def predict_row(run: Run, row: dict[str, Any]) -> dict[str, Any]:
     """Predict one row given as column -> value; columns that are not given are missing."""
-    known = [column.name for column in run.schema.inputs]
-    for name in row:
-        if name not in known:
-            match = lookup.nearest(name, known)
-            raise UserError(
-                f"The run has no input column '{name}'",
-                expected=f"one of {', '.join(known)}",
-                do=f"did you mean '--{match}'?" if match else "",
-            )
-    whole = {name: row.get(name) for name in known}
-    found = run.predict([whole])
+    found = run.predict(row)
     return {name: values[0] for name, values in found.items() if name != "row"}
 
 

@@ -219,7 +219,7 @@ def validate(described: dict[str, Any], source: str) -> Recipe:
         # A union's branch names ("str", "dict[...]") are no part of the user's path.
         where = ".".join(str(part) for part in first["loc"] if not _is_branch(part))
         known = _keys_beside(first["loc"])
-        match = lookup.nearest(str(first["loc"][-1]), known) if known else None
+        match = lookup.nearest(str(first["loc"][-1]), known) if first["loc"] else None
         hint = f"did you mean '{match}'?" if match else "see the recipe reference in docs/recipe.md"
         if first["type"] == "extra_forbidden":
             raise UserError(

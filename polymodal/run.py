@@ -138,7 +138,8 @@ class Run:
         """Predictions for new rows.
 
         Args:
-            source: anything that `read` takes, or one row as a mapping of column to value.
+            source: anything that `read` takes, or one row as a mapping of column to value, in
+                which columns may be left out.
             max_bad_rows: rows whose media may be unreadable; they are predicted without them.
             absent: modalities to ignore.
 
@@ -146,10 +147,7 @@ class Run:
             Columns of the predictions file: "row", then per target the prediction under the
             target's name and, for classes, a probability under "target=class".
         """
-        one_row = isinstance(source, Mapping) and not any(
-            isinstance(v, list | np.ndarray) for v in source.values()
-        )
-        table = self.table([dict(source)] if one_row else source)
+        table = self.table([self._whole(source)] if _is_row(source) else source)
         prepared = self.prepare(table, Ledger(), max_bad_rows=max_bad_rows)
         rows = np.arange(len(table))
         combined = self.combine(self.scores(prepared, rows, absent))
@@ -157,6 +155,19 @@ class Run:
         for target, objective in self.objectives.items():
             columns |= objective.decode(combined[target])
         return columns
+
+    def _whole(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row with every input column; those that are not given are missing."""
+        known = [column.name for column in self.schema.inputs]
+        for name in row:
+            if name not in known:
+                match = lookup.nearest(name, known)
+                raise UserError(
+                    f"The run has no input column '{name}'",
+                    expected=f"one of {', '.join(known)}",
+                    do=f"did you mean '{match}'?" if match else "",
+                )
+        return {name: row.get(name) for name in known}
 
     def evaluate(
         self, source: Any, *, group: str | None = None, max_bad_rows: int = 0
@@ -331,6 +342,13 @@ def load(folder: str | Path) -> Run:
         described["leaderboard"],
         described["ledger"],
         folder,
+    )
+
+
+def _is_row(source: Any) -> bool:
+    """A mapping of column to one value, rather than to a list of them."""
+    return isinstance(source, Mapping) and not any(
+        isinstance(value, list | np.ndarray) for value in source.values()
     )
 
 

@@ -16,8 +16,7 @@ Loss = Callable[[Tensor, Array], Tensor]
 # Positions to fit on, positions held out.
 Fold = tuple[Array, Array]
 
-# As scikit-learn's C, for features of about unit length a row; tried upwards, so that each fit
-# starts from the one before, until the held-out loss rises.
+# As scikit-learn's C, for features of about unit length a row.
 STRENGTHS = (0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 # Weights of some hundred in length are usual: a wide first step saves many.
 RADIUS = 100.0
@@ -103,12 +102,20 @@ def minimise(
 
 
 def choose(
-    features: Any, loss: Loss, size: int, folds: Sequence[Fold], prior: Array | None = None
+    features: Any,
+    loss: Loss,
+    size: int,
+    folds: Sequence[Fold],
+    strengths: Sequence[float] = STRENGTHS,
+    prior: Array | None = None,
 ) -> float:
-    """The strength of the lowest loss on held-out rows."""
-    best, lowest = STRENGTHS[0], np.inf
+    """The strength of the lowest loss on held-out rows.
+
+    Strengths are tried upwards, each fit from the one before, until the loss rises.
+    """
+    best, lowest = strengths[0], np.inf
     fits: list[Fitted | None] = [None] * len(folds)
-    for strength in STRENGTHS:
+    for strength in strengths:
         total = 0.0
         for i, (fit, held) in enumerate(folds):
             found = fits[i] = solve(features, loss, size, strength, fit, fits[i], prior)
