@@ -172,7 +172,7 @@ def quickstart(
     out: Out = Path("quickstart"),
     rows: Annotated[int, typer.Option(help="Training rows to render.")] = 3000,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier quickstart.")] = False,
-    budget: Annotated[str, typer.Option(help="Time for the fit.")] = "3m",
+    budget: Annotated[str, typer.Option(help="Time for the fit.")] = "4m",
     seed: Annotated[int, typer.Option(help="Of data and fit.")] = 0,
 ) -> None:
     """Embedded data, a fit, its rivals, test figures and a prediction, in a few minutes."""

@@ -40,7 +40,7 @@ OBJECTIVE = {"category": "classify", "number": "regress", "set": "multilabel", "
 # What of the budget is left for reading back, measuring and saving after the last member.
 RESERVE = 0.06
 # A gradient member's part of the time that is left grows with what it fuses.
-FUSED_PART = 2.0
+FUSED_PART = 5.0
 
 
 def fit(
