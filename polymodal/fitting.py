@@ -161,8 +161,8 @@ class _Fit:
         train, valid, folds = self._split()
         self.objectives = self._objectives(train)
         targets = {n: Targets(o, self.table.cells(n)) for n, o in self.objectives.items()}
-        known = plan.facts(self.table, self.schema, len(train))
-        self.members = plan.members(self.schema, self.objectives, known, self.recipe)
+        known = plan.facts(self.table, self.schema, len(train), self.recipe.budget)
+        self.members = plan.members(self.schema, known, self.recipe)
         self._remember()
         self.job = learn.Job(
             self.schema,

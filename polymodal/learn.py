@@ -146,6 +146,7 @@ def _by_gradient(
         steps=max(1, round(steps * share)),
         seed=job.seed,
         folder=folder,
+        seconds=allowance - (time.perf_counter() - start),
         augment=_augmentations(job, member),
         report=lambda step, of, loss: job.report(member.name, step, of, loss),
         log=lambda step, numbers: job.log(member.name, step, numbers),

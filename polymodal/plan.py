@@ -6,13 +6,13 @@ it key by key.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from polymodal import build, lookup
+from polymodal import build, lookup, pretrained
 from polymodal.columns import Column, Schema
-from polymodal.contract import Objective
 from polymodal.data.read import Table
 from polymodal.recipe import Member, Modality, Recipe, Training
 
@@ -22,6 +22,11 @@ FOLDS = 5
 # The encoder of a text whose words are tagged: it must have a token per word.
 TAGGER = "transformer"
 SAMPLE = 64
+# An installed text model is used if reading every text with it takes this part of the budget at
+# most; trained on, if TUNED_EPOCHS passes, each about three times as long, take TUNED_PART.
+FROZEN_PART = 0.15
+TUNED_PART = 0.75
+TUNED_EPOCHS = 4
 
 
 @dataclass
@@ -31,17 +36,32 @@ class Facts:
     Attributes:
         rows: training rows.
         forms: modality -> options of its media form, from a sample of its cells.
+        backbones: text modality -> folder of the pretrained model that the budget affords for it.
     """
 
     rows: int
     forms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    backbones: dict[str, str] = field(default_factory=dict)
 
 
-def facts(table: Table, schema: Schema, rows: int) -> Facts:
-    """Look at a sample of the media: native sizes, sampling rates, lengths."""
+def facts(table: Table, schema: Schema, rows: int, budget: float | None = None) -> Facts:
+    """Look at a sample of the cells: sizes, sampling rates, lengths, time to read a text.
+
+    Args:
+        budget: seconds for the whole fit; None: no limit.
+    """
     found = Facts(rows)
+    tagged = _tagged(schema)
+    path = pretrained.installed()
     for name, columns in schema.modalities().items():
         kind = build.folder_kind(columns)
+        if kind == "text" and path is not None:
+            texts = [cell for cell in table.cells(columns[0].name) if cell is not None]
+            passes = 3 * TUNED_EPOCHS if name in tagged else 1
+            part = TUNED_PART if name in tagged else FROZEN_PART
+            needed = passes * len(texts) * _seconds_a_text(path, texts)
+            if budget is None or needed <= part * budget:
+                found.backbones[name] = path
         if kind in ("image", "audio", "video"):
             step = max(1, len(table) // SAMPLE)
             cells = table.media(columns[0].name, range(0, len(table), step))
@@ -56,27 +76,34 @@ def training(rows: int, *, tags: bool = False) -> Training:
     """Batch size and epochs by the number of rows.
 
     About 250 updates are the least that a cosine from scratch needs, and past about 2 500 small
-    sets overfit; batches shrink on small sets so that those updates fit into 60 epochs.
+    sets overfit; batches shrink on small sets so that those updates fit into 60 epochs. A text to
+    tag is many examples: few epochs do.
     """
     batch = 8 if rows < 150 else 16 if rows < 600 else 32 if rows < 4000 or tags else 64
-    epochs = max(6, min(60, round(100_000 / max(rows, 1))))
+    epochs = max(6, min(60, round((30_000 if tags else 100_000) / max(rows, 1))))
     return Training(batch_size=batch, epochs=epochs)
 
 
-def members(
-    schema: Schema, objectives: Mapping[str, Objective], known: Facts, recipe: Recipe
-) -> list[Member]:
+def _seconds_a_text(path: str, texts: list[Any]) -> float:
+    """Measured on a sample with the model in `path`."""
+    form = lookup.build("forms/text", {"name": "frozen", "path": path})
+    sample = texts[:: max(1, len(texts) // SAMPLE)][:SAMPLE]
+    form.encode_many(sample[:1])  # the first call also loads the model
+    start = time.perf_counter()
+    form.encode_many(sample)
+    return (time.perf_counter() - start) / max(1, len(sample))
+
+
+def members(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
     """The recipe's members, completed; or the plan's own."""
     if recipe.members:
         return [_completed(m, schema, known) for m in recipe.members]
     if recipe.spelled_out:
-        return _spelled_out(schema, objectives, known, recipe)
-    return _default(schema, objectives, known)
+        return _spelled_out(schema, known, recipe)
+    return _default(schema, known)
 
 
-def _spelled_out(
-    schema: Schema, objectives: Mapping[str, Objective], known: Facts, recipe: Recipe
-) -> list[Member]:
+def _spelled_out(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
     """One model as the recipe says, and its rivals if it asks for them."""
     modalities = recipe.modalities or {name: Modality() for name in schema.modalities()}
     chosen = Member(
@@ -96,16 +123,24 @@ def _spelled_out(
     return found
 
 
-def _default(schema: Schema, objectives: Mapping[str, Objective], known: Facts) -> list[Member]:
+def _default(schema: Schema, known: Facts) -> list[Member]:
     grouped = schema.modalities()
     kinds = {name: build.folder_kind(columns) for name, columns in grouped.items()}
-    tags = any(o.level == "token" for o in objectives.values())
+    tagged = _tagged(schema)
+    tags = bool(tagged)
     settings = training(known.rows, tags=tags)
+    if tagged & set(known.backbones):
+        settings = settings.model_copy(update={"epochs": TUNED_EPOCHS, "pretrained_lr": 2e-4})
     found: list[Member] = []
 
-    def add(name: str, chosen: list[str], **options: Any) -> None:
-        modalities = {n: Modality(**options.pop(n, {})) for n in chosen}
-        member = Member(name=name, modalities=modalities, **{"training": settings, **options})
+    def add(name: str, chosen: list[str], learner: str = "gradient") -> None:
+        modalities = {}
+        for n in chosen:
+            # Experts read n-grams, which know the words of this table; the backbone knows others.
+            backbone = known.backbones.get(n) if learner == "gradient" else None
+            tune = backbone is not None and n in tagged
+            modalities[n] = Modality(pretrained=backbone, tune=tune, augment=n not in tagged)
+        member = Member(name=name, modalities=modalities, learner=learner, training=settings)
         found.append(_completed(member, schema, known))
 
     subsets = [[name] for name in grouped] + ([list(grouped)] if len(grouped) > 1 else [])
@@ -134,7 +169,7 @@ def _default(schema: Schema, objectives: Mapping[str, Objective], known: Facts) 
 def _completed(member: Member, schema: Schema, known: Facts) -> Member:
     """A member with columns, encoders and form options resolved, so that the run says them all."""
     grouped = schema.modalities()
-    tagged = {c.details["text"] for c in schema.targets if c.kind == "tags"}
+    tagged = _tagged(schema)
     modalities = {}
     for name, modality in member.modalities.items():
         columns = _columns(grouped, name)
@@ -154,6 +189,11 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         update["form"] = suggested | modality.form
         modalities[name] = modality.model_copy(update=update)
     return member.model_copy(update={"modalities": modalities})
+
+
+def _tagged(schema: Schema) -> set[str]:
+    """The text modalities whose words are labelled."""
+    return {str(c.details["text"]) for c in schema.targets if c.kind == "tags"}
 
 
 def _columns(grouped: Mapping[str, list[Column]], name: str) -> list[Column]:

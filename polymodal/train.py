@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -30,6 +31,8 @@ Augment = Callable[[Field, torch.Generator], Field]
 
 # At most this many validations in one fit of a member: on small sets one costs like an epoch.
 VALIDATIONS = 30
+# Steps are cut when they would overrun their time by this factor, once a tenth of it has shown so.
+SLACK = 1.15
 
 
 class Interrupted(PolymodalError):
@@ -40,8 +43,13 @@ class Interrupted(PolymodalError):
 
 @dataclass
 class Progress:
-    """Where a fit of one member stands; everything of a checkpoint that is not a tensor."""
+    """Where a fit of one member stands; everything of a checkpoint that is not a tensor.
 
+    Attributes:
+        steps: updates in all.
+    """
+
+    steps: int
     step: int = 0
     best: float = math.inf
     best_step: int = 0
@@ -89,6 +97,7 @@ class Loop:
         settings: resolved: `epochs` is a number.
         kernels: precision, attention, memory format and threads, as measured.
         steps: how many updates at most.
+        seconds: time for them; fewer are made if they turn out slower than planned.
         seed: of order, augmentation, dropout.
         folder: where checkpoints go; one there is resumed.
         augment: modality -> augmentation of training batches.
@@ -110,12 +119,13 @@ class Loop:
         seed: int,
         folder: Path,
         augment: Mapping[str, Augment],
+        seconds: float = math.inf,
         report: Callable[[int, int, float], None] = lambda *_: None,
         log: Callable[[int, dict[str, float]], None] = lambda *_: None,
     ) -> None:
         self.objectives, self.collator, self.settings = objectives, collator, settings
         self.train_rows, self.valid_rows = train, valid
-        self.kernels, self.steps, self.seed, self.folder = kernels, steps, seed, folder
+        self.kernels, self.seconds, self.seed, self.folder = kernels, seconds, seed, folder
         self.augment, self.report, self.log = augment, report, log
         self.accelerator = Accelerator()
         self.device = self.accelerator.device
@@ -125,7 +135,7 @@ class Loop:
         self.params = [p for p in self.raw.parameters() if p.requires_grad]
         self.average = [p.detach().clone() for p in self.params] if settings.ema else []
         self.generator = torch.Generator().manual_seed(seed)
-        self.progress = Progress()
+        self.progress = Progress(steps)
         self.per_epoch = max(1, math.ceil(len(train) / settings.batch_size))
         self.every = max(self.per_epoch, math.ceil(steps / VALIDATIONS))
         self.best: dict[str, Tensor] = {}
@@ -134,12 +144,14 @@ class Loop:
         """Train to the end, or to Ctrl-C; the model holds the selected weights afterwards."""
         torch.manual_seed(self.seed)
         self._restore()
+        start, begun = time.perf_counter(), self.progress.step
         with self.kernels.threads_set(), interruptible() as interrupted:
             for rows in self._batches():
                 loss = self._step(rows)
                 self.progress.step += 1
-                self.report(self.progress.step, self.steps, loss)
-                last = self.progress.step >= self.steps
+                self._hurry(time.perf_counter() - start, self.progress.step - begun)
+                self.report(self.progress.step, self.progress.steps, loss)
+                last = self.progress.step >= self.progress.steps
                 if last or self.progress.step % self.every == 0:
                     self._validate()
                     self._save()
@@ -157,7 +169,7 @@ class Loop:
         """Batches from the current step on: the order depends on the seed and the epoch alone."""
         size = self.settings.batch_size
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        while self.progress.step < self.steps and not self.progress.done:
+        while self.progress.step < self.progress.steps and not self.progress.done:
             epoch, skip = divmod(self.progress.step, self.per_epoch)
             rng = np.random.default_rng([self.seed, epoch])
             batches = self.collator.order(self.train_rows, size, rng)
@@ -187,13 +199,21 @@ class Loop:
             torch._foreach_lerp_(self.average, [p.detach() for p in self.params], 1 - decay)
         return float(total.detach())
 
+    def _hurry(self, spent: float, made: int) -> None:
+        """Cut the steps to what the time allows, if they are slower than they were measured."""
+        progress = self.progress
+        projected = spent / made * (made + progress.steps - progress.step)
+        if spent > self.seconds / 10 and projected > self.seconds * SLACK:
+            fitting = int(made * self.seconds / spent) - made
+            progress.steps = progress.step + max(0, fitting)
+
     def _rate(self) -> float:
         """Share of the peak rate: linear warm-up, then a cosine to zero."""
-        warmup = max(1, round(self.settings.warmup * self.steps))
-        step = self.progress.step
+        step, steps = self.progress.step, self.progress.steps
+        warmup = max(1, round(self.settings.warmup * steps))
         if step < warmup:
             return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
     def _validate(self) -> None:
         progress = self.progress
