@@ -91,6 +91,10 @@ class Form(ABC):
             UserError: the cell cannot be decoded; the message names what is wrong with it.
         """
 
+    def was_truncated(self, cell: Any) -> bool:
+        """Whether `encode` leaves out the end of this cell, which is long for this form."""
+        return False
+
     @staticmethod
     def suggest(cells: Iterable[Any]) -> dict[str, Any]:
         """Options that suit a sample of the cells; {} where the defaults suit any."""
@@ -148,12 +152,17 @@ class Fusion(nn.Module, ABC):
     Attributes:
         decides: True for a fusion of decisions: it fills `Fused.views` and `Fused.weights`, every
             modality gets heads of its own and is trained by its own loss.
-        alpha: `(modalities,)` buffer or parameter of log-weights that are to be chosen on
-            validation rows after training, or None.
     """
 
     decides: ClassVar[bool] = False
-    alpha: Tensor | None = None
+
+    @property
+    def alpha(self) -> Tensor | None:
+        """Log-weights `(modalities,)` for validation rows to choose after training, or None.
+
+        A property, because a class attribute would hide a module's buffer or parameter.
+        """
+        return None
 
     @abstractmethod
     def forward(self, tokens: dict[str, Tokens]) -> Fused:

@@ -42,8 +42,8 @@ FLOORS = [
     ["pretrained"],
     ["data.media", "data.cache", "data.ledger"],
     ["recipe", "contract"],
-    ["batch", "columns"],
-    ["lookup", "files"],
+    ["batch", "columns", "attention"],
+    ["lookup", "files", "spelling"],
     ["errors"],
 ]
 

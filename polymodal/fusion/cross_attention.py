@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from polymodal.attention import Block
 from polymodal.batch import Fused, Tokens
 from polymodal.contract import Fusion
 from polymodal.fusion import _pooling
-from polymodal.fusion._attention import Block
 
 
 class CrossAttention(Fusion):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from polymodal.attention import Block
 from polymodal.batch import Fused, Tokens
 from polymodal.contract import Fusion
-from polymodal.fusion._attention import Block
 
 
 class Early(Fusion):

@@ -34,9 +34,8 @@ class Late(Fusion):
         super().__init__()
         self.register_buffer("log_weights", torch.zeros(len(names)))
 
-    # A property, because a class attribute hides a module's buffers and parameters.
     @property
-    def alpha(self) -> Tensor:  # type: ignore[override]
+    def alpha(self) -> Tensor:
         return self.log_weights
 
     def forward(self, tokens: dict[str, Tokens]) -> Fused:

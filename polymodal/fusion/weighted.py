@@ -45,9 +45,8 @@ class Weighted(Fusion):
         else:
             self.register_buffer("log_weights", _start(weights, names))
 
-    # A property, because a class attribute hides a module's buffers and parameters.
     @property
-    def alpha(self) -> Tensor | None:  # type: ignore[override]
+    def alpha(self) -> Tensor | None:
         return self.log_weights if self.weights == "validation" else None
 
     def forward(self, tokens: dict[str, Tokens]) -> Fused:

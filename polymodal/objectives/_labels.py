@@ -1,9 +1,7 @@
-"""Labels as people write them, in one spelling each, and other small things objectives share."""
+"""Labels of a target, its losses, and other small things objectives share."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from polymodal.errors import UserError
+from polymodal.spelling import canonical
 
 # One array a row, stacked or not.
 Rows = Sequence[np.ndarray[Any, Any]] | np.ndarray[Any, Any]
@@ -21,23 +20,13 @@ Rows = Sequence[np.ndarray[Any, Any]] | np.ndarray[Any, Any]
 # What stands in an encoded target of classes that is not known.
 UNKNOWN = -100
 
-_WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0+")
 
+def spelled(cell: Any, column: str) -> str:
+    """The one spelling of a target's label.
 
-def is_missing(cell: Any) -> bool:
-    """None, NaN and blank text are no target."""
-    if isinstance(cell, float | np.floating):
-        return math.isnan(cell)
-    return cell is None or (isinstance(cell, str) and not cell.strip())
-
-
-def canonical(cell: Any, column: str) -> str:
-    """The one spelling of a label, so that a run fitted on CSV reads Parquet and JSON too.
-
-    True, "True" and "true" are "true"; 1, 1.0, "1" and "1.0" are "1"; "01" stays what it is.
+    Raises:
+        UserError: the cell holds several values.
     """
-    if isinstance(cell, np.generic):
-        cell = cell.item()
     if isinstance(cell, list | tuple | dict | set | np.ndarray):
         raise UserError(
             f"A cell of target '{column}' holds several values, where one label is expected",
@@ -45,13 +34,7 @@ def canonical(cell: Any, column: str) -> str:
             got=repr(cell)[:80],
             do=f"--kind {column}=set for several labels a row, --kind {column}=tags for one a word",
         )
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    text = str(cell).strip()
-    if text.lower() in ("true", "false"):
-        return text.lower()
-    whole = _WHOLE.fullmatch(text)
-    return str(int(whole[1])) if whole else text
+    return canonical(cell)
 
 
 def in_order(labels: Iterable[str]) -> list[str]:

@@ -13,12 +13,13 @@ from polymodal.contract import Metric, Objective
 from polymodal.errors import UserError
 from polymodal.evaluate import metrics
 from polymodal.objectives import _labels
+from polymodal.spelling import is_missing
 
 
 class Classify(Objective):
     """Cross-entropy over the classes of the training rows; scores are their probabilities.
 
-    Labels are compared in one spelling, `_labels.canonical`: True and "true" are one class, and so
+    Labels are compared in one spelling, `spelling.canonical`: True and "true" are one class, and so
     are 1, "1" and 1.0. Neighbours: `multilabel` for several labels a row, `regress` for amounts.
 
     Args:
@@ -49,7 +50,7 @@ class Classify(Objective):
         self.class_weights, self.smoothing = class_weights, smoothing
 
     def fit(self, cells: Sequence[Any]) -> None:
-        labels = [_labels.canonical(c, self.column) for c in cells if not _labels.is_missing(c)]
+        labels = [_labels.spelled(c, self.column) for c in cells if not is_missing(c)]
         classes, counts = _labels.counted(labels)
         if len(classes) < 2:
             got = f"'{classes[0]}' {len(labels)} times" if labels else "no value at all"
@@ -75,9 +76,9 @@ class Classify(Objective):
         return [np.array(self._code(cell, codes), np.int64) for cell in cells]
 
     def _code(self, cell: Any, codes: dict[str, int]) -> int:
-        if _labels.is_missing(cell):
+        if is_missing(cell):
             return _labels.UNKNOWN
-        label = _labels.canonical(cell, self.column)
+        label = _labels.spelled(cell, self.column)
         if label not in codes:
             raise _labels.unseen(self.column, label, self.classes, "class")
         return codes[label]

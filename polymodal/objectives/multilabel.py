@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from polymodal.contract import Metric, Objective
 from polymodal.evaluate import metrics
 from polymodal.objectives import _labels
+from polymodal.spelling import is_missing
 
 # Tried in this order: a comma may stand inside a label where another separator is in use.
 SEPARATORS = (";", "|", ",")
@@ -40,7 +41,7 @@ class Multilabel(Objective):
         self.column, self.separator = column, separator
 
     def fit(self, cells: Sequence[Any]) -> None:
-        known = [c for c in cells if not _labels.is_missing(c)]
+        known = [c for c in cells if not is_missing(c)]
         self._between = self.separator or _separator(known)
         sets = [self._names(cell) for cell in known]
         classes, counts = _labels.counted(label for labels in sets for label in labels)
@@ -79,7 +80,7 @@ class Multilabel(Objective):
         return [self._encode(cell, codes) for cell in cells]
 
     def _encode(self, cell: Any, codes: dict[str, int]) -> np.ndarray[Any, Any]:
-        if _labels.is_missing(cell):
+        if is_missing(cell):
             return np.full(self.size, self.missing, np.float32)
         encoded = np.zeros(self.size, np.float32)
         for label in self._names(cell):
@@ -96,7 +97,7 @@ class Multilabel(Objective):
                 parts = cell.split(self._between) if self._between else [cell]
         else:
             parts = list(cell) if isinstance(cell, list | tuple | set | np.ndarray) else [cell]
-        return {_labels.canonical(p, self.column) for p in parts if not _labels.is_missing(p)}
+        return {_labels.spelled(p, self.column) for p in parts if not is_missing(p)}
 
     def bias(self) -> Tensor:
         """Log odds of the training frequencies, half a row added to either side."""

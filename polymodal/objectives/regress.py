@@ -14,6 +14,7 @@ from polymodal.contract import Metric, Objective
 from polymodal.errors import UserError
 from polymodal.evaluate import metrics
 from polymodal.objectives import _labels
+from polymodal.spelling import is_missing
 
 ERRORS: dict[str, Callable[..., Tensor]] = {
     "mse": F.mse_loss,
@@ -56,7 +57,7 @@ class Regress(Objective):
         Raises:
             UserError: a cell that is no finite number; less than two different values.
         """
-        values = np.array([self._number(c) for c in cells if not _labels.is_missing(c)])
+        values = np.array([self._number(c) for c in cells if not is_missing(c)])
         if len(np.unique(values)) < 2:
             got = f"{values[0]:g} {len(values)} times" if len(values) else "no value at all"
             raise _labels.nothing_to_learn(self.column, got)
@@ -81,7 +82,7 @@ class Regress(Objective):
         return [np.array(self._encode(cell), np.float32) for cell in cells]
 
     def _encode(self, cell: Any) -> float:
-        missing = _labels.is_missing(cell)
+        missing = is_missing(cell)
         return math.nan if missing else (self._number(cell) - self.mean) / self.scale
 
     def _number(self, cell: Any) -> float:

@@ -14,6 +14,7 @@ from polymodal.contract import Metric, Objective
 from polymodal.errors import UserError
 from polymodal.evaluate import metrics
 from polymodal.objectives import _labels
+from polymodal.spelling import is_missing
 
 
 class Tag(Objective):
@@ -42,7 +43,7 @@ class Tag(Objective):
         Raises:
             UserError: no list of tags; tags that are not IOB2 though some look like it.
         """
-        sequences = [self._tags(cell) for cell in cells if not _labels.is_missing(cell)]
+        sequences = [self._tags(cell) for cell in cells if not is_missing(cell)]
         tags = [tag for sequence in sequences for tag in sequence if tag is not None]
         classes, counts = _labels.counted(tags)
         if len(classes) < 2:
@@ -72,7 +73,7 @@ class Tag(Objective):
         return [self._encode(cell, codes) for cell in cells]
 
     def _encode(self, cell: Any, codes: dict[str, int]) -> np.ndarray[Any, Any]:
-        tags = [] if _labels.is_missing(cell) else self._tags(cell)
+        tags = [] if is_missing(cell) else self._tags(cell)
         for tag in tags:
             if tag is not None and tag not in codes:
                 raise _labels.unseen(self.column, tag, self.classes, "tag")
@@ -92,7 +93,7 @@ class Tag(Objective):
                 expected='a list with one tag a word, as JSON in a CSV: ["O", "B-person"]',
                 got=repr(cell)[:80],
             )
-        return [None if _labels.is_missing(t) else _labels.canonical(t, self.column) for t in found]
+        return [None if is_missing(t) else _labels.spelled(t, self.column) for t in found]
 
     def _check_iob2(
         self, classes: Sequence[str], sequences: Sequence[Sequence[str | None]]

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from polymodal.attention import Attention
 from polymodal.batch import Field, Tokens
 from polymodal.contract import Encoder, Form
-from polymodal.encoders.text._attention import SelfAttention
 from polymodal.encoders.text._words import Summary, WordVectors
 from polymodal.forms.text.words import Words
 
@@ -32,7 +32,7 @@ class Transformer(Encoder):
         size: how many words and parts are known at most, the most frequent of the training rows.
         forget: chance that a training word loses its own vector, so that its parts have to do.
         dropout: of word vectors and of what each layer adds.
-        attention: "auto", "plain" or "sdpa" (see `SelfAttention`).
+        attention: "auto", "plain" or "sdpa" (see `polymodal.attention`).
     """
 
     kind = "text"
@@ -98,7 +98,7 @@ class _Block(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float, attention: str) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
-        self.attention = SelfAttention(width, heads, attention)
+        self.attention = Attention(width, heads, attention)
         self.norm2 = nn.LayerNorm(width)
         self.forwards = nn.Sequential(
             nn.Linear(width, 2 * width),
@@ -109,5 +109,6 @@ class _Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        x = x + self.dropout(self.attention(self.norm1(x), mask))
+        normed = self.norm1(x)
+        x = x + self.dropout(self.attention(normed, normed, mask))
         return x + self.dropout(self.forwards(self.norm2(x)))

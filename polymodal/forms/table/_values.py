@@ -8,13 +8,13 @@ from __future__ import annotations
 import datetime
 import json
 import math
-import re
 from typing import Any
 
 import numpy as np
 
+from polymodal.spelling import canonical, is_missing
+
 SEPARATORS = (";", "|", ",")
-_WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0+")
 
 
 def number(value: Any) -> float:
@@ -40,21 +40,8 @@ def number(value: Any) -> float:
 
 
 def category(value: Any) -> str | None:
-    """The name of a category, None if missing.
-
-    True, "True" and "true" are "true"; 1, 1.0, "1" and "1.0" are "1"; "01" stays "01".
-    """
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    text = str(value).strip()
-    if text.lower() in ("true", "false"):
-        return text.lower()
-    whole = _WHOLE.fullmatch(text)
-    return whole[1] if whole else text or None
+    """The name of a category, as `spelling.canonical` has it; None if missing."""
+    return None if is_missing(value) else canonical(value)
 
 
 def members(value: Any, separator: str) -> list[str] | None:

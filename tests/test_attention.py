@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from polymodal.attention import PLAIN_UP_TO, Attention
 from polymodal.errors import UserError
-from polymodal.fusion._attention import PLAIN_UP_TO, Attention
 
 MASK = torch.tensor([[True, True, False, True], [True, False, False, False]])
 

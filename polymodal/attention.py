@@ -1,4 +1,4 @@
-"""Masked multi-head attention and the Transformer block that `early` and `cross_attention` share.
+"""Masked multi-head attention, and the Transformer block that fusions are made of.
 
 Paper: "Attention Is All You Need" (Vaswani 2017), in the pre-norm arrangement (Xiong 2020).
 """

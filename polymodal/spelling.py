@@ -1,0 +1,38 @@
+"""How a cell that names something is spelled, in inputs and targets alike.
+
+A CSV holds strings, a Parquet file typed values; a model fitted on one must read the other.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+_WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0+")
+
+
+def is_missing(cell: Any) -> bool:
+    """None, NaN and blank text name nothing."""
+    if isinstance(cell, float | np.floating):
+        return math.isnan(cell)
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def canonical(cell: Any) -> str:
+    """The one spelling of a cell that is not missing.
+
+    True, "True" and "true" are "true"; 1, 1.0, "1" and "1.0" are "1"; "01" stays what it is.
+    """
+    if isinstance(cell, np.generic):
+        cell = cell.item()
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    text = str(cell).strip()
+    if text.lower() in ("true", "false"):
+        return text.lower()
+    if whole := _WHOLE.fullmatch(text):
+        return "0" if whole[1] == "-0" else whole[1]
+    return text
