@@ -55,10 +55,13 @@ class Store:
         self.folder, self.dtype = folder, np.dtype(dtype)
         self._pending: dict[bytes, np.ndarray[Any, Any]] = {}
         self._pending_bytes = 0
+        self._truncated: set[bytes] = set()
         with _explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._index = _open_index(
-                folder / "index.sqlite", "cells (key BLOB PRIMARY KEY, offset INT, shape TEXT)"
+                folder / "index.sqlite",
+                "cells (key BLOB PRIMARY KEY, offset INT, shape TEXT)",
+                "truncated (key BLOB PRIMARY KEY)",
             )
             self._path = folder / "data.bin"
             self._path.touch()
@@ -84,11 +87,17 @@ class Store:
         with _explained(self.folder):
             return self._get(key)
 
-    def add(self, key: bytes, array: np.ndarray[Any, Any]) -> None:
-        """Keep `array` under `key`; it can be read after the next `flush`."""
+    def add(self, key: bytes, array: np.ndarray[Any, Any], *, truncated: bool = False) -> None:
+        """Keep `array` under `key`; it can be read after the next `flush`.
+
+        Args:
+            truncated: whether the array lacks the end of what `key` stands for.
+        """
         if array.dtype != self.dtype:
             raise PolymodalError(f"A form promised {self.dtype} and returned {array.dtype}")
         self._pending[key] = array
+        if truncated:
+            self._truncated.add(key)
         self._pending_bytes += array.nbytes
         if self._pending_bytes >= FLUSH_BYTES:
             self.flush()
@@ -111,8 +120,16 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
             self._index.executemany("INSERT INTO cells VALUES (?, ?, ?)", described)
+            marked = [(key,) for key in self._truncated]
+            self._index.executemany("INSERT OR IGNORE INTO truncated VALUES (?)", marked)
         self._pending.clear()
+        self._truncated.clear()
         self._pending_bytes = 0
+
+    def truncated(self) -> set[bytes]:
+        """Keys of flushed arrays that lack the end of their cell."""
+        with _explained(self.folder):
+            return {key for (key,) in self._index.execute("SELECT key FROM truncated")}
 
     def array(self) -> np.ndarray[Any, Any]:
         """Everything flushed, flat and memory-mapped read-only: `(elements,)`."""
@@ -195,9 +212,10 @@ class Files:
         return key
 
 
-def _open_index(path: Path, table: str) -> sqlite3.Connection:
+def _open_index(path: Path, *tables: str) -> sqlite3.Connection:
     index = sqlite3.connect(path, timeout=60, isolation_level=None)
-    index.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+    for table in tables:
+        index.execute(f"CREATE TABLE IF NOT EXISTS {table}")
     return index
 
 

@@ -20,8 +20,8 @@ MEDIA_CHUNK, OTHER_CHUNK = 16, 256
 # Starting worker processes costs a few seconds each, so they must have more than that to save.
 POOL_SECONDS = 10.0
 
-# A cell's array or, if it cannot be decoded, the reason.
-Outcome = np.ndarray[Any, Any] | str
+# A cell's array and whether it lacks the cell's end or, if it cannot be decoded, the reason.
+Outcome = tuple[np.ndarray[Any, Any], bool] | str
 Progress = Callable[[int, int], None]
 
 
@@ -88,13 +88,16 @@ def _pool(form: Form, chunks: Iterator[list[Any]], workers: int) -> Iterator[lis
 
 def _encode(chunk: list[Any], form: Form) -> list[Outcome]:
     try:
-        return list(form.encode_many(chunk))
+        return [
+            (array, form.was_truncated(cell))
+            for cell, array in zip(chunk, form.encode_many(chunk), strict=True)
+        ]
     except UserError:
         return [_encode_one(cell, form) for cell in chunk]
 
 
 def _encode_one(cell: Any, form: Form) -> Outcome:
     try:
-        return form.encode(cell)
+        return form.encode(cell), form.was_truncated(cell)
     except UserError as error:
         return error.what

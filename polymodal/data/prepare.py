@@ -117,11 +117,14 @@ def prepare(
         UserError: more than `max_bad_rows` cells are bad; no cell is present and `shape` is not
             given; the cache cannot be written.
     """
+    truncated = 0
     if form.kind == "table":
         prepared, reasons = _in_memory(table, columns, form)
     else:
         workers = workers or os.cpu_count() or 1
-        entries, flat, reasons = _stored(table, columns[0], form, cache, workers, progress)
+        entries, flat, reasons, truncated = _stored(
+            table, columns[0], form, cache, workers, progress
+        )
         prepared = _arrange(entries, flat, form, shape, reasons)
     what = _describe(columns, table)
     _judge(what, len(table), reasons, max_bad_rows)
@@ -132,11 +135,8 @@ def prepare(
             do=f"leave it out: --drop {columns[0].name}",
         )
     ledger.count("skipped", f"{what} cannot be read", len(reasons))
-    limit = form.settings.get("limit")
-    if form.ragged and isinstance(limit, int):
-        # What a form cuts is exactly as long as its limit.
-        full = int((prepared.lengths == limit).sum())
-        ledger.count("truncated", f"{what} fills the limit of {limit}: more was cut off", full)
+    name = type(form).__module__.rpartition(".")[2]
+    ledger.count("truncated", f"{what} is too long for {form.kind}/{name}: cut off", truncated)
     return prepared
 
 
@@ -169,8 +169,11 @@ def _stored(
     cache: Path,
     workers: int,
     progress: Progress | None,
-) -> tuple[list[Entry | None], Array, dict[int, str]]:
-    """Where each row's array lies in the store, None for missing and bad ones; and the reasons."""
+) -> tuple[list[Entry | None], Array, dict[int, str], int]:
+    """Where each row's array lies in the store, None for missing and bad ones; and the reasons.
+
+    The last is the number of rows whose array lacks the end of their cell.
+    """
     with Files(cache) as files:
         keys, reasons = content_keys(table, column, files)
     first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None}
@@ -185,14 +188,16 @@ def _stored(
             if isinstance(outcome, str):
                 bad[key] = outcome
             else:
-                store.add(key, outcome)
+                array, cut = outcome
+                store.add(key, array, truncated=cut)
         store.flush()
         entries = [None if key is None else store.get(key) for key in keys]
         flat = store.array()
+        cut_off = store.truncated()
     for row, key in enumerate(keys):
         if key in bad:
             reasons[row] = bad[key] if column.kind in MEDIA else f"row {row}: {bad[key]}"
-    return entries, flat, reasons
+    return entries, flat, reasons, sum(key in cut_off for key in keys)
 
 
 def _arrange(

@@ -45,6 +45,9 @@ class Letters(Form):
         letters = [[ord(c) + self.plus, 7] for c in cell[: self.limit]]
         return np.array(letters, np.int32).reshape(-1, 2)
 
+    def was_truncated(self, cell: Any) -> bool:
+        return len(cell) > self.limit
+
 
 class Bytes(Form):
     """A file's first bytes as a square of uint8."""
@@ -261,10 +264,14 @@ def test_take_shares_the_storage_and_renumbers(tmp_path: Path) -> None:
     assert part.gather(np.array([0])).data[0, :, 0].tolist() == [98, 99, 100]
 
 
-def test_rows_that_fill_the_limit_are_counted_as_truncated(tmp_path: Path) -> None:
-    ledger = Ledger()
-    run(texts(["abcdef", "ab", "abcd"]), TEXT, Letters(limit=5), tmp_path, ledger=ledger)
-    assert list(ledger.to_json()["truncated"].values()) == [1]
+def test_rows_that_were_cut_are_counted_and_counted_again_from_the_cache(tmp_path: Path) -> None:
+    long = texts(["abcdef", "ab", "abcde", None, "abcdef", "fedcba"])
+    for _ in range(2):
+        ledger = Ledger()
+        form = Letters(limit=5)
+        run(long, TEXT, form, tmp_path, ledger=ledger)
+        assert list(ledger.to_json()["truncated"].values()) == [3]  # "abcde" fits exactly
+    assert not form.encoded
 
 
 def test_progress_reaches_the_number_of_new_cells(tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ class Frozen(Form):
                 encoded[i] = self._pooled(output[: len(texts[i])], texts[i][:, 1])
         return [encoded[i] for i in range(len(cells))]
 
+    def was_truncated(self, cell: Any) -> bool:
+        return self._pieces.was_truncated(cell)
+
     @torch.inference_mode()
     def _outputs(self, texts: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
         """`(batch, longest, width)` outputs for texts' pieces."""

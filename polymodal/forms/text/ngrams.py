@@ -46,6 +46,11 @@ class Ngrams(Form):
         counts = Counter(self._ids(_TOKEN.findall(text)[: self.limit]))
         return np.array(sorted(counts.items()), np.float32).reshape(-1, 2)
 
+    def was_truncated(self, cell: Any) -> bool:
+        text = " ".join(_hashing.split(cell))
+        # A word has a character at least: most texts need not be cut into words again.
+        return len(text) > self.limit and len(_TOKEN.findall(text)) > self.limit
+
     def _ids(self, tokens: list[str]) -> Iterator[int]:
         for length in range(1, self.words + 1):
             for start in range(len(tokens) - length + 1):

@@ -45,6 +45,9 @@ class Pieces(Form):
         """A string (words cut at white space) or a list of words -> int32 `(pieces, 3)`."""
         return encode(cell, self._tokenizer, self.limit)
 
+    def was_truncated(self, cell: Any) -> bool:
+        return len(_uncut(cell, self._tokenizer)) > self.limit
+
     @cached_property
     def _digest(self) -> str:
         return pretrained.digest(self.path, weights=False)
@@ -56,6 +59,10 @@ class Pieces(Form):
 
 def encode(cell: Any, tokenizer: Any, limit: int) -> np.ndarray[Any, Any]:
     """One text cell to int32 `(pieces, 3)` as `Pieces` describes."""
+    return _cut(_uncut(cell, tokenizer), limit)
+
+
+def _uncut(cell: Any, tokenizer: Any) -> np.ndarray[Any, Any]:
     words = [_whole(word) for word in _hashing.split(cell)]
     # The tokenizer gets a string as it stands, so that it cuts as it does anywhere else.
     text = _whole(cell) if isinstance(cell, str) else " ".join(words)
@@ -65,8 +72,7 @@ def encode(cell: Any, tokenizer: Any, limit: int) -> np.ndarray[Any, Any]:
     numbers[np.array(encoded.special_tokens_mask, bool)] = 0
     ids, numbers = _add_dropped(ids, numbers, len(words), tokenizer.unk_token_id)
     shapes = np.array([0] + [_hashing.shape(word) for word in words], np.int32)
-    pieces = np.stack([ids, numbers, shapes[numbers]], axis=1).astype(np.int32)
-    return _cut(pieces, limit)
+    return np.stack([ids, numbers, shapes[numbers]], axis=1).astype(np.int32)
 
 
 def _whole(text: str) -> str:

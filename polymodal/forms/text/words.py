@@ -41,3 +41,6 @@ class Words(Form):
             parts = _hashing.subwords(word, self.subwords)
             row[: 2 + len(parts)] = (_hashing.word(word), _hashing.shape(word), *parts)
         return array
+
+    def was_truncated(self, cell: Any) -> bool:
+        return len(_hashing.split(cell)) > self.limit
