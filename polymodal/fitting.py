@@ -6,7 +6,8 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ from polymodal.data.read import read
 from polymodal.ensemble import average, greedy
 from polymodal.errors import UserError
 from polymodal.evaluate.statistics import interval
-from polymodal.files import write_json
-from polymodal.recipe import Member, Recipe
+from polymodal.files import read_json, write_json
+from polymodal.recipe import Member, Recipe, validate
 from polymodal.run import FUSED, Run, Trained
 from polymodal.show import Show
 from polymodal.trackers import Trackers
@@ -92,7 +93,11 @@ def fit(
         raise UserError(
             "No target was given", expected="at least one column to predict", do="--target COLUMN"
         )
-    return _Fit(train, valid, recipe, out, overwrite, trackers, show or Show.silent()).run()
+    temporary = out is None
+    folder = default_folder() / "unsaved" / str(time.time_ns()) if out is None else Path(out)
+    with _claimed(folder, overwrite, temporary):
+        fitted = _Fit(train, valid, recipe, folder, trackers, show or Show.silent())
+        return fitted.run(overwrite=overwrite, temporary=temporary)
 
 
 def _merged(
@@ -112,7 +117,7 @@ def _merged(
             "drop": [*recipe.data.drop, *drop],
             "group": group or recipe.data.group,
         }
-    )
+    ).model_dump()
     update: dict[str, Any] = {"data": data}
     if names:
         update["targets"] = {name: recipe.targets.get(name) for name in names}
@@ -120,7 +125,7 @@ def _merged(
         update["budget"] = budget
     if seed is not None:
         update["seed"] = seed
-    return recipe.model_copy(update=update)
+    return validate({**recipe.model_dump(), **update}, "The fit")
 
 
 class _Fit:
@@ -129,8 +134,7 @@ class _Fit:
         train: Any,
         valid: Any,
         recipe: Recipe,
-        out: str | Path | None,
-        overwrite: bool,
+        out: Path,
         trackers: Sequence[str],
         show: Show,
     ) -> None:
@@ -138,9 +142,7 @@ class _Fit:
         self.recipe, self.show = recipe, show
         self.cache = default_folder()
         self.ledger = Ledger()
-        self.temporary = out is None
-        self.out = Path(out) if out is not None else self.cache / "unsaved" / str(time.time_ns())
-        _claim(self.out, overwrite)
+        self.out = out
         config = {"seed": recipe.seed, "targets": ", ".join(recipe.targets)}
         self.trackers = Trackers(trackers, self.out / "logs", config)
         self.table = read(train, cache=self.cache)
@@ -156,14 +158,13 @@ class _Fit:
         )
         show.schema(self.schema, self.table)
 
-    def run(self) -> Run:
+    def run(self, *, overwrite: bool, temporary: bool) -> Run:
         self._check()
         train, valid, folds = self._split()
         self.objectives = self._objectives(train)
         targets = {n: Targets(o, self.table.cells(n)) for n, o in self.objectives.items()}
         known = plan.facts(self.table, self.schema, len(train), self.recipe.budget)
         self.members = plan.members(self.schema, known, self.recipe)
-        self._remember()
         self.job = learn.Job(
             self.schema,
             self.objectives,
@@ -178,12 +179,16 @@ class _Fit:
         )
         train, valid, folds = self._prepare(train, valid, folds)
         self.show.plan(self.members, len(train), len(valid), len(folds))
+        if overwrite:
+            _clear(self.out)
+        self._remember()
+        self.trackers.start()
         try:
             trained, scores, rows = self._train(train, valid, folds)
         finally:
             self.trackers.close()
         run = self._combine(trained, scores, rows)
-        self._save(run)
+        self._save(run, temporary)
         return run
 
     # -- before training ---------------------------------------------------------------------
@@ -264,7 +269,9 @@ class _Fit:
         def good(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             return np.setdiff1d(rows, drop)
 
-        self.ledger.count("used", "training or validation", len(self.table) - len(drop))
+        known = self._known(np.arange(len(self.table)))
+        self.ledger.count("skipped", "no value in any target", int((~known).sum()))
+        self.ledger.count("used", "training or validation", len(good(np.flatnonzero(known))))
         return good(train), good(valid), [(good(a), good(b)) for a, b in folds]
 
     # -- training ----------------------------------------------------------------------------
@@ -436,14 +443,12 @@ class _Fit:
                 trained.forms[name] = order.setdefault(key, len(order))
         return list(order)
 
-    def _save(self, run: Run) -> None:
-        if not self.temporary:
-            run.save(self.out)
+    def _save(self, run: Run, temporary: bool) -> None:
+        if not temporary:
             write_json(self.out / "check.json", self.findings.to_json())
-        shutil.rmtree(self.out / "checkpoints", ignore_errors=True)
-        (self.out / "fit.json").unlink(missing_ok=True)
-        if self.temporary:
-            shutil.rmtree(self.out, ignore_errors=True)
+            run.save(self.out)
+            shutil.rmtree(self.out / "checkpoints", ignore_errors=True)
+            (self.out / "fit.json").unlink(missing_ok=True)
         self.show.done(run, time.perf_counter() - self.start)
 
     def _remember(self) -> None:
@@ -456,13 +461,12 @@ class _Fit:
             "data": data.hexdigest(),
         }
         path = self.out / "fit.json"
-        if path.exists() and json.loads(path.read_text()) != json.loads(json.dumps(request)):
+        if path.exists() and read_json(path) != json.loads(json.dumps(request)):
             raise UserError(
                 f"'{self.out}' holds an interrupted fit of something else",
                 expected="the same data and settings, to resume it",
                 do="give another --out, or --overwrite to start anew there",
             )
-        self.out.mkdir(parents=True, exist_ok=True)
         write_json(path, request)
 
 
@@ -490,25 +494,60 @@ def _criterion(objective: Objective, values: Rows, scores: Rows) -> float:
     return objective.criterion(scores, values)
 
 
-def _claim(out: Path, overwrite: bool) -> None:
-    """Make sure that `out` can be written, and hold nothing that would be lost."""
+@contextmanager
+def _claimed(out: Path, overwrite: bool, temporary: bool) -> Iterator[None]:
+    """Make sure that `out` can be written, and hold nothing that would be lost.
+
+    A folder made for nothing, because the input was at fault, is removed again; so is a temporary
+    one.
+    """
     if out.exists() and not out.is_dir():
-        raise UserError(f"'{out}' is a file", expected="a folder to write the run to")
-    if overwrite and out.exists():
-        shutil.rmtree(out)
-    if (out / "run.json").exists():
+        raise UserError(
+            f"'{out}' is a file",
+            expected="a folder to write the run to",
+            do="give another --out",
+        )
+    if (out / "run.json").exists() and not overwrite:
         raise UserError(
             f"'{out}' already holds a finished run",
+            expected="a new folder, or one with an interrupted fit",
             do="give another --out, or --overwrite to replace it",
         )
+    is_new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".writable"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(
-            f"The folder '{out}' cannot be written",
-            got=error.strerror or str(error),
-            do="give another --out",
-        ) from error
+        raise _unwritable(out, error) from error
+    try:
+        yield
+    finally:
+        if temporary:
+            shutil.rmtree(out, ignore_errors=True)
+        elif is_new and not any(out.iterdir()):
+            out.rmdir()
+
+
+def _clear(out: Path) -> None:
+    """Remove a run or an interrupted fit, and nothing else that lies beside it."""
+    # First what makes it a run: an error on the way leaves none that is half old.
+    own = ["run.json", "fit.json", "check.json", "recipe.yaml", "model.safetensors"]
+    try:
+        for name in own:
+            (out / name).unlink(missing_ok=True)
+        for folder in (out / "checkpoints", out / "logs", *out.glob("pretrained-*")):
+            if folder.exists():
+                shutil.rmtree(folder)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def _unwritable(out: Path, error: OSError) -> UserError:
+    return UserError(
+        f"The folder '{out}' cannot be written",
+        expected="a folder that can be made and written to, on a disk with room",
+        got=error.strerror or str(error),
+        do="give another --out",
+    )

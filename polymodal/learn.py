@@ -21,7 +21,7 @@ from polymodal.contract import Encoder, Form, Objective
 from polymodal.data.collate import Collator, Targets
 from polymodal.data.prepare import Prepared
 from polymodal.ensemble import simplex
-from polymodal.files import write_json
+from polymodal.files import read_json, write_json
 from polymodal.measure import Kernels, choose
 from polymodal.model import Model
 from polymodal.recipe import Member, Training
@@ -181,7 +181,7 @@ def _plan(
     """Kernels by measurement, steps by epochs and allowance; kept for a resume to repeat."""
     path = folder / "plan.json"
     if path.exists():
-        kept = json.loads(path.read_text())
+        kept = read_json(path)
         return Kernels(**kept["kernels"]), int(kept["steps"])
     rng = np.random.default_rng(job.seed)
     first = collator.order(train, settings.batch_size, rng)[0]
@@ -198,7 +198,6 @@ def _plan(
     left = allowance - (time.perf_counter() - start)
     if kernels.seconds > 0 and left < math.inf:
         steps = min(steps, max(per_epoch // 2, int(left / (kernels.seconds * OVERHEAD)), 1))
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(path, {"kernels": asdict(kernels), "steps": steps})
     return kernels, steps
 

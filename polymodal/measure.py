@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from polymodal.batch import Batch, Outputs
+from polymodal.files import write_json
 from polymodal.recipe import Training
 
 # A rival must be this much faster than the plain choice: a tie is not worth another precision.
@@ -186,7 +187,4 @@ class _Known:
         return Kernels(**found) if found else None
 
     def put(self, key: str, kernels: Kernels) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps({**self._all(), key: asdict(kernels)}))
-        os.replace(temporary, self.path)
+        write_json(self.path, {**self._all(), key: asdict(kernels)})

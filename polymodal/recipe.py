@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from polymodal import lookup
 from polymodal.errors import UserError
+from polymodal.files import write_text
 
 # A component in a recipe: its name, or a mapping with "name" and its options.
 Spec = str | dict[str, Any]
@@ -180,7 +181,7 @@ class Recipe(_Strict):
         return any((self.members, self.modalities, self.fusion, self.width, self.training))
 
     def save(self, path: Path) -> None:
-        path.write_text(yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True))
+        write_text(path, yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True))
 
 
 def load(path: Path) -> Recipe:

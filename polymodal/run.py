@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 import polymodal.build as build
@@ -29,7 +25,7 @@ from polymodal.data.read import Table, read
 from polymodal.ensemble import average
 from polymodal.errors import UserError
 from polymodal.evaluate.evaluation import Evaluation, evaluate
-from polymodal.files import write_json
+from polymodal.files import damaged, read_json, read_tensors, whole, write_json, write_tensors
 from polymodal.measure import Kernels
 from polymodal.recipe import Member, Recipe
 from polymodal.train import predict
@@ -221,7 +217,6 @@ class Run:
 
     def save(self, folder: Path) -> None:
         """Write the folder: everything under a temporary name first, `run.json` last."""
-        folder.mkdir(parents=True, exist_ok=True)
         self.recipe.save(folder / "recipe.yaml")
         forms = []
         for form, shape in zip(self.forms, self.shapes, strict=True):
@@ -235,13 +230,11 @@ class Run:
                 }
             )
         tensors = {
-            f"{i}.{key}": value.detach().cpu().contiguous().clone()
+            f"{i}.{key}": value
             for i, member in enumerate(self.members.values())
             for key, value in member.module.state_dict().items()
         }
-        temporary = folder / "model.safetensors.tmp"
-        save_file(tensors, temporary)
-        os.replace(temporary, folder / "model.safetensors")
+        write_tensors(folder / "model.safetensors", tensors)
         described = {
             "format": FORMAT,
             "versions": {name: _version(name) for name in VERSIONS},
@@ -281,15 +274,13 @@ class Run:
         name = f"pretrained-{form.fingerprint[:12]}"
         target = folder / name
         if Path(settings["path"]).resolve() != target.resolve() and not target.exists():
-            temporary = folder / f"{name}.tmp"
-            shutil.rmtree(temporary, ignore_errors=True)
-            pretrained.copy(settings["path"], temporary, weights=not form.parallel)
-            os.replace(temporary, target)
+            with whole(target) as temporary:
+                pretrained.copy(settings["path"], temporary, weights=not form.parallel)
         return {**settings, "path": name}
 
 
 def load(folder: str | Path) -> Run:
-    """Load a run. UserError if the folder is not one."""
+    """Load a run. UserError if the folder is not one, or is damaged."""
     folder = Path(folder)
     path = folder / "run.json"
     if not path.is_file():
@@ -300,13 +291,23 @@ def load(folder: str | Path) -> Run:
             got="an interrupted fit" if unfinished else "no run.json",
             do="repeat the same fit command: it resumes" if unfinished else "check the path",
         )
-    described = json.loads(path.read_text(encoding="utf-8"))
-    if described["format"] != FORMAT:
-        raise UserError(
-            f"'{folder}' was written in format {described['format']}",
-            expected=f"format {FORMAT}",
-            do=f"use polymodal {described['versions']['polymodal']}, or fit again",
-        )
+    described = read_json(path)
+    try:
+        if described["format"] != FORMAT:
+            raise UserError(
+                f"'{folder}' was written by another version of polymodal",
+                expected=f"format {FORMAT}",
+                got=f"format {described['format']}",
+                do=f"use polymodal {described['versions']['polymodal']}, or fit again",
+            )
+        return _restored(described, folder)
+    # What a hand or a disk has spoilt may break anywhere.
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
+        raise damaged(path, error) from error
+
+
+def _restored(described: dict[str, Any], folder: Path) -> Run:
+    """The run that `Run.save` described, with its weights."""
     schema = Schema.from_json(described["schema"])
     forms = [_form(item, folder) for item in described["forms"]]
     objectives = {}
@@ -316,7 +317,7 @@ def load(folder: str | Path) -> Run:
         objective.state = item["state"]
         objectives[item["column"]] = objective
     members: dict[str, Trained] = {}
-    tensors = load_file(folder / "model.safetensors")
+    tensors, _ = read_tensors(folder / "model.safetensors")
     for i, item in enumerate(described["members"]):
         member = Member.model_validate(item["spec"])
         chosen = {name: forms[k] for name, k in item["forms"].items()}

@@ -15,7 +15,7 @@ KNOWN = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
 
 
 class Trackers:
-    """Open trackers; `log` takes (member, step, numbers), `close` flushes.
+    """Trackers by name; `start` opens them, `log` takes (member, step, numbers), `close` flushes.
 
     Args:
         names: of KNOWN.
@@ -26,19 +26,24 @@ class Trackers:
     def __init__(self, names: Sequence[str], folder: Path, config: dict[str, Any]) -> None:
         for name in names:
             _check(name)
+        self.names, self.folder, self.config = names, folder, config
         self.open: list[Any] = []
-        if names:
-            from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
-            for name in names:
-                cls = LOGGER_TYPE_TO_CLASS[name]
-                needs_folder = cls.requires_logging_directory
-                tracker = cls("polymodal", folder) if needs_folder else cls("polymodal")
-                tracker.start()
-                tracker.store_init_configuration(
-                    {k: v for k, v in config.items() if isinstance(v, str | int | float | bool)}
-                )
-                self.open.append(tracker)
+    def start(self) -> None:
+        """Open them: from here on they may write to the folder."""
+        if not self.names:
+            return
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+        for name in self.names:
+            cls = LOGGER_TYPE_TO_CLASS[name]
+            needs_folder = cls.requires_logging_directory
+            tracker = cls("polymodal", self.folder) if needs_folder else cls("polymodal")
+            tracker.start()
+            tracker.store_init_configuration(
+                {k: v for k, v in self.config.items() if isinstance(v, str | int | float | bool)}
+            )
+            self.open.append(tracker)
 
     def log(self, member: str, step: int, numbers: dict[str, float]) -> None:
         for tracker in self.open:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import threading
 import time
@@ -17,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from polymodal.batch import Batch, Field, Outputs
 from polymodal.contract import Objective
 from polymodal.data.collate import Collator
 from polymodal.errors import PolymodalError
+from polymodal.files import read_tensors, write_tensors
 from polymodal.measure import Kernels
 from polymodal.recipe import Training
 
@@ -275,23 +274,15 @@ class Loop:
                 tensors[f"optimizer.{i}.{key}"] = value
         tensors["rng.torch"] = torch.get_rng_state()
         tensors["rng.augment"] = self.generator.get_state()
-        # Shared storage (tied weights) is refused by safetensors: every tensor gets its own.
-        whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        self.folder.mkdir(parents=True, exist_ok=True)
         described = {"progress": json.dumps(asdict(self.progress))}
-        temporary = self.folder / "checkpoint.tmp"
-        save_file(whole, temporary, metadata=described)
-        os.replace(temporary, self.folder / "checkpoint.safetensors")
+        write_tensors(self.folder / "checkpoint.safetensors", tensors, described)
 
     def _restore(self) -> None:
         path = self.folder / "checkpoint.safetensors"
         if not path.exists():
             return
-        from safetensors import safe_open
-
-        with safe_open(path, "pt") as file:
-            self.progress = Progress(**json.loads(file.metadata()["progress"]))
-        tensors = load_file(path)
+        tensors, described = read_tensors(path)
+        self.progress = Progress(**json.loads(described["progress"]))
 
         def under(prefix: str) -> dict[str, Tensor]:
             return {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from polymodal import lookup
 from polymodal.contract import Objective
 from polymodal.data.ledger import Ledger
 from polymodal.errors import UserError
@@ -94,11 +95,12 @@ def evaluate(
     rows = np.arange(len(table))
     scores = run.scores(prepared, rows)
     targets = {name: values.values for name, values in run.targets(table).items()}
+    measured = np.zeros(len(table), bool)
     for name, values in targets.items():
-        missing = sum(not _known(value, run.objectives[name]) for value in values)
-        if missing:
-            ledger.count("skipped", f"no value in target '{name}'", missing)
-    ledger.count("used", "measured", len(table))
+        known = np.array([_known(value, run.objectives[name]) for value in values])
+        ledger.count("skipped", f"no value in target '{name}'", int((~known).sum()))
+        measured |= known
+    ledger.count("used", "measured", int(measured.sum()))
     combined = run.combine(scores)
     predictions: dict[str, list[Any]] = {"row": rows.tolist()}
     reports = {}
@@ -162,9 +164,11 @@ def _clusters(run: Run, table: Table, group: str | None) -> np.ndarray[Any, Any]
     if column is None or (group is None and column not in table.names):
         return None
     if column not in table.names:
+        match = lookup.nearest(column, table.names)
         raise UserError(
-            f"The group column '{column}' is not in {table.source}",
+            f"{table.source} has no column '{column}' (--group)",
             expected=f"one of {', '.join(table.names)}",
+            do=f"did you mean '{match}'?" if match else "check the table's header",
         )
     _, codes = np.unique([str(cell) for cell in table.cells(column)], return_inverse=True)
     return np.asarray(codes)
