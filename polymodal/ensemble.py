@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,46 +12,40 @@ import numpy as np
 Scores = Sequence[np.ndarray[Any, Any]]
 
 ROUNDS = 25
-# A round must improve the loss by this share of it: smaller gains are the validation rows' luck.
+# To count, a round must lower the loss by this share of it: less is the validation rows' luck.
 GAIN = 1e-3
 
 
 def average(scores: Mapping[str, Scores], shares: Mapping[str, float]) -> list[Any]:
     """Weighted mean of the members' scores, row by row: `(size,)` or `(words, size)` arrays."""
-    rows = len(next(iter(scores.values())))
-    if rows and _stackable(scores):
-        total = sum(share * np.stack(list(scores[name])) for name, share in shares.items())
-        return list(np.asarray(total))
-    return [sum(s * scores[name][i] for name, s in shares.items()) for i in range(rows)]
+    return list(sum(share * _joined(scores[name]) for name, share in shares.items()))
 
 
 def greedy(scores: Mapping[str, Scores], loss: Callable[[Scores], float]) -> dict[str, float]:
     """Greedy selection with replacement (Caruana et al. 2004).
 
-    Starts from the best member and adds, round by round, the one whose addition lowers the loss
-    of the mean most. The loss of the result is never above the best member's.
+    Starts from the best member and adds, round by round, the one whose addition leaves the mean
+    with the lowest loss. Rounds go on where none lowers it: the best member added again makes
+    room for a small share of another. What counts is the best round, whose loss is never above
+    the best member's. A member whose scores are no numbers is never taken in.
 
     Returns:
         Member -> share, those above zero only; shares sum to 1.
     """
-    losses = {name: loss(list(values)) for name, values in scores.items()}
-    best = min(losses, key=lambda name: (losses[name], name))
-    counts = {best: 1}
-    reached = losses[best]
-    for _ in range(ROUNDS):
-        trials = {}
-        for name in scores:
-            tried = {**counts, name: counts.get(name, 0) + 1}
-            total = sum(tried.values())
-            shares = {n: c / total for n, c in tried.items()}
-            trials[name] = loss(average({n: scores[n] for n in shares}, shares))
-        name = min(trials, key=lambda n: (trials[n], n))
-        if trials[name] > reached - GAIN * abs(reached):
-            break
-        reached = trials[name]
-        counts[name] = counts.get(name, 0) + 1
-    total = sum(counts.values())
-    return {name: count / total for name, count in counts.items()}
+    joined = {name: _joined(values) for name, values in scores.items()}
+    total: Any = 0
+    counts: Counter[str] = Counter()
+    chosen: dict[str, float] = {}
+    reached = math.inf
+    for size in range(1, ROUNDS + 1):
+        losses = {name: loss((total + own) / size) for name, own in joined.items()}
+        name = min(losses, key=lambda n: (math.isnan(losses[n]), losses[n], n))
+        total = total + joined[name]
+        counts[name] += 1
+        if not chosen or losses[name] < reached - GAIN * abs(reached):
+            reached = losses[name]
+            chosen = {n: count / size for n, count in counts.items()}
+    return chosen
 
 
 def simplex(count: int, loss: Callable[[np.ndarray[Any, Any]], float]) -> np.ndarray[Any, Any]:
@@ -79,5 +75,11 @@ def simplex(count: int, loss: Callable[[np.ndarray[Any, Any]], float]) -> np.nda
     return best
 
 
-def _stackable(scores: Mapping[str, Scores]) -> bool:
-    return all(len({np.shape(v) for v in values}) == 1 for values in scores.values())
+def _joined(values: Scores) -> Any:
+    """Rows as one array to calculate with; of objects where their lengths differ."""
+    if len({np.shape(v) for v in values}) == 1:
+        return np.stack(list(values))
+    joined = np.empty(len(values), object)
+    for i, value in enumerate(values):
+        joined[i] = value
+    return joined
