@@ -48,7 +48,8 @@ def minimise(
 
     The bias is all but free. Curvature comes from differentiating the loss twice with respect to
     the logits, so that any convex objective is solved, and conjugate gradients never form the
-    Hessian (Steihaug, "The conjugate gradient method and trust regions", 1983).
+    Hessian (Steihaug, "The conjugate gradient method and trust regions", 1983). A loss without
+    curvature at the start, as an absolute error, is left to L-BFGS.
 
     Args:
         features: `(rows, features)` float64, sparse (CSR) or dense.
@@ -65,6 +66,7 @@ def minimise(
     centre = np.zeros(width * size) if prior is None else prior.ravel()
     scale = strength * rows
     logits = gradient = torch.zeros(0)
+    at = np.zeros(0)
 
     def ahead(flat: Array) -> Tensor:
         flat = flat.reshape(width + 1, size)
@@ -75,7 +77,8 @@ def minimise(
         return np.concatenate([(transposed @ found).ravel() + weight, found.sum(0) + HOLD * bias])
 
     def value(flat: Array) -> tuple[float, Array]:
-        nonlocal logits, gradient
+        nonlocal logits, gradient, at
+        at = flat.copy()
         logits = ahead(flat).requires_grad_()
         found = loss(logits)
         (gradient,) = torch.autograd.grad(found, logits, create_graph=True)
@@ -83,7 +86,10 @@ def minimise(
         penalty = 0.5 * float(moved @ moved) + 0.5 * HOLD * float(bias @ bias)
         return scale * found.item() + penalty, back(gradient, moved, bias)
 
-    def curvature(_: Array, direction: Array) -> Array:
+    def curvature(flat: Array, direction: Array) -> Array:
+        # A step that was tried and rejected has left the gradient elsewhere.
+        if not np.array_equal(flat, at):
+            value(flat)
         (found,) = torch.autograd.grad(gradient, logits, ahead(direction), retain_graph=True)
         return back(found, direction[:-size], direction[-size:])
 
@@ -92,13 +98,25 @@ def minimise(
     if steepest == 0:  # nothing to learn: classes in balance and no features
         return Fitted(first[:-size].reshape(width, size), first[-size:])
     begin = first if start is None else np.append(start.weight.ravel(), start.bias)
-    options = {"gtol": tolerance * steepest, "initial_trust_radius": RADIUS} | {
-        "max_trust_radius": 1000 * RADIUS,
-        "maxiter": 200,
-    }
-    solved = minimize(value, begin, jac=True, hessp=curvature, method="trust-ncg", options=options)
+    options: dict[str, Any] = {"gtol": tolerance * steepest, "maxiter": 200}
+    value(begin)
+    if _bends(gradient, logits):
+        options |= {"initial_trust_radius": RADIUS, "max_trust_radius": 1000 * RADIUS}
+        how: dict[str, Any] = {"method": "trust-ncg", "hessp": curvature}
+    else:
+        how = {"method": "L-BFGS-B"}
+    solved = minimize(value, begin, jac=True, options=options, **how)
     found = solved.x.reshape(width + 1, size)
     return Fitted(found[:-1], found[-1])
+
+
+def _bends(gradient: Tensor, logits: Tensor) -> bool:
+    """Whether the gradient of a loss changes with the logits."""
+    if not gradient.requires_grad:
+        return False
+    total = gradient.square().sum()
+    (found,) = torch.autograd.grad(total, logits, retain_graph=True)
+    return bool(found.any())
 
 
 def choose(

@@ -124,7 +124,7 @@ def stack(
     maps = (mixing / length).reshape(len(matrices), size, size)
     weights = [fit.weight @ mix for (fit, _), mix in zip(fitted, maps, strict=True)]
     shifts = [
-        np.asarray(x[np.flatnonzero(has[:rows])].mean(0)).ravel() @ weight
+        _mean(x[np.flatnonzero(has[:rows])]) @ weight
         for x, has, weight in zip(matrices, present, weights, strict=True)
     ]
     unseen = np.where(missing[:, :, None], np.nan, np.einsum("nmk,mkj->nmj", unseen, maps))
@@ -153,9 +153,14 @@ def _alone(
     fitted = solve(matrix, loss, size, strength, own)
     later = np.arange(rows, len(present))
     logits[later] = fitted(matrix[later])
-    logits[own] -= logits[own].mean(0)
-    logits[later] -= fitted(matrix[own]).mean(0)
+    logits[own] -= _mean(logits[own])
+    logits[later] -= _mean(fitted(matrix[own]))
     return fitted, logits * present[:, None]
+
+
+def _mean(values: Any) -> Array:
+    """Of rows `(rows, n)`, CSR or dense: `(n,)`; zeros if there are none."""
+    return np.asarray(values.sum(0)).ravel() / max(values.shape[0], 1)
 
 
 def choosing(rows: int, total: int, folds: Sequence[Fold]) -> Sequence[Fold]:

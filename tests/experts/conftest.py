@@ -1,0 +1,86 @@
+"""A table as experts get it: prepared cells, encoded targets, and a fitted expert's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from polymodal import build, lookup
+from polymodal.columns import Column, Schema
+from polymodal.contract import Form, Objective
+from polymodal.data.cells import cells
+from polymodal.data.collate import Collator
+from polymodal.data.ledger import Ledger
+from polymodal.data.prepare import Prepared, prepare
+from polymodal.data.read import read
+from polymodal.experts.linear import Linear
+from polymodal.measure import Kernels
+from polymodal.train import predict
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class Task:
+    """A table, its first `rows` for training and the rest for validation."""
+
+    kinds: dict[str, str]
+    forms: dict[str, Form]
+    inputs: dict[str, Prepared]
+    objectives: dict[str, Objective]
+    targets: dict[str, Array]
+    rows: int
+
+    def build(self, expert: str, **options: Any) -> Any:
+        heads = build.heads(self.objectives, {})
+        return lookup.build("experts", {"name": expert, **options}, self.kinds, self.forms, heads)
+
+    def fit(self, expert: str, seed: int = 0, groups: Array | None = None, **options: Any) -> Any:
+        module = self.build(expert, **options)
+        train = np.arange(self.rows)
+        rest = np.arange(self.rows, len(next(iter(self.inputs.values()))))
+        valid = rest if len(rest) else None
+        module.fit(self.inputs, train, valid, self.targets, self.objectives, seed, groups)
+        return module.eval()
+
+    def scores(self, module: Any, absent: tuple[str, ...] = ()) -> dict[str, Array]:
+        """Of all rows: target -> `(rows, size)`."""
+        rows = np.arange(len(next(iter(self.inputs.values()))))
+        collator = Collator(self.inputs, {})
+        found = predict(module, self.objectives, collator, rows, Kernels(), absent=absent)
+        return {name: np.stack(values) for name, values in found.items()}
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Callable[..., Task]:
+    """(frame, kinds of its inputs, target -> objective, training rows) -> Task."""
+
+    def make(
+        frame: pd.DataFrame, kinds: dict[str, str], targets: dict[str, Any], rows: int | None = None
+    ) -> Task:
+        table = read(frame)
+        rows = len(table) if rows is None else rows
+        schema = Schema(tuple(Column(name, kind) for name, kind in kinds.items()), ())
+        forms, inputs, folders = {}, {}, {}
+        for name, columns in schema.modalities().items():
+            kind = folders[name] = build.folder_kind(columns)
+            spec: dict[str, Any] = {"name": Linear.forms[kind]}
+            if kind == "table":
+                spec["columns"] = [{"name": c.name, "kind": c.kind} for c in columns]
+            form = forms[name] = lookup.build(f"forms/{kind}", spec)
+            form.fit(cell for cell in cells(table, columns, np.arange(rows)) if cell is not None)
+            inputs[name] = prepare(table, columns, form, cache=tmp_path, ledger=Ledger())
+        objectives, encoded = {}, {}
+        for name, spec in targets.items():
+            objective = objectives[name] = lookup.build("objectives", spec, name)
+            objective.fit(table.cells(name)[:rows])
+            encoded[name] = np.stack(objective.encode(table.cells(name)))
+        return Task(folders, forms, inputs, objectives, encoded, rows)
+
+    return make
