@@ -1,6 +1,8 @@
-"""What the fusions that work on one vector a modality share."""
+"""What fusions share: tokens side by side, means of them, and shares of what is present."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,38 @@ def means(tokens: dict[str, Tokens]) -> Tensor:
 def present(tokens: dict[str, Tokens]) -> Tensor:
     """Which modalities each row has, `(batch, modalities)` bool."""
     return torch.stack([t.present() for t in tokens.values()], 1)
+
+
+def normed(tokens: dict[str, Tokens], norms: nn.ModuleList) -> Tensor:
+    """`means`, each modality's through a norm of its own; zeros where it is absent."""
+    views = [norm(t.mean()) for norm, t in zip(norms, tokens.values(), strict=True)]
+    return torch.where(present(tokens).unsqueeze(-1), torch.stack(views, 1), 0)
+
+
+def balanced(tokens: dict[str, Tokens]) -> Tensor:
+    """The mean of the present modalities' means, `(batch, width)`, so no long one outweighs."""
+    count = present(tokens).sum(1, keepdim=True).clamp(min=1)
+    return means(tokens).sum(1) / count
+
+
+def joined(tokens: dict[str, Tokens], modality: Tensor) -> tuple[Tensor, Tensor]:
+    """All modalities' tokens in one sequence, each with its row of `modality` added; its mask."""
+    values = [t.values + own for t, own in zip(tokens.values(), modality, strict=True)]
+    return torch.cat(values, 1), torch.cat([t.mask for t in tokens.values()], 1)
+
+
+def restored(tokens: dict[str, Tokens], streams: Sequence[Tensor]) -> dict[str, Tokens]:
+    """Every modality's new values under the mask it came with, zeros where that is False."""
+    return {
+        name: Tokens(torch.where(t.mask.unsqueeze(-1), stream, 0), t.mask)
+        for (name, t), stream in zip(tokens.items(), streams, strict=True)
+    }
+
+
+def parted(tokens: dict[str, Tokens], values: Tensor) -> dict[str, Tokens]:
+    """What `joined` has joined, as modalities again."""
+    lengths = [t.mask.shape[1] for t in tokens.values()]
+    return restored(tokens, torch.split(values, lengths, 1))
 
 
 def shares(logits: Tensor, present: Tensor) -> Tensor:

@@ -53,12 +53,9 @@ class CrossAttention(Fusion):
         streams = [t.values + self.modality[i] for i, t in enumerate(tokens.values())]
         for layer in self.layers:
             streams = layer(streams, masks)
-        after = {
-            name: Tokens(torch.where(mask.unsqueeze(-1), norm(stream), 0), mask)
-            for name, norm, stream, mask in zip(tokens, self.norms, streams, masks, strict=True)
-        }
-        count = _pooling.present(after).sum(1, keepdim=True).clamp(min=1)
-        return Fused(_pooling.means(after).sum(1) / count, after)
+        streams = [norm(stream) for norm, stream in zip(self.norms, streams, strict=True)]
+        after = _pooling.restored(tokens, streams)
+        return Fused(_pooling.balanced(after), after)
 
 
 class Layer(nn.Module):

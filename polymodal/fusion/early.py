@@ -10,6 +10,7 @@ from torch import nn
 from polymodal.attention import Block
 from polymodal.batch import Fused, Tokens
 from polymodal.contract import Fusion
+from polymodal.fusion import _pooling
 
 
 class Early(Fusion):
@@ -44,15 +45,8 @@ class Early(Fusion):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: dict[str, Tokens]) -> Fused:
-        values = torch.cat([t.values + self.modality[i] for i, t in enumerate(tokens.values())], 1)
-        mask = torch.cat([t.mask for t in tokens.values()], 1)
+        values, mask = _pooling.joined(tokens, self.modality)
         for block in self.blocks:
             values = block(values, mask)
-        joint = Tokens(torch.where(mask.unsqueeze(-1), self.norm(values), 0), mask)
-        lengths = [t.mask.shape[1] for t in tokens.values()]
-        parts = torch.split(joint.values, lengths, 1)
-        after = {
-            name: Tokens(part, t.mask)
-            for (name, t), part in zip(tokens.items(), parts, strict=True)
-        }
-        return Fused(joint.mean(), after)
+        values = self.norm(values)
+        return Fused(Tokens(values, mask).mean(), _pooling.parted(tokens, values))

@@ -33,9 +33,7 @@ class Gated(Fusion):
 
     def forward(self, tokens: dict[str, Tokens]) -> Fused:
         present = _pooling.present(tokens)
-        means = _pooling.means(tokens).unbind(1)
-        inputs = torch.stack([n(x) for n, x in zip(self.norms, means, strict=True)], 1)
-        inputs = torch.where(present.unsqueeze(-1), inputs, 0)
+        inputs = _pooling.normed(tokens, self.norms)
         content = torch.stack(
             [layer(x) for layer, x in zip(self.contents, inputs.unbind(1), strict=True)], 1
         ).tanh()

@@ -23,6 +23,10 @@ SPECS = [
     {"name": "early", "attention": "sdpa"},
     {"name": "cross_attention", "attention": "plain", "depth": 2},
     {"name": "cross_attention", "attention": "sdpa", "depth": 2},
+    {"name": "perceiver", "attention": "plain", "depth": 1},
+    {"name": "bottleneck", "attention": "plain", "depth": 3, "start": 1},
+    {"name": "exchange", "depth": 2, "ratio": 1},
+    {"name": "tensor", "size": 2},
 ]
 every_fusion = pytest.mark.parametrize("spec", SPECS, ids=str)
 
@@ -136,13 +140,19 @@ def test_a_batch_of_rows_with_nothing(spec):
 
 
 @every_fusion
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 6])
 @torch.no_grad()
-def test_one_modality(spec):
+def test_any_number_of_modalities(spec, count):
+    """As many copies of the three, each row of which has something or nothing as before."""
     if isinstance(spec.get("weights"), list):
-        spec = spec | {"weights": [1.0]}
-    fusion = built(spec, ["a"]).eval()
-    fused = fusion({"a": tokens()["a"]})
-    assert fused.pooled.isfinite().all() and (fused.pooled[0] != 0).any()
+        spec = spec | {"weights": [1.0] * count}
+    names = [str(i) for i in range(count)]
+    given = dict(zip(names, [*tokens().values()] * 2, strict=False))
+    fused = built(spec, names).eval()(given)
+    assert fused.pooled.isfinite().all()
+    present = torch.stack([t.present() for t in given.values()], 1).any(1)
+    assert torch.equal((fused.pooled != 0).any(1), present)
+    assert list(fused.tokens) == names
 
 
 @every_fusion
