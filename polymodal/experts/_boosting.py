@@ -44,6 +44,9 @@ def boost(
     Returns:
         LightGBM's description of the trees; none if none lowers the held-out loss.
     """
+    choosing = [(fit, held) for fit, held in choosing if _varies(features[fit])]
+    if not choosing:
+        return []
     size = start.shape[1]
     most = min(MOST_ROUNDS, max(20, MOST_TREES // size))
     settings = {
@@ -56,6 +59,8 @@ def boost(
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
         "max_bin": 127,
+        # Left on, LightGBM fails where rows are so few that it filters every feature.
+        "feature_pre_filter": False,
         "num_threads": torch.get_num_threads(),
         "seed": seed,
         "deterministic": True,
@@ -69,6 +74,12 @@ def boost(
     everything = np.arange(rows), np.arange(0)
     booster = _grow(features, loss, start, everything, settings, rounds)
     return list(booster.dump_model()["tree_info"])
+
+
+def _varies(features: Array) -> bool:
+    """Whether any feature takes two values."""
+    high = np.fmax.reduce(features, axis=0, initial=-np.inf)
+    return bool((high > np.fmin.reduce(features, axis=0, initial=np.inf)).any())
 
 
 def _grow(
