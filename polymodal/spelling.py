@@ -15,8 +15,10 @@ _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0+")
 
 
 def is_missing(cell: Any) -> bool:
-    """None, NaN and blank text name nothing."""
-    if isinstance(cell, float | np.floating):
+    """None, NaN, NaT and blank text name nothing."""
+    if isinstance(cell, np.generic):
+        cell = cell.item()
+    if isinstance(cell, float):
         return math.isnan(cell)
     return cell is None or (isinstance(cell, str) and not cell.strip())
 

@@ -39,5 +39,6 @@ def test_it_is_stable(cell: Any) -> None:
 
 
 def test_missing() -> None:
-    assert all(is_missing(cell) for cell in (None, math.nan, np.float32("nan"), "", " \n"))
-    assert not any(is_missing(cell) for cell in (0, False, "nan", math.inf, [], "0"))
+    missing = (None, math.nan, np.float32("nan"), np.datetime64("NaT"), "", np.str_(" \n"))
+    assert all(is_missing(cell) for cell in missing)
+    assert not any(is_missing(cell) for cell in (0, False, np.int8(0), "nan", math.inf, [], "0"))
