@@ -60,10 +60,14 @@ def class_sums(codes: Array, classes: int, values: Array | None = None) -> Stati
     return lambda w: (matrix @ w.T).T
 
 
+def confidence_bins(confidence: Array) -> Array:
+    """The code of each confidence's bin: ECE_BINS of equal width, (low, high], 0 in the first."""
+    return np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
+
+
 def ece(confidence: Array, right: Array) -> Statistic:
-    """Sum over bins (low, high] of the weight in a bin times |accuracy - mean confidence|."""
-    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
-    gaps = class_sums(bins, ECE_BINS, right - confidence)
+    """Sum over bins of the weight in a bin times |accuracy - mean confidence|."""
+    gaps = class_sums(confidence_bins(confidence), ECE_BINS, right - confidence)
     return lambda w: ratio(np.abs(gaps(w)).sum(1), w.sum(1))
 
 

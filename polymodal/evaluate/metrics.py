@@ -177,18 +177,6 @@ def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     return found
 
 
-def calibrated_ece(confidence: Array, simulations: int = 200, seed: int = 0) -> float:
-    """The ece that these confidences `(rows,)` would score on average if they were all true.
-
-    The null value to print beside an ece: it is not 0, and large for few rows.
-    """
-    rng = np.random.default_rng(seed)
-    confidence = confidence.astype(float)
-    drawn = (rng.random((simulations, len(confidence))) < confidence).astype(float)
-    ones = np.ones((1, len(confidence)))
-    return float(np.mean([weighted.ece(confidence, right)(ones)[0] for right in drawn]))
-
-
 def classification_report(targets: Array, scores: Array, classes: Sequence[str]) -> dict[str, Any]:
     """Precision, recall, F1 and support per class and averaged, as scikit-learn's report.
 

@@ -9,9 +9,9 @@ drawn: rows of one cluster resemble each other, and a bootstrap over rows would 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from polymodal.contract import Metric
 from polymodal.errors import UserError
 
 Clusters = Sequence[Hashable] | np.ndarray[Any, Any]
+Key = TypeVar("Key", bound=Hashable)
 
 # Weights held at once: 16 MiB, and a metric makes a few copies of them.
 BLOCK = 2**21
@@ -61,36 +62,56 @@ def intervals(
 ) -> dict[str, Interval]:
     """Values and 95 % bootstrap intervals of several metrics on the same resamples.
 
+    Args: as for `bootstrap`, with name -> metric over the same `rows` rows.
+    """
+    return bootstrap(
+        lambda weights: {name: metric.statistic(weights) for name, metric in metrics.items()},
+        rows,
+        clusters,
+        resamples,
+        seed,
+    )
+
+
+def bootstrap(
+    figures: Callable[[np.ndarray[Any, Any]], Mapping[Key, np.ndarray[Any, Any]]],
+    rows: int,
+    clusters: Clusters | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[Key, Interval]:
+    """Values and 95 % intervals of figures that are computed together from one set of weights.
+
     The ends are percentiles, taken further out for few units by Student's t ("expanded
     percentile": Hesterberg, "What Teachers Should Know About the Bootstrap", 2015), since plain
-    percentiles are too narrow under 100 units. A resample on which a metric is not defined
-    (no positive row, for example) is left out of that metric's percentiles.
+    percentiles are too narrow under 100 units. A resample on which a figure is not defined
+    (no positive row, for example) is left out of that figure's percentiles.
 
     Args:
-        metrics: name -> metric over the same `rows` rows.
+        figures: weights `(resamples, rows)` -> name -> `(resamples,)`.
         rows: how many.
         clusters: each row's cluster, or None where rows are independent.
         resamples: how many.
-        seed: equal seeds draw equal resamples, whatever the metric.
+        seed: equal seeds draw equal resamples, whatever the figures.
 
     Raises:
         UserError: `clusters` has missing values.
     """
     codes, units = _units(rows, clusters)
-    ones = np.ones((1, rows))
-    drawn: dict[str, list[np.ndarray[Any, Any]]] = {name: [] for name in metrics}
+    plain = figures(np.ones((1, rows)))
+    drawn: dict[Key, list[np.ndarray[Any, Any]]] = {name: [] for name in plain}
     for weights in _resampled(codes, units, resamples, seed):
-        for name, metric in metrics.items():
-            drawn[name].append(metric.statistic(weights))
+        for name, values in figures(weights).items():
+            drawn[name].append(values)
     tail = _tail(units)
     found = {}
-    for name, metric in metrics.items():
-        values = np.concatenate(drawn[name])
+    for name, blocks in drawn.items():
+        values = np.concatenate(blocks)
         values = values[~np.isnan(values)]
         low, high = np.quantile(values, [tail, 1 - tail]) if len(values) else (math.nan, math.nan)
         if units < 2:
             low = high = math.nan
-        found[name] = Interval(float(metric.statistic(ones)[0]), float(low), float(high))
+        found[name] = Interval(float(plain[name][0]), float(low), float(high))
     return found
 
 

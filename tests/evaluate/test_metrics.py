@@ -150,12 +150,6 @@ def test_ece_of_constant_confidence():
     assert value(found, "ece", np.ones(100)) == pytest.approx(0.3)
 
 
-def test_ece_of_a_calibrated_model_is_not_zero():
-    confidence = np.random.default_rng(0).uniform(0.5, 1, 200)
-    assert metrics.calibrated_ece(confidence) == pytest.approx(0.064, abs=0.004)
-    assert metrics.calibrated_ece(np.tile(confidence, 100)) < 0.01
-
-
 TAGS = ["O", "B-X", "I-X", "B-Y", "I-Y"]
 
 

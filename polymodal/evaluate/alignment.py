@@ -1,0 +1,213 @@
+"""How modalities' embeddings lie to each other: similarity, gap, retrieval, and views to look at.
+
+A small modality gap or a high CKA does not mean that the embeddings match row by row: show
+retrieval beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from polymodal.contract import Metric
+from polymodal.errors import UserError
+from polymodal.evaluate._weighted import Array, mean
+
+# Similarities held at once: 32 MiB.
+BLOCK = 2**22
+# Equal items may get float32 similarities that differ in the last digits.
+TIE = 1e-6
+
+
+def cka(x: Array, y: Array) -> float:
+    """Linear CKA of two embeddings of the same rows by the unbiased HSIC_1, about 0 to 1.
+
+    Independent embeddings score 0 on average however wide they are; the usual, biased form
+    approaches 1 where columns outnumber rows. Rotations, scales and shifts change nothing. Memory
+    is width squared, not rows squared. NaN if either embedding is constant.
+
+    Args:
+        x: `(rows, d)`.
+        y: `(rows, e)`.
+
+    Raises:
+        UserError: fewer than 4 rows, for which HSIC_1 is not defined.
+
+    Papers: "Similarity of Neural Network Representations Revisited" (Kornblith et al. 2019,
+    arXiv 1905.00414); HSIC_1: "Feature Selection via Dependence Maximization" (Song et al. 2012).
+    """
+    if len(x) < 4:
+        raise UserError(
+            "CKA needs more rows", expected="at least 4", got=f"{len(x)}", do="measure more rows"
+        )
+    # Shifts cancel exactly; centred, they cancel without loss of digits too.
+    x, y = (side.astype(float) - side.mean(0, dtype=float) for side in (x, y))
+    size = _hsic(x, x) * _hsic(y, y)
+    return float(_hsic(x, y) / np.sqrt(size)) if size > 0 else float("nan")
+
+
+def modality_gap(x: Array, y: Array) -> float:
+    """Distance between the means of two modalities' embeddings, each made a unit vector: 0 to 2.
+
+    Args:
+        x: `(rows, d)`.
+        y: `(others, d)`.
+
+    Paper: "Mind the Gap" (Liang et al. 2022, arXiv 2203.02053).
+    """
+    return float(np.linalg.norm(_unit(x).mean(0) - _unit(y).mean(0)))
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """What each query found in a gallery, ranked by cosine similarity.
+
+    Ties are pessimistic: of items whose similarities differ by less than TIE the wrong ones come
+    first, so a model that gives everything the same similarity finds nothing.
+
+    Attributes:
+        direction: what asks for what ("text to image").
+        gallery: its size; figures of different sizes cannot be compared.
+        first: `(queries,)` rank of the first right item, from 1.
+        precision: `(queries,)` average precision over all right items.
+    """
+
+    direction: str
+    gallery: int
+    first: Array
+    precision: Array
+
+    def metrics(self, cutoffs: Sequence[int] = (1, 5, 10)) -> dict[str, Metric]:
+        """recall_at_k (a right item among the first k), mrr, map, median_rank, over queries."""
+        found = {f"recall_at_{k}": Metric(mean((self.first <= k).astype(float))) for k in cutoffs}
+        return found | {
+            "mrr": Metric(mean(1 / self.first)),
+            "map": Metric(mean(self.precision)),
+            "median_rank": Metric(self._median_rank, greater_is_better=False),
+        }
+
+    def _median_rank(self, weights: Array) -> Array:
+        order = np.argsort(self.first)
+        ranks = self.first[order]
+        running = np.cumsum(weights[:, order], axis=1)
+        half = running[:, -1:] / 2
+        # The first rank that reaches half of the weight and the first to pass it: the same one
+        # unless exactly half lies below, as for an even number of queries.
+        reached, passed = (running >= half).argmax(1), (running > half).argmax(1)
+        return np.asarray((ranks[reached] + ranks[passed]) / 2)
+
+
+def retrieval(
+    queries: Array,
+    gallery: Array,
+    direction: str,
+    query_ids: Array | None = None,
+    gallery_ids: Array | None = None,
+) -> Retrieval:
+    """Rank the gallery for every query.
+
+    Args:
+        queries: `(queries, d)` embeddings.
+        gallery: `(items, d)` embeddings.
+        direction: what asks for what, to show ("text to image").
+        query_ids: `(queries,)` what each query is of; by default its row number.
+        gallery_ids: `(items,)` likewise. An item is right for a query if their ids are equal.
+
+    Raises:
+        UserError: a query has no right item.
+    """
+    asked = np.arange(len(queries)) if query_ids is None else np.asarray(query_ids)
+    offered = np.arange(len(gallery)) if gallery_ids is None else np.asarray(gallery_ids)
+    lonely = np.flatnonzero(~np.isin(asked, offered))
+    if len(lonely):
+        raise UserError(
+            f"{len(lonely)} queries have nothing to find in the gallery ({direction})",
+            expected="an item with the same id for every query",
+            got=f"none with the id {asked[lonely[0]]}",
+        )
+    queries, gallery = _unit(queries), _unit(gallery)
+    found = []
+    size = max(1, BLOCK // len(gallery))
+    for start in range(0, len(queries), size):
+        similar = queries[start : start + size] @ gallery.T
+        for row, own in zip(similar, asked[start : start + size], strict=True):
+            found.append(_ranked(row, offered == own))
+    first, precision = np.array(found, dtype=float).T
+    return Retrieval(direction, len(gallery), first, precision)
+
+
+def pca(embeddings: Mapping[str, Array]) -> dict[str, Array]:
+    """The two directions in which all modalities' embeddings together vary most.
+
+    Args:
+        embeddings: modality -> `(rows, d)`, d from 2 and shared.
+
+    Returns:
+        Modality -> `(rows, 2)`.
+    """
+    from sklearn.decomposition import PCA
+
+    flat = PCA(2, svd_solver="covariance_eigh").fit_transform(_stacked(embeddings))
+    return _parted(flat, embeddings)
+
+
+def tsne(embeddings: Mapping[str, Array], seed: int = 0) -> dict[str, Array]:
+    """Neighbours of all modalities' embeddings together in two dimensions, by t-SNE.
+
+    Only who is near whom can be read off it; distances between groups, their sizes and their
+    density cannot. It takes minutes from about 10 000 rows on.
+
+    Args:
+        embeddings: modality -> `(rows, d)`, d from 2 and shared.
+
+    Returns:
+        Modality -> `(rows, 2)`.
+
+    Paper: "Visualizing Data using t-SNE" (van der Maaten, Hinton 2008).
+    """
+    from sklearn.manifold import TSNE
+
+    points = _stacked(embeddings)
+    perplexity = min(30, (len(points) - 1) / 3)
+    flat = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
+    return _parted(flat, embeddings)
+
+
+def _hsic(x: Array, y: Array) -> float:
+    """HSIC_1 of linear kernels K, L of `(rows, d)`, `(rows, e)` whose diagonals are set to 0.
+
+    [tr(KL) + 1'K1 1'L1 / ((n - 1)(n - 2)) - 2 / (n - 2) 1'KL1] / (n (n - 3)), from sums that
+    never form the kernels.
+    """
+    n = len(x)
+    own_x, own_y = (x**2).sum(1), (y**2).sum(1)
+    trace = ((x.T @ y) ** 2).sum() - own_x @ own_y
+    sums_x, sums_y = x @ x.sum(0) - own_x, y @ y.sum(0) - own_y
+    total = sums_x.sum() * sums_y.sum() / ((n - 1) * (n - 2))
+    return float((trace + total - 2 / (n - 2) * (sums_x @ sums_y)) / (n * (n - 3)))
+
+
+def _unit(x: Array) -> Array:
+    """Rows of length 1; a row of zeros, which has no direction, stays."""
+    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.asarray(x / np.where(lengths > 0, lengths, 1))
+
+
+def _ranked(similar: Array, right: Array) -> tuple[float, float]:
+    """Rank of the first right item and average precision, from `(items,)` similarities."""
+    wrong = np.sort(similar[~right])
+    own = -np.sort(-similar[right])
+    count = np.arange(1, len(own) + 1)
+    ranks = count + len(wrong) - np.searchsorted(wrong, own - TIE)
+    return ranks[0], float((count / ranks).mean())
+
+
+def _stacked(embeddings: Mapping[str, Array]) -> Array:
+    return np.concatenate([points.astype(float) for points in embeddings.values()])
+
+
+def _parted(points: Array, like: Mapping[str, Array]) -> dict[str, Array]:
+    ends = np.cumsum([len(rows) for rows in like.values()])[:-1]
+    return dict(zip(like, np.split(points, ends), strict=True))

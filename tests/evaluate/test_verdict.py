@@ -1,0 +1,153 @@
+"""The rule by cases, its rates of error by simulation, and the tests it rests on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+
+import numpy as np
+import pytest
+
+from polymodal.evaluate import metrics, statistics
+from polymodal.evaluate.verdict import Verdict, verdict_of_metric, verdict_of_values
+
+
+@cache
+def of_counts(wins: int, losses: int, rows: int, least: float | None = None) -> Verdict:
+    """Accuracy where only the fused model is right in `wins` rows, only the single in `losses`."""
+    fused, single = np.zeros(rows), np.zeros(rows)
+    fused[:wins] = 1
+    single[wins : wins + losses] = 1
+    return verdict_of_values(fused, single, "audio", least=least, resamples=1000)
+
+
+def answers(rows: int, disagreeing: float, gain: float, draws: int = 2000) -> Counter[str]:
+    """Shares of the answers over test sets drawn at a true gain."""
+    chances = [(disagreeing + gain) / 2, (disagreeing - gain) / 2, 1 - disagreeing]
+    drawn = np.random.default_rng(0).multinomial(rows, chances, draws)
+    found = Counter(of_counts(int(wins), int(losses), rows).answer for wins, losses, _ in drawn)
+    return Counter({answer: count / draws for answer, count in found.items()})
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "rows", "answer"),
+    [
+        (60, 20, 1000, "pays"),
+        (20, 60, 1000, "does not pay"),
+        (10, 10, 1000, "does not pay"),
+        (0, 0, 1000, "does not pay"),
+        (60, 50, 1000, "undecided"),
+        (30, 30, 300, "undecided"),
+        (0, 0, 300, "undecided"),  # a gain of 2 points could have met none of 300 rows
+        (2, 30, 300, "does not pay"),  # but a proven harm needs no such care
+        (4, 0, 1000, "does not pay"),
+    ],
+)
+def test_the_rule(wins, losses, rows, answer):
+    assert of_counts(wins, losses, rows).answer == answer
+
+
+def test_what_it_states():
+    found = of_counts(60, 20, 1000)
+    assert found.gain == pytest.approx(0.04)
+    error = np.sqrt((0.08 - 0.04**2) / 1000)
+    assert found.low == pytest.approx(0.04 - 1.96 * error, abs=0.15 * error)
+    assert found.high == pytest.approx(0.04 + 1.96 * error, abs=0.15 * error)
+    assert found.test == ("mid-p", statistics.mcnemar(60, 20).mid_p)
+    assert (found.best_single, found.least, found.rows) == ("audio", 0.02, 1000)
+
+
+def test_a_low_above_zero_is_not_enough():
+    """Four wins of four: the bootstrap is sure, McNemar's test is not."""
+    found = of_counts(4, 0, 100)
+    assert found.low > 0 and found.test.p > 0.05
+    assert found.answer == "undecided"
+
+
+def test_a_smaller_least_is_harder_to_exclude():
+    assert of_counts(10, 10, 1000, least=0.005).answer == "undecided"
+    assert of_counts(60, 50, 1000, least=0.05).answer == "does not pay"
+
+
+def test_a_useless_modality_is_told_at_a_thousand_rows():
+    found = answers(1000, disagreeing=0.02, gain=0)
+    assert found["does not pay"] >= 0.95
+    assert found["pays"] <= 0.055 / 2 + 0.007  # two standard errors of the simulation
+
+
+@pytest.mark.parametrize(("rows", "disagreeing"), [(400, 0.02), (600, 0.04)])
+def test_a_useful_one_is_hardly_ever_dismissed(rows, disagreeing):
+    """A true gain of exactly `least`, the hardest, where it rests on the fewest rows."""
+    assert answers(rows, disagreeing, gain=0.02)["does not pay"] <= 0.055
+
+
+def test_power_at_the_rows_recommended():
+    rows = of_counts(350, 150, 5000).rows_needed  # a pilot that saw exactly the truth
+    assert rows < 1000
+    assert answers(rows, disagreeing=0.1, gain=0.04)["pays"] >= 0.8
+
+
+def test_rows_to_exclude_a_gain():
+    pilot = of_counts(100, 100, 1000)  # no gain seen, d = .2
+    assert pilot.answer == "undecided"
+    assert pilot.rows_needed == pytest.approx((1.96 + 0.9) ** 2 * 0.2 / 0.02**2, rel=0.1)
+    assert of_counts(0, 0, 100).rows_needed == 400
+
+
+def test_values_that_are_no_counts_are_randomised():
+    rng = np.random.default_rng(0)
+    fused, single = rng.random(500), rng.random(500) + 0.3
+    found = verdict_of_values(fused, single, "text", greater_is_better=False, resamples=500)
+    assert found.answer == "pays" and found.gain == pytest.approx((single - fused).mean())
+    assert found.test.name == "approximate randomisation" and found.test.p == pytest.approx(1 / 501)
+    assert found.least == pytest.approx(0.02 * single.mean())
+    turned = verdict_of_values(single, fused, "text", greater_is_better=False, resamples=500)
+    assert turned.answer == "does not pay" and turned.gain == pytest.approx(-found.gain)
+    better = verdict_of_values(fused, single, "text", resamples=500)
+    assert better.answer == "does not pay" and better.least == 0.02
+
+
+def test_clusters_are_resampled_and_exchanged_whole():
+    of_patient = np.repeat(np.arange(40), 25)
+    wins, losses = (np.isin(of_patient, range(*ends)) * 1.0 for ends in ((0, 8), (8, 11)))
+    rows = verdict_of_values(wins, losses, "text")
+    whole = verdict_of_values(wins, losses, "text", clusters=of_patient)
+    assert rows.answer == "pays" and rows.test.p < 1e-9
+    assert whole.answer == "undecided"
+    # 8 patients against 3, each way as likely: the sign test, exactly.
+    assert whole.test.p == pytest.approx(statistics.mcnemar(8, 3).exact, abs=0.03)
+    assert whole.high - whole.low > 4 * (rows.high - rows.low)
+    # No difference at all, but in 40 patients only: 8 / .02 = 400 would do.
+    none = verdict_of_values(wins, wins, "text", clusters=of_patient)
+    assert none.answer == "undecided" and none.rows_needed == 400 * 25
+
+
+def test_of_any_metric():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 400)
+    good, bad = (
+        np.eye(3)[np.where(rng.random(400) < share, y, rng.integers(0, 3, 400))]
+        for share in (0.9, 0.6)
+    )
+
+    def both(a: np.ndarray, b: np.ndarray) -> dict:
+        return metrics.classification(np.concatenate([a, b]), np.concatenate([y, y]))
+
+    ones = np.ones((1, 400))
+    f1 = [metrics.classification(s, y)["macro_f1"].statistic(ones)[0] for s in (good, bad)]
+    found = verdict_of_metric(both(good, bad)["macro_f1"], 400, "text", resamples=300)
+    assert found.answer == "pays" and found.gain == pytest.approx(f1[0] - f1[1])
+    loss = verdict_of_metric(both(good, bad)["log_loss"], 400, "text", resamples=300)
+    assert loss.answer == "pays" and loss.gain > 0
+    accuracy = verdict_of_metric(both(bad, good)["accuracy"], 400, "text", resamples=300)
+    right = [(s.argmax(1) == y) * 1.0 for s in (bad, good)]
+    same = verdict_of_values(*right, "text", resamples=300)
+    assert accuracy.answer == same.answer == "does not pay"
+    assert (accuracy.low, accuracy.high) == pytest.approx((same.low, same.high))
+
+
+def test_nothing_to_measure_with():
+    one = verdict_of_values(np.ones(1), np.zeros(1), "text")
+    assert one.answer == "undecided" and one.rows_needed is None
+    perfect = verdict_of_values(np.zeros(50), np.zeros(50), "text", greater_is_better=False)
+    assert perfect.answer == "undecided" and perfect.rows_needed is None
