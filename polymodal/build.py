@@ -60,6 +60,22 @@ def encoder_spec(modality: Modality, kind: str, fusion: Spec) -> dict[str, Any]:
     return {"name": name_of(spec), **options_of(spec)}
 
 
+def check(member: Member, grouped: Mapping[str, list[Column]]) -> None:
+    """UserError for a component or an option that does not exist, before anything is decoded."""
+    specs: list[tuple[str, Spec]] = []
+    if is_expert(member):
+        specs.append(("experts", member.learner))
+    else:
+        specs.append(("fusion", member.fusion))
+        for name, modality in member.modalities.items():
+            kind = folder_kind(grouped[name])
+            specs.append((f"encoders/{kind}", encoder_spec(modality, kind, member.fusion)))
+            if isinstance(modality.augment, dict):
+                specs.append(("augment", {"name": kind, **modality.augment}))
+    for folder, spec in specs:
+        lookup.check_options(lookup.find(folder, name_of(spec)), name_of(spec), options_of(spec))
+
+
 def form_for(member: Member, name: str, columns: list[Column]) -> Form:
     """The unfitted form that a member reads one of its modalities in."""
     modality = member.modalities[name]
@@ -80,7 +96,8 @@ def form_for(member: Member, name: str, columns: list[Column]) -> Form:
     if modality.pretrained is not None:
         options["path"] = modality.pretrained
     if kind == "table":
-        options["columns"] = [{"name": c.name, "kind": c.kind} for c in columns]
+        read = [c for c in columns if c.name in (modality.columns or [c.name])]
+        options["columns"] = [{"name": c.name, "kind": c.kind} for c in read]
     form = lookup.build(f"forms/{kind}", {"name": form_name, **options})
     assert isinstance(form, Form)
     return form

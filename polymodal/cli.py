@@ -255,7 +255,11 @@ def _row(arguments: list[str]) -> dict[str, str]:
 def main() -> None:
     """Entry point: exit codes 0 done, 2 the user's input, 1 ours, 130 interrupted."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
+        if code == 130:  # Typer's answer to Ctrl-C
+            raise KeyboardInterrupt
+        if code:
+            sys.exit(code)
     except PolymodalError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -40,8 +40,9 @@ Scores = dict[str, list[np.ndarray[Any, Any]]]
 OBJECTIVE = {"category": "classify", "number": "regress", "set": "multilabel", "tags": "tag"}
 # What of the budget is left for reading back, measuring and saving after the last member.
 RESERVE = 0.06
-# A gradient member's part of the time that is left grows with what it fuses.
-FUSED_PART = 5.0
+# Parts of the time that is left: of the first member with several modalities that learns by
+# gradient, of each of its rivals, and of an expert or a further fusion.
+FUSED_PART, RIVAL_PART, SMALL_PART = 5.0, 1.0, 0.25
 
 
 def fit(
@@ -165,6 +166,8 @@ class _Fit:
         targets = {n: Targets(o, self.table.cells(n)) for n, o in self.objectives.items()}
         known = plan.facts(self.table, self.schema, len(train), self.recipe.budget)
         self.members = plan.members(self.schema, known, self.recipe)
+        for member in self.members:
+            build.check(member, self.schema.modalities())
         self.job = learn.Job(
             self.schema,
             self.objectives,
@@ -209,7 +212,13 @@ class _Fit:
             count = plan.FOLDS
         if count:
             folds = split.folds(
-                self.table, self.schema, count, seed=self.recipe.seed, group=data.group
+                self.table,
+                self.schema,
+                count,
+                data.split,
+                seed=self.recipe.seed,
+                group=data.group,
+                time=data.time,
             )
             return np.arange(len(self.table)), np.arange(0), folds
         train, valid = split.split(
@@ -286,12 +295,15 @@ class _Fit:
         rows = rows[self._known(rows)]
         for i, member in enumerate(self.members):
             allowance = self._allowance(i)
-            if allowance <= 0:
+            # Whatever the preparation has left, there must be one model in the end.
+            if allowance <= 0 and trained:
                 self.show.skipped(member.name)
                 continue
             folder = self.out / "checkpoints" / f"{i:02d}"
             if folds:
-                found = self._by_folds(member, train, folds, rows, folder, allowance)
+                found = self._by_folds(
+                    member, train, folds, rows, folder, allowance, needed=not trained
+                )
                 if found is None:
                     self.show.skipped(member.name)
                     continue
@@ -317,11 +329,13 @@ class _Fit:
         rows: np.ndarray[Any, Any],
         folder: Path,
         allowance: float,
+        *,
+        needed: bool,
     ) -> tuple[Trained, Scores] | None:
         """Out-of-fold scores, then one model of all rows, for as long as the folds found best.
 
         None if the first fold shows that all of them would take longer than allowed: experts
-        cannot be told to hurry.
+        cannot be told to hurry. A member that is `needed` takes its time.
         """
         place = {row: i for i, row in enumerate(rows)}
         collected: dict[str, list[Any]] = {n: [None] * len(rows) for n in self.objectives}
@@ -330,7 +344,8 @@ class _Fit:
         for k, (inner, outer) in enumerate(folds):
             outer = outer[self._known(outer)]
             one, scores = learn.learn(self.job, member, inner, outer, folder / str(k), part)
-            if k == 0 and build.is_expert(member) and one.facts["seconds"] > 2 * part:
+            slow = build.is_expert(member) and one.facts["seconds"] > 2 * part
+            if k == 0 and slow and not needed:
                 return None
             for target, values in scores.items():
                 for row, value in zip(outer, values, strict=True):
@@ -344,18 +359,22 @@ class _Fit:
         return whole, collected
 
     def _allowance(self, position: int) -> float:
-        """Seconds for a member: its part of what is left for those that learn by gradient."""
+        """Seconds for a member: its part of what is left; what it does not use is the others'."""
         if self.recipe.budget is None:
             return float("inf")
         left = self.recipe.budget * (1 - RESERVE) - (time.perf_counter() - self.start)
 
-        def part(member: Member) -> float:
+        def part(i: int) -> float:
+            member = self.members[i]
             if build.is_expert(member):
-                return 0.25
-            return FUSED_PART if len(member.modalities) > 1 else 1.0
+                return SMALL_PART
+            if len(member.modalities) == 1:
+                return RIVAL_PART
+            # The plan's further fusions come last; members that a recipe names are equals.
+            return FUSED_PART if self.recipe.members or i == 0 else SMALL_PART
 
-        rest = sum(part(m) for m in self.members[position:])
-        return left * part(self.members[position]) / rest
+        rest = sum(part(i) for i in range(position, len(self.members)))
+        return left * part(position) / rest
 
     # -- after training ----------------------------------------------------------------------
 
@@ -526,8 +545,10 @@ def _claimed(out: Path, overwrite: bool, temporary: bool) -> Iterator[None]:
     finally:
         if temporary:
             shutil.rmtree(out, ignore_errors=True)
-        elif is_new and not any(out.iterdir()):
-            out.rmdir()
+        elif not (out / "checkpoints").exists():  # nothing to resume
+            (out / "fit.json").unlink(missing_ok=True)
+            if is_new and not any(out.iterdir()):
+                out.rmdir()
 
 
 def _clear(out: Path) -> None:

@@ -12,7 +12,9 @@ import importlib.util
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from polymodal.errors import UserError
 
@@ -60,7 +62,17 @@ def build(folder: str, spec: str | Mapping[str, Any], *context: Any, **inner: An
     name = str(described.pop("name"))
     cls = find(folder, name)
     check_options(cls, name, described)
-    return cls(*context, **described, **inner)
+    try:
+        return cls(*context, **described, **inner)
+    except (ValueError, ArithmeticError, AssertionError, RuntimeError) as error:
+        if not described:
+            raise
+        raise UserError(
+            f"'{name}' cannot be built with these options",
+            expected=f"such as {_signature(cls, name)}",
+            got=f"{described} ({error})",
+            do="change the recipe",
+        ) from error
 
 
 def options(cls: type[Any]) -> dict[str, Any]:
@@ -70,17 +82,29 @@ def options(cls: type[Any]) -> dict[str, Any]:
 
 
 def check_options(cls: type[Any], name: str, given: Mapping[str, Any]) -> None:
-    """Fail, with the signature and the nearest match, on an option the component does not have."""
-    known = options(cls)
-    for key in given:
+    """Fail on an option that the component does not have, or on a value of the wrong type."""
+    known, types = options(cls), get_type_hints(cls.__init__)
+    for key, value in given.items():
         if key not in known:
-            signature = ", ".join(f"{k}={v!r}" for k, v in known.items()) or "no options"
             raise UserError(
                 f"'{name}' has no option '{key}'",
-                expected=f"{name}({signature})",
-                got=f"{key}={given[key]!r}",
+                expected=_signature(cls, name),
+                got=f"{key}={value!r}",
                 do=_nearest(key, list(known)),
             )
+        try:
+            TypeAdapter(types.get(key, Any)).validate_python(value, strict=True)
+        except ValidationError as error:
+            raise UserError(
+                f"The option '{key}' of '{name}' has the wrong type",
+                expected=f"{error.errors()[0]['msg']}, as in {_signature(cls, name)}",
+                got=f"{key}={value!r}",
+                do="change the recipe",
+            ) from error
+
+
+def _signature(cls: type[Any], name: str) -> str:
+    return f"{name}({', '.join(f'{k}={v!r}' for k, v in options(cls).items()) or 'no options'})"
 
 
 def catalogue() -> list[tuple[str, str, str]]:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from polymodal import lookup
 from polymodal.errors import UserError
 from polymodal.files import write_text
 
+
+def _named(value: Any) -> Any:
+    if isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("name"), str)):
+        return value
+    raise ValueError("a component's name, or a mapping with 'name' and its options")
+
+
 # A component in a recipe: its name, or a mapping with "name" and its options.
-Spec = str | dict[str, Any]
+Spec = Annotated[str | dict[str, Any], BeforeValidator(_named)]
 
 
 class _Strict(BaseModel):
@@ -162,7 +176,7 @@ class Recipe(_Strict):
     training: Training | None = None
     members: list[Member] | None = None
     rivals: bool = False
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
     budget: float | None = Field(None, gt=0)
 
     @model_validator(mode="after")
@@ -201,8 +215,21 @@ def load(path: Path) -> Recipe:
             got=type(described).__name__,
         )
     if "target" in described:
-        targets = described.pop("target")
-        names = [targets] if isinstance(targets, str) else targets
+        if "targets" in described:
+            raise UserError(
+                f"{path}: both 'target' and 'targets' are given",
+                expected="one of them",
+                do="write targets: {COLUMN: OBJECTIVE}",
+            )
+        target = described.pop("target")
+        names = [target] if isinstance(target, str) else target
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(
+                f"{path}: 'target' is not valid",
+                expected="a column's name, or a list of them",
+                got=repr(target)[:200],
+                do="write targets: {COLUMN: OBJECTIVE} to choose objectives too",
+            )
         described["targets"] = dict.fromkeys(names)
     for key in ("train", "valid"):
         value = described.get(key)
@@ -219,20 +246,21 @@ def validate(described: dict[str, Any], source: str) -> Recipe:
         first = error.errors()[0]
         # A union's branch names ("str", "dict[...]") are no part of the user's path.
         where = ".".join(str(part) for part in first["loc"] if not _is_branch(part))
-        known = _keys_beside(first["loc"])
-        match = lookup.nearest(str(first["loc"][-1]), known) if first["loc"] else None
-        hint = f"did you mean '{match}'?" if match else "see the recipe reference in docs/recipe.md"
+        reference = "see the recipe reference in docs/recipe.md"
         if first["type"] == "extra_forbidden":
+            known = _keys_beside(first["loc"])
+            match = lookup.nearest(str(first["loc"][-1]), known)
             raise UserError(
                 f"{source}: there is no key '{where}'",
                 expected=f"one of {', '.join(known)}",
-                do=hint,
+                got=f"{where}: {first['input']!r}"[:200],
+                do=f"did you mean '{match}'?" if match else reference,
             ) from error
         raise UserError(
             f"{source}: '{where or 'recipe'}' is not valid",
-            expected=first["msg"],
+            expected=first["msg"].removeprefix("Value error, "),
             got=repr(first.get("input"))[:200],
-            do=hint,
+            do=reference,
         ) from error
 
 

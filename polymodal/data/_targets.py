@@ -8,7 +8,16 @@ import numpy as np
 import pyarrow as pa
 
 from polymodal.columns import Column
-from polymodal.data._kinds import Guess, depth, guess, is_date, is_list, lengths, numbers
+from polymodal.data._kinds import (
+    NEARLY_ALL,
+    Guess,
+    depth,
+    guess,
+    is_date,
+    is_list,
+    lengths,
+    numbers,
+)
 from polymodal.data.read import Table
 from polymodal.data.readers.columnar import holds_binary
 from polymodal.data.readers.plain import is_text
@@ -90,7 +99,10 @@ def _guess_lists(table: Table, name: str) -> Guess:
 
 
 def _is_aligned(table: Table, tags: str, words: str) -> bool:
-    """Whether a column has as many words as another has tags, in every row that has both."""
+    """Whether a column has as many words as another has tags, in nearly all rows with both.
+
+    Nearly: a stray miscounted sentence is a mistake to report, not a reason to take tags for sets.
+    """
     column, other = table.data.column(tags), table.data.column(words)
     levels, inner = depth(other.type)
     if levels > 1 or not is_text(inner):
@@ -98,7 +110,8 @@ def _is_aligned(table: Table, tags: str, words: str) -> bool:
     ours, theirs = lengths(column), lengths(other)
     both = (ours >= 0) & (theirs >= 0)
     # A set of one label beside a column of single words is no sequence.
-    return bool(both.any() and np.all(ours[both] == theirs[both]) and ours.max() > 1)
+    equal = np.mean(ours[both] == theirs[both]) if both.any() else 0.0
+    return bool(equal >= NEARLY_ALL and ours.max() > 1)
 
 
 def tagged(table: Table, tags: str, inputs: Mapping[str, Column]) -> str:

@@ -58,6 +58,7 @@ def infer(
         if target.kind == "tags":
             text = _targets.tagged(table, name, inputs)
             outputs[name] = Column(name, "tags", target.reason, {"text": text})
+            _check_lengths(table, outputs[name])
             if inputs[text].kind != "text":
                 reason = f"a word for each of the tags in '{name}'"
                 inputs[text] = Column(text, "text", reason, {"words": True})
@@ -214,4 +215,5 @@ def _check_lengths(table: Table, column: Column) -> None:
             f"'{column.name}' of {table.source} has not one tag a word in {len(wrong)} rows",
             expected=f"as many tags as '{text}' has words",
             got=f"{tags[row]} tags and {words[row]} words in row {row}",
+            do="mend these rows, or leave them out",
         )

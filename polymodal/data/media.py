@@ -9,7 +9,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +24,7 @@ SUFFIXES = {
     "video": ("mp4", "m4v", "mov", "avi", "mkv", "webm", "mpg", "mpeg"),
     "series": ("npy", "csv", "tsv"),
 }
+PART = 2**20  # bytes of a file read at a time
 _NPY = b"\x93NUMPY"
 _MPEG = b"\xfb\xfa\xf3\xf2\xe3\xe2\xf1\xf9"  # second byte of an MP3 or AAC frame
 
@@ -78,12 +79,27 @@ class Media:
 
     def key(self) -> str:
         """Content hash: equal for equal content, wherever it lies."""
+        digest = hashlib.blake2b(digest_size=16)
+        for part in self._parts():
+            digest.update(part)
+        return digest.hexdigest()
+
+    def _parts(self) -> Iterator[builtins.bytes]:
+        """The content piece by piece: hours of sound need not fit into memory to be refused."""
         if isinstance(self.values, np.ndarray):
             # The same numbers in another shape are another content.
-            content = f"{self.values.dtype}{self.values.shape}".encode() + self.values.tobytes()
+            yield f"{self.values.dtype}{self.values.shape}".encode()
+            yield self.values.tobytes()
+        elif self.values is not None:
+            yield repr(self.values).encode()
+        elif self.path is None or "://" in self.path or self.size is not None:
+            yield self.bytes()
         else:
-            content = self.bytes() if self.values is None else repr(self.values).encode()
-        return hashlib.blake2b(content, digest_size=16).hexdigest()
+            self.head(1)  # explains what is wrong with a missing or empty file
+            with open(self.path, "rb") as file:
+                file.seek(self.offset)
+                while part := file.read(PART):
+                    yield part
 
 
 def resolve(cell: Any, base: str | None, label: str) -> Media | None:

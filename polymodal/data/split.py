@@ -160,7 +160,7 @@ def _units(table: Table, schema: Schema, group: str | None, need: int) -> Rows:
             f"{table.source} cannot be divided in {need}: it has too few {what}",
             expected=f"at least {need}",
             got=str(found),
-            do="ask for fewer folds" if need > 2 else "give validation rows: --valid FILE",
+            do="ask for fewer folds (--folds), or give validation rows (--valid FILE)",
         )
     return units
 
