@@ -7,7 +7,7 @@ it key by key.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,7 +172,7 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
     tagged = _tagged(schema)
     modalities = {}
     for name, modality in member.modalities.items():
-        columns = _columns(grouped, name)
+        columns = _columns(grouped, name, modality.columns)
         kind = build.folder_kind(columns)
         if name in tagged and not modality.encoder and not modality.pretrained:
             modality = modality.model_copy(update={"encoder": TAGGER})
@@ -196,7 +196,8 @@ def _tagged(schema: Schema) -> set[str]:
     return {str(c.details["text"]) for c in schema.targets if c.kind == "tags"}
 
 
-def _columns(grouped: Mapping[str, list[Column]], name: str) -> list[Column]:
+def _columns(grouped: Mapping[str, list[Column]], name: str, chosen: Sequence[str]) -> list[Column]:
+    """A modality's columns, or those of them that the recipe chooses."""
     from polymodal.errors import UserError
 
     if name not in grouped:
@@ -206,4 +207,13 @@ def _columns(grouped: Mapping[str, list[Column]], name: str) -> list[Column]:
             expected=f"one of {', '.join(grouped)}",
             do=f"did you mean '{match}'?" if match else "see `polymodal check` for the columns",
         )
-    return grouped[name]
+    known = {column.name: column for column in grouped[name]}
+    for column in chosen:
+        if column not in known:
+            match = lookup.nearest(column, list(known))
+            raise UserError(
+                f"The recipe gives the modality '{name}' a column '{column}', which it has not",
+                expected=f"one of {', '.join(known)}",
+                do=f"did you mean '{match}'?" if match else "see `polymodal check` for the columns",
+            )
+    return [known[column] for column in chosen] or grouped[name]
