@@ -41,7 +41,7 @@ def main() -> None:
         paths = scenes.write(folder, given.rows, columns=("picture",), splits={"train": 1.0})
         recipe = Recipe(
             targets={TARGET: None},
-            fusion={"name": "early", "layers": 4},
+            fusion={"name": "early", "depth": 4},
             width=192,
             modalities={"picture": Modality(form={"size": 64}), "question": Modality()},
             training=Training(epochs=1),

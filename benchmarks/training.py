@@ -44,7 +44,7 @@ from polymodal.train import losses
 TARGET = "answer"
 MODELS: dict[str, dict[str, Any]] = {
     "joint": {
-        "fusion": {"name": "early", "layers": 4},
+        "fusion": {"name": "early", "depth": 4},
         "width": 192,
         "modalities": {
             "picture": Modality(form={"size": 64}, augment=False),
@@ -111,10 +111,10 @@ class Rival:
         chosen = [torch.from_numpy(self.data[name][row]) for row in rows]
         present = torch.ones(len(chosen), dtype=torch.bool)
         if not self.forms[name].ragged:
-            return Field(torch.stack(chosen), present)
+            return Field(torch.stack(chosen), None, present)
         padded = nn.utils.rnn.pad_sequence(chosen, batch_first=True)
         lengths = torch.tensor([len(one) for one in chosen])
-        return Field(padded, present, torch.arange(padded.shape[1]) < lengths.unsqueeze(1))
+        return Field(padded, torch.arange(padded.shape[1]) < lengths.unsqueeze(1), present)
 
     def collate(self, rows: list[int]) -> Batch:
         inputs = {name: self.field(name, rows) for name in self.data}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from polymodal.data.collate import Targets
 from polymodal.data.ledger import Ledger
 from polymodal.data.prepare import prepare
 from polymodal.data.read import read
+from polymodal.deadline import Late
 from polymodal.ensemble import average, greedy
 from polymodal.errors import UserError
 from polymodal.evaluate.statistics import interval
@@ -40,9 +42,11 @@ Scores = dict[str, list[np.ndarray[Any, Any]]]
 OBJECTIVE = {"category": "classify", "number": "regress", "set": "multilabel", "tags": "tag"}
 # What of the budget is left for reading back, measuring and saving after the last member.
 RESERVE = 0.06
-# Parts of the time that is left: of the first member with several modalities that learns by
-# gradient, of each of its rivals, and of an expert or a further fusion.
-FUSED_PART, RIVAL_PART, SMALL_PART = 5.0, 1.0, 0.25
+# Parts of the time that is left for those that learn by gradient: of the first that fuses, of each
+# modality's rival, and of a further fusion.
+FUSED_PART, RIVAL_PART, FURTHER_PART = 5.0, 1.0, 0.25
+# An expert may take this much of the time that is left; most need far less.
+EXPERT_SHARE = 0.35
 
 
 def fit(
@@ -295,24 +299,23 @@ class _Fit:
         rows = rows[self._known(rows)]
         for i, member in enumerate(self.members):
             allowance = self._allowance(i)
+            if not trained and i == len(self.members) - 1:
+                allowance = max(allowance, math.inf if build.is_expert(member) else 0.0)
             # Whatever the preparation has left, there must be one model in the end.
             if allowance <= 0 and trained:
                 self.show.skipped(member.name)
                 continue
             folder = self.out / "checkpoints" / f"{i:02d}"
-            if folds:
-                found = self._by_folds(
-                    member, train, folds, rows, folder, allowance, needed=not trained
-                )
-                if found is None:
-                    self.show.skipped(member.name)
-                    continue
-                trained[member.name], scores[member.name] = found
-            else:
-                trained[member.name], scores[member.name] = learn.learn(
-                    self.job, member, train, rows, folder, allowance
-                )
-            self.show.trained(member.name, trained[member.name].facts)
+            try:
+                if folds:
+                    found = self._by_folds(member, train, folds, rows, folder, allowance)
+                else:
+                    found = learn.learn(self.job, member, train, rows, folder, allowance)
+            except Late:
+                self.show.skipped(member.name)
+                continue
+            trained[member.name], scores[member.name] = found
+            self.show.trained(member.name, found[0].facts)
         return trained, scores, rows
 
     def _known(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -329,24 +332,26 @@ class _Fit:
         rows: np.ndarray[Any, Any],
         folder: Path,
         allowance: float,
-        *,
-        needed: bool,
-    ) -> tuple[Trained, Scores] | None:
+    ) -> tuple[Trained, Scores]:
         """Out-of-fold scores, then one model of all rows, for as long as the folds found best.
 
-        None if the first fold shows that all of them would take longer than allowed: experts
-        cannot be told to hurry. A member that is `needed` takes its time.
+        Raises:
+            Late: an expert will not be done in time, which the first fold may show.
         """
         place = {row: i for i, row in enumerate(rows)}
         collected: dict[str, list[Any]] = {n: [None] * len(rows) for n in self.objectives}
         shares = []
-        part = allowance / (len(folds) + 1)
+        expert, end = build.is_expert(member), time.perf_counter() + allowance
+
+        def part() -> float:
+            """A network is told its steps; an expert takes what it needs of all that is left."""
+            return end - time.perf_counter() if expert else allowance / (len(folds) + 1)
+
         for k, (inner, outer) in enumerate(folds):
             outer = outer[self._known(outer)]
-            one, scores = learn.learn(self.job, member, inner, outer, folder / str(k), part)
-            slow = build.is_expert(member) and one.facts["seconds"] > 2 * part
-            if k == 0 and slow and not needed:
-                return None
+            one, scores = learn.learn(self.job, member, inner, outer, folder / str(k), part())
+            if k == 0 and expert and one.facts["seconds"] * len(folds) > part():
+                raise Late
             for target, values in scores.items():
                 for row, value in zip(outer, values, strict=True):
                     collected[target][place[row]] = value
@@ -354,7 +359,7 @@ class _Fit:
                 shares.append(one.facts["best_step"] / one.facts["planned_steps"])
         share = float(np.median(shares)) if shares else 1.0
         whole, _ = learn.learn(
-            self.job, member, train, np.arange(0), folder / "all", part, share=max(share, 0.2)
+            self.job, member, train, np.arange(0), folder / "all", part(), share=max(share, 0.2)
         )
         return whole, collected
 
@@ -364,17 +369,18 @@ class _Fit:
             return float("inf")
         left = self.recipe.budget * (1 - RESERVE) - (time.perf_counter() - self.start)
 
-        def part(i: int) -> float:
-            member = self.members[i]
-            if build.is_expert(member):
-                return SMALL_PART
-            if len(member.modalities) == 1:
-                return RIVAL_PART
-            # The plan's further fusions come last; members that a recipe names are equals.
-            return FUSED_PART if self.recipe.members or i == 0 else SMALL_PART
+        learners = [i for i, m in enumerate(self.members) if not build.is_expert(m)]
+        if position not in learners:
+            return left * EXPERT_SHARE
+        first = next((i for i in learners if len(self.members[i].modalities) > 1), None)
 
-        rest = sum(part(i) for i in range(position, len(self.members)))
-        return left * part(position) / rest
+        def part(i: int) -> float:
+            if len(self.members[i].modalities) == 1:
+                return RIVAL_PART
+            # Members that a recipe names are equals.
+            return FUSED_PART if self.recipe.members or i == first else FURTHER_PART
+
+        return left * part(position) / sum(part(i) for i in learners if i >= position)
 
     # -- after training ----------------------------------------------------------------------
 

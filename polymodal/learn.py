@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from polymodal import build, lookup
+from polymodal import build, deadline, lookup
 from polymodal.batch import Field
 from polymodal.columns import Schema
 from polymodal.contract import Encoder, Form, Objective
@@ -82,8 +82,11 @@ def learn(
     """Train a member on `train` rows; scores are of the `valid` rows.
 
     Args:
-        allowance: seconds that it may take.
+        allowance: seconds that it may take. A network then makes fewer steps; an expert cannot.
         share: of the steps that the plan foresees, for a refit without validation rows.
+
+    Raises:
+        Late: an expert is not done in time.
     """
     start = time.perf_counter()
     keys = job.keys(member)
@@ -102,7 +105,8 @@ def learn(
         encoded = {name: np.stack(t.values) for name, t in targets.items()}
         # One thread: the experts alternate between numpy's and torch's threads, and two pools that
         # spin for the same cores made small fits a hundred times slower.
-        with threadpool_limits(1), Kernels(threads=1).threads_set():
+        one = threadpool_limits(1), Kernels(threads=1).threads_set()
+        with one[0], one[1], deadline.within(allowance - (time.perf_counter() - start)):
             held_out = valid if len(valid) else None
             module.fit(inputs, train, held_out, encoded, objectives, job.seed)  # type: ignore[operator]
     else:

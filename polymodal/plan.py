@@ -22,11 +22,15 @@ FOLDS = 5
 # The encoder of a text whose words are tagged: it must have a token per word.
 TAGGER = "transformer"
 SAMPLE = 64
-# An installed text model is used if reading every text with it takes this part of the budget at
-# most; trained on, if TUNED_EPOCHS passes, each about three times as long, take TUNED_PART.
+# The fusion that is always tried, and those that what is left of the budget goes to.
+FUSION = "concat"
+FURTHER = ("gated", "cross_attention")
+# An installed text model is used if reading every text with it once takes this part of the budget
+# at most; trained on, if two epochs, each three such readings long, fit into TUNED_PART of it.
 FROZEN_PART = 0.15
 TUNED_PART = 0.75
-TUNED_EPOCHS = 4
+TUNED_READINGS = 2 * 3
+TUNED = {"epochs": 4, "pretrained_lr": 2e-4}
 
 
 @dataclass
@@ -57,9 +61,9 @@ def facts(table: Table, schema: Schema, rows: int, budget: float | None = None) 
         kind = build.folder_kind(columns)
         if kind == "text" and path is not None:
             texts = [cell for cell in table.cells(columns[0].name) if cell is not None]
-            passes = 3 * TUNED_EPOCHS if name in tagged else 1
+            readings = TUNED_READINGS if name in tagged else 1
             part = TUNED_PART if name in tagged else FROZEN_PART
-            needed = passes * len(texts) * _seconds_a_text(path, texts)
+            needed = readings * len(texts) * _seconds_a_text(path, texts)
             if budget is None or needed <= part * budget:
                 found.backbones[name] = path
         if kind in ("image", "audio", "video"):
@@ -80,7 +84,7 @@ def training(rows: int, *, tags: bool = False) -> Training:
     tag is many examples: few epochs do.
     """
     batch = 8 if rows < 150 else 16 if rows < 600 else 32 if rows < 4000 or tags else 64
-    epochs = max(6, min(60, round((30_000 if tags else 100_000) / max(rows, 1))))
+    epochs = max(6, min(60, round((40_000 if tags else 100_000) / max(rows, 1))))
     return Training(batch_size=batch, epochs=epochs)
 
 
@@ -109,7 +113,7 @@ def _spelled_out(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
     chosen = Member(
         name="model",
         modalities=modalities,
-        fusion=recipe.fusion or "concat",
+        fusion=recipe.fusion or FUSION,
         width=recipe.width or 128,
         training=recipe.training or training(known.rows),
     )
@@ -117,7 +121,7 @@ def _spelled_out(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
     if recipe.rivals and len(modalities) > 1:
         for name in modalities:
             rival = chosen.model_copy(
-                update={"name": name, "modalities": {name: modalities[name]}, "fusion": "concat"}
+                update={"name": name, "modalities": {name: modalities[name]}, "fusion": FUSION}
             )
             found.append(_completed(rival, schema, known))
     return found
@@ -130,17 +134,19 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
     tags = bool(tagged)
     settings = training(known.rows, tags=tags)
     if tagged & set(known.backbones):
-        settings = settings.model_copy(update={"epochs": TUNED_EPOCHS, "pretrained_lr": 2e-4})
+        settings = settings.model_copy(update=TUNED)
     found: list[Member] = []
 
-    def add(name: str, chosen: list[str], learner: str = "gradient") -> None:
+    def add(name: str, chosen: list[str], learner: str = "gradient", fusion: str = FUSION) -> None:
         modalities = {}
         for n in chosen:
             # Experts read n-grams, which know the words of this table; the backbone knows others.
             backbone = known.backbones.get(n) if learner == "gradient" else None
             tune = backbone is not None and n in tagged
             modalities[n] = Modality(pretrained=backbone, tune=tune, augment=n not in tagged)
-        member = Member(name=name, modalities=modalities, learner=learner, training=settings)
+        member = Member(
+            name=name, modalities=modalities, learner=learner, fusion=fusion, training=settings
+        )
         found.append(_completed(member, schema, known))
 
     subsets = [[name] for name in grouped] + ([list(grouped)] if len(grouped) > 1 else [])
@@ -162,8 +168,13 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
                     add(f"{label} ({expert})", readable, learner=expert)
     for subset in subsets:
         add("+".join(subset), subset)
-    # What matters most first, should the budget run out: the fusion, then the networks.
-    return sorted(found, key=lambda m: (-len(m.modalities), m.learner != "gradient"))
+    # What matters most first, should the budget run out: fusions, then each modality's rivals; and
+    # experts before networks, since they reach further in a short time.
+    found.sort(key=lambda m: (-len(m.modalities), m.learner == "gradient"))
+    if len(subsets[-1]) > 1:
+        for fusion in FURTHER:
+            add(f"{'+'.join(subsets[-1])} ({fusion})", subsets[-1], fusion=fusion)
+    return found
 
 
 def _completed(member: Member, schema: Schema, known: Facts) -> Member:

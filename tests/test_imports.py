@@ -43,7 +43,7 @@ FLOORS = [
     ["data.media", "data.cache", "data.ledger"],
     ["recipe", "contract"],
     ["batch", "columns", "attention"],
-    ["lookup", "files", "spelling"],
+    ["lookup", "files", "spelling", "deadline"],
     ["errors"],
 ]
 

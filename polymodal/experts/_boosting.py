@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from polymodal import deadline
 from polymodal.experts._convex import Array, Fold, Loss
 
 # What a forest may cost: its trees are shared out among the outputs.
@@ -97,6 +98,7 @@ def _grow(
     shape = (len(fit), start.shape[1])
 
     def objective(logits: Array, _: Any) -> tuple[Array, Array]:
+        deadline.check()
         gradient, curvature = derivatives(lambda z: loss(z, fit), logits.reshape(shape, order="F"))
         if shape[1] == 1:
             return gradient[:, 0], curvature[:, 0]

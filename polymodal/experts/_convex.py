@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from polymodal import deadline
+
 Array = np.ndarray[Any, Any]
 # Logits of some rows and the rows' positions -> mean loss, twice differentiable in the logits.
 Loss = Callable[[Tensor, Array], Tensor]
@@ -69,6 +71,7 @@ def minimise(
     at = np.zeros(0)
 
     def ahead(flat: Array) -> Tensor:
+        deadline.check()
         flat = flat.reshape(width + 1, size)
         return torch.from_numpy(features @ flat[:-1] + flat[-1])
 

@@ -54,7 +54,8 @@ def test_classwise_ece_by_hand():
     found = calibration.classwise_ece(scores, y)
     assert not found.greater_is_better
     assert value(found, 100) == pytest.approx((0.3 + 0.25 + 0.05) / 3)
-    unknown = calibration.classwise_ece(np.vstack([scores, scores]), np.append(y, [-1] * 100))
+    others = np.vstack([scores, scores[:, ::-1]])
+    unknown = calibration.classwise_ece(others, np.append(y, [-1] * 100))
     assert value(unknown, 200) == pytest.approx(0.2)
 
 

@@ -213,6 +213,12 @@ def test_sampled_shapley_is_exact_for_what_just_adds_up():
     assert found["a"].value == found["a"].low == found["a"].high == ord("a")
 
 
+def test_the_reverse_of_an_order_errs_to_the_other_side():
+    """Gains that rise evenly with the number already present cancel to the last digit."""
+    found = contribution.sampled_shapley(lambda team: len(team) ** 2.0, "abcd", pairs=2)
+    assert all((each.low, each.value, each.high) == (4, 4, 4) for each in found.values())
+
+
 def test_perceptual_score():
     rng = np.random.default_rng(0)
     used = rng.integers(0, 2, 20_000)

@@ -1,0 +1,31 @@
+"""A time limit that long computations ask about as they go."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_END: ContextVar[float] = ContextVar("end", default=math.inf)
+
+
+class Late(Exception):
+    """The time is over; what was being computed is not finished."""
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Give what runs inside `seconds`; an earlier limit around it still holds."""
+    token = _END.set(min(_END.get(), time.perf_counter() + seconds))
+    try:
+        yield
+    finally:
+        _END.reset(token)
+
+
+def check() -> None:
+    """Raise Late if the time is over."""
+    if time.perf_counter() > _END.get():
+        raise Late
