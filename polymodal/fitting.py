@@ -34,9 +34,9 @@ from polymodal.recipe import Member, Recipe, validate
 from polymodal.run import FUSED, Run, Trained
 from polymodal.show import Show
 from polymodal.trackers import Trackers
+from polymodal.train import Scores
 
 Rows = Sequence[np.ndarray[Any, Any]]
-Scores = dict[str, list[np.ndarray[Any, Any]]]
 
 # The objective that a target's kind means.
 OBJECTIVE = {"category": "classify", "number": "regress", "set": "multilabel", "tags": "tag"}
@@ -168,7 +168,7 @@ class _Fit:
         train, valid, folds = self._split()
         self.objectives = self._objectives(train)
         targets = {n: Targets(o, self.table.cells(n)) for n, o in self.objectives.items()}
-        known = plan.facts(self.table, self.schema, len(train), self.recipe.budget)
+        known = plan.facts(self.table, self.schema, len(train), self.recipe)
         self.members = plan.members(self.schema, known, self.recipe)
         for member in self.members:
             build.check(member, self.schema.modalities())
@@ -451,6 +451,7 @@ class _Fit:
             "name": name,
             "target": target,
             "metric": objective.primary,
+            "greater_is_better": metric.greater_is_better,
             "value": found.value,
             "low": found.low,
             "high": found.high,

@@ -26,9 +26,7 @@ from polymodal.measure import Kernels, choose
 from polymodal.model import Model
 from polymodal.recipe import Member, Training
 from polymodal.run import Trained, module_targets
-from polymodal.train import Augment, Loop, losses, predict
-
-Scores = dict[str, list[np.ndarray[Any, Any]]]
+from polymodal.train import Augment, Loop, Scores, losses, predict
 
 # What optimiser, gathering, augmentation and validation add to a measured forward and backward.
 OVERHEAD = 1.35

@@ -48,15 +48,11 @@ class Facts:
     backbones: dict[str, str] = field(default_factory=dict)
 
 
-def facts(table: Table, schema: Schema, rows: int, budget: float | None = None) -> Facts:
-    """Look at a sample of the cells: sizes, sampling rates, lengths, time to read a text.
-
-    Args:
-        budget: seconds for the whole fit; None: no limit.
-    """
+def facts(table: Table, schema: Schema, rows: int, recipe: Recipe) -> Facts:
+    """Look at a sample of the cells: sizes, sampling rates, lengths, time to read a text."""
     found = Facts(rows)
     tagged = _tagged(schema)
-    path = pretrained.installed()
+    path = None if recipe.spelled_out else pretrained.installed()
     for name, columns in schema.modalities().items():
         kind = build.folder_kind(columns)
         if kind == "text" and path is not None:
@@ -64,7 +60,7 @@ def facts(table: Table, schema: Schema, rows: int, budget: float | None = None) 
             readings = TUNED_READINGS if name in tagged else 1
             part = TUNED_PART if name in tagged else FROZEN_PART
             needed = readings * len(texts) * _seconds_a_text(path, texts)
-            if budget is None or needed <= part * budget:
+            if recipe.budget is None or needed <= part * recipe.budget:
                 found.backbones[name] = path
         if kind in ("image", "audio", "video"):
             step = max(1, len(table) // SAMPLE)
@@ -168,9 +164,14 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
                     add(f"{label} ({expert})", readable, learner=expert)
     for subset in subsets:
         add("+".join(subset), subset)
-    # What matters most first, should the budget run out: fusions, then each modality's rivals; and
-    # experts before networks, since they reach further in a short time.
-    found.sort(key=lambda m: (-len(m.modalities), m.learner == "gradient"))
+
+    # Experts first, which reach far in a short time, and the fusion after its rivals: each has its
+    # part of the budget, and what the quick ones leave of theirs is the fusion's.
+    def turn(member: Member) -> tuple[bool, int]:
+        size = len(member.modalities)
+        return (True, size) if member.learner == "gradient" else (False, -size)
+
+    found.sort(key=turn)
     if len(subsets[-1]) > 1:
         for fusion in FURTHER:
             add(f"{'+'.join(subsets[-1])} ({fusion})", subsets[-1], fusion=fusion)

@@ -28,7 +28,7 @@ from polymodal.evaluate.evaluation import Evaluation, evaluate
 from polymodal.files import damaged, read_json, read_tensors, whole, write_json, write_tensors
 from polymodal.measure import Kernels
 from polymodal.recipe import Member, Recipe
-from polymodal.train import predict
+from polymodal.train import Scores, predict_without
 
 FORMAT = 1
 FUSED = "fused"
@@ -105,27 +105,47 @@ class Run:
 
     def scores(
         self, prepared: Sequence[Prepared], rows: np.ndarray[Any, Any], absent: Sequence[str] = ()
-    ) -> dict[str, dict[str, list[np.ndarray[Any, Any]]]]:
+    ) -> dict[str, Scores]:
         """Member -> target -> one array of scores a row."""
+        return self.scores_without(prepared, rows, [frozenset(absent)])[0]
+
+    def scores_without(
+        self,
+        prepared: Sequence[Prepared],
+        rows: np.ndarray[Any, Any],
+        absent: Sequence[frozenset[str]],
+    ) -> list[dict[str, Scores]]:
+        """`scores` for every set in `absent` of modalities to leave out, each encoded once."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        found = {}
+        found: list[dict[str, Scores]] = [{} for _ in absent]
         for name, member in self.members.items():
             inputs = {modality: prepared[i] for modality, i in member.forms.items()}
             module = member.module.to(device)
-            gone = [modality for modality in absent if modality in inputs]
             objectives = {t: self.objectives[t] for t in module_targets(module)}
-            found[name] = predict(
-                module, objectives, Collator(inputs, {}), rows, Kernels(), device, absent=gone
+            # Sets that differ in what this member does not read are one to it.
+            own = list(dict.fromkeys(gone & frozenset(inputs) for gone in absent))
+            scored = predict_without(
+                module, objectives, Collator(inputs, {}), rows, Kernels(), device, absent=own
             )
+            for one, gone in zip(found, absent, strict=True):
+                one[name] = scored[own.index(gone & frozenset(inputs))]
         return found
 
     def combine(
-        self, scores: Mapping[str, Mapping[str, list[np.ndarray[Any, Any]]]], who: str = FUSED
-    ) -> dict[str, list[np.ndarray[Any, Any]]]:
-        """Members' scores to one combination's: the fused model's, or a unimodal rival's."""
+        self,
+        scores: Mapping[str, Mapping[str, list[np.ndarray[Any, Any]]]],
+        who: str = FUSED,
+        targets: Sequence[str] | None = None,
+    ) -> Scores:
+        """Members' scores to one combination's: the fused model's, or a unimodal rival's.
+
+        Args:
+            targets: some of the rival's; all by default.
+        """
         return {
             target: average({m: scores[m][target] for m in shares}, shares)
             for target, shares in self.weights[who].items()
+            if targets is None or target in targets
         }
 
     def predict(

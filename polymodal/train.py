@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from polymodal.measure import Kernels
 from polymodal.recipe import Training
 
 Augment = Callable[[Field, torch.Generator], Field]
+Scores = dict[str, list[Any]]
 
 # At most this many validations in one fit of a member: on small sets one costs like an epoch.
 VALIDATIONS = 30
@@ -310,26 +311,52 @@ def predict(
     kernels: Kernels,
     device: torch.device | str = "cpu",
     batch_size: int = 256,
-    absent: Sequence[str] = (),
-) -> dict[str, list[np.ndarray[Any, Any]]]:
-    """Scores of every row: target -> one array a row, `(size,)` or `(words, size)`.
+) -> Scores:
+    """Scores of every row: target -> one array a row, `(size,)` or `(words, size)`."""
+    return predict_without(
+        model, objectives, collator, rows, kernels, device, batch_size, absent=[()]
+    )[0]
 
-    Args:
-        absent: modalities to treat as missing in every row.
+
+def predict_without(
+    model: nn.Module,
+    objectives: Mapping[str, Objective],
+    collator: Collator,
+    rows: np.ndarray[Any, Any],
+    kernels: Kernels,
+    device: torch.device | str = "cpu",
+    batch_size: int = 256,
+    *,
+    absent: Sequence[Collection[str]],
+) -> list[Scores]:
+    """`predict` for every set in `absent` of modalities to treat as missing in every row.
+
+    The encoders run once a batch, whatever the number of sets.
     """
-    found: dict[str, list[Any]] = {name: [None] * len(rows) for name in objectives}
+    found: list[Scores] = [{name: [None] * len(rows) for name in objectives} for _ in absent]
     model.eval()
     with torch.inference_mode(), kernels.autocast(device):
         for positions, batch in collator.sequential(rows, batch_size):
-            batch = batch.to(device)
-            outputs = model.fuse(model.encode(batch.inputs), absent)  # type: ignore[operator]
-            for name, objective in objectives.items():
-                scores = objective.scores(outputs.logits[name].float()).cpu().numpy()
-                lengths = _lengths(model, name, outputs)
-                for i, position in enumerate(positions):
-                    own = scores[i]
-                    found[name][position] = own if lengths is None else own[: lengths[i]]
+            tokens = model.encode(batch.to(device).inputs)  # type: ignore[operator]
+            for scored, gone in zip(found, absent, strict=True):
+                outputs = model.fuse(tokens, gone)  # type: ignore[operator]
+                _collect(scored, positions, model, objectives, outputs)
     return found
+
+
+def _collect(
+    scored: Scores,
+    positions: np.ndarray[Any, Any],
+    model: nn.Module,
+    objectives: Mapping[str, Objective],
+    outputs: Outputs,
+) -> None:
+    """Put a batch's scores in their places."""
+    for name, objective in objectives.items():
+        scores = objective.scores(outputs.logits[name].float()).cpu().numpy()
+        lengths = _lengths(model, name, outputs)
+        for i, position in enumerate(positions):
+            scored[name][position] = scores[i] if lengths is None else scores[i][: lengths[i]]
 
 
 def _lengths(model: nn.Module, target: str, outputs: Outputs) -> list[int] | None:

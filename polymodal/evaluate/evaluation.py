@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,13 @@ import numpy as np
 from polymodal import lookup
 from polymodal.contract import Objective
 from polymodal.data.ledger import Ledger
+from polymodal.data.prepare import Prepared
 from polymodal.errors import UserError
+from polymodal.evaluate import calibration, game, judge
+from polymodal.evaluate._weighted import Array
+from polymodal.evaluate.contribution import Names, subsets
 from polymodal.evaluate.metrics import classification_report, report_text
-from polymodal.evaluate.statistics import interval
+from polymodal.evaluate.statistics import interval, intervals
 from polymodal.files import make_folder, write_csv, write_json
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from polymodal.run import Run
 
 Numbers = dict[str, dict[str, dict[str, float]]]
+Scores = Sequence[Array]
 
 
 @dataclass
@@ -35,6 +40,11 @@ class Evaluation:
         reports: target of classes -> its classification report.
         predictions: columns of the predictions file.
         ledger: what became of every row.
+        verdicts: target -> whether fusion pays, with the evidence (`judge.verdict`) and what both
+            models cost; empty with a single modality.
+        contributions: target -> what each modality and their combination are worth to the model
+            (`game.contributions`, `game.interactions`).
+        calibration: target of classes -> whether its probabilities are true.
     """
 
     rows: int
@@ -43,11 +53,18 @@ class Evaluation:
     reports: dict[str, dict[str, Any]]
     predictions: dict[str, list[Any]]
     ledger: dict[str, Any]
+    verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    contributions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "rows": self.rows,
             "targets": self.targets,
+            "verdict": next(iter(self.verdicts.values()), None),
+            "verdicts": self.verdicts,
+            "contributions": self.contributions,
+            "calibration": self.calibration,
             "rivals": self.rivals,
             "reports": self.reports,
             "ledger": self.ledger,
@@ -63,6 +80,8 @@ class Evaluation:
         """For a terminal: every metric of the model, beside the rivals' values."""
         lines = []
         for target, numbers in self.targets.items():
+            if target in self.verdicts:
+                lines += [judge.sentence(self.verdicts[target]), ""]
             heads = "".join(f"  {'only ' + name:>16}" for name in self.rivals)
             lines.append(
                 f"{target + f' ({self.rows:,} rows)':<26}{'value':>9}  {'95 %':<18}{heads}"
@@ -73,7 +92,7 @@ class Evaluation:
                     f"  {rival[target][metric]['value']:>16.4f}" for rival in self.rivals.values()
                 )
                 lines.append(f"  {metric:<24}{found['value']:>9.4f}  {span:<18}{beside}")
-            if target in self.reports and len(self.reports[target]) < 40:
+            if target in self.reports and len(self.reports[target]["classes"]) < 40:
                 lines += ["", report_text(self.reports[target])]
         return "\n".join(lines)
 
@@ -82,6 +101,8 @@ def evaluate(
     run: Run, source: Any, *, group: str | None = None, max_bad_rows: int = 0
 ) -> Evaluation:
     """Measure a run on a table that has its target columns.
+
+    Every encoder runs once a batch: the scores with every set of modalities come from its output.
 
     Args:
         group: column whose equal values are one cluster of the bootstrap; by default the group
@@ -93,70 +114,121 @@ def evaluate(
     clusters = _clusters(run, table, group)
     prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
     rows = np.arange(len(table))
-    scores = run.scores(prepared, rows)
-    targets = {name: values.values for name, values in run.targets(table).items()}
+    names = list(run.schema.modalities())
+    everyone = frozenset(names)
+    teams = [everyone]
+    if 1 < len(names) <= game.MOST:
+        # With nothing present `game.constant` answers, not the model.
+        teams = [team for team in subsets(names) if team]
+    scored = run.scores_without(prepared, rows, [everyone - team for team in teams])
+    scores = dict(zip(teams, scored, strict=True))
+    combined = run.combine(scores[everyone])
+    found = Evaluation(len(table), {}, {}, {}, {"row": rows.tolist()}, {})
     measured = np.zeros(len(table), bool)
-    for name, values in targets.items():
-        known = np.array([_known(value, run.objectives[name]) for value in values])
-        ledger.count("skipped", f"no value in target '{name}'", int((~known).sum()))
-        measured |= known
+    for name, values in run.targets(table).items():
+        objective = run.objectives[name]
+        part = _Known(objective, values.values, clusters)
+        ledger.count("skipped", f"no value in target '{name}'", len(table) - len(part.rows))
+        measured[part.rows] = True
+        found.predictions |= objective.decode(combined[name])
+        _measure(found, run, part, scores, prepared)
     ledger.count("used", "measured", int(measured.sum()))
-    combined = run.combine(scores)
-    predictions: dict[str, list[Any]] = {"row": rows.tolist()}
-    reports = {}
-    for name, objective in run.objectives.items():
-        predictions |= objective.decode(combined[name])
-        if objective.kind == "category":
-            stacked = np.stack(combined[name])
-            reports[name] = classification_report(
-                np.stack(targets[name]), stacked, objective.state["classes"]
-            )
-    rivals = {
-        who: _numbers(run.objectives, run.combine(scores, who), targets, clusters)
-        for who in run.weights
-        if who != "fused"
-    }
-    return Evaluation(
-        len(table),
-        _numbers(run.objectives, combined, targets, clusters),
-        rivals,
-        reports,
-        predictions,
-        ledger.to_json(),
-    )
-
-
-def _numbers(
-    objectives: Mapping[str, Objective],
-    scores: Mapping[str, Sequence[np.ndarray[Any, Any]]],
-    targets: Mapping[str, Sequence[np.ndarray[Any, Any]]],
-    clusters: np.ndarray[Any, Any] | None,
-) -> Numbers:
-    found: Numbers = {}
-    for name, objective in objectives.items():
-        known = [i for i, value in enumerate(targets[name]) if _known(value, objective)]
-        if not known:
-            raise UserError(
-                f"No row has a value in the target '{name}'",
-                expected="at least one, to measure against",
-                do="use `polymodal predict` for rows without targets",
-            )
-        metrics = objective.metrics(
-            [scores[name][i] for i in known], [targets[name][i] for i in known]
-        )
-        own = None if clusters is None else clusters[known]
-        found[name] = {}
-        for metric, how in metrics.items():
-            span = interval(how, len(known), clusters=own)
-            found[name][metric] = {"value": span.value, "low": span.low, "high": span.high}
+    found.ledger = ledger.to_json()
     return found
 
 
-def _known(value: np.ndarray[Any, Any], objective: Objective) -> bool:
-    flat = np.asarray(value)
-    if objective.missing != objective.missing:  # NaN
-        return not bool(np.isnan(flat).all())
-    return bool((flat != objective.missing).any())
+class _Known:
+    """A target on the rows that have it.
+
+    Args:
+        objective: the target's.
+        values: all rows' encoded targets.
+        clusters: all rows', or None.
+
+    Raises:
+        UserError: no row has it.
+    """
+
+    def __init__(self, objective: Objective, values: Scores, clusters: Array | None) -> None:
+        self.objective, self.name = objective, objective.column
+        if objective.missing != objective.missing:  # NaN
+            has = [not np.isnan(value).all() for value in values]
+        else:
+            has = [bool((np.asarray(value) != objective.missing).any()) for value in values]
+        self.rows = np.flatnonzero(has)
+        if not len(self.rows):
+            raise UserError(
+                f"No row has a value in the target '{self.name}'",
+                expected="at least one, to measure against",
+                do="use `polymodal predict` for rows without targets",
+            )
+        self.targets = self.of(values)
+        self.clusters = None if clusters is None else clusters[self.rows]
+
+    def of(self, scores: Scores) -> list[Array]:
+        return [scores[row] for row in self.rows.tolist()]
+
+    def metrics(self, scores: Scores) -> dict[str, dict[str, float]]:
+        """Metric -> value and 95 % interval of scores of all rows."""
+        metrics = self.objective.metrics(self.of(scores), self.targets)
+        spans = intervals(metrics, len(self.rows), self.clusters)
+        return {name: asdict(span) for name, span in spans.items()}
+
+
+def _measure(
+    found: Evaluation,
+    run: Run,
+    part: _Known,
+    scores: Mapping[Names, Mapping[str, Any]],
+    prepared: Sequence[Prepared],
+) -> None:
+    """Everything about one target."""
+    name, objective = part.name, part.objective
+    everyone = max(scores, key=len)
+    fused = run.combine(scores[everyone], targets=[name])[name]
+    found.targets[name] = part.metrics(fused)
+    rivals = {
+        who: run.combine(scores[everyone], who)[name]
+        for who, weights in run.weights.items()
+        if who != "fused" and name in weights
+    }
+    for who, theirs in rivals.items():
+        found.rivals.setdefault(who, {})[name] = part.metrics(theirs)
+    mine = part.of(fused)
+    if objective.kind == "category":
+        stacked, codes = np.stack(mine), np.stack(part.targets)
+        found.reports[name] = classification_report(codes, stacked, objective.state["classes"])
+        found.calibration[name] = _calibration(stacked, codes)
+    best = judge.best_single(run, name)
+    if best is not None:
+        single = part.of(rivals[best])
+        found.verdicts[name] = {
+            "target": name,
+            **judge.verdict(objective, mine, single, best, part.targets, part.clusters),
+            "cost": {
+                "fused": judge.cost(run, prepared, "fused", name),
+                "single": judge.cost(run, prepared, best, name),
+            },
+        }
+    if len(scores) > 1 and objective.level == "row":
+        values = {t: part.of(run.combine(one, targets=[name])[name]) for t, one in scores.items()}
+        values[frozenset()] = game.constant(objective, mine)
+        step = max(1, len(part.rows) // game.SAMPLE)
+        sample = np.arange(len(part.rows))[::step][: game.SAMPLE]
+        exchange = game.Exchange(run, prepared, part.rows[sample])
+        found.contributions[name] = {
+            **game.contributions(objective, values, part.targets, part.clusters),
+            "sample": game.interactions(exchange, name, [part.targets[i] for i in sample]),
+        }
+
+
+def _calibration(scores: Array, codes: Array) -> dict[str, Any]:
+    """The reliability diagram, and what a calibrated model's ECE would be at this size."""
+    return {
+        "bins": [asdict(one) for one in calibration.reliability(scores, codes) if one.rows],
+        "null_ece": calibration.calibrated_ece(scores.max(1)),
+        "classwise_ece": asdict(interval(calibration.classwise_ece(scores, codes), len(codes))),
+    }
 
 
 def _clusters(run: Run, table: Table, group: str | None) -> np.ndarray[Any, Any] | None:

@@ -21,7 +21,7 @@ from polymodal.data.prepare import Prepared, prepare
 from polymodal.data.read import read
 from polymodal.experts.linear import Linear
 from polymodal.measure import Kernels
-from polymodal.train import predict
+from polymodal.train import predict_without
 
 Array = np.ndarray[Any, Any]
 
@@ -53,7 +53,9 @@ class Task:
         """Of all rows: target -> `(rows, size)`."""
         rows = np.arange(len(next(iter(self.inputs.values()))))
         collator = Collator(self.inputs, {})
-        found = predict(module, self.objectives, collator, rows, Kernels(), absent=absent)
+        found = predict_without(
+            module, self.objectives, collator, rows, Kernels(), absent=[absent]
+        )[0]
         return {name: np.stack(values) for name, values in found.items()}
 
 

@@ -55,19 +55,20 @@ class Frames(Form):
         shapes = []
         for cell in cells:
             with suppress(UserError):
-                shapes += [frame.size for frame in _choose(cell, 1)]
+                shapes += [frame.size for frame in choose(cell, 1)]
         return _picture.suggest(shapes, largest)
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
         chosen = [
-            _picture.square(frame, self.size, self.resize) for frame in _choose(cell, self.frames)
+            _picture.square(frame, self.size, self.resize) for frame in choose(cell, self.frames)
         ]
         if not chosen:
             raise _picture.broken(cell.label, EOFError("no frame could be decoded"))
         return np.stack(chosen + [chosen[-1]] * (self.frames - len(chosen)))
 
 
-def _choose(cell: Media, frames: int) -> Iterator[Image.Image]:
+def choose(cell: Media, frames: int) -> Iterator[Image.Image]:
+    """At most `frames` RGB pictures, spread over a clip; UserError if it cannot be decoded."""
     if cell.values is not None:
         return _from_array(cell.values, cell.label, frames)
     content = cell.bytes()

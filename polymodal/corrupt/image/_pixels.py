@@ -1,0 +1,34 @@
+"""What corruptions of pictures share: they work on RGB pixels at one modest size."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from polymodal.contract import Corruption
+from polymodal.data.media import Media
+from polymodal.forms import _picture
+
+# Larger pictures are scaled down to this side first, as ImageNet-C's are: noise on every pixel of
+# a camera's picture would vanish when a form scales it down.
+SIDE = 224
+
+
+class PixelCorruption(Corruption):
+    """A corruption of pictures of at most SIDE pixels a side (Hendrycks and Dietterich 2019,
+    "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations")."""
+
+    kind: ClassVar[str] = "image"
+
+    def corrupt(self, cell: Media, level: float, rng: np.random.Generator) -> Media:
+        picture = _picture.read(cell, SIDE)
+        picture.thumbnail((SIDE, SIDE))
+        return Media(cell.label, values=self.change(np.asarray(picture), level, rng))
+
+    @abstractmethod
+    def change(
+        self, pixels: np.ndarray[Any, Any], level: float, rng: np.random.Generator
+    ) -> np.ndarray[Any, Any]:
+        """uint8 `(height, width, 3)` -> the same, worse."""

@@ -1,0 +1,42 @@
+"""Videos that freeze."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from polymodal.contract import Corruption, Form
+from polymodal.corrupt.image._pixels import SIDE
+from polymodal.data.media import Media
+from polymodal.forms.video.frames import choose
+
+FRAMES = 32  # spread over the clip, where no form says how many it takes
+
+
+class DroppedFrames(Corruption):
+    """The last frame kept in place of each, with chance `level`; black where none was kept yet.
+
+    Only the frames that the form takes are decoded, at SIDE pixels a side or less.
+    """
+
+    kind: ClassVar[str] = "video"
+
+    def __init__(self) -> None:
+        self.frames = FRAMES
+
+    def fit(self, form: Form, cells: Iterable[Any]) -> None:
+        self.frames = form.settings.get("frames", FRAMES)
+
+    def corrupt(self, cell: Media, level: float, rng: np.random.Generator) -> Media:
+        pictures = list(choose(cell, self.frames))
+        if not pictures:
+            return cell  # and its form says what is wrong with it
+        pictures[0].thumbnail((SIDE, SIDE))
+        clip = np.stack([np.asarray(p.resize(pictures[0].size)) for p in pictures])
+        kept = rng.random(len(clip)) >= level
+        shown = np.maximum.accumulate(np.where(kept, np.arange(len(clip)), -1))
+        worse = clip[shown]
+        worse[shown < 0] = 0
+        return Media(cell.label, values=worse)

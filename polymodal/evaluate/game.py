@@ -1,0 +1,173 @@
+"""What modalities are worth to a run: its scores with every set of them, and with cells exchanged.
+
+Absent modalities are masked, as a missing cell is. With nothing present the answer is the training
+rows' commonest class (or mean), not the model's: that is where every game starts from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from polymodal.batch import Tokens
+from polymodal.contract import Metric, Objective
+from polymodal.data.collate import Collator
+from polymodal.data.prepare import Prepared
+from polymodal.evaluate._weighted import Array
+from polymodal.evaluate.contribution import (
+    Names,
+    additive_projection,
+    conditional_utilisation,
+    discrepancy_ratio,
+    perceptual_score,
+    shape,
+)
+from polymodal.evaluate.statistics import Clusters, Interval, interval
+
+if TYPE_CHECKING:
+    from polymodal.run import Run
+
+Scores = Sequence[Array]
+
+# All 2^M sets are scored up to this many modalities.
+MOST = 6
+# Exchanging cells among rows needs their tokens in memory: so many rows of a sample, so many times.
+SAMPLE, EXCHANGES, PERMUTATIONS = 256, 64, 5
+
+
+def constant(objective: Objective, like: Scores) -> list[Array]:
+    """The answer to no input at all, for every row: shaped as the model's own scores `like`."""
+    if objective.kind == "category":
+        counts = np.asarray(objective.state["counts"], float)
+        answer = counts / counts.sum()
+    else:
+        bias = objective.bias()
+        logits = torch.zeros(objective.size) if bias is None else bias.float()
+        answer = objective.scores(logits.unsqueeze(0))[0].numpy()
+    return [np.broadcast_to(answer, np.shape(row)) for row in like]
+
+
+def contributions(
+    objective: Objective,
+    scores: Mapping[Names, Scores],
+    targets: Scores,
+    clusters: Clusters | None,
+) -> dict[str, Any]:
+    """Values of all sets, Shapley values, cooperation, utilisation and imbalance of one target.
+
+    Args:
+        scores: set of present modalities -> the fused model's scores of the rows.
+        targets: the rows' encoded targets, all known.
+    """
+    metrics = {
+        team: objective.metrics(found, targets)[objective.primary] for team, found in scores.items()
+    }
+    everyone = max(metrics, key=len)
+    found = shape(metrics, len(targets), clusters)
+    plain = {team: value.value for team, value in found.values.items()}
+    described: dict[str, Any] = {
+        "metric": objective.primary,
+        "greater_is_better": metrics[everyone].greater_is_better,
+        "absent": "masked",
+        "values": {_label(team): _span(value) for team, value in found.values.items()},
+        "shapley": {name: _span(value) for name, value in found.shapley.items()},
+        "contribution": {name: _span(value) for name, value in found.contribution.items()},
+        "cooperation": {_label(team): _span(value) for team, value in found.cooperation.items()},
+        "utilisation": conditional_utilisation(plain),
+    }
+    if objective.kind == "category":
+        alone = {
+            next(iter(team)): np.log(np.maximum(np.stack(list(own)), 1e-30))
+            for team, own in scores.items()
+            if len(team) == 1
+        }
+        described["discrepancy"] = discrepancy_ratio(alone, np.stack(list(targets)))
+    return described
+
+
+class Exchange:
+    """A sample of rows in the fused model, with the cells of some modalities taken from others.
+
+    The encoders have run once; only what comes after them is asked again.
+
+    Args:
+        run: with several modalities.
+        prepared: of the table, in the run's forms.
+        rows: row numbers of the sample.
+    """
+
+    def __init__(self, run: Run, prepared: Sequence[Prepared], rows: Array) -> None:
+        self.run, self.rows = run, rows
+        self.names = list(run.schema.modalities())
+        self.tokens: dict[str, dict[str, Tokens]] = {}
+        used = (name for shares in run.weights["fused"].values() for name in shares)
+        for name in dict.fromkeys(used):
+            member = run.members[name]
+            inputs = {modality: prepared[i] for modality, i in member.forms.items()}
+            module = member.module.cpu().eval()
+            with torch.inference_mode():
+                self.tokens[name] = module.encode(  # type: ignore[operator]
+                    Collator(inputs, {})(rows).inputs
+                )
+
+    def scores(self, chosen: Array, target: str) -> Array:
+        """`(rows, size)` where row i has modality m's cell of the sample's row chosen[m, i]."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, tokens in self.tokens.items():
+            moved = {}
+            for modality, own in tokens.items():
+                order = torch.from_numpy(chosen[self.names.index(modality)])
+                moved[modality] = Tokens(own.values[order], own.mask[order])
+            with torch.inference_mode():
+                outputs = self.run.members[name].module.fuse(moved)  # type: ignore[operator]
+            objective = self.run.objectives[target]
+            if target in outputs.logits:
+                found[name] = {target: list(objective.scores(outputs.logits[target]).numpy())}
+        return np.stack(self.run.combine(found, targets=[target])[target])
+
+
+def interactions(exchange: Exchange, target: str, targets: Scores, seed: int = 0) -> dict[str, Any]:
+    """Perceptual scores, and what is owed to the interaction of modalities (EMAP), of a sample.
+
+    Args:
+        targets: encoded targets of the sample's rows.
+    """
+    objective = exchange.run.objectives[target]
+    rows, names = len(exchange.rows), exchange.names
+
+    def measured(scores: Array) -> Metric:
+        return objective.metrics(list(scores), targets)[objective.primary]
+
+    def exchanged(m: int, order: Array) -> Metric:
+        chosen = np.tile(np.arange(rows), (len(names), 1))
+        chosen[m] = order
+        return measured(exchange.scores(chosen, target))
+
+    perceptual = {}
+    for m, name in enumerate(names):
+        score = perceptual_score(partial(exchanged, m), rows, PERMUTATIONS, seed)
+        perceptual[name] = _span(interval(score, rows))
+
+    def answers(chosen: Array) -> Array:
+        found = exchange.scores(chosen, target)
+        # Sums of functions are meant in logits: for probabilities their logarithm.
+        return np.log(np.maximum(found, 1e-30)) if objective.kind == "category" else found
+
+    whole = answers(np.tile(np.arange(rows), (len(names), 1)))
+    additive = additive_projection(answers, rows, len(names), min(EXCHANGES, rows), seed)
+    ours, without = measured(whole), measured(additive)
+    sign = 1 if ours.greater_is_better else -1
+    gain = Metric(lambda w: sign * (ours.statistic(w) - without.statistic(w)))
+    return {"rows": rows, "perceptual": perceptual, "emap_gain": _span(interval(gain, rows))}
+
+
+def _label(team: Names) -> str:
+    return "+".join(sorted(team))
+
+
+def _span(found: Interval) -> dict[str, float]:
+    return {"value": found.value, "low": found.low, "high": found.high}
