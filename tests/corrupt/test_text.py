@@ -67,7 +67,7 @@ def test_words_are_dropped_at_their_rate_and_leave_a_blank(level: float) -> None
 
 
 def test_at_level_one_no_word_is_left() -> None:
-    assert corrupted("dropped_words", "Anna sees\n the fox", 1.0) == "~ ~\n ~"
+    assert corrupted("dropped_words", "Anna sees\n the fox", 1.0) == "~ ~\n ~ ~"
 
 
 def test_a_string_and_its_words_are_corrupted_alike() -> None:
@@ -78,7 +78,9 @@ def test_a_string_and_its_words_are_corrupted_alike() -> None:
 
 
 @given(
-    st.one_of(st.text(), st.lists(st.text(min_size=1).filter(lambda w: not any(map(str.isspace, w))))),
+    st.one_of(
+        st.text(), st.lists(st.text(min_size=1).filter(lambda w: not any(map(str.isspace, w))))
+    ),
     st.sampled_from(["typos", "dropped_words"]),
     st.floats(0, 1),
     st.integers(0, 99),
