@@ -30,7 +30,13 @@ Group = Annotated[
     str | None, typer.Option("--group", metavar="COL", help="Keep rows of equal value together.")
 ]
 BadRows = Annotated[int, typer.Option("--max-bad-rows", help="Unreadable rows to tolerate.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Execute the components of the user's own that it brings.")
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder or file to write.")]
+
+# Time for a fit where neither the recipe nor the command line says any.
+BUDGET = "5m"
 
 
 @app.command()
@@ -47,7 +53,9 @@ def fit(
         str | None, typer.Option(help="auto, random, stratified, group or time:COLUMN.")
     ] = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validate with this many folds.")] = None,
-    budget: Annotated[str, typer.Option(help="Time for the whole fit: 90s, 5m, 2h.")] = "5m",
+    budget: Annotated[
+        str | None, typer.Option(help="Time for the whole fit: 90s, 5m, 2h.", show_default=BUDGET)
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     max_bad_rows: BadRows = 0,
     track: Annotated[
@@ -63,6 +71,8 @@ def fit(
 
     recipe = load(Path(train)) if train.endswith((".yaml", ".yml")) else Recipe(train=train)
     recipe = _with_data(recipe, split, folds, max_bad_rows)
+    if recipe.budget is None and budget is None:
+        budget = BUDGET
     fit_table(
         target=target,
         valid=valid,
@@ -70,7 +80,7 @@ def fit(
         kinds=_pairs(kind),
         drop=drop or [],
         group=group,
-        budget=seconds(budget),
+        budget=None if budget is None else seconds(budget),
         seed=seed,
         out=out,
         overwrite=overwrite,
@@ -88,11 +98,12 @@ def evaluate(
     out: Out,
     group: Group = None,
     max_bad_rows: BadRows = 0,
+    trust: Trust = False,
 ) -> None:
     """Measure a run on a table: metrics with 95 % intervals, in OUT/metrics.json."""
     from polymodal.run import load
 
-    result = load(run).evaluate(data, group=group, max_bad_rows=max_bad_rows)
+    result = load(run, trust=trust).evaluate(data, group=group, max_bad_rows=max_bad_rows)
     result.save(out)
     print(result.text())
 
@@ -104,6 +115,7 @@ def predict(
     data: Annotated[str | None, typer.Option(help="Table of new rows.")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write.")] = None,
     max_bad_rows: BadRows = 0,
+    trust: Trust = False,
 ) -> None:
     """Predict new rows: --data FILE --out FILE.csv, or one row as --COLUMN VALUE ..."""
     from polymodal.predict import predict_row, predict_table
@@ -115,7 +127,13 @@ def predict(
             "Nothing to predict" if data is None else "Both a table and a single row were given",
             expected="either --data FILE, or one row as --COLUMN VALUE ...",
         )
-    loaded = load(run)
+    if data is None and (out is not None or max_bad_rows):
+        raise UserError(
+            f"{'--out' if out is not None else '--max-bad-rows'} is for tables",
+            expected="one row given as --COLUMN VALUE ..., which is printed",
+            do="--data FILE --out FILE.csv for a table; > FILE to keep one row's prediction",
+        )
+    loaded = load(run, trust=trust)
     if data is None:
         print(json.dumps(predict_row(loaded, row), ensure_ascii=False, indent=1))
         return
@@ -130,12 +148,13 @@ def embed(
     data: Annotated[str, typer.Option(help="Table of rows.")],
     out: Annotated[Path, typer.Option(help="A .npy file: (rows, width) float32.")],
     max_bad_rows: BadRows = 0,
+    trust: Trust = False,
 ) -> None:
     """Fused vectors of a table's rows."""
     from polymodal.predict import embed_table
     from polymodal.run import load
 
-    rows, width = embed_table(load(run), data, out, max_bad_rows=max_bad_rows)
+    rows, width = embed_table(load(run, trust=trust), data, out, max_bad_rows=max_bad_rows)
     print(f"{rows:,} vectors of width {width} in {out}")
 
 
@@ -170,7 +189,7 @@ def list_components() -> None:
 @app.command()
 def quickstart(
     out: Out = Path("quickstart"),
-    rows: Annotated[int, typer.Option(help="Training rows to render.")] = 3000,
+    rows: Annotated[int, typer.Option(help="Rows to render, for training and test.")] = 3000,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier quickstart.")] = False,
     budget: Annotated[str, typer.Option(help="Time for the fit.")] = "4m",
     seed: Annotated[int, typer.Option(help="Of data and fit.")] = 0,
@@ -221,7 +240,8 @@ def _with_data(recipe: Any, split: str | None, folds: int | None, max_bad_rows: 
     update: dict[str, Any] = {}
     if split is not None:
         how, _, column = split.partition(":")
-        update |= {"split": how, "time": column or recipe.data.time}
+        # Another way of splitting has no use for the recipe's column of times.
+        update |= {"split": how, "time": column or (recipe.data.time if how == "time" else None)}
     if folds is not None:
         update["folds"] = folds
     if max_bad_rows:

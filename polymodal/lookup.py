@@ -10,8 +10,11 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Mapping
+from hashlib import blake2b
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -73,6 +76,13 @@ def build(folder: str, spec: str | Mapping[str, Any], *context: Any, **inner: An
             got=f"{described} ({error})",
             do="change the recipe",
         ) from error
+
+
+def name_of(cls: type[Any]) -> str:
+    """What a recipe calls a class: the inverse of `find`."""
+    if cls.__module__.startswith("polymodal."):
+        return cls.__module__.rpartition(".")[2]
+    return f"{inspect.getfile(cls)}:{cls.__name__}"
 
 
 def options(cls: type[Any]) -> dict[str, Any]:
@@ -150,10 +160,7 @@ def _find_in_file(name: str) -> type[Any]:
             expected="an existing Python file, as my_file.py:MyClass",
             do=f"check the path; it is relative to {Path.cwd()}",
         )
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = _executed(path.resolve())
     found = getattr(module, cls, None)
     if not isinstance(found, type):
         classes = [k for k, v in vars(module).items() if isinstance(v, type)]
@@ -163,3 +170,24 @@ def _find_in_file(name: str) -> type[Any]:
             do=_nearest(cls, classes),
         )
     return found
+
+
+def _executed(path: Path) -> ModuleType:
+    """The file as a module, executed once for as long as it does not change."""
+    name = f"polymodal_user_{path.stem}_{blake2b(str(path).encode(), digest_size=6).hexdigest()}"
+    version = path.stat().st_mtime_ns
+    module = sys.modules.get(name)
+    if module is not None and module.__dict__["__mtime__"] == version:
+        return module
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    module.__dict__["__mtime__"] = version
+    # Dataclasses and pickles look a class's module up by its name.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

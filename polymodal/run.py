@@ -1,4 +1,7 @@
-"""A Run: the folder that everything after training starts from. Loading it executes nothing."""
+"""A Run: the folder that everything after training starts from.
+
+Loading it executes nothing, unless it brings components of the user's own and is trusted.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import torch
 from torch import nn
 
 import polymodal.build as build
-from polymodal import lookup, pretrained
+from polymodal import brought, lookup, pretrained
 from polymodal.columns import Schema
 from polymodal.contract import Form, Objective
 from polymodal.data.cache import default_folder
@@ -22,6 +25,7 @@ from polymodal.data.infer import validate
 from polymodal.data.ledger import Ledger
 from polymodal.data.prepare import Prepared, prepare
 from polymodal.data.read import Table, read
+from polymodal.devices import device
 from polymodal.ensemble import average
 from polymodal.errors import UserError
 from polymodal.evaluate.evaluation import Evaluation, evaluate
@@ -97,6 +101,7 @@ class Run:
                 form,
                 cache=default_folder(),
                 ledger=ledger,
+                bad="incomplete",
                 shape=shape,
                 **options,
             )
@@ -116,16 +121,15 @@ class Run:
         absent: Sequence[frozenset[str]],
     ) -> list[dict[str, Scores]]:
         """`scores` for every set in `absent` of modalities to leave out, each encoded once."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         found: list[dict[str, Scores]] = [{} for _ in absent]
         for name, member in self.members.items():
             inputs = {modality: prepared[i] for modality, i in member.forms.items()}
-            module = member.module.to(device)
+            module = member.module.to(device())
             objectives = {t: self.objectives[t] for t in module_targets(module)}
             # Sets that differ in what this member does not read are one to it.
             own = list(dict.fromkeys(gone & frozenset(inputs) for gone in absent))
             scored = predict_without(
-                module, objectives, Collator(inputs, {}), rows, Kernels(), device, absent=own
+                module, objectives, Collator(inputs, {}), rows, Kernels(), absent=own
             )
             for one, gone in zip(found, absent, strict=True):
                 one[name] = scored[own.index(gone & frozenset(inputs))]
@@ -200,10 +204,10 @@ class Run:
         collator = Collator({m: prepared[i] for m, i in member.forms.items()}, {})
         rows = np.arange(len(table))
         found: list[Any] = [None] * len(rows)
-        member.module.eval()
+        module = member.module.eval().to(device())
         with torch.inference_mode():
             for positions, batch in collator.sequential(rows, 256):
-                fused = member.module(batch.inputs).fused
+                fused = module(batch.to(device()).inputs).fused
                 for i, position in enumerate(positions):
                     found[position] = fused.pooled[i].float().cpu().numpy()
         return np.stack(found)
@@ -225,7 +229,7 @@ class Run:
 
     def table(self, source: Any, *, require_targets: bool = False) -> Table:
         """Read a table and hold it against the schema."""
-        table = source if isinstance(source, Table) else read(source)
+        table = source if isinstance(source, Table) else read(source, cache=default_folder())
         validate(self.schema, table, require_targets=require_targets)
         return table
 
@@ -237,13 +241,14 @@ class Run:
 
     def save(self, folder: Path) -> None:
         """Write the folder: everything under a temporary name first, `run.json` last."""
-        self.recipe.save(folder / "recipe.yaml")
+        recipe = Recipe.model_validate(brought.packed(self.recipe.model_dump(), folder))
+        recipe.save(folder / "recipe.yaml")
         forms = []
         for form, shape in zip(self.forms, self.shapes, strict=True):
             forms.append(
                 {
                     "kind": form.kind,
-                    "name": type(form).__module__.rpartition(".")[2],
+                    "name": brought.packed(lookup.name_of(type(form)), folder),
                     "settings": self._own_backbone(form, folder),
                     "state": form.state,
                     "shape": shape,
@@ -263,7 +268,7 @@ class Run:
             "objectives": [
                 {
                     "column": o.column,
-                    "name": type(o).__module__.rsplit(".", 1)[-1],
+                    "name": brought.packed(lookup.name_of(type(o)), folder),
                     "options": lookup_options(o),
                     "state": o.state,
                 }
@@ -272,7 +277,7 @@ class Run:
             "tagged": self.tagged,
             "members": [
                 {
-                    "spec": t.spec.model_dump(),
+                    "spec": brought.packed(t.spec.model_dump(), folder),
                     "forms": t.forms,
                     "kernels": asdict(t.kernels),
                     "facts": t.facts,
@@ -299,8 +304,15 @@ class Run:
         return {**settings, "path": name}
 
 
-def load(folder: str | Path) -> Run:
-    """Load a run. UserError if the folder is not one, or is damaged."""
+def load(folder: str | Path, *, trust: bool = False) -> Run:
+    """Load a run.
+
+    Args:
+        trust: execute the components of the user's own that the run brings, if it does.
+
+    Raises:
+        UserError: the folder is not a run, is damaged, or brings code and is not trusted.
+    """
     folder = Path(folder)
     path = folder / "run.json"
     if not path.is_file():
@@ -320,31 +332,34 @@ def load(folder: str | Path) -> Run:
                 got=f"format {described['format']}",
                 do=f"use polymodal {described['versions']['polymodal']}, or fit again",
             )
-        return _restored(described, folder)
+        return _restored(described, folder, trust)
     # What a hand or a disk has spoilt may break anywhere.
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
         raise damaged(path, error) from error
 
 
-def _restored(described: dict[str, Any], folder: Path) -> Run:
+def _restored(described: dict[str, Any], folder: Path, trust: bool) -> Run:
     """The run that `Run.save` described, with its weights."""
+
+    def own(names: Any) -> Any:
+        return brought.unpacked(names, folder, trust)
+
     schema = Schema.from_json(described["schema"])
-    forms = [_form(item, folder) for item in described["forms"]]
+    forms = [_form({**item, "name": own(item["name"])}, folder) for item in described["forms"]]
     objectives = {}
     for item in described["objectives"]:
-        spec = {"name": item["name"], **item["options"]}
+        spec = {"name": own(item["name"]), **item["options"]}
         objective = lookup.build("objectives", spec, item["column"])
         objective.state = item["state"]
         objectives[item["column"]] = objective
     members: dict[str, Trained] = {}
     tensors, _ = read_tensors(folder / "model.safetensors")
     for i, item in enumerate(described["members"]):
-        member = Member.model_validate(item["spec"])
+        member = Member.model_validate(own(item["spec"]))
         chosen = {name: forms[k] for name, k in item["forms"].items()}
         module = build.module(member, schema, chosen, objectives, described["tagged"])
         prefix = f"{i}."
-        own = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-        fill(module, own)
+        fill(module, {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
         kernels = Kernels(**item["kernels"])
         members[member.name] = Trained(
             member, kernels.apply(module).eval(), item["forms"], kernels, item["facts"]

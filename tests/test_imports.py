@@ -44,7 +44,8 @@ FLOORS = [
     ["data.media", "data.cache", "data.ledger"],
     ["recipe", "contract"],
     ["batch", "columns", "attention"],
-    ["lookup", "files", "spelling", "deadline"],
+    ["brought"],
+    ["lookup", "files", "spelling", "deadline", "devices"],
     ["errors"],
 ]
 

@@ -1,0 +1,78 @@
+"""Components of the user's own that a run was fitted with: their files travel in its folder.
+
+They are the only code that loading a run may execute, and only for who trusts them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from polymodal import files
+from polymodal.errors import UserError
+
+FOLDER = "code"
+NAME = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
+
+
+def packed(described: Any, folder: Path) -> Any:
+    """A description with every file of a "file.py:Class" copied to `folder`/code and named there.
+
+    Args:
+        described: anything that JSON can hold, of component names and their options.
+    """
+    return _mapped(described, lambda file, cls: f"{_copied(Path(file), folder)}:{cls}")
+
+
+def unpacked(described: Any, folder: Path, trust: bool) -> Any:
+    """The description with the names in `folder`/code made paths that `lookup.find` takes.
+
+    Raises:
+        UserError: there is such a name and no `trust`, or it leads elsewhere.
+    """
+
+    def placed(file: str, cls: str) -> str:
+        path = folder / file
+        if path.resolve().parent != (folder / FOLDER).resolve():
+            raise UserError(
+                f"'{folder}' names a file outside of its own folder",
+                expected=f"files in {folder / FOLDER}",
+                got=file,
+                do="do not use this run: it was tampered with",
+            )
+        if not trust:
+            raise UserError(
+                f"'{folder}' brings Python code of its own, which loading it would execute",
+                expected="a run of built-in components only",
+                got=file,
+                do="read that file; if you trust it: --trust, or load(folder, trust=True)",
+            )
+        return f"{path}:{cls}"
+
+    return _mapped(described, placed)
+
+
+def _mapped(value: Any, change: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _mapped(inner, change) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_mapped(inner, change) for inner in value]
+    if isinstance(value, str) and (found := NAME.fullmatch(value)):
+        return change(*found.groups())
+    return value
+
+
+def _copied(file: Path, folder: Path) -> str:
+    """Copy a file under a name that holds its content's hash: two of one name may differ."""
+    content = file.read_bytes()
+    mark = blake2b(content, digest_size=4).hexdigest()
+    stem = file.stem if file.stem.endswith(mark) else f"{file.stem}_{mark}"
+    target = folder / FOLDER / f"{stem}.py"
+    if not target.exists():
+        files.make_folder(target.parent)
+        with files.whole(target) as temporary:
+            shutil.copyfile(file, temporary)
+    return f"{FOLDER}/{stem}.py"
