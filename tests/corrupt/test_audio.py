@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_dropped_spans_are_their_share_of_the_sound(level: float) -> None:
 
 def test_what_is_silent_at_one_level_is_silent_at_every_higher_one() -> None:
     masks = [corrupted("dropped_spans", tone(), k / 10, seed=5) == 0 for k in range(1, 11)]
-    for weak, strong in zip(masks, masks[1:], strict=False):
+    for weak, strong in itertools.pairwise(masks):
         assert not (weak & ~strong).any()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def test_typos_come_at_their_rate_and_in_four_ways(level: float) -> None:
     kept = [ord(c) for c in found if not c.isascii()]
     lost = len(UNIQUE) - len(kept)  # omitted or substituted
     came = len(found) - len(kept)  # inserted or substituted
-    swapped = sum(a > b for a, b in zip(kept, kept[1:], strict=False))
+    swapped = sum(a > b for a, b in itertools.pairwise(kept))
     share = level / 2 / 4  # a quarter of the characters mistyped, at most every second one
     assert lost / len(UNIQUE) == pytest.approx(2 * share, rel=0.25)
     assert came / len(UNIQUE) == pytest.approx(2 * share, rel=0.25)
@@ -33,7 +34,7 @@ def test_typos_come_at_their_rate_and_in_four_ways(level: float) -> None:
 
 
 def test_typos_at_level_one_leave_half_of_the_characters() -> None:
-    words = [c for c in UNIQUE[:4000]]  # nothing to transpose or omit: substituted or followed
+    words = list(UNIQUE[:4000])  # nothing to transpose or omit: substituted or followed
     found = corrupted("typos", words, 1.0)
     assert np.mean([a == b for a, b in zip(words, found, strict=True)]) == pytest.approx(
         # An omission that would empty the word is not made.
@@ -49,7 +50,7 @@ def test_what_is_mistyped_at_one_level_is_mistyped_at_every_higher_one() -> None
         for level in (0.1, 0.3, 0.6)
     ]
     # A second typo may by chance undo the first.
-    for weak, strong in zip(changed, changed[1:], strict=False):
+    for weak, strong in itertools.pairwise(changed):
         assert (weak & ~strong).sum() <= 5 and strong.sum() > 1.3 * weak.sum()
 
 
@@ -71,7 +72,7 @@ def test_at_level_one_no_word_is_left() -> None:
 
 
 def test_a_string_and_its_words_are_corrupted_alike() -> None:
-    words = "Anna sees the brown fox in a quiet house at night".split()
+    words = ["Anna", "sees", "the", "brown", "fox", "in", "a", "quiet", "house", "at", "night"]
     for name in ("typos", "dropped_words"):
         as_list = corrupted(name, words, 0.5)
         assert corrupted(name, "  ".join(words), 0.5) == "  ".join(as_list) != "  ".join(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_frames_are_dropped_at_their_rate(level: float) -> None:
 def test_a_frame_dropped_at_one_level_is_dropped_at_every_higher_one() -> None:
     numbers = np.arange(1, 201)
     masks = [corrupted(numbered(), k / 10)[:, 0, 0, 0] != numbers for k in range(1, 11)]
-    for weak, strong in zip(masks, masks[1:], strict=False):
+    for weak, strong in itertools.pairwise(masks):
         assert not (weak & ~strong).any()
     assert masks[-1].all() and not corrupted(numbered(), 1.0).any()
 
