@@ -189,7 +189,7 @@ def list_components() -> None:
 @app.command()
 def quickstart(
     out: Out = Path("quickstart"),
-    rows: Annotated[int, typer.Option(help="Rows to render, for training and test.")] = 3000,
+    rows: Annotated[int, typer.Option(help="Rows to render, a fifth of them for the test.")] = 3000,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier quickstart.")] = False,
     budget: Annotated[str, typer.Option(help="Time for the fit.")] = "4m",
     seed: Annotated[int, typer.Option(help="Of data and fit.")] = 0,

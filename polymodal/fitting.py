@@ -40,6 +40,8 @@ Rows = Sequence[np.ndarray[Any, Any]]
 
 # The objective that a target's kind means.
 OBJECTIVE = {"category": "classify", "number": "regress", "set": "multilabel", "tags": "tag"}
+# Share of the rows that validation takes where nothing says another.
+VALID = 0.15
 # What of the budget is left for reading back, measuring and saving after the last member.
 RESERVE = 0.06
 # Parts of the time that is left for those that learn by gradient: of the first that fuses, of each
@@ -97,6 +99,13 @@ def fit(
     if not recipe.targets:
         raise UserError(
             "No target was given", expected="at least one column to predict", do="--target COLUMN"
+        )
+    if valid is not None and (unused := recipe.data.division()):
+        raise UserError(
+            f"{', '.join(unused)} cannot divide rows that are already divided",
+            expected="either a validation table, or how to take validation rows from the training "
+            "table",
+            do=f"leave out {', '.join(unused)}, or the validation table",
         )
     temporary = out is None
     folder = default_folder() / "unsaved" / str(time.time_ns()) if out is None else Path(out)
@@ -212,7 +221,8 @@ class _Fit:
         if self.given_valid:
             return np.arange(self.own), np.arange(self.own, len(self.table)), []
         count = data.folds
-        if not count and not self.recipe.spelled_out and len(self.table) < plan.FEW_ROWS:
+        free = data.valid is None and not self.recipe.spelled_out
+        if not count and free and len(self.table) < plan.FEW_ROWS:
             count = plan.FOLDS
         if count:
             folds = split.folds(
@@ -229,7 +239,7 @@ class _Fit:
             self.table,
             self.schema,
             data.split,
-            valid=data.valid,
+            valid=data.valid or VALID,
             seed=self.recipe.seed,
             group=data.group,
             time=data.time,
@@ -420,6 +430,7 @@ class _Fit:
                 "fusion": None,
                 "width": None,
                 "training": None,
+                "rivals": False,
             }
         )
         return Run(
@@ -520,6 +531,16 @@ def _criterion(objective: Objective, values: Rows, scores: Rows) -> float:
     return objective.criterion(scores, values)
 
 
+def refuse_finished(out: Path, overwrite: bool) -> None:
+    """UserError if `out` holds a finished run that is not to be replaced."""
+    if (out / "run.json").exists() and not overwrite:
+        raise UserError(
+            f"'{out}' already holds a finished run",
+            expected="a new folder, or one with an interrupted fit",
+            do="give another --out, or --overwrite to replace it",
+        )
+
+
 @contextmanager
 def _claimed(out: Path, overwrite: bool, temporary: bool) -> Iterator[None]:
     """Make sure that `out` can be written, and hold nothing that would be lost.
@@ -533,12 +554,7 @@ def _claimed(out: Path, overwrite: bool, temporary: bool) -> Iterator[None]:
             expected="a folder to write the run to",
             do="give another --out",
         )
-    if (out / "run.json").exists() and not overwrite:
-        raise UserError(
-            f"'{out}' already holds a finished run",
-            expected="a new folder, or one with an interrupted fit",
-            do="give another --out, or --overwrite to replace it",
-        )
+    refuse_finished(out, overwrite)
     is_new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)

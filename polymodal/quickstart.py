@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from polymodal.data.builtin import scenes
-from polymodal.fitting import fit
+from polymodal.evaluate import judge
+from polymodal.fitting import fit, refuse_finished
 from polymodal.predict import predict_row
 from polymodal.show import Show
 
@@ -19,9 +20,11 @@ def quickstart(
 ) -> None:
     """Render `scenes` into `out`/data, fit `out`/run, print test figures and what to do next."""
     start = time.perf_counter()
+    refuse_finished(out / "run", overwrite)
     paths = scenes.write(out / "data", rows=rows, seed=seed)
-    print(f"Rendered {rows:,} training rows in {out / 'data'}: a picture, a question, a sound,")
-    print("a sensor's series and a table; the question decides where its answer lies.\n")
+    print(f"Rendered {rows:,} rows, four in five of them to train on, in {out / 'data'}:")
+    print("a picture, a question, a sound, a sensor's series and a table. The question decides")
+    print("where its answer lies.\n")
     run = fit(
         paths["train"],
         TARGET,
@@ -38,6 +41,8 @@ def quickstart(
     print(f"  {'fused':<12} {fused['value']:.3f}  [{fused['low']:.3f}, {fused['high']:.3f}]")
     for name, numbers in result.rivals.items():
         print(f"  only {name:<7} {numbers[TARGET]['accuracy']['value']:.3f}")
+    for verdict in result.verdicts.values():
+        print(judge.sentence(verdict))
     table = run.table(paths["test"])
     row = {column.name: table.cells(column.name)[0] for column in run.schema.inputs}
     for column in run.schema.inputs:

@@ -130,11 +130,11 @@ class Data(_Strict):
         kinds: column -> kind, overruling what is inferred.
         drop: columns to leave out.
         group: column whose equal values are never split apart.
-        time: column by which `split: time` cuts.
+        time: column by which `split: time` cuts; `split: auto` then does.
         split: how validation rows are taken from the training table when no file is given.
-        valid: share of the rows that validation takes.
-        folds: cross-validate with this many folds; 0: one split (or, under 1 000 rows, five folds
-            if the members are the plan's).
+        valid: share of the rows that validation takes; None: 15 % of them, or five folds if they
+            are under 1 000 and the members are the plan's.
+        folds: cross-validate with this many folds; 0: one split, but see `valid`.
         max_bad_rows: unreadable rows to skip before failing.
         workers: processes that decode media; 0: as many as cores.
     """
@@ -144,10 +144,23 @@ class Data(_Strict):
     group: str | None = None
     time: str | None = None
     split: Literal["auto", "random", "stratified", "group", "time"] = "auto"
-    valid: float = Field(0.15, gt=0, lt=1)
+    valid: float | None = Field(None, gt=0, lt=1)
     folds: int = Field(0, ge=0)
     max_bad_rows: int = Field(0, ge=0)
     workers: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_division(self) -> Data:
+        if self.time and self.split not in ("auto", "time"):
+            raise ValueError(f"'time' goes with 'split: time', not with 'split: {self.split}'")
+        if self.folds and self.valid:
+            raise ValueError("give either 'folds' or 'valid', not both")
+        return self
+
+    def division(self) -> list[str]:
+        """The keys given here that say how the training table is divided."""
+        keys = ("split", "time", "valid", "folds")
+        return [key for key in keys if getattr(self, key) != type(self).model_fields[key].default]
 
 
 class Recipe(_Strict):
@@ -161,7 +174,8 @@ class Recipe(_Strict):
         modalities, fusion, width, training: one model spelled out. With none of them and no
             `members`, the plan chooses the members by the data's size.
         members: several models spelled out.
-        rivals: with one spelled-out model of several modalities, also train each modality alone.
+        rivals: with one spelled-out model of several modalities, also train each modality alone
+            (the plan does so unasked).
         seed: of everything random.
         budget: seconds for the whole fit; None: no limit of its own.
     """
@@ -184,6 +198,11 @@ class Recipe(_Strict):
         spelled = [k for k in ("modalities", "fusion", "width", "training") if getattr(self, k)]
         if self.members and spelled:
             raise ValueError(f"give either 'members' or {' / '.join(spelled)}, not both")
+        if self.rivals and not spelled:
+            raise ValueError(
+                "'rivals' goes with one model spelled out; among 'members' name them, "
+                "and without either the plan has them anyway"
+            )
         names = [m.name for m in self.members or []]
         if len(set(names)) < len(names):
             raise ValueError("two members have the same name")

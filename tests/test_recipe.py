@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from polymodal import recipe
+from polymodal import fitting, recipe
 from polymodal.errors import UserError
 
 
@@ -40,6 +40,10 @@ def test_a_saved_recipe_loads_to_the_same(tmp_path: Path) -> None:
         ("modalities: {image: {encoder: cnn, pretrained: x}}", "not both"),
         ("modalities: {image: {tune: true}}", "pretrained"),
         ("data: {split: half}", "data.split"),
+        ("data: {split: random, time: when}", "'time' goes with 'split: time'"),
+        ("data: {folds: 3, valid: 0.2}", "not both"),
+        ("rivals: true", "'rivals' goes with one model spelled out"),
+        ("rivals: true\nmembers: [{name: a, modalities: {}}]", "'rivals' goes with one model"),
         ("- a\n- b", "not a mapping"),
         ("a: [", "cannot be read"),
         ("fusion: sum\nmembers: [{name: a, modalities: {}}]", "not both"),
@@ -50,3 +54,12 @@ def test_mistakes_are_named(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(UserError) as caught:
         recipe.load(write(tmp_path, text))
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data", [{"folds": 3}, {"valid": 0.2}, {"split": "random"}, {"time": "when"}]
+)
+def test_rows_that_are_divided_are_not_divided_again(data: dict[str, object]) -> None:
+    asked = recipe.Recipe.model_validate({"targets": {"y": None}, "valid": "v.csv", "data": data})
+    with pytest.raises(UserError, match=next(iter(data))):
+        fitting.fit("t.csv", recipe=asked)

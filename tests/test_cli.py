@@ -1,0 +1,81 @@
+"""What the command line asks of the functions behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import polymodal as pm
+from polymodal import cli, fitting
+from polymodal.data.builtin import scenes
+from polymodal.errors import UserError
+
+
+def call(*words: str) -> None:
+    CliRunner().invoke(cli.app, words, catch_exceptions=False, standalone_mode=False)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The arguments that `fit` was called with, which then does nothing."""
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(fitting, "fit", lambda **given: seen.update(given))
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("described", "flags", "seconds"),
+    [
+        ("", [], 300),
+        ("budget: 3600", [], 3600),
+        ("budget: 3600", ["--budget", "90s"], 90),
+        ("", ["--budget", "2h"], 7200),
+    ],
+)
+def test_the_budget_is_the_flags_else_the_recipes_else_five_minutes(
+    described: str, flags: list[str], seconds: float, asked: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(f"train: t.csv\ntarget: y\n{described}\n")
+    call("fit", str(path), *flags)
+    merged = fitting._merged(asked["recipe"], None, {}, (), None, asked["budget"], None)
+    assert merged.budget == seconds
+
+
+@pytest.mark.parametrize(
+    ("flag", "split", "time"), [("random", "random", None), ("time:then", "time", "then")]
+)
+def test_another_split_leaves_the_recipes_time(
+    flag: str, split: str, time: str | None, asked: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("train: t.csv\ntarget: y\ndata: {split: time, time: when}\n")
+    call("fit", str(path), "--split", flag)
+    assert (asked["recipe"].data.split, asked["recipe"].data.time) == (split, time)
+
+
+def test_only_a_split_by_time_takes_a_column() -> None:
+    with pytest.raises(UserError, match="'time' goes with 'split: time'"):
+        call("fit", "t.csv", "--target", "y", "--split", "random:when")
+
+
+@pytest.mark.parametrize("flags", [["--out", "p.csv"], ["--max-bad-rows", "1"]])
+def test_one_row_goes_to_no_file_and_is_not_skipped(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pm.run, "load", lambda _: pytest.fail("was predicted"))
+    with pytest.raises(UserError, match=f"{flags[0]} is for tables"):
+        call("predict", "run", *flags, "--note", "calm")
+
+
+def test_a_finished_quickstart_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    monkeypatch.setattr(scenes, "write", lambda *_, **__: pytest.fail("was rendered anew"))
+    with pytest.raises(UserError, match="already holds a finished run"):
+        call("quickstart", "--out", str(tmp_path))
