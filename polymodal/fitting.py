@@ -293,8 +293,8 @@ class _Fit:
             return np.setdiff1d(rows, drop)
 
         known = self._known(np.arange(len(self.table)))
-        self.ledger.count("skipped", "no value in any target", int((~known).sum()))
-        self.ledger.count("used", "training or validation", len(good(np.flatnonzero(known))))
+        self.ledger.add("skipped", "no value in any target", np.flatnonzero(~known))
+        self.ledger.add("used", "training or validation", good(np.flatnonzero(known)))
         return good(train), good(valid), [(good(a), good(b)) for a, b in folds]
 
     # -- training ----------------------------------------------------------------------------

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-OUTCOMES = ("used", "truncated", "skipped", "repaired")
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+# Truncated and incomplete rows are among those used: without a cell's end, without a cell.
+OUTCOMES = ("used", "truncated", "incomplete", "skipped")
 
 
 class Ledger:
-    """Counts rows by outcome and reason, so that none is lost in silence."""
+    """A table's rows by outcome and reason, so that none is lost in silence."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, dict[str, int]] = {outcome: {} for outcome in OUTCOMES}
+        self._rows: dict[str, dict[str, np.ndarray[Any, Any]]] = {name: {} for name in OUTCOMES}
 
-    def count(self, outcome: str, reason: str, rows: int) -> None:
-        """Add `rows` rows.
+    def add(self, outcome: str, reason: str, rows: Sequence[int] | np.ndarray[Any, Any]) -> None:
+        """Add rows; one that is there already, as from another form of its column, counts once.
 
         Args:
             outcome: one of OUTCOMES; a KeyError otherwise.
             reason: in words, with the table and the column where there is one.
-            rows: how many; with 0 nothing is noted.
+            rows: their numbers; without any nothing is noted.
         """
-        counts = self._counts[outcome]
-        if rows:
-            counts[reason] = counts.get(reason, 0) + int(rows)
+        reasons = self._rows[outcome]
+        if len(rows):
+            reasons[reason] = np.union1d(reasons.get(reason, np.arange(0)), rows)
 
     def to_json(self) -> dict[str, dict[str, int]]:
-        """Outcome -> reason -> rows."""
-        return {outcome: dict(counts) for outcome, counts in self._counts.items()}
-
-    def lines(self) -> list[str]:
-        """One line a reason, for printing."""
-        return [
-            f"{outcome:<9} {rows:>8,} rows: {reason}"
-            for outcome, counts in self._counts.items()
-            for reason, rows in counts.items()
-        ]
+        """Outcome -> reason -> how many rows."""
+        return {
+            outcome: {reason: len(rows) for reason, rows in reasons.items()}
+            for outcome, reasons in self._rows.items()
+        }

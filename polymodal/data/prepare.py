@@ -57,18 +57,6 @@ class Prepared:
         """Rows whose cell could not be decoded, for the caller to drop: `(bad,)` int64."""
         return np.flatnonzero(self._failed)
 
-    def take(self, rows: Array) -> Prepared:
-        """Some of the rows, in this order; the storage is shared."""
-        return Prepared(
-            self._flat,
-            self._offsets[rows],
-            self.lengths[rows],
-            self.present[rows],
-            self._failed[rows],
-            self.shape,
-            self._ragged,
-        )
-
     def gather(self, rows: Array) -> Field:
         """The Field of some rows; ragged ones are padded to the longest of them, at least 1."""
         lengths = self.lengths[rows]
@@ -96,6 +84,7 @@ def prepare(
     workers: int = 0,
     max_bad_rows: int = 0,
     shape: tuple[int, ...] | None = None,
+    bad: str = "skipped",
     progress: Progress | None = None,
 ) -> Prepared:
     """Encode every present cell of a modality that is not in the cache already.
@@ -107,17 +96,19 @@ def prepare(
         columns: one, or for a table form several.
         form: fitted.
         cache: folder shared by all forms and runs.
-        ledger: told of skipped and truncated rows.
+        ledger: told of truncated rows and of those with an undecodable cell.
         workers: processes that decode media where it takes long; 0: as many as cores.
-        max_bad_rows: how many undecodable cells may be skipped.
+        max_bad_rows: how many undecodable cells may be passed over.
         shape: `Prepared.shape` of the training table, which this one must match.
+        bad: the outcome of rows with an undecodable cell: "skipped", if the caller drops them, or
+            "incomplete".
         progress: called with the numbers of encoded cells and of cells to encode.
 
     Raises:
         UserError: more than `max_bad_rows` cells are bad; no cell is present and `shape` is not
             given; the cache cannot be written.
     """
-    truncated = 0
+    truncated: list[int] = []
     if form.kind == "table":
         prepared, reasons = _in_memory(table, columns, form)
     else:
@@ -134,9 +125,9 @@ def prepare(
             expected="at least one present, readable cell",
             do=f"leave it out: --drop {columns[0].name}",
         )
-    ledger.count("skipped", f"{what} cannot be read", len(reasons))
+    ledger.add(bad, f"{what} cannot be read", sorted(reasons))
     name = type(form).__module__.rpartition(".")[2]
-    ledger.count("truncated", f"{what} is too long for {form.kind}/{name}: cut off", truncated)
+    ledger.add("truncated", f"{what} is too long for {form.kind}/{name}: cut off", truncated)
     return prepared
 
 
@@ -169,10 +160,10 @@ def _stored(
     cache: Path,
     workers: int,
     progress: Progress | None,
-) -> tuple[list[Entry | None], Array, dict[int, str], int]:
+) -> tuple[list[Entry | None], Array, dict[int, str], list[int]]:
     """Where each row's array lies in the store, None for missing and bad ones; and the reasons.
 
-    The last is the number of rows whose array lacks the end of their cell.
+    Last come the rows whose array lacks the end of their cell.
     """
     with Files(cache) as files:
         keys, reasons = content_keys(table, column, files)
@@ -197,7 +188,7 @@ def _stored(
     for row, key in enumerate(keys):
         if key in bad:
             reasons[row] = bad[key] if column.kind in MEDIA else f"row {row}: {bad[key]}"
-    return entries, flat, reasons, sum(key in cut_off for key in keys)
+    return entries, flat, reasons, [row for row, key in enumerate(keys) if key in cut_off]
 
 
 def _arrange(

@@ -124,15 +124,19 @@ def evaluate(
     scores = dict(zip(teams, scored, strict=True))
     combined = run.combine(scores[everyone])
     found = Evaluation(len(table), {}, {}, {}, {"row": rows.tolist()}, {})
-    measured = np.zeros(len(table), bool)
+    known = {}
     for name, values in run.targets(table).items():
         objective = run.objectives[name]
         part = _Known(objective, values.values, clusters)
-        ledger.count("skipped", f"no value in target '{name}'", len(table) - len(part.rows))
-        measured[part.rows] = True
+        known[name] = part.rows
         found.predictions |= objective.decode(combined[name])
         _measure(found, run, part, scores, prepared)
-    ledger.count("used", "measured", int(measured.sum()))
+    measured = np.unique(np.concatenate(list(known.values())))
+    ledger.add("used", "measured", measured)
+    for name, own in known.items():
+        reason = f"no value in target '{name}'"
+        ledger.add("incomplete", reason, np.setdiff1d(measured, own))
+        ledger.add("skipped", reason, np.setdiff1d(rows, measured))
     found.ledger = ledger.to_json()
     return found
 

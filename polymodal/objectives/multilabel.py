@@ -13,11 +13,9 @@ from torch.nn import functional as F
 
 from polymodal.contract import Metric, Objective
 from polymodal.evaluate import metrics
+from polymodal.forms.table import _values as values
 from polymodal.objectives import _labels
 from polymodal.spelling import is_missing
-
-# Tried in this order: a comma may stand inside a label where another separator is in use.
-SEPARATORS = (";", "|", ",")
 
 
 class Multilabel(Objective):
@@ -29,8 +27,8 @@ class Multilabel(Objective):
 
     Args:
         column: the target's name.
-        separator: between the labels of a text, or None to take the first of ; | , that occurs in
-            a training row.
+        separator: between the labels of a text, or None to take the one of ; | , that most training
+            rows contain.
     """
 
     kind = "set"
@@ -42,7 +40,7 @@ class Multilabel(Objective):
 
     def fit(self, cells: Sequence[Any]) -> None:
         known = [c for c in cells if not is_missing(c)]
-        self._between = self.separator or _separator(known)
+        self._between = self.separator or values.separator(known)
         sets = [self._names(cell) for cell in known]
         classes, counts = _labels.counted(label for labels in sets for label in labels)
         if not any(0 < count < len(sets) for count in counts):
@@ -91,12 +89,7 @@ class Multilabel(Objective):
 
     def _names(self, cell: Any) -> set[str]:
         """A present cell's labels."""
-        if isinstance(cell, str):
-            parts = _json_list(cell)
-            if parts is None:
-                parts = cell.split(self._between) if self._between else [cell]
-        else:
-            parts = list(cell) if isinstance(cell, list | tuple | set | np.ndarray) else [cell]
+        parts = values.parts(cell, self._between)
         return {_labels.spelled(p, self.column) for p in parts if not is_missing(p)}
 
     def bias(self) -> Tensor:
@@ -137,19 +130,3 @@ class Multilabel(Objective):
         p, y = np.asarray(scores), np.asarray(targets)
         own = np.where(y > 0.5, p, 1 - p).clip(np.finfo(p.dtype).eps)
         return _labels.average(-np.log(own), y >= 0)
-
-
-def _separator(cells: Sequence[Any]) -> str | None:
-    texts = [c for c in cells if isinstance(c, str) and _json_list(c) is None]
-    return next((s for s in SEPARATORS if any(s in text for text in texts)), None)
-
-
-def _json_list(text: str) -> list[Any] | None:
-    """The list that a text spells in JSON, or None."""
-    if not text.lstrip().startswith("["):
-        return None
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    return found if isinstance(found, list) else None

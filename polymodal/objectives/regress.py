@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from polymodal.contract import Metric, Objective
 from polymodal.errors import UserError
 from polymodal.evaluate import metrics
+from polymodal.forms.table import _values
 from polymodal.objectives import _labels
 from polymodal.spelling import is_missing
 
@@ -26,7 +27,7 @@ MARGIN = 0.05
 
 
 class Regress(Objective):
-    """A number, learned in standard deviations from the training mean.
+    """A number, or a date in seconds since 1970, in standard deviations from the training mean.
 
     Encoded targets and logits are standardised; scores are in the column's own unit and kept
     within the training rows' range, widened by 5 % on either side.
@@ -57,7 +58,8 @@ class Regress(Objective):
         Raises:
             UserError: a cell that is no finite number; less than two different values.
         """
-        values = np.array([self._number(c) for c in cells if not is_missing(c)])
+        values = np.array([self._number(c) for c in cells])
+        values = values[~np.isnan(values)]
         if len(np.unique(values)) < 2:
             got = f"{values[0]:g} {len(values)} times" if len(values) else "no value at all"
             raise _labels.nothing_to_learn(self.column, got)
@@ -79,27 +81,24 @@ class Regress(Objective):
 
     def encode(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
         """Cells -> float32 standardised values `()`, NaN where missing."""
-        return [np.array(self._encode(cell), np.float32) for cell in cells]
-
-    def _encode(self, cell: Any) -> float:
-        missing = is_missing(cell)
-        return math.nan if missing else (self._number(cell) - self.mean) / self.scale
+        values = [self._number(cell) for cell in cells]
+        return [np.array((v - self.mean) / self.scale, np.float32) for v in values]
 
     def _number(self, cell: Any) -> float:
-        text = str(cell).strip()
+        """NaN where missing."""
         try:
-            # float() reads "1_000" as a number too, and bool is one to Python.
-            value = math.nan if isinstance(cell, bool | np.bool_) or "_" in text else float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
+            if isinstance(cell, bool | np.bool_):  # a number to Python, hardly to the user
+                raise ValueError("is true or false")
+            return math.nan if is_missing(cell) else _values.number(cell)
+        except ValueError as error:
             raise UserError(
-                f"Target '{self.column}' has the cell '{text[:60]}', which is no finite number",
-                expected="a number such as 3.5, or an empty cell where it is not known",
-                got=repr(cell)[:80],
+                f"Target '{self.column}' has the cell '{str(cell).strip()[:60]}', which is no "
+                "finite number",
+                expected="a number such as 3.5, a date such as 2024-01-31, or an empty cell where "
+                "it is not known",
+                got=f"{repr(cell)[:80]}, which {error}",
                 do=f"correct or empty such cells, or use --kind {self.column}=category",
-            )
-        return value
+            ) from error
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Standardised logits `(batch, 1)`, target `(batch,)`."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from polymodal.contract import Metric, Objective
 from polymodal.errors import UserError
 from polymodal.evaluate import metrics
+from polymodal.forms.table import _values as values
 from polymodal.objectives import _labels
 from polymodal.spelling import is_missing
 
@@ -81,12 +82,7 @@ class Tag(Objective):
         return np.array(encoded, np.int64)
 
     def _tags(self, cell: Any) -> list[str | None]:
-        found = cell
-        if isinstance(cell, str):
-            try:
-                found = json.loads(cell)
-            except json.JSONDecodeError:
-                found = None
+        found = values.json_list(cell) if isinstance(cell, str) else cell
         if not isinstance(found, list | tuple | np.ndarray):
             raise UserError(
                 f"A cell of target '{self.column}' is no list of tags",

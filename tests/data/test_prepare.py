@@ -218,6 +218,11 @@ def test_bad_cells_within_the_allowance_are_absent_and_counted(tmp_path: Path) -
     assert prepared.bad.tolist() == [1, 3]
     assert prepared.present.tolist() == [True, False, True, False, False]
     assert list(ledger.to_json()["skipped"].values()) == [2]
+    # A second form of the column meets the same cells; a caller may keep their rows.
+    run(table, IMAGE, Bytes(side=1), tmp_path / "cache", max_bad_rows=2, ledger=ledger)
+    assert list(ledger.to_json()["skipped"].values()) == [2]
+    run(table, IMAGE, Bytes(), tmp_path / "cache", max_bad_rows=2, ledger=ledger, bad="incomplete")
+    assert list(ledger.to_json()["incomplete"].values()) == [2]
 
 
 def test_rows_that_share_a_bad_cell_are_all_bad(tmp_path: Path) -> None:
@@ -254,14 +259,6 @@ def test_rows_of_another_shape_than_most_or_than_training_are_bad(tmp_path: Path
         run(series([two, two, three]), column, form, tmp_path)
     with pytest.raises(UserError, match=r"row 0 has the shape \(3,\), where \(2,\) was expected"):
         run(series([three]), column, form, tmp_path, shape=(2,))
-
-
-def test_take_shares_the_storage_and_renumbers(tmp_path: Path) -> None:
-    prepared = run(texts(["a", "no!", None, "bcd"]), TEXT, Letters(), tmp_path, max_bad_rows=1)
-    part = prepared.take(np.array([3, 1, 0]))
-    assert len(part) == 3 and part.lengths.tolist() == [3, 0, 1]
-    assert part.bad.tolist() == [1]
-    assert part.gather(np.array([0])).data[0, :, 0].tolist() == [98, 99, 100]
 
 
 def test_rows_that_were_cut_are_counted_and_counted_again_from_the_cache(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ def test_every_way_to_write_a_set(cells):
 def test_a_comma_may_stand_inside_a_label():
     assert fitted(["red, dark;blue", "blue"]).classes == ["blue", "red, dark"]
     assert fitted(["a;b,c", "b"], separator=",").classes == ["a;b", "b", "c"]
+    # One stray mark is part of a name; the columns that are read follow the same rule.
+    assert fitted(["a,b", "b,c", "c,a", "d;e,a"]).classes == ["a", "b", "c", "d;e"]
 
 
 def test_unknown_is_not_none():

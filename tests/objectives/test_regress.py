@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import decimal
 import json
 import math
@@ -40,6 +41,14 @@ def test_cells_of_every_kind_of_number():
     objective = fitted(["1", 2, 3.0, np.float32(4), decimal.Decimal(5), " 6 ", None, math.nan])
     assert objective.mean == 3.5
     assert np.isnan(objective.encode([None])[0])
+
+
+def test_dates_are_seconds_in_any_spelling():
+    new_year = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+    objective = fitted(["2024-01-01", datetime.date(2024, 1, 3), ""])
+    assert objective.low == new_year.timestamp() and objective.high - objective.low == 2 * 86400
+    encoded = objective.encode(["2024-01-02T00:00", new_year, None])
+    assert np.stack(encoded)[:2].tolist() == [0, -1] and np.isnan(encoded[2])
 
 
 def test_scores_stay_near_the_training_range():

@@ -8,12 +8,14 @@ from __future__ import annotations
 import datetime
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from polymodal.spelling import canonical, is_missing
 
+# The first wins a tie: a comma may stand inside a name where another separator is in use.
 SEPARATORS = (";", "|", ",")
 
 
@@ -44,27 +46,45 @@ def category(value: Any) -> str | None:
     return None if is_missing(value) else canonical(value)
 
 
-def members(value: Any, separator: str) -> list[str] | None:
-    """A set's members, None if missing: of a list, a JSON list or a string with separators."""
+def members(value: Any, separator: str | None) -> list[str] | None:
+    """The names in a set's cell, each once; None if missing."""
     if value is None:
         return None
-    if isinstance(value, str):
-        text = value.strip()
-        items: Any = _json_list(text)
-        if items is None:
-            items = text.split(separator)
-    elif isinstance(value, list | tuple | set | frozenset | np.ndarray):
-        items = list(value)
-    else:
-        items = [value]
-    named = (category(item) for item in items)
+    named = (category(part) for part in parts(value, separator))
     return list(dict.fromkeys(name for name in named if name is not None))
 
 
-def separator(values: list[Any]) -> str:
-    """The separator that most of a set column's strings contain; ";" if none contains any."""
-    texts = [v for v in values if isinstance(v, str) and _json_list(v.strip()) is None]
-    return max(SEPARATORS, key=lambda mark: sum(mark in text for text in texts))
+def parts(value: Any, separator: str | None) -> list[Any]:
+    """What stands in a present cell: of a list, a JSON list or a text with separators.
+
+    Args:
+        separator: None where the training cells had none: a new table's texts may still have ";".
+    """
+    if isinstance(value, str):
+        listed = json_list(value)
+        return value.split(separator or SEPARATORS[0]) if listed is None else listed
+    return (
+        list(value) if isinstance(value, list | tuple | set | frozenset | np.ndarray) else [value]
+    )
+
+
+def separator(values: Sequence[Any]) -> str | None:
+    """The separator that most of a set column's texts contain; None if none contains any."""
+    texts = [v for v in values if isinstance(v, str) and json_list(v) is None]
+    counts = {mark: sum(mark in text for text in texts) for mark in SEPARATORS}
+    best = max(SEPARATORS, key=counts.__getitem__)
+    return best if counts[best] else None
+
+
+def json_list(text: str) -> list[Any] | None:
+    """The list that a text spells in JSON, or None."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    return found if isinstance(found, list) else None
 
 
 def _from_text(text: str) -> float:
@@ -92,13 +112,3 @@ def _seconds(moment: datetime.date) -> float:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
     return moment.timestamp()
-
-
-def _json_list(text: str) -> list[Any] | None:
-    if not text.startswith("["):
-        return None
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    return found if isinstance(found, list) else None

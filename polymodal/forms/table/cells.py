@@ -64,7 +64,9 @@ class Cells(Form):
         self._names: dict[str, list[str]] = {
             c["name"]: [] for c in columns if c["kind"] != "number"
         }
-        self._separators = {c["name"]: ";" for c in columns if c["kind"] == "set"}
+        self._separators: dict[str, str | None] = {
+            c["name"]: None for c in columns if c["kind"] == "set"
+        }
         self._arrange()
 
     def fit(self, cells: Iterable[Mapping[str, Any]]) -> None:

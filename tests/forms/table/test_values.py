@@ -99,4 +99,5 @@ def test_members_of_a_set(cell: Any, expected: list[str] | None) -> None:
 def test_the_separator_is_the_one_most_cells_have() -> None:
     assert separator(["a|b", "c|d", "e, f"]) == "|"
     assert separator(["a, b", "c", None]) == ","
-    assert separator(["a", ["x;y"], '["p;q"]']) == ";"
+    assert separator(["a", ["x;y"], '["p;q"]']) is None
+    assert members("a;b", None) == ["a", "b"]
