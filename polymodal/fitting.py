@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,20 +12,22 @@ from typing import Any
 import numpy as np
 
 from polymodal import build, learn, lookup, plan
-from polymodal.contract import Objective
+from polymodal.contract import Metric, Objective
 from polymodal.data import check as checks
 from polymodal.data import infer, split
-from polymodal.data.cache import default_folder
-from polymodal.data.cells import cells
+from polymodal.data.cache import Files, default_folder
+from polymodal.data.cells import cells, digest
 from polymodal.data.collate import Targets
 from polymodal.data.ledger import Ledger
 from polymodal.data.prepare import prepare
 from polymodal.data.read import read
 from polymodal.deadline import Late
+from polymodal.devices import refuse_several_processes
 from polymodal.ensemble import average, greedy
 from polymodal.errors import UserError
-from polymodal.evaluate.statistics import interval
-from polymodal.files import read_json, write_json
+from polymodal.evaluate.statistics import codes, interval
+from polymodal.files import write_json
+from polymodal.folder import checkpoints, claimed, mark, resumed, unmark
 from polymodal.recipe import Member, Recipe, validate
 from polymodal.run import FUSED, Run, Trained
 from polymodal.show import Show
@@ -40,6 +38,8 @@ Rows = Sequence[np.ndarray[Any, Any]]
 
 # The objective that a target's kind means.
 OBJECTIVE = {"category": "classify", "number": "regress", "set": "multilabel", "tags": "tag"}
+# Of a line of the leaderboard: the model, a modality's own best, one of what both combine.
+ROLES = ("fused", "rival", "member")
 # Share of the rows that validation takes where nothing says another.
 VALID = 0.15
 # What of the budget is left for reading back, measuring and saving after the last member.
@@ -78,9 +78,10 @@ def fit(
         drop: columns to leave out.
         group: column whose equal values stay on one side of every split.
         budget: seconds for the whole fit.
-        seed: same seed, same data, same machine: same run.
-        out: folder of the run; a fit interrupted there is resumed.
-        overwrite: replace a finished run in `out`.
+        seed: same seed, same data, same machine: same run, unless a budget decides by the clock
+            how long each member trains.
+        out: folder of the run; the same fit, interrupted there, is resumed.
+        overwrite: replace a finished run in `out`, or an interrupted fit of something else.
         trackers: "tensorboard", "wandb", "mlflow": also log there.
         show: where progress goes; None shows nothing.
 
@@ -92,6 +93,7 @@ def fit(
         Interrupted: Ctrl-C; what was done is kept in `out`.
     """
     recipe = _merged(recipe or Recipe(), target, kinds, drop, group, budget, seed)
+    refuse_several_processes()
     train = train if train is not None else recipe.train
     valid = valid if valid is not None else recipe.valid
     if train is None:
@@ -109,7 +111,7 @@ def fit(
         )
     temporary = out is None
     folder = default_folder() / "unsaved" / str(time.time_ns()) if out is None else Path(out)
-    with _claimed(folder, overwrite, temporary):
+    with claimed(folder, overwrite, temporary):
         fitted = _Fit(train, valid, recipe, folder, trackers, show or Show.silent())
         return fitted.run(overwrite=overwrite, temporary=temporary)
 
@@ -176,9 +178,9 @@ class _Fit:
         self._check()
         train, valid, folds = self._split()
         self.objectives = self._objectives(train)
-        targets = {n: Targets(o, self.table.cells(n)) for n, o in self.objectives.items()}
-        known = plan.facts(self.table, self.schema, len(train), self.recipe)
-        self.members = plan.members(self.schema, known, self.recipe)
+        targets = self._targets(valid)
+        request, budget = self._request(), self.recipe.budget
+        self.members = resumed(self.out, request, budget, overwrite) or self._planned(len(train))
         for member in self.members:
             build.check(member, self.schema.modalities())
         self.job = learn.Job(
@@ -193,11 +195,11 @@ class _Fit:
             self.show.step,
             self.trackers.log,
         )
+        if self.schema.group is not None:
+            self.job.groups = codes(self.table.cells(self.schema.group))
         train, valid, folds = self._prepare(train, valid, folds)
         self.show.plan(self.members, len(train), len(valid), len(folds))
-        if overwrite:
-            _clear(self.out)
-        self._remember()
+        mark(self.out, request, budget, self.members, overwrite)
         self.trackers.start()
         try:
             trained, scores, rows = self._train(train, valid, folds)
@@ -210,8 +212,8 @@ class _Fit:
     # -- before training ---------------------------------------------------------------------
 
     def _check(self) -> None:
-        train = self.table.take(np.arange(self.own))
-        valid = self.table.take(np.arange(self.own, len(self.table))) if self.given_valid else None
+        train = self.table.slice(0, self.own)
+        valid = self.table.slice(self.own) if self.given_valid else None
         report = checks.check(train, self.schema, valid=valid)
         self.show.findings(report)
         self.findings = report
@@ -256,9 +258,48 @@ class _Fit:
             found[column.name] = objective
         return found
 
+    def _targets(self, valid: np.ndarray[Any, Any]) -> dict[str, Targets]:
+        """Encoded targets; a validation row whose class no training row had lacks its own."""
+        found = {}
+        self.unseen = np.zeros(len(self.table), bool)
+        for name, objective in self.objectives.items():
+            cells = self.table.cells(name)
+            unseen = [row for row in valid.tolist() if objective.is_unseen(cells[row])]
+            if unseen:
+                what = f"a class of '{name}' that no training row has"
+                self._warn(
+                    f"{len(unseen):,} of {len(valid):,} validation rows have {what}",
+                    len(unseen),
+                    f"{cells[unseen[0]]!r} in row {unseen[0]}",
+                    "They are not measured, so the figures say nothing about new classes",
+                )
+                self.ledger.add("skipped", f"validation with {what}", unseen)
+            for row in unseen:
+                cells[row] = None
+            self.unseen[unseen] = True
+            found[name] = Targets(objective, cells)
+        return found
+
+    def _warn(self, what: str, count: int, example: str, advice: str) -> None:
+        """One more finding, which only the split has shown."""
+        finding = checks.Finding("warning", what, count, example, advice)
+        self.show.findings(checks.Report([finding]))
+        self.findings = checks.Report([*self.findings.findings, finding])
+
     def _tagged(self) -> dict[str, str]:
         """Tag target -> the text modality whose words it labels."""
         return {c.name: c.details["text"] for c in self.schema.targets if c.kind == "tags"}
+
+    def _planned(self, rows: int) -> list[Member]:
+        known = plan.facts(self.table, self.schema, rows, self.recipe)
+        return plan.members(self.schema, known, self.recipe)
+
+    def _request(self) -> dict[str, Any]:
+        """What makes a fit this one, its budget apart: its recipe and its data."""
+        with Files(self.cache) as files:
+            data = digest(self.table, self.schema.inputs, files)
+        recipe = self.recipe.model_dump(exclude={"budget", "train", "valid"})
+        return {"recipe": recipe, "data": data}
 
     def _prepare(
         self, train: np.ndarray[Any, Any], valid: np.ndarray[Any, Any], folds: list[tuple[Any, Any]]
@@ -293,7 +334,7 @@ class _Fit:
             return np.setdiff1d(rows, drop)
 
         known = self._known(np.arange(len(self.table)))
-        self.ledger.add("skipped", "no value in any target", np.flatnonzero(~known))
+        self.ledger.add("skipped", "no value in any target", np.flatnonzero(~known & ~self.unseen))
         self.ledger.add("used", "training or validation", good(np.flatnonzero(known)))
         return good(train), good(valid), [(good(a), good(b)) for a, b in folds]
 
@@ -315,7 +356,7 @@ class _Fit:
             if allowance <= 0 and trained:
                 self.show.skipped(member.name)
                 continue
-            folder = self.out / "checkpoints" / f"{i:02d}"
+            folder = checkpoints(self.out, member)
             try:
                 if folds:
                     found = self._by_folds(member, train, folds, rows, folder, allowance)
@@ -409,16 +450,18 @@ class _Fit:
         board: list[dict[str, Any]] = []
         for target, objective in self.objectives.items():
             values = [self.job.targets[target].values[row] for row in rows]
+            lines = []
             for group, candidates in groups.items():
                 mine = {n: scores[n][target] for n in candidates if target in scores[n]}
                 chosen = greedy(mine, partial(_criterion, objective, values))
                 weights[group][target] = chosen
                 combined = average({n: mine[n] for n in chosen}, chosen)
-                board.append(self._line(group, target, combined, values, chosen, trained))
+                role = "fused" if group == FUSED else "rival"
+                lines.append(self._line(group, role, target, combined, rows, chosen, trained))
             for name in trained:
-                board.append(
-                    self._line(name, target, scores[name][target], values, {name: 1.0}, trained)
-                )
+                own, alone = scores[name][target], {name: 1.0}
+                lines.append(self._line(name, "member", target, own, rows, alone, trained))
+            board += best_first(lines)
         used = {n for g in weights.values() for shares in g.values() for n in shares}
         kept = {n: t for n, t in trained.items() if n in used}
         forms = self._numbered(kept)
@@ -449,17 +492,23 @@ class _Fit:
     def _line(
         self,
         name: str,
+        role: str,
         target: str,
         scores: list[np.ndarray[Any, Any]],
-        values: list[np.ndarray[Any, Any]],
+        rows: np.ndarray[Any, Any],
         shares: dict[str, float],
         trained: dict[str, Trained],
     ) -> dict[str, Any]:
-        objective = self.objectives[target]
-        metric = objective.metrics(scores, values)[objective.primary]
-        found = interval(metric, len(values), seed=self.recipe.seed)
+        objective, job = self.objectives[target], self.job
+        values = [job.targets[target].values[row] for row in rows]
+        # Not every metric is defined on every table: no entity, no F1.
+        undefined = Metric(lambda w: np.full(len(w), np.nan))
+        metric = objective.metrics(scores, values).get(objective.primary, undefined)
+        clusters = None if job.groups is None else job.groups[rows]
+        found = interval(metric, len(values), clusters, seed=self.recipe.seed)
         return {
             "name": name,
+            "role": role,
             "target": target,
             "metric": objective.primary,
             "greater_is_better": metric.greater_is_better,
@@ -469,7 +518,6 @@ class _Fit:
             "members": shares,
             "parameters": sum(trained[n].facts["parameters"] for n in shares),
             "seconds": round(sum(trained[n].facts["seconds"] for n in shares), 1),
-            "combination": name == FUSED or len(shares) > 1 or name not in trained,
         }
 
     def _numbered(self, kept: dict[str, Trained]) -> list[str]:
@@ -484,27 +532,8 @@ class _Fit:
         if not temporary:
             write_json(self.out / "check.json", self.findings.to_json())
             run.save(self.out)
-            shutil.rmtree(self.out / "checkpoints", ignore_errors=True)
-            (self.out / "fit.json").unlink(missing_ok=True)
+            unmark(self.out)
         self.show.done(run, time.perf_counter() - self.start)
-
-    def _remember(self) -> None:
-        """Mark the folder with what is being fitted; refuse to resume something else."""
-        data = hashlib.blake2b(digest_size=16)
-        for name in self.table.names:
-            data.update(repr(self.table.cells(name)).encode())
-        request = {
-            "recipe": self.recipe.model_dump(exclude={"budget", "train", "valid"}),
-            "data": data.hexdigest(),
-        }
-        path = self.out / "fit.json"
-        if path.exists() and read_json(path) != json.loads(json.dumps(request)):
-            raise UserError(
-                f"'{self.out}' holds an interrupted fit of something else",
-                expected="the same data and settings, to resume it",
-                do="give another --out, or --overwrite to start anew there",
-            )
-        write_json(path, request)
 
 
 def preflight(
@@ -518,80 +547,25 @@ def preflight(
     show: Show,
 ) -> checks.Report:
     """The checks of a fit without the fit; shows the schema and what was found."""
-    table = read(train)
+    read_cached = partial(read, cache=default_folder())
+    table = read_cached(train)
     schema = infer.infer(table, list(targets), dict(kinds), list(drop), group)
     show.schema(schema, table)
-    valid, test = (None if source is None else read(source) for source in (valid, test))
+    valid, test = (None if source is None else read_cached(source) for source in (valid, test))
     report = checks.check(table, schema, valid, test)
     show.findings(report)
     return report
 
 
+def best_first(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One target's lines: the fused model, the rivals, the members, each best first."""
+
+    def place(line: dict[str, Any]) -> tuple[int, float]:
+        value = -line["value"] if line["greater_is_better"] else line["value"]
+        return ROLES.index(line["role"]), math.inf if math.isnan(value) else value
+
+    return sorted(lines, key=place)
+
+
 def _criterion(objective: Objective, values: Rows, scores: Rows) -> float:
     return objective.criterion(scores, values)
-
-
-def refuse_finished(out: Path, overwrite: bool) -> None:
-    """UserError if `out` holds a finished run that is not to be replaced."""
-    if (out / "run.json").exists() and not overwrite:
-        raise UserError(
-            f"'{out}' already holds a finished run",
-            expected="a new folder, or one with an interrupted fit",
-            do="give another --out, or --overwrite to replace it",
-        )
-
-
-@contextmanager
-def _claimed(out: Path, overwrite: bool, temporary: bool) -> Iterator[None]:
-    """Make sure that `out` can be written, and hold nothing that would be lost.
-
-    A folder made for nothing, because the input was at fault, is removed again; so is a temporary
-    one.
-    """
-    if out.exists() and not out.is_dir():
-        raise UserError(
-            f"'{out}' is a file",
-            expected="a folder to write the run to",
-            do="give another --out",
-        )
-    refuse_finished(out, overwrite)
-    is_new = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise _unwritable(out, error) from error
-    try:
-        yield
-    finally:
-        if temporary:
-            shutil.rmtree(out, ignore_errors=True)
-        elif not (out / "checkpoints").exists():  # nothing to resume
-            (out / "fit.json").unlink(missing_ok=True)
-            if is_new and not any(out.iterdir()):
-                out.rmdir()
-
-
-def _clear(out: Path) -> None:
-    """Remove a run or an interrupted fit, and nothing else that lies beside it."""
-    # First what makes it a run: an error on the way leaves none that is half old.
-    own = ["run.json", "fit.json", "check.json", "recipe.yaml", "model.safetensors"]
-    try:
-        for name in own:
-            (out / name).unlink(missing_ok=True)
-        for folder in (out / "checkpoints", out / "logs", *out.glob("pretrained-*")):
-            if folder.exists():
-                shutil.rmtree(folder)
-    except OSError as error:
-        raise _unwritable(out, error) from error
-
-
-def _unwritable(out: Path, error: OSError) -> UserError:
-    return UserError(
-        f"The folder '{out}' cannot be written",
-        expected="a folder that can be made and written to, on a disk with room",
-        got=error.strerror or str(error),
-        do="give another --out",
-    )

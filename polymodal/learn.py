@@ -6,13 +6,14 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
+from torch import nn
 
 from polymodal import build, deadline, lookup
 from polymodal.batch import Field
@@ -20,12 +21,13 @@ from polymodal.columns import Schema
 from polymodal.contract import Encoder, Form, Objective
 from polymodal.data.collate import Collator, Targets
 from polymodal.data.prepare import Prepared
+from polymodal.devices import device
 from polymodal.ensemble import simplex
-from polymodal.files import read_json, write_json
+from polymodal.files import read_json, read_tensors, write_json, write_tensors
 from polymodal.measure import Kernels, choose
 from polymodal.model import Model
 from polymodal.recipe import Member, Training
-from polymodal.run import Trained, module_targets
+from polymodal.run import Trained, fill, module_targets
 from polymodal.train import Augment, Loop, Scores, losses, predict
 
 # What optimiser, gathering, augmentation and validation add to a measured forward and backward.
@@ -40,6 +42,7 @@ class Job:
         forms, prepared: fitted forms by fingerprint of their description, and the cells in them.
         report: (member, step, steps, loss) after every step.
         log: (member, step, numbers) after every validation.
+        groups: every row's group as a code, or None: those of one are never cut apart.
     """
 
     schema: Schema
@@ -52,7 +55,7 @@ class Job:
     seed: int
     report: Callable[[str, int, int, float], None] = lambda *_: None
     log: Callable[[str, int, dict[str, float]], None] = lambda *_: None
-    order: list[str] = field(default_factory=list)
+    groups: np.ndarray[Any, Any] | None = None
 
     def keys(self, member: Member) -> dict[str, str]:
         """A member's modalities -> keys into `forms` and `prepared`."""
@@ -97,26 +100,59 @@ def learn(
     collator = Collator(inputs, targets)
     train = _with_targets(train, targets)
     valid = _with_targets(valid, targets)
-    facts: dict[str, Any] = {"rows": len(train)}
-    kernels = Kernels()
-    if build.is_expert(member):
-        encoded = {name: np.stack(t.values) for name, t in targets.items()}
-        # One thread: the experts alternate between numpy's and torch's threads, and two pools that
-        # spin for the same cores made small fits a hundred times slower.
-        one = threadpool_limits(1), Kernels(threads=1).threads_set()
-        with one[0], one[1], deadline.within(allowance - (time.perf_counter() - start)):
-            held_out = valid if len(valid) else None
-            module.fit(inputs, train, held_out, encoded, objectives, job.seed)  # type: ignore[operator]
+    done = folder / "member.safetensors"
+    if done.exists():
+        kernels, facts = _read(module, done)
     else:
-        assert isinstance(module, Model)
-        kernels, facts = _by_gradient(
-            job, member, module, collator, objectives, (train, valid), folder, allowance, share
-        )
-    facts["seconds"] = round(time.perf_counter() - start, 2)
-    facts["parameters"] = sum(p.numel() for p in module.parameters())
-    trained = Trained(member, module.eval(), {}, kernels, facts)
+        if isinstance(module, Model):
+            kernels, facts = _by_gradient(
+                job, member, module, collator, objectives, (train, valid), folder, allowance, share
+            )
+        else:
+            kernels, facts = Kernels(), {}
+            with deadline.within(allowance - (time.perf_counter() - start)):
+                _by_solver(job, module, collator, objectives, (train, valid))
+        facts["rows"] = len(train)
+        facts["seconds"] = round(time.perf_counter() - start, 2)
+        facts["parameters"] = sum(p.numel() for p in module.parameters())
+        _write(module, kernels, facts, done)
     scores = predict(module, objectives, collator, valid, kernels) if len(valid) else {}
-    return trained, scores
+    # It waits where the other members do not need the room.
+    return Trained(member, module.eval().cpu(), {}, kernels, facts), scores
+
+
+def _write(module: nn.Module, kernels: Kernels, facts: dict[str, Any], path: Path) -> None:
+    """Keep a member that is done, so that a resumed fit need not train it again."""
+    described = {"kernels": json.dumps(asdict(kernels)), "facts": json.dumps(facts)}
+    write_tensors(path, module.state_dict(), described)
+    (path.parent / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def _read(module: nn.Module, path: Path) -> tuple[Kernels, dict[str, Any]]:
+    """What `_write` kept; the weights go into the module."""
+    tensors, described = read_tensors(path)
+    fill(module, tensors)
+    kernels = Kernels(**json.loads(described["kernels"]))
+    kernels.apply(module).to(device())
+    return kernels, json.loads(described["facts"])
+
+
+def _by_solver(
+    job: Job,
+    module: nn.Module,
+    collator: Collator,
+    objectives: Mapping[str, Objective],
+    rows: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
+) -> None:
+    train, valid = rows
+    encoded = {name: np.stack(t.values) for name, t in collator.targets.items()}
+    held_out = valid if len(valid) else None
+    # One thread: the experts alternate between numpy's and torch's threads, and two pools that
+    # spin for the same cores made small fits a hundred times slower.
+    with threadpool_limits(1), Kernels(threads=1).threads_set():
+        module.fit(  # type: ignore[operator]
+            collator.inputs, train, held_out, encoded, objectives, job.seed, job.groups
+        )
 
 
 def _by_gradient(
@@ -152,6 +188,7 @@ def _by_gradient(
         augment=_augmentations(job, member),
         report=lambda step, of, loss: job.report(member.name, step, of, loss),
         log=lambda step, numbers: job.log(member.name, step, numbers),
+        name=member.name,
     )
     progress = loop.run()
     if module.fusion.alpha is not None and len(valid):
@@ -192,7 +229,7 @@ def _plan(
         collator(first),
         lambda outputs, batch: torch.stack(list(losses(outputs, batch, objectives).values())).sum(),
         settings,
-        torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        device(),
         job.cache,
     )
     per_epoch = max(1, math.ceil(len(train) / settings.batch_size))

@@ -26,10 +26,10 @@ SAMPLE = 64
 FUSION = "concat"
 FURTHER = ("gated", "cross_attention")
 # An installed text model is used if reading every text with it once takes this part of the budget
-# at most; trained on, if two epochs, each three such readings long, fit into TUNED_PART of it.
+# at most; trained on, if an epoch, three such readings long, takes TUNED_PART of it.
 FROZEN_PART = 0.15
-TUNED_PART = 0.75
-TUNED_READINGS = 2 * 3
+TUNED_PART = 0.5
+TUNED_READINGS = 3
 TUNED = {"epochs": 4, "pretrained_lr": 2e-4}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,19 +15,27 @@ from polymodal.contract import Objective
 from polymodal.data.ledger import Ledger
 from polymodal.data.prepare import Prepared
 from polymodal.errors import UserError
-from polymodal.evaluate import calibration, game, judge
+from polymodal.evaluate import calibration, figures, game, judge, slices
 from polymodal.evaluate._weighted import Array
 from polymodal.evaluate.contribution import Names, subsets
+from polymodal.evaluate.examples import Examples
 from polymodal.evaluate.metrics import classification_report, report_text
-from polymodal.evaluate.statistics import interval, intervals
-from polymodal.files import make_folder, write_csv, write_json
+from polymodal.evaluate.report import page
+from polymodal.evaluate.statistics import codes, interval, intervals
+from polymodal.files import make_folder, write_csv, write_json, write_text
 
 if TYPE_CHECKING:
+    from polymodal.columns import Schema
     from polymodal.data.read import Table
     from polymodal.run import Run
 
 Numbers = dict[str, dict[str, dict[str, float]]]
 Scores = Sequence[Array]
+# A metric that a rival's answers leave undefined.
+NOT = {"value": math.nan}
+
+# The report's name in an evaluation's folder.
+REPORT = "report.html"
 
 
 @dataclass
@@ -45,6 +54,11 @@ class Evaluation:
         contributions: target -> what each modality and their combination are worth to the model
             (`game.contributions`, `game.interactions`).
         calibration: target of classes -> whether its probabilities are true.
+        figures: target of classes -> its confusion matrix; of a number -> where the rows lie in
+            the plane of true and predicted values (`figures`).
+        slices: target -> where the fused model errs and its rivals do not (`slices.describe`).
+        table: what was measured, for the report to show some of its rows.
+        schema: of the run.
     """
 
     rows: int
@@ -56,6 +70,10 @@ class Evaluation:
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     contributions: dict[str, dict[str, Any]] = field(default_factory=dict)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
+    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    slices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    table: Table | None = None
+    schema: Schema | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -67,14 +85,24 @@ class Evaluation:
             "calibration": self.calibration,
             "rivals": self.rivals,
             "reports": self.reports,
+            "figures": self.figures,
+            "slices": self.slices,
             "ledger": self.ledger,
         }
 
     def save(self, folder: Path) -> None:
-        """Write metrics.json and predictions.csv."""
+        """Write metrics.json, predictions.csv and report.html."""
         make_folder(folder)
         write_csv(folder / "predictions.csv", self.predictions)
         write_json(folder / "metrics.json", self.to_json())
+        self.to_html(folder / REPORT)
+
+    def to_html(self, path: str | Path) -> None:
+        """Write the report: one page that needs nothing beside it and no network."""
+        examples = None
+        if self.table is not None and self.schema is not None:
+            examples = Examples(self.table, self.schema)
+        write_text(Path(path), page(self.to_json(), examples))
 
     def text(self) -> str:
         """For a terminal: every metric of the model, beside the rivals' values."""
@@ -89,7 +117,8 @@ class Evaluation:
             for metric, found in numbers.items():
                 span = f"[{found['low']:.4f}, {found['high']:.4f}]"
                 beside = "".join(
-                    f"  {rival[target][metric]['value']:>16.4f}" for rival in self.rivals.values()
+                    f"  {rival[target].get(metric, NOT)['value']:>16.4f}"
+                    for rival in self.rivals.values()
                 )
                 lines.append(f"  {metric:<24}{found['value']:>9.4f}  {span:<18}{beside}")
             if target in self.reports and len(self.reports[target]["classes"]) < 40:
@@ -123,7 +152,9 @@ def evaluate(
     scored = run.scores_without(prepared, rows, [everyone - team for team in teams])
     scores = dict(zip(teams, scored, strict=True))
     combined = run.combine(scores[everyone])
-    found = Evaluation(len(table), {}, {}, {}, {"row": rows.tolist()}, {})
+    found = Evaluation(
+        len(table), {}, {}, {}, {"row": rows.tolist()}, {}, table=table, schema=run.schema
+    )
     known = {}
     for name, values in run.targets(table).items():
         objective = run.objectives[name]
@@ -200,10 +231,19 @@ def _measure(
         found.rivals.setdefault(who, {})[name] = part.metrics(theirs)
     mine = part.of(fused)
     if objective.kind == "category":
-        stacked, codes = np.stack(mine), np.stack(part.targets)
-        found.reports[name] = classification_report(codes, stacked, objective.state["classes"])
-        found.calibration[name] = _calibration(stacked, codes)
+        stacked, truth = np.stack(mine), np.stack(part.targets)
+        found.reports[name] = classification_report(truth, stacked, objective.state["classes"])
+        found.calibration[name] = _calibration(stacked, truth)
+        confusion = figures.confusion(truth, stacked.argmax(1), objective.state["classes"])
+        found.figures[name] = {"confusion": confusion}
+    elif objective.kind == "number":
+        true = slices.in_unit(objective, part.targets)
+        found.figures[name] = {"histogram": figures.histogram(true, np.stack(mine)[:, 0])}
     best = judge.best_single(run, name)
+    answers = {"fused": mine, **{who: part.of(theirs) for who, theirs in rivals.items()}}
+    found.slices[name] = slices.describe(
+        objective, answers, part.targets, part.rows, best, part.clusters
+    )
     if best is not None:
         single = part.of(rivals[best])
         found.verdicts[name] = {
@@ -226,12 +266,12 @@ def _measure(
         }
 
 
-def _calibration(scores: Array, codes: Array) -> dict[str, Any]:
+def _calibration(scores: Array, truth: Array) -> dict[str, Any]:
     """The reliability diagram, and what a calibrated model's ECE would be at this size."""
     return {
-        "bins": [asdict(one) for one in calibration.reliability(scores, codes) if one.rows],
+        "bins": [asdict(one) for one in calibration.reliability(scores, truth) if one.rows],
         "null_ece": calibration.calibrated_ece(scores.max(1)),
-        "classwise_ece": asdict(interval(calibration.classwise_ece(scores, codes), len(codes))),
+        "classwise_ece": asdict(interval(calibration.classwise_ece(scores, truth), len(truth))),
     }
 
 
@@ -246,5 +286,4 @@ def _clusters(run: Run, table: Table, group: str | None) -> np.ndarray[Any, Any]
             expected=f"one of {', '.join(table.names)}",
             do=f"did you mean '{match}'?" if match else "check the table's header",
         )
-    _, codes = np.unique([str(cell) for cell in table.cells(column)], return_inverse=True)
-    return np.asarray(codes)
+    return codes(table.cells(column))

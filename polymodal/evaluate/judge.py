@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -31,7 +32,7 @@ def best_single(run: Run, target: str) -> str | None:
     rivals = {
         line["name"]: line["value"] if line["greater_is_better"] else -line["value"]
         for line in run.leaderboard
-        if line["target"] == target and line["name"] in run.weights and line["name"] != "fused"
+        if line["target"] == target and line["role"] == "rival"
     }
     return max(rivals, key=rivals.__getitem__) if rivals else None
 

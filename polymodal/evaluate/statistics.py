@@ -203,16 +203,25 @@ def _units(rows: int, clusters: Clusters | None) -> tuple[np.ndarray[Any, Any], 
     """Each row's unit of resampling as a code, and how many units there are."""
     if clusters is None:
         return np.arange(rows), rows
+    found = codes(clusters)
+    return found, int(found.max(initial=-1)) + 1
+
+
+def codes(clusters: Clusters) -> np.ndarray[Any, Any]:
+    """Each row's cluster as a number from 0.
+
+    Raises:
+        UserError: some are missing.
+    """
     missing = sum(c is None or c != c for c in clusters)
     if missing:
         raise UserError(
-            f"{missing} of {rows} rows have no group, so no interval can respect the groups",
+            f"{missing} of {len(clusters)} rows have no group, so no interval can respect them",
             expected="a value in every cell of the group column",
             do="fill the missing groups in (a value of its own for each), or leave --group out",
         )
     known: dict[Hashable, int] = {}
-    codes = [known.setdefault(cluster, len(known)) for cluster in clusters]
-    return np.array(codes, dtype=np.intp), len(known)
+    return np.array([known.setdefault(c, len(known)) for c in clusters], dtype=np.intp)
 
 
 def _resampled(
