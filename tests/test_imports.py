@@ -32,6 +32,7 @@ FLOORS = [
     ["data._targets"],
     ["data._kinds"],
     ["data.prepare", "data.split"],
+    ["data._copies"],
     ["data.encode"],
     ["data.cells"],
     ["data.read"],

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from polymodal.columns import MEDIA, Column, Schema
+from polymodal.data._copies import codes
 from polymodal.data._finding import Finding
 from polymodal.data.read import Table
-from polymodal.data.split import codes
 from polymodal.forms.table import _values as values
 
 Array = np.ndarray[Any, Any]

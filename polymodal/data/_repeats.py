@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from polymodal.columns import TABLE, Column, Schema
+from polymodal.data import _copies
+from polymodal.data._copies import Array, Contents, is_long
 from polymodal.data._finding import Finding
 from polymodal.data._leaks import target_values
 from polymodal.data.cache import Files
-from polymodal.data.cells import content_keys
 from polymodal.data.read import Table
-from polymodal.data.split import codes
-from polymodal.forms.table import _values as values
 
 # What share of rows makes repetition a warning.
 MANY = 0.01
-# Texts shorter than this many words repeat without coming from one source.
-LONG_TEXT = 10
-
-Array = np.ndarray[Any, Any]
-# Column -> table -> row -> a key that is equal for equal contents, None where missing.
-Contents = Mapping[str, Sequence[Sequence[Any]]]
 
 
 def contents(
     tables: Sequence[Table], column: Column, files: Files
 ) -> tuple[list[list[Any]], list[Finding]]:
-    """A column's cells, comparable across tables (media and texts by hash); unreadable media."""
-    found: list[list[Any]] = []
+    """A column's cells, comparable across tables (`_copies.contents`); and unreadable ones."""
+    found, unreadable = _copies.contents(tables, column, files)
     findings = []
-    for i, table in enumerate(tables):
-        if column.kind in TABLE:
-            one = values.category if column.kind != "set" else _joined
-            found.append([one(cell) for cell in table.cells(column.name)])
-            continue
-        keys, reasons = content_keys(table, column, files)
-        # What cannot be read is equal to nothing.
-        found.append([(i, row) if row in reasons else key for row, key in enumerate(keys)])
+    for table, reasons in zip(tables, unreadable, strict=True):
         if reasons:
             what = f"{len(reasons):,} of {len(table):,} cells of '{column.name}' in {table.source}"
             example = reasons[min(reasons)]
@@ -52,18 +37,12 @@ def contents(
     return found, findings
 
 
-def _joined(cell: Any) -> str | None:
-    return None if cell is None else repr(cell)
-
-
 def rows(tables: Sequence[Table], schema: Schema, contents: Contents) -> list[Finding]:
     """Rows with equal inputs, within the training table and across tables."""
     train = tables[0]
-    rich = [c.name for c in schema.inputs if _is_rich(c, train)]
-    chance = 0.0 if rich else _chance([contents[c.name][0] for c in schema.inputs])
-    parts = _row_codes(tables, schema, contents, rich)
-    repeated = np.flatnonzero(_repeats(parts[0]))
-    copies = len(repeated) > _explained(chance, len(train) ** 2 / 2)
+    parts, chance = _copies.equal(tables, schema.inputs, contents)
+    repeated = np.flatnonzero(_copies.repeats(parts[0]))
+    copies = len(repeated) > _copies.explained(chance, len(train) ** 2 / 2)
     findings = []
     if len(repeated):
         what = f"{len(repeated):,} of {len(train):,} rows repeat the inputs of an earlier row"
@@ -72,7 +51,7 @@ def rows(tables: Sequence[Table], schema: Schema, contents: Contents) -> list[Fi
         findings.append(Finding(severity, what, len(repeated), f"row {repeated[0]}", advice))
     for table, part in zip(tables[1:], parts[1:], strict=True):
         known = np.flatnonzero(np.isin(part, parts[0]))
-        if len(known) > _explained(chance, len(train) * len(table)):
+        if len(known) > _copies.explained(chance, len(train) * len(table)):
             what = f"{len(known):,} of {len(table):,} rows of {table.source} are also in"
             findings.append(
                 Finding(
@@ -84,47 +63,6 @@ def rows(tables: Sequence[Table], schema: Schema, contents: Contents) -> list[Fi
                 )
             )
     return findings + (_noise(train, schema, parts[0]) if copies else [])
-
-
-def _is_rich(column: Column, train: Table) -> bool:
-    """Whether equal cells of a column are copies rather than chance."""
-    return column.kind not in TABLE and (column.kind != "text" or _long(train.cells(column.name)))
-
-
-def _chance(columns: Sequence[Sequence[Any]]) -> float:
-    """How likely two rows are to be equal, were columns independent."""
-    chance = 1.0
-    for cells in columns:
-        counts = np.array(list(Counter(cells).values()), float)
-        chance *= np.sum(counts * (counts - 1)) / max(1, len(cells) * (len(cells) - 1))
-    return chance
-
-
-def _explained(chance: float, pairs: float) -> float:
-    """How many equal rows `chance` explains, with room for columns that go together."""
-    return 2 + 10 * chance * pairs if chance else 0
-
-
-def _row_codes(
-    tables: Sequence[Table], schema: Schema, contents: Contents, rich: Sequence[str]
-) -> list[Array]:
-    """Equal numbers for rows with equal inputs: of each table `(rows,)`."""
-    keys: list[Any] = list(zip(*(chain(*contents[c.name]) for c in schema.inputs), strict=True))
-    if rich:
-        # Rows that lack every rich cell are alike by chance: each counts as different.
-        lacking = zip(*(chain(*contents[name]) for name in rich), strict=True)
-        for row, cells in enumerate(lacking):
-            if all(cell is None for cell in cells):
-                keys[row] = row
-    ends = np.cumsum([len(table) for table in tables])
-    return np.split(codes(keys), ends[:-1])
-
-
-def _repeats(found: Array) -> Array:
-    """True for every row whose code an earlier row has."""
-    repeated = np.ones(len(found), bool)
-    repeated[np.unique(found, return_index=True)[1]] = False
-    return repeated
 
 
 def _noise(train: Table, schema: Schema, rows: Array) -> list[Finding]:
@@ -195,19 +133,10 @@ def column(
     return findings
 
 
-def _long(texts: Sequence[Any]) -> bool:
-    """Whether most texts are long and come seldom: "yes" repeats, an article does not."""
-    known = [text for text in texts if text is not None]
-    present = [" ".join(text) if isinstance(text, list) else str(text) for text in known]
-    words = [len(text.split()) for text in present]
-    seldom = len(set(present)) > len(present) / 10
-    return seldom and float(np.median(words)) >= LONG_TEXT
-
-
 def _in_groups(texts: Sequence[Any]) -> bool:
     """Whether most long texts come several times, as captions of one scene in many pictures do."""
     counts = np.array(list(Counter(map(repr, texts)).values()))
-    return _long(texts) and float(np.mean(counts > 1)) > 0.5
+    return is_long(texts) and float(np.mean(counts > 1)) > 0.5
 
 
 def groups(tables: Sequence[Table], schema: Schema) -> list[Finding]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from polymodal.columns import Column, Schema
+from polymodal.data import _copies
+from polymodal.data._copies import codes
+from polymodal.data.cache import Files, default_folder
 from polymodal.data.read import Table
 from polymodal.errors import UserError
 from polymodal.forms.table import _values as values
@@ -30,8 +32,9 @@ def split(
 ) -> tuple[Rows, Rows]:
     """Row numbers for training and for validation, each sorted.
 
-    Groups are never split apart and rows whose inputs are equal go to one side. Every class that
-    occurs is trained on; except by time, where the past is for training whatever it holds.
+    Groups are never split apart. Copies, rows with equal inputs (media by their content) that
+    chance does not explain, go to one side. Every class that occurs is trained on; except by time,
+    where the past is for training whatever it holds.
 
     Args:
         how: "random"; "stratified" by the first target (a number by its quantiles); "group", the
@@ -150,9 +153,7 @@ def _units(table: Table, schema: Schema, group: str | None, need: int) -> Rows:
         units = codes(_complete(table, group, "group"))
         what = f"different values of '{group}'"
     else:
-        units = codes(zip(*(map(_key, table.cells(c.name)) for c in schema.inputs), strict=True))
-        # Where most rows repeat, as with two categories, that is no duplication.
-        units = units if units.max() >= len(units) / 2 else np.arange(len(units))
+        units = _equal_rows(table, schema)
         what = "different rows"
     found = int(units.max()) + 1
     if found < need:
@@ -165,10 +166,14 @@ def _units(table: Table, schema: Schema, group: str | None, need: int) -> Rows:
     return units
 
 
-def codes(cells: Iterable[Any]) -> Rows:
-    """Equal cells to equal numbers, 0, 1, ... in order of appearance: `(rows,)` int64."""
-    seen: dict[Any, int] = {}
-    return np.array([seen.setdefault(cell, len(seen)) for cell in cells], np.int64)
+def _equal_rows(table: Table, schema: Schema) -> Rows:
+    """Equal numbers for copies of a row; where chance explains equal rows, each has its own."""
+    with Files(default_folder()) as files:
+        contents = {c.name: _copies.contents([table], c, files)[0] for c in schema.inputs}
+    # To keep short texts together that are alike by chance costs nothing; to split copies does.
+    (found,), chance = _copies.equal([table], schema.inputs, contents, words=1)
+    copies = int(_copies.repeats(found).sum()) > _copies.explained(chance, len(table) ** 2 / 2)
+    return found if copies else np.arange(len(table))
 
 
 def labels(table: Table, target: Column) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,11 @@ from polymodal.columns import Column, Schema
 from polymodal.data.read import Table
 from polymodal.data.split import folds, split
 from polymodal.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 def table(**columns: Any) -> Table:
@@ -97,6 +103,36 @@ def test_rows_with_equal_inputs_stay_together() -> None:
     for seed in range(5):
         train, valid = split(table(x=texts, y=["a", "b"] * 50), schema(), valid=0.3, seed=seed)
         assert not {texts[i] for i in train} & {texts[i] for i in valid}
+
+
+@pytest.mark.parametrize("copies", [2, 3])
+@pytest.mark.parametrize("words", ["", " and nine more words that make it a long text"])
+def test_copies_stay_together_however_many_rows_have_them(copies: int, words: str) -> None:
+    texts = [f"text {i // copies}{words}" for i in range(360)]
+    train, valid = split(table(x=texts, y=["a", "b"] * 180), schema(), valid=0.2)
+    assert 60 <= len(valid) <= 80
+    assert not {texts[i] for i in train} & {texts[i] for i in valid}
+    for inner, outer in folds(table(x=texts, y=["a", "b"] * 180), schema(), 3):
+        assert not {texts[i] for i in inner} & {texts[i] for i in outer}
+
+
+def test_one_picture_under_two_names_stays_on_one_side(tmp_path: Path) -> None:
+    content = [i % 40 for i in range(80)]
+    names = [f"{i}.png" for i in range(80)]
+    for name, one in zip(names, content, strict=True):
+        (tmp_path / name).write_bytes(bytes([one] * 9))
+    found = Schema((Column("x", "image"),), (Column("y", "category"),))
+    data = Table(pa.table({"x": names, "y": ["a", "b"] * 40}), str(tmp_path), "train.csv")
+    train, valid = split(data, found, valid=0.3)
+    assert len(valid) == 24
+    assert not {content[i] for i in train} & {content[i] for i in valid}
+
+
+def test_rounded_measurements_are_not_taken_for_copies() -> None:
+    numbers = np.random.default_rng(0).normal(size=400).round(1).tolist()
+    found = Schema((Column("x", "number"),), (Column("y", "category"),))
+    train, valid = split(table(x=numbers, y=["a", "b"] * 200), found, valid=0.2)
+    assert {numbers[i] for i in train} & {numbers[i] for i in valid}
 
 
 def test_two_categories_are_not_taken_for_copies() -> None:
