@@ -24,7 +24,9 @@ class Column:
         kind: one of KINDS.
         reason: why it has this kind, in words for the printed table ("declared", "98 % of 2 700
             values are paths of .wav files", ...).
-        details: what a later table is checked against, JSON-able: for a series `{"channels": 12}`.
+        details: what else the kind means, JSON-able: of tags, `{"text": the column they label}`; of
+            a text given as lists of words, `{"words": True}`; of a column that is skipped because
+            it only identifies rows, `{"identifies": True}`.
     """
 
     name: str
@@ -51,12 +53,14 @@ class Schema:
         targets: the columns to predict.
         group: column whose equal values must not be split apart, or None.
         skipped: column name -> why no model reads it (id, constant, duplicate of another, ...).
+        identifiers: those of `skipped` that only tell which row it is.
     """
 
     inputs: tuple[Column, ...]
     targets: tuple[Column, ...]
     group: str | None = None
     skipped: dict[str, str] = field(default_factory=dict)
+    identifiers: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Column]:
         yield from self.inputs
@@ -91,4 +95,5 @@ class Schema:
             columns(described["targets"]),
             described["group"],
             dict(described["skipped"]),
+            tuple(described["identifiers"]),
         )

@@ -459,8 +459,8 @@ class _Fit:
                 role = "fused" if group == FUSED else "rival"
                 lines.append(self._line(group, role, target, combined, rows, chosen, trained))
             for name in trained:
-                own, alone = scores[name][target], {name: 1.0}
-                lines.append(self._line(name, "member", target, own, rows, alone, trained))
+                found, alone = scores[name][target], {name: 1.0}
+                lines.append(self._line(name, "member", target, found, rows, alone, trained))
             board += best_first(lines)
         used = {n for g in weights.values() for shares in g.values() for n in shares}
         kept = {n: t for n, t in trained.items() if n in used}

@@ -12,16 +12,15 @@ from polymodal.run import Run
 def predict_table(run: Run, source: Any, out: Path, *, max_bad_rows: int = 0) -> int:
     """Predict a table's rows to a CSV file; returns how many.
 
-    The file has the row number, the columns that only identify rows (skipped as such when the
-    schema was inferred), the prediction under the target's name and a probability per class.
+    The file has the row number, the group and the columns that only identify rows (skipped as
+    such when the schema was inferred), the prediction under the target's name and a probability
+    per class.
     """
     table = run.table(source)
     columns = run.predict(table, max_bad_rows=max_bad_rows)
-    ids = {
-        name: table.cells(name)
-        for name in run.schema.skipped
-        if name in table.names and name not in columns
-    }
+    schema = run.schema
+    naming = [n for n in schema.skipped if n == schema.group or n in schema.identifiers]
+    ids = {n: table.cells(n) for n in naming if n in table.names and n not in columns}
     rows = columns.pop("row")
     write_csv(out, {"row": rows, **ids, **columns})
     return len(table)

@@ -25,6 +25,7 @@ from polymodal.data.infer import validate
 from polymodal.data.ledger import Ledger
 from polymodal.data.prepare import Prepared, prepare
 from polymodal.data.read import Table, read
+from polymodal.data.row import is_row
 from polymodal.devices import device
 from polymodal.ensemble import average
 from polymodal.errors import UserError
@@ -71,7 +72,8 @@ class Run:
         tagged: tag target -> the text modality it labels.
         members: every trained member that some combination uses.
         weights: "fused" (the model) or a modality (its rival) -> target -> member -> share.
-        leaderboard: validation scores of members and combinations, best first.
+        leaderboard: validation scores: of each target the fused model, its rivals and the members,
+            each of these best first.
         ledger: what became of every row.
         folder: where it is saved, or None.
     """
@@ -167,7 +169,7 @@ class Run:
             Columns of the predictions file: "row", then per target the prediction under the
             target's name and, for classes, a probability under "target=class".
         """
-        table = self.table([self._whole(source)] if _is_row(source) else source)
+        table = self.table([self._whole(source)] if self._is_row(source) else source)
         prepared = self.prepare(table, Ledger(), max_bad_rows=max_bad_rows)
         rows = np.arange(len(table))
         combined = self.combine(self.scores(prepared, rows, absent))
@@ -175,6 +177,15 @@ class Run:
         for target, objective in self.objectives.items():
             columns |= objective.decode(combined[target])
         return columns
+
+    def _is_row(self, source: Any) -> bool:
+        channels = {
+            name: self.forms[i].state["channels"]
+            for member in self.members.values()
+            for name, i in member.forms.items()
+            if self.forms[i].kind == "series"
+        }
+        return is_row(source, self.schema.inputs, channels)
 
     def _whole(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row with every input column; those that are not given are missing."""
@@ -378,13 +389,6 @@ def _restored(described: dict[str, Any], folder: Path, trust: bool) -> Run:
         described["leaderboard"],
         described["ledger"],
         folder,
-    )
-
-
-def _is_row(source: Any) -> bool:
-    """A mapping of column to one value, rather than to a list of them."""
-    return isinstance(source, Mapping) and not any(
-        isinstance(value, list | np.ndarray) for value in source.values()
     )
 
 

@@ -136,7 +136,7 @@ def leaderboard(run: Run) -> Grid:
         numeric = heading in ("value", "parameters", "seconds")
         grid.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for line in run.leaderboard:
-        style = "bold" if line["name"] == "fused" else None if line["combination"] else "dim"
+        style = {"fused": "bold", "rival": None, "member": "dim"}[line["role"]]
         grid.add_row(
             line["target"],
             line["name"],

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import polymodal as pm
 from polymodal import cli, fitting
 from polymodal.data.builtin import scenes
+from polymodal.data.readers import columnar
 from polymodal.errors import UserError
 
 
@@ -79,3 +83,21 @@ def test_a_finished_quickstart_is_left_as_it_is(
     monkeypatch.setattr(scenes, "write", lambda *_, **__: pytest.fail("was rendered anew"))
     with pytest.raises(UserError, match="already holds a finished run"):
         call("quickstart", "--out", str(tmp_path))
+
+
+def test_the_preflight_unpacks_media_to_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(columnar, "SPOOL_BYTES", 0)
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "PNG")
+    table = {"picture": [stream.getvalue()] * 20, "y": ["a", "b"] * 10}
+    pd.DataFrame(table).to_parquet(tmp_path / "t.parquet")
+    unpacked: list[Path] = []
+    original = columnar._spool
+    monkeypatch.setattr(
+        columnar, "_spool", lambda *given: unpacked.append(given[2]) or original(*given)
+    )
+    call("check", str(tmp_path / "t.parquet"), "--target", "y", "--test", f"{tmp_path}/t.parquet")
+    assert unpacked == [tmp_path / "cache"] * 2

@@ -38,11 +38,15 @@ _CODE_WORDS = frozenset({"id", "ids", "uuid", "guid", "code", "zip", "zipcode", 
 
 @dataclass(frozen=True)
 class Guess:
-    """A kind and why."""
+    """A kind and why; `details` as of a Column."""
 
     kind: str
     reason: str
     details: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def identifier(cls, reason: str) -> Guess:
+        return cls("skip", reason, {"identifies": True})
 
 
 def guess(table: Table, name: str) -> Guess:
@@ -184,7 +188,7 @@ def _numbers(name: str, cells: list[Any], found: np.ndarray[Any, Any]) -> Guess:
     rows = len(found)
     if is_date(cells[0]):
         if _evenly_spaced(found):
-            return Guess("skip", f"an index: {rows:,} evenly spaced dates, each once")
+            return Guess.identifier(f"an index: {rows:,} evenly spaced dates, each once")
         return Guess("number", "dates, as seconds since 1970")
     if len(found) < len(cells):
         return Guess("number", f"{rows:,} of {len(cells):,} cells are numbers")
@@ -194,9 +198,9 @@ def _numbers(name: str, cells: list[Any], found: np.ndarray[Any, Any]) -> Guess:
         return Guess("number", f"{size:,} different decimal numbers")
     code = _called_code(name) and different[0] >= 0
     if _evenly_spaced(found):
-        return Guess("skip", f"an index: {rows:,} evenly spaced whole numbers, each once")
+        return Guess.identifier(f"an index: {rows:,} evenly spaced whole numbers, each once")
     if _drawn_without_repeats(found, size) or (code and size > RARE * rows):
-        return Guess("skip", f"an id: {size:,} different whole numbers in {rows:,} cells")
+        return Guess.identifier(f"an id: {size:,} different whole numbers in {rows:,} cells")
     if size <= FEW and size <= 0.05 * rows and not _is_quantity(counts):
         return Guess("category", f"only {size} different whole numbers in {rows:,} cells")
     if code:
@@ -270,7 +274,7 @@ def _strings(name: str, cells: list[str]) -> Guess:
     if single and different > RARE * rows and rows >= FEW:
         digits = sum(any(letter.isdigit() for letter in cell) for cell in cells)
         if digits > 0.6 * rows or _called_code(name):
-            return Guess("skip", f"an id: {different:,} different codes in {rows:,} cells")
+            return Guess.identifier(f"an id: {different:,} different codes in {rows:,} cells")
     found = f"{different:,} different values in {rows:,} cells"
     sentences = sum(cell.rstrip().endswith((".", "?", "!")) for cell in cells) > rows / 2
     names = words < 1.5 and different <= rows / 2

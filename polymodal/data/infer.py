@@ -69,6 +69,7 @@ def infer(
         tuple(outputs.values()),
         group,
         {name: skipped[name] for name in table.names if name in skipped},
+        tuple(name for name, column in inputs.items() if column.details.get("identifies")),
     )
     if not schema.inputs:
         reasons = "; ".join(f"{name}: {why}" for name, why in skipped.items())

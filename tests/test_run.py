@@ -1,0 +1,92 @@
+"""A run in use: what counts as one row, what predictions are filed under, how models are ranked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import polymodal as pm
+from polymodal.fitting import best_first
+from polymodal.predict import predict_table
+from polymodal.recipe import Recipe
+
+
+def frame(rows: int = 60) -> pd.DataFrame:
+    """Bright pictures with rising series, dark ones with falling."""
+    rng = np.random.default_rng(0)
+    bright = rng.integers(0, 2, rows)
+    light = [rng.integers(0, 100, (8, 8, 3)) + 150 * b for b in bright]
+    slope = 2 * bright - 1
+    return pd.DataFrame(
+        {
+            "sample": [f"S{i:05d}" for i in rng.permutation(90_000)[:rows]],
+            "where": "here",
+            "remark": [f"remark {i} of {rows}" for i in range(rows)],
+            "box": [f"box {i % 12}" for i in range(rows)],
+            "picture": [x.astype(np.uint8) for x in light],
+            "signal": [list(s * np.arange(5) + rng.normal(0, 0.1, 5)) for s in slope],
+            "label": np.where(bright, "day", "night"),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> pm.Run:
+    member = {
+        "learner": "linear",
+        "modalities": {"picture": {"form": {}}, "signal": {}},
+    }
+    both = {"name": "both", **member}
+    alone = [
+        {**member, "name": f"only {name}", "modalities": {name: {}}}
+        for name in ("picture", "signal")
+    ]
+    recipe = Recipe.model_validate({"members": [both, *alone], "data": {"drop": ["remark"]}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POLYMODAL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return pm.fit(frame(), "label", recipe=recipe, group="box")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
+
+
+def test_arrays_and_lists_of_one_row_are_one_row(run: pm.Run) -> None:
+    whole = run.predict(frame())
+    for i in range(4):
+        row = {name: frame()[name][i] for name in ("picture", "signal")}
+        found = run.predict(row)
+        assert found["row"] == [0]
+        assert found["label=day"][0] == pytest.approx(whole["label=day"][i], abs=1e-6)
+    assert len(run.predict({"picture": frame()["picture"][0]})["label"]) == 1
+    assert len(run.predict({"signal": [0.0, 1, 2, 3, 4]})["label"]) == 1
+    columns = {name: list(frame()[name]) for name in ("picture", "signal")}
+    assert run.predict(columns)["label"] == whole["label"]
+
+
+def test_predictions_are_filed_under_what_names_their_row(run: pm.Run, tmp_path: Path) -> None:
+    assert set(run.schema.skipped) == {"sample", "where", "remark", "box"}
+    predict_table(run, frame(), tmp_path / "p.csv")
+    written = pd.read_csv(tmp_path / "p.csv")
+    assert list(written) == ["row", "sample", "box", "label", "label=day", "label=night"]
+    assert list(written["sample"]) == list(frame()["sample"])
+
+
+def test_the_leaderboard_is_the_model_its_rivals_and_the_members(run: pm.Run) -> None:
+    roles = [line["role"] for line in run.leaderboard]
+    assert roles == ["fused"] + ["rival"] * 2 + ["member"] * 3
+
+
+@pytest.mark.parametrize(("greater", "names"), [(True, "fbacd"), (False, "fabdc")])
+def test_best_first(greater: bool, names: str) -> None:
+    given = [("a", "rival", 1), ("d", "member", 1), ("b", "rival", 2), ("c", "member", 2)]
+    nothing = ("e", "member", float("nan"))
+    lines = [
+        {"name": name, "role": role, "value": value, "greater_is_better": greater}
+        for name, role, value in [nothing, *given, ("f", "fused", 0)]
+    ]
+    assert "".join(line["name"] for line in best_first(lines)) == names + "e"
