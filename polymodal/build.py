@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from polymodal import lookup
-from polymodal.columns import TABLE, Column, Schema
+from polymodal.columns import MEDIA, TABLE, Column, Schema
 from polymodal.contract import Encoder, Form, Objective
 from polymodal.errors import UserError
 from polymodal.model import Head, Model
@@ -101,6 +101,15 @@ def form_for(member: Member, name: str, columns: list[Column]) -> Form:
     form = lookup.build(f"forms/{kind}", {"name": form_name, **options})
     assert isinstance(form, Form)
     return form
+
+
+def media_forms(schema: Schema) -> dict[str, Form]:
+    """Media column -> the form that reads it by default, unfitted."""
+    return {
+        name: form_for(Member(name="any", modalities={name: Modality()}), name, columns)
+        for name, columns in schema.modalities().items()
+        if columns[0].kind in MEDIA
+    }
 
 
 def heads(objectives: Mapping[str, Objective], tagged: Mapping[str, str]) -> dict[str, Head]:

@@ -187,6 +187,21 @@ def list_components() -> None:
 
 
 @app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Delete what is kept.")] = False,
+) -> None:
+    """What is decoded and measured once for all fits: where it is kept, and how large it is."""
+    from polymodal.data import cache as kept
+
+    folder = kept.default_folder()
+    files = kept.kept(folder)
+    size = sum(path.stat().st_size for path in files) / 2**20
+    if clear:
+        kept.clear(folder)
+    print(f"{folder}: {size:,.1f} MB in {len(files):,} files{' deleted' if clear else ''}")
+
+
+@app.command()
 def quickstart(
     out: Out = Path("quickstart"),
     rows: Annotated[int, typer.Option(help="Rows to render, a fifth of them for the test.")] = 3000,

@@ -246,6 +246,10 @@ class Objective(ABC):
     def encode(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
         """Cells to arrays: all of one shape for "row", `(words,)` each for "token"."""
 
+    def is_unseen(self, cell: Any) -> bool:
+        """Whether `encode` refuses a cell for a label that no training row had."""
+        return False
+
     def bias(self) -> Tensor | None:
         """Logits of the training prior `(size,)` for a head to start from, or None."""
         return None

@@ -278,6 +278,12 @@ class _Fit:
                 cells[row] = None
             self.unseen[unseen] = True
             found[name] = Targets(objective, cells)
+            if len(valid) and not found[name].known()[valid].any():
+                raise UserError(
+                    f"No validation row has a value of '{name}' that training rows have too",
+                    expected="at least one, to choose models by",
+                    do="split otherwise (--split), or give other validation rows (--valid FILE)",
+                )
         return found
 
     def _warn(self, what: str, count: int, example: str, advice: str) -> None:
@@ -552,7 +558,8 @@ def preflight(
     schema = infer.infer(table, list(targets), dict(kinds), list(drop), group)
     show.schema(schema, table)
     valid, test = (None if source is None else read_cached(source) for source in (valid, test))
-    report = checks.check(table, schema, valid, test)
+    # A fit decodes every cell itself, and tells of each that is bad.
+    report = checks.check(table, schema, valid, test, forms=build.media_forms(schema))
     show.findings(report)
     return report
 

@@ -29,6 +29,31 @@ def default_folder() -> Path:
     return Path(os.environ.get("POLYMODAL_CACHE") or Path.home() / ".cache" / "polymodal")
 
 
+def kept(folder: Path) -> list[Path]:
+    """The files that this package keeps in its cache, and no other that lies there."""
+    stores = (index.parent for index in folder.glob("*/*/index.sqlite"))
+    found = [path for store in stores for path in store.iterdir()]
+    for pattern in ("files.sqlite*", "kernels.json", "tables/*.arrow", "unsaved/**/*"):
+        found += folder.glob(pattern)
+    return sorted(path for path in found if path.is_file())
+
+
+def clear(folder: Path) -> None:
+    """Delete what is kept, and the folders that this leaves empty.
+
+    Raises:
+        UserError: something cannot be deleted.
+    """
+    with _explained(folder):
+        files = kept(folder)
+        for path in files:
+            path.unlink(missing_ok=True)
+        parents = {parent for path in files for parent in path.relative_to(folder).parents}
+        for parent in sorted(parents, key=lambda p: len(p.parts), reverse=True):
+            if parent.parts and not any((folder / parent).iterdir()):
+                (folder / parent).rmdir()
+
+
 class Entry(NamedTuple):
     """Where an array lies in the data file: `offset` in elements, and its shape."""
 

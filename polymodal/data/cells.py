@@ -15,6 +15,9 @@ from polymodal.data.media import resolve
 from polymodal.data.read import Table
 from polymodal.errors import UserError
 
+# Cells whose spelling is held in memory at a time.
+PART = 256
+
 
 def cells(
     table: Table, columns: Sequence[Column], rows: np.ndarray[Any, Any] | None = None
@@ -61,6 +64,26 @@ def content_keys(
             reasons[row] = error.what
         keys.append(key)
     return keys, reasons
+
+
+def digest(table: Table, columns: Sequence[Column], files: Files) -> str:
+    """Hash of a table's names and cells, wherever they lie; media count by their contents.
+
+    Args:
+        columns: those whose kind is known.
+    """
+    found = hashlib.blake2b(digest_size=16)
+    media = {column.name: column for column in columns if column.kind in MEDIA}
+    for name in table.names:
+        found.update(repr(name).encode())
+        if name in media:
+            keys, _ = content_keys(table, media[name], files)
+            found.update(b"".join(key or bytes(16) for key in keys))
+            continue
+        # Values, not Arrow's buffers: what these hold under a missing cell differs by chance.
+        for start in range(0, len(table), PART):
+            found.update(repr(table.slice(start, start + PART).cells(name)).encode())
+    return found.hexdigest()
 
 
 def _cell(table: Table, column: Column, row: int) -> Any:

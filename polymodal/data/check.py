@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from polymodal.data import _leaks, _repeats
 from polymodal.data._finding import Finding
 from polymodal.data.cache import Files, default_folder
 from polymodal.data.cells import cells
+from polymodal.data.encode import encode
 from polymodal.data.read import Table
 from polymodal.data.split import labels
-from polymodal.errors import UserError
+from polymodal.forms.table import _values as values
 
 SEVERITIES = ("error", "warning", "info")
 FEW_ROWS, SOME_ROWS = 5, 10
@@ -26,6 +27,7 @@ FEW_ROWS, SOME_ROWS = 5, 10
 MANY_MISSING = 0.5
 # Media cells a column that are decoded as a sample.
 SAMPLE = 200
+MEND = "Mend or empty them, or skip their rows with --max-bad-rows"
 
 
 @dataclass
@@ -63,13 +65,13 @@ def check(
     """Look for what spoils training or flatters its figures.
 
     Repeated rows and media (by content) within and across tables, columns that give a target
-    away, classes with few rows, missing and constant columns, unreadable media, groups on both
+    away, classes with few rows, missing and constant columns, unreadable cells, groups on both
     sides, equal inputs with different targets.
 
     Args:
         valid, test: tables that must not share rows, media or groups with `train`.
         cache: where files' hashes are remembered; by default the cache's folder.
-        forms: modality -> form that decodes a sample of it; without one media are only opened.
+        forms: media column -> form that decodes a sample of it; without one media are only opened.
     """
     tables = [t for t in (train, valid, test) if t is not None]
     findings = _targets(train, schema) + _columns(train, schema)
@@ -79,7 +81,7 @@ def check(
             contents[column.name], found = _repeats.contents(tables, column, files)
             findings += found
     for name, form in (forms or {}).items():
-        findings += _sample(train, schema.column(name), form)
+        findings += _sample(tables, schema.column(name), form, contents[name])
     findings += _repeats.rows(tables, schema, contents)
     for column in schema.inputs:
         findings += _repeats.column(tables, schema, column, contents)
@@ -126,6 +128,8 @@ def _columns(train: Table, schema: Schema) -> list[Finding]:
             what = f"{missing:,} of {len(train):,} cells of '{column.name}' are missing"
             severity = "warning" if missing >= MANY_MISSING * len(train) else "info"
             findings.append(Finding(severity, what, missing))
+        if column.kind == "number":
+            findings += _numbers(train, column)
         if column.kind not in MEDIA and len(set(map(repr, train.cells(column.name)))) == 1:
             what = f"Column '{column.name}' holds the same in all {len(train):,} rows"
             advice = f"Leave it out: --drop {column.name}"
@@ -133,18 +137,34 @@ def _columns(train: Table, schema: Schema) -> list[Finding]:
     return findings
 
 
-def _sample(train: Table, column: Column, form: Form) -> list[Finding]:
-    """Decode some cells, to find those that open but are broken."""
-    rows = np.unique(np.linspace(0, len(train) - 1, SAMPLE).astype(int))
+def _numbers(train: Table, column: Column) -> list[Finding]:
+    """Cells of a number column that are none."""
     reasons = []
-    for row in rows:
+    for row, cell in enumerate(train.cells(column.name)):
         try:
-            for cell in cells(train, [column], np.array([row])):
-                if cell is not None:
-                    form.encode(cell)
-        except UserError as error:
-            reasons.append(error.what)
+            values.number(cell)
+        except ValueError as error:
+            reasons.append(f"row {row}: {cell!r} {error}")
     if not reasons:
         return []
-    what = f"{len(reasons):,} of {len(rows):,} sampled cells of '{column.name}' cannot be decoded"
-    return [Finding("error", what, len(reasons), reasons[0], "Mend, empty or replace them")]
+    what = f"{len(reasons):,} of {len(train):,} cells of '{column.name}' are no numbers"
+    return [Finding("error", what, len(reasons), reasons[0], MEND)]
+
+
+def _sample(
+    tables: Sequence[Table], column: Column, form: Form, keys: Sequence[Sequence[Any]]
+) -> list[Finding]:
+    """Decode some cells of those that open, to find those that are broken nevertheless."""
+    findings = []
+    for i, table in enumerate(tables):
+        opened = np.array([row for row, key in enumerate(keys[i]) if isinstance(key, bytes)], int)
+        rows = opened[:: max(1, len(opened) // SAMPLE)][:SAMPLE]
+        if not i:
+            form.fit(cells(table, [column], rows))
+        outcomes = [outcome for _, outcome in encode(table, column, form, rows, 1, None)]
+        reasons = [outcome for outcome in outcomes if isinstance(outcome, str)]
+        if reasons:
+            what = f"{len(reasons):,} of {len(rows):,} sampled cells of '{column.name}' in"
+            what += f" {table.source} cannot be decoded"
+            findings.append(Finding("error", what, len(reasons), reasons[0], MEND))
+    return findings

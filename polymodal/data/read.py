@@ -62,6 +62,11 @@ class Table:
         """The rows with these numbers, in this order."""
         return replace(self, data=self.data.take(pa.array(rows, pa.int64())))
 
+    def slice(self, start: int, stop: int | None = None) -> Table:
+        """The rows from `start` to before `stop`, which are not copied."""
+        length = None if stop is None else stop - start
+        return replace(self, data=self.data.slice(start, length))
+
     def drop(self, names: Sequence[str]) -> Table:
         """The table without these columns."""
         for name in names:

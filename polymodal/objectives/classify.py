@@ -65,6 +65,7 @@ class Classify(Objective):
     def state(self, state: dict[str, Any]) -> None:
         self.classes, self.counts = list(state["classes"]), list(state["counts"])
         self.size = len(self.classes)
+        self._codes = {name: i for i, name in enumerate(self.classes)}
 
     def encode(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
         """Cells -> int64 class codes `()`.
@@ -72,16 +73,18 @@ class Classify(Objective):
         Raises:
             UserError: a class that no training row had.
         """
-        codes = {name: i for i, name in enumerate(self.classes)}
-        return [np.array(self._code(cell, codes), np.int64) for cell in cells]
+        return [np.array(self._code(cell), np.int64) for cell in cells]
 
-    def _code(self, cell: Any, codes: dict[str, int]) -> int:
+    def _code(self, cell: Any) -> int:
         if is_missing(cell):
             return _labels.UNKNOWN
         label = _labels.spelled(cell, self.column)
-        if label not in codes:
+        if label not in self._codes:
             raise _labels.unseen(self.column, label, self.classes, "class")
-        return codes[label]
+        return self._codes[label]
+
+    def is_unseen(self, cell: Any) -> bool:
+        return not is_missing(cell) and _labels.spelled(cell, self.column) not in self._codes
 
     def bias(self) -> Tensor | None:
         """Log of the training frequencies; None if balanced weights make all classes alike."""

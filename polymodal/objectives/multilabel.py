@@ -67,6 +67,7 @@ class Multilabel(Objective):
         self.classes, self.counts = list(state["classes"]), list(state["counts"])
         self.rows, self._between = int(state["rows"]), state["separator"]
         self.size = len(self.classes)
+        self._codes = {name: i for i, name in enumerate(self.classes)}
 
     def encode(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
         """Cells -> float32 `(labels,)` of 0 and 1, all -1 where missing.
@@ -74,18 +75,20 @@ class Multilabel(Objective):
         Raises:
             UserError: a label that no training row had.
         """
-        codes = {name: i for i, name in enumerate(self.classes)}
-        return [self._encode(cell, codes) for cell in cells]
+        return [self._encode(cell) for cell in cells]
 
-    def _encode(self, cell: Any, codes: dict[str, int]) -> np.ndarray[Any, Any]:
+    def _encode(self, cell: Any) -> np.ndarray[Any, Any]:
         if is_missing(cell):
             return np.full(self.size, self.missing, np.float32)
         encoded = np.zeros(self.size, np.float32)
         for label in self._names(cell):
-            if label not in codes:
+            if label not in self._codes:
                 raise _labels.unseen(self.column, label, self.classes, "label")
-            encoded[codes[label]] = 1
+            encoded[self._codes[label]] = 1
         return encoded
+
+    def is_unseen(self, cell: Any) -> bool:
+        return not is_missing(cell) and not self._names(cell) <= self._codes.keys()
 
     def _names(self, cell: Any) -> set[str]:
         """A present cell's labels."""

@@ -62,6 +62,8 @@ class Tag(Objective):
     def state(self, state: dict[str, Any]) -> None:
         self.classes, self.counts = list(state["classes"]), list(state["counts"])
         self.size = len(self.classes)
+        self._codes: dict[str | None, int] = {name: i for i, name in enumerate(self.classes)}
+        self._codes[None] = _labels.UNKNOWN
         self.primary = "entity_f1" if metrics.is_iob2(self.classes) else "token_accuracy"
 
     def encode(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
@@ -70,16 +72,17 @@ class Tag(Objective):
         Raises:
             UserError: a tag that no training row had.
         """
-        codes = {name: i for i, name in enumerate(self.classes)}
-        return [self._encode(cell, codes) for cell in cells]
+        return [self._encode(cell) for cell in cells]
 
-    def _encode(self, cell: Any, codes: dict[str, int]) -> np.ndarray[Any, Any]:
+    def _encode(self, cell: Any) -> np.ndarray[Any, Any]:
         tags = [] if is_missing(cell) else self._tags(cell)
         for tag in tags:
-            if tag is not None and tag not in codes:
+            if tag is not None and tag not in self._codes:
                 raise _labels.unseen(self.column, tag, self.classes, "tag")
-        encoded = [_labels.UNKNOWN if tag is None else codes[tag] for tag in tags]
-        return np.array(encoded, np.int64)
+        return np.array([self._codes[tag] for tag in tags], np.int64)
+
+    def is_unseen(self, cell: Any) -> bool:
+        return not is_missing(cell) and not self._codes.keys() >= set(self._tags(cell))
 
     def _tags(self, cell: Any) -> list[str | None]:
         found = values.json_list(cell) if isinstance(cell, str) else cell

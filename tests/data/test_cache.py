@@ -226,3 +226,25 @@ def test_equal_contents_have_equal_keys_and_parts_of_a_file_their_own(tmp_path: 
 def test_a_missing_file_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"), Files(tmp_path / "cache") as files:
         files.key(media(tmp_path / "none.bin"))
+
+
+def test_clearing_deletes_what_is_kept_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    with Store(folder / "text" / "form", "float32") as store:
+        store.add(key(1), np.ones(3, np.float32))
+    with Files(folder):
+        pass
+    (folder / "kernels.json").write_text("{}")
+    (folder / "tables").mkdir()
+    (folder / "tables" / "spooled.arrow").write_bytes(b"rows")
+    foreign = [folder / "image" / "holiday" / "data.bin", folder / "notes.txt"]
+    for path in foreign:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    found = {str(path.relative_to(folder)) for path in cache.kept(folder)}
+    stored = {"text/form/index.sqlite", "text/form/data.bin"}
+    assert found == stored | {"files.sqlite", "kernels.json", "tables/spooled.arrow"}
+    cache.clear(folder)
+    assert cache.kept(folder) == [] and all(path.exists() for path in foreign)
+    assert sorted(path.name for path in folder.iterdir()) == ["image", "notes.txt"]
+    cache.clear(tmp_path / "none")

@@ -356,8 +356,18 @@ def test_unreadable_media(tmp_path: Path, cache: Path) -> None:
     finding = only(report, "'image' in train.csv cannot be read")
     assert (finding.count, finding.severity) == (2, "error") and "img_3.png" in finding.example
     pixels = lookup.build("forms/image", "pixels")
-    finding = only(check(train, IMAGES, cache=cache, forms={"image": pixels}), "cannot be decoded")
-    assert finding.count == 3 and finding.severity == "error"
+    found = check(train, IMAGES, test=train.take([5, 6]), cache=cache, forms={"image": pixels})
+    first, second = [f for f in found.findings if "cannot be decoded" in f.what]
+    assert first.what.startswith("1 of 118 sampled cells") and "row 5" in first.example
+    assert second.what.startswith("1 of 2 sampled cells") and second.severity == "error"
+
+
+def test_cells_that_are_no_numbers(cache: Path) -> None:
+    train, found = clean()
+    ages = [str(age) for age in train.cells("age")]
+    ages[7] = "unknown"
+    finding = only(check(replaced(train, age=ages), found, cache=cache), "'age' are no numbers")
+    assert (finding.count, finding.severity) == (1, "error") and "row 7" in finding.example
 
 
 def test_the_worst_comes_first_and_all_of_it_is_json(cache: Path) -> None:
