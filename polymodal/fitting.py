@@ -15,6 +15,7 @@ from polymodal import build, learn, lookup, plan
 from polymodal.contract import Metric, Objective
 from polymodal.data import check as checks
 from polymodal.data import infer, split
+from polymodal.data._finding import Finding
 from polymodal.data.cache import Files, default_folder
 from polymodal.data.cells import cells, digest
 from polymodal.data.collate import Targets
@@ -288,7 +289,7 @@ class _Fit:
 
     def _warn(self, what: str, count: int, example: str, advice: str) -> None:
         """One more finding, which only the split has shown."""
-        finding = checks.Finding("warning", what, count, example, advice)
+        finding = Finding("warning", what, count, example, advice)
         self.show.findings(checks.Report([finding]))
         self.findings = checks.Report([*self.findings.findings, finding])
 
