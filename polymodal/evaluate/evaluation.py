@@ -230,12 +230,13 @@ def _measure(
     for who, theirs in rivals.items():
         found.rivals.setdefault(who, {})[name] = part.metrics(theirs)
     mine = part.of(fused)
-    if objective.kind == "category":
+    if objective.kind in ("category", "set"):
         stacked, truth = np.stack(mine), np.stack(part.targets)
-        found.reports[name] = classification_report(truth, stacked, objective.state["classes"])
+        classes = objective.state["classes"]
+        found.reports[name] = classification_report(truth, stacked, classes)
+    if objective.kind == "category":
         found.calibration[name] = _calibration(stacked, truth)
-        confusion = figures.confusion(truth, stacked.argmax(1), objective.state["classes"])
-        found.figures[name] = {"confusion": confusion}
+        found.figures[name] = {"confusion": figures.confusion(truth, stacked.argmax(1), classes)}
     elif objective.kind == "number":
         true = slices.in_unit(objective, part.targets)
         found.figures[name] = {"histogram": figures.histogram(true, np.stack(mine)[:, 0])}
