@@ -8,7 +8,8 @@ from pathlib import Path
 
 from polymodal.data.builtin import scenes
 from polymodal.evaluate import judge
-from polymodal.fitting import fit, refuse_finished
+from polymodal.fitting import fit
+from polymodal.folder import refuse_finished
 from polymodal.predict import predict_row
 from polymodal.show import Show
 

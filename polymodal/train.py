@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from polymodal.batch import Batch, Field, Outputs
 from polymodal.contract import Objective
 from polymodal.data.collate import Collator
-from polymodal.errors import PolymodalError
+from polymodal.devices import device, device_of
+from polymodal.errors import PolymodalError, UserError
 from polymodal.files import read_tensors, write_tensors
 from polymodal.measure import Kernels
 from polymodal.recipe import Training
@@ -31,6 +32,8 @@ Scores = dict[str, list[Any]]
 
 # At most this many validations in one fit of a member: on small sets one costs like an epoch.
 VALIDATIONS = 30
+# So many updates in a row without a finite loss and gradient end a training: it will not recover.
+BAD_STEPS = 20
 # Steps are cut when they would overrun their time by this factor, once a tenth of it has shown so.
 SLACK = 1.15
 
@@ -47,6 +50,7 @@ class Progress:
 
     Attributes:
         steps: updates in all.
+        bad: updates left out since the last whose loss and gradient were finite.
     """
 
     steps: int
@@ -54,6 +58,7 @@ class Progress:
     best: float = math.inf
     best_step: int = 0
     stale: int = 0
+    bad: int = 0
     done: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -103,6 +108,7 @@ class Loop:
         augment: modality -> augmentation of training batches.
         report: called after every step with (step, of how many, loss).
         log: called after every validation with the step and its numbers.
+        name: the member's, for messages.
     """
 
     def __init__(
@@ -122,12 +128,13 @@ class Loop:
         seconds: float = math.inf,
         report: Callable[[int, int, float], None] = lambda *_: None,
         log: Callable[[int, dict[str, float]], None] = lambda *_: None,
+        name: str = "model",
     ) -> None:
         self.objectives, self.collator, self.settings = objectives, collator, settings
         self.train_rows, self.valid_rows = train, valid
         self.kernels, self.seconds, self.seed, self.folder = kernels, seconds, seed, folder
-        self.augment, self.report, self.log = augment, report, log
-        self.accelerator = Accelerator()
+        self.augment, self.report, self.log, self.name = augment, report, log, name
+        self.accelerator = Accelerator(cpu=device().type == "cpu")
         self.device = self.accelerator.device
         self.raw = kernels.apply(model)
         optimizer = torch.optim.AdamW(_groups(self.raw, settings), betas=(0.9, 0.99), fused=True)
@@ -141,7 +148,12 @@ class Loop:
         self.best: dict[str, Tensor] = {}
 
     def run(self) -> Progress:
-        """Train to the end, or to Ctrl-C; the model holds the selected weights afterwards."""
+        """Train to the end, or to Ctrl-C; the model holds the selected weights afterwards.
+
+        Raises:
+            Interrupted: Ctrl-C; the checkpoint is written.
+            UserError: the loss is not finite.
+        """
         torch.manual_seed(self.seed)
         self._restore()
         start, begun = time.perf_counter(), self.progress.step
@@ -149,6 +161,8 @@ class Loop:
             for rows in self._batches():
                 loss = self._step(rows)
                 self.progress.step += 1
+                if self.progress.bad >= BAD_STEPS:
+                    raise self._diverged(f"{self.progress.bad} steps in a row without one")
                 self._hurry(time.perf_counter() - start, self.progress.step - begun)
                 self.report(self.progress.step, self.progress.steps, loss)
                 last = self.progress.step >= self.progress.steps
@@ -160,6 +174,8 @@ class Loop:
                 if interrupted.is_set():
                     self._save()
                     raise Interrupted("Interrupted; the same command goes on where this stopped")
+        if self.progress.best == math.inf:
+            raise self._diverged("not one validation with one")
         self.progress.done = True
         self._select()
         self._save()
@@ -168,14 +184,13 @@ class Loop:
     def _batches(self) -> Iterator[np.ndarray[Any, Any]]:
         """Batches from the current step on: the order depends on the seed and the epoch alone."""
         size = self.settings.batch_size
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
         while self.progress.step < self.progress.steps and not self.progress.done:
             epoch, skip = divmod(self.progress.step, self.per_epoch)
             rng = np.random.default_rng([self.seed, epoch])
             batches = self.collator.order(self.train_rows, size, rng)
             # An epoch is `per_epoch` steps by definition, whatever a joined last batch did to it.
             for i in range(skip, self.per_epoch):
-                yield batches[i % len(batches)][rank::world]
+                yield batches[i % len(batches)]
 
     def _step(self, rows: np.ndarray[Any, Any]) -> float:
         self.model.train()
@@ -190,14 +205,26 @@ class Loop:
         total = sum(losses(_as_float(outputs), batch, self.objectives).values())
         assert isinstance(total, Tensor)
         self.accelerator.backward(total)
-        self.accelerator.clip_grad_norm_(self.params, self.settings.clip)
-        self.optimizer.step()
+        norm = self.accelerator.clip_grad_norm_(self.params, self.settings.clip)
+        loss = float(total.detach())
+        finite = math.isfinite(loss) and math.isfinite(norm)
+        self.progress.bad = 0 if finite else self.progress.bad + 1
+        if finite:  # one bad gradient would spoil every weight for good
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.average:
+        if finite and self.average:
             step = self.progress.step
             decay = min(self.settings.ema, (1 + step) / (10 + step))
             torch._foreach_lerp_(self.average, [p.detach() for p in self.params], 1 - decay)
-        return float(total.detach())
+        return loss
+
+    def _diverged(self, got: str) -> UserError:
+        return UserError(
+            f"The training of '{self.name}' diverges",
+            expected="a finite loss",
+            got=f"{got}, up to step {self.progress.step}",
+            do="lower training.lr (for a tuned backbone pretrained_lr), or clip extreme values",
+        )
 
     def _hurry(self, spent: float, made: int) -> None:
         """Cut the steps to what the time allows, if they are slower than they were measured."""
@@ -234,16 +261,14 @@ class Loop:
         """What selection minimises, and the validation numbers to show."""
         if not len(self.valid_rows):
             return -float(self.progress.step), {}
-        scores = predict(
-            self.raw, self.objectives, self.collator, self.valid_rows, self.kernels, self.device
-        )
+        scores = predict(self.raw, self.objectives, self.collator, self.valid_rows, self.kernels)
         total, numbers = 0.0, {}
         for name, objective in self.objectives.items():
             values = [self.collator.targets[name].values[row] for row in self.valid_rows]
             loss = objective.criterion(scores[name], values)
             numbers[f"valid/{name}"] = loss
             total += loss
-        return total, numbers
+        return total if math.isfinite(total) else math.inf, numbers
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -265,8 +290,6 @@ class Loop:
         self.raw.eval()
 
     def _save(self) -> None:
-        if not self.accelerator.is_main_process:
-            return
         tensors = {f"model.{k}": v for k, v in self.raw.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {f"average.{i}": v for i, v in enumerate(self.average)}
@@ -275,6 +298,8 @@ class Loop:
                 tensors[f"optimizer.{i}.{key}"] = value
         tensors["rng.torch"] = torch.get_rng_state()
         tensors["rng.augment"] = self.generator.get_state()
+        if self.device.type == "cuda":
+            tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
         described = {"progress": json.dumps(asdict(self.progress))}
         write_tensors(self.folder / "checkpoint.safetensors", tensors, described)
 
@@ -301,6 +326,8 @@ class Loop:
                 self.optimizer.state[p] = state
         torch.set_rng_state(tensors["rng.torch"])
         self.generator.set_state(tensors["rng.augment"])
+        if self.device.type == "cuda" and "rng.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["rng.cuda"], self.device)
 
 
 def predict(
@@ -309,13 +336,13 @@ def predict(
     collator: Collator,
     rows: np.ndarray[Any, Any],
     kernels: Kernels,
-    device: torch.device | str = "cpu",
     batch_size: int = 256,
 ) -> Scores:
-    """Scores of every row: target -> one array a row, `(size,)` or `(words, size)`."""
-    return predict_without(
-        model, objectives, collator, rows, kernels, device, batch_size, absent=[()]
-    )[0]
+    """Scores of every row: target -> one array a row, `(size,)` or `(words, size)`.
+
+    Computed where the model lies.
+    """
+    return predict_without(model, objectives, collator, rows, kernels, batch_size, absent=[()])[0]
 
 
 def predict_without(
@@ -324,7 +351,6 @@ def predict_without(
     collator: Collator,
     rows: np.ndarray[Any, Any],
     kernels: Kernels,
-    device: torch.device | str = "cpu",
     batch_size: int = 256,
     *,
     absent: Sequence[Collection[str]],
@@ -335,9 +361,10 @@ def predict_without(
     """
     found: list[Scores] = [{name: [None] * len(rows) for name in objectives} for _ in absent]
     model.eval()
-    with torch.inference_mode(), kernels.autocast(device):
+    place = device_of(model)
+    with torch.inference_mode(), kernels.autocast(place):
         for positions, batch in collator.sequential(rows, batch_size):
-            tokens = model.encode(batch.to(device).inputs)  # type: ignore[operator]
+            tokens = model.encode(batch.to(place).inputs)  # type: ignore[operator]
             for scored, gone in zip(found, absent, strict=True):
                 outputs = model.fuse(tokens, gone)  # type: ignore[operator]
                 _collect(scored, positions, model, objectives, outputs)

@@ -15,7 +15,7 @@ FLOORS = [
     ["cli"],
     ["quickstart"],
     ["fitting", "predict"],
-    ["learn", "show", "trackers"],
+    ["learn", "show", "trackers", "folder"],
     ["plan"],
     ["run"],
     ["evaluate.evaluation"],

@@ -15,6 +15,7 @@ from torch import nn
 from polymodal import pretrained
 from polymodal.contract import Form
 from polymodal.data.media import Media
+from polymodal.devices import device, device_of
 from polymodal.forms import _picture
 
 # Pictures that go through the model together.
@@ -55,8 +56,8 @@ class Frozen(Form):
         for start in range(0, len(cells), BATCH):
             pictures = [_picture.read(cell, size) for cell in cells[start : start + BATCH]]
             inputs = self._processor(pictures, return_tensors="pt")["pixel_values"]
-            device = next(self._model.parameters()).device
-            hidden = pretrained.hidden(self._model, pixel_values=inputs.to(device))
+            inputs = inputs.to(device_of(self._model))
+            hidden = pretrained.hidden(self._model, pixel_values=inputs)
             found += list(hidden.mean(1, keepdim=True).cpu().numpy())
         return found
 
@@ -67,4 +68,4 @@ class Frozen(Form):
     @cached_property
     def _model(self) -> nn.Module:
         model: nn.Module = pretrained.load(self.path, kind="image")
-        return model.to("cuda" if torch.cuda.is_available() else "cpu")
+        return model.to(device())

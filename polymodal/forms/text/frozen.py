@@ -14,6 +14,7 @@ from torch import nn
 
 from polymodal import pretrained
 from polymodal.contract import Form
+from polymodal.devices import device, device_of
 from polymodal.errors import UserError
 from polymodal.forms.text import pieces
 
@@ -80,8 +81,8 @@ class Frozen(Form):
         for i, text in enumerate(texts):
             ids[i, : len(text)] = torch.from_numpy(text[:, 0])
             mask[i, : max(1, len(text))] = 1
-        device = next(self._model.parameters()).device
-        inputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+        place = device_of(self._model)
+        inputs = {"input_ids": ids.to(place), "attention_mask": mask.to(place)}
         return pretrained.hidden(self._model, **inputs).cpu().numpy()
 
     def _pooled(
@@ -102,7 +103,7 @@ class Frozen(Form):
     @cached_property
     def _model(self) -> nn.Module:
         model: nn.Module = pretrained.load(self.path, kind="text")
-        return model.to("cuda" if torch.cuda.is_available() else "cpu")
+        return model.to(device())
 
 
 def _batches(lengths: list[int]) -> list[list[int]]:
