@@ -33,7 +33,7 @@ def test_typos_come_at_their_rate_and_in_four_ways(level: float) -> None:
     assert swapped / len(UNIQUE) == pytest.approx(share, rel=0.3)
 
 
-def test_typos_at_level_one_leave_half_of_the_characters() -> None:
+def test_at_level_one_every_second_character_is_mistyped() -> None:
     words = list(UNIQUE[:4000])  # nothing to transpose or omit: substituted or followed
     found = corrupted("typos", words, 1.0)
     assert np.mean([a == b for a, b in zip(words, found, strict=True)]) == pytest.approx(

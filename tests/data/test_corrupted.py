@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ def prepare(run: Run, source: Any) -> tuple[Table, list[Prepared]]:
     return table, run.prepare(table, Ledger())
 
 
+def part_of(run: Run, table: Table, order: np.ndarray[Any, Any]) -> tuple[Table, list[Prepared]]:
+    taken = table.take(order)
+    return taken, run.prepare(taken, Ledger())
+
+
 def arrays(prepared: list[Prepared]) -> list[np.ndarray[Any, Any]]:
     return [p.gather(np.arange(len(p))).data.numpy() for p in prepared]
 
@@ -108,8 +114,9 @@ def test_one_modality_changes_and_does_so_by_content_alone(
     table, clean = prepare(trained, rows(40, 2))
 
     def worsened(table: Table, clean: list[Prepared], level: float, **options: Any) -> Any:
+        fresh = Path(tempfile.mkdtemp(dir=tmp_path))  # or else the second answer is the first
         return arrays(
-            corrupted(trained, table, clean, modality, name, level, cache=tmp_path, **options)
+            corrupted(trained, table, clean, modality, name, level, cache=fresh, **options)
         )
 
     before, after = arrays(clean), worsened(table, clean, 0.6)
@@ -121,11 +128,7 @@ def test_one_modality_changes_and_does_so_by_content_alone(
     assert all(same(worsened(table, clean, 0.6, seed=0), after))
     assert not all(same(worsened(table, clean, 0.6, seed=1), after))
     order = np.random.default_rng(0).permutation(40)
-    turned = worsened(table.take(order), [p.take(order) for p in clean], 0.6)
-    widths = [
-        min(a.shape[1], b.shape[1]) if a.ndim > 1 else 0 for a, b in zip(after, turned, strict=True)
-    ]
-    assert widths == [a.shape[1] if a.ndim > 1 else 0 for a in after]
+    turned = worsened(*part_of(trained, table, order), 0.6)
     assert all(same(turned, [a[order] for a in after]))
 
 
@@ -135,14 +138,13 @@ def test_a_part_of_the_rows_is_corrupted_as_in_the_whole(trained: Run, tmp_path:
     whole = corrupted(trained, table, clean, "picture", "occlusion", 0.5, cache=tmp_path / "a")
     some = corrupted(
         trained,
-        table.take(part),
-        [p.take(part) for p in clean],
+        *part_of(trained, table, part),
         "picture",
         "occlusion",
         0.5,
         cache=tmp_path / "b",
     )
-    assert all(same(arrays(some), arrays([p.take(part) for p in whole])))
+    assert all(same(arrays(some), [p.gather(part).data.numpy() for p in whole]))
 
 
 def test_a_row_whose_every_cell_goes_missing_is_absent(trained: Run, tmp_path: Path) -> None:
@@ -184,12 +186,15 @@ def _png(pixels: Any) -> bytes:
 
 def test_what_is_lost_at_one_level_is_lost_at_every_higher_one() -> None:
     dropped = lookup.build("corrupt/text", "dropped_words")
+    patterns = set()
     for text in (f"row {i} of a text with some words" for i in range(50)):
         gone = [
             {i for i, word in enumerate(worse(text, dropped, level, 0).split()) if word == "~"}
             for level in (0.2, 0.5, 0.8)
         ]
         assert gone[0] <= gone[1] <= gone[2]
+        patterns.add(frozenset(gone[1]))
+    assert len(patterns) > 20  # each text in its own way
 
 
 def test_another_process_corrupts_alike() -> None:
@@ -202,4 +207,3 @@ def test_another_process_corrupts_alike() -> None:
     there = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True).stdout)
     typos = lookup.build("corrupt/text", "typos")
     assert there == [worse(f"row {i} of a text", typos, 0.7, 1) for i in range(20)]
-    assert len({text[:3] for text in there}) > 1  # and each row in its own way
