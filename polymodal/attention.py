@@ -11,11 +11,6 @@ from torch.nn import functional as F
 
 from polymodal.errors import UserError
 
-KERNELS = ("auto", "plain", "sdpa")
-# Up to here two matrix products and a softmax train faster than SDPA in bf16 on a CPU, where SDPA's
-# backward is slow; beyond, and in float32, SDPA does, and needs no (queries, keys) matrices.
-PLAIN_UP_TO = 256
-
 
 class Attention(nn.Module):
     """Multi-head attention over masked keys.
@@ -23,17 +18,15 @@ class Attention(nn.Module):
     Args:
         width: of queries, keys and result.
         heads: must divide `width`.
-        attention: the kernel: "plain" (two matrix products and a softmax), "sdpa" (PyTorch's
-            fused kernel) or "auto" (plain in bf16 on a CPU up to 256 keys, else SDPA).
+
+    Attributes:
+        attention: the kernel: "sdpa" (PyTorch's fused one) or "plain" (two matrix products and a
+            softmax, which train faster where SDPA's backward is slow). `measure.Kernels.apply`
+            sets it.
     """
 
-    def __init__(self, width: int, heads: int, attention: str) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        if attention not in KERNELS:
-            raise UserError(
-                f"There is no attention kernel '{attention}'",
-                expected=f"attention: one of {', '.join(KERNELS)}",
-            )
         if heads < 1 or width % heads:
             raise UserError(
                 f"{heads} attention heads do not divide the width {width}",
@@ -41,8 +34,7 @@ class Attention(nn.Module):
                 got=f"heads={heads}, width={width}",
                 do="set heads to 1, 2, 4 or 8, or change the width",
             )
-        # `measure` sets the attribute `attention` to the kernel that a timed step found faster.
-        self.heads, self.attention = heads, attention
+        self.heads, self.attention = heads, "sdpa"
         # Without biases: a key's shifts every score of a query alike, so it could never learn.
         self.query = nn.Linear(width, width, bias=False)
         self.key_value = nn.Linear(width, 2 * width, bias=False)
@@ -58,7 +50,7 @@ class Attention(nn.Module):
         readable = mask.any(1)
         # A row without a key reads all of them, which is finite, and is set to zero below.
         allowed = (mask | ~readable.unsqueeze(1))[:, None, None, :]
-        attend = _plain if self._is_plain(k) else _sdpa
+        attend = _plain if self.attention == "plain" else _sdpa
         mixed = self.out(attend(q, k, v, allowed).transpose(1, 2).flatten(2))
         return torch.where(readable[:, None, None], mixed, 0)
 
@@ -66,25 +58,16 @@ class Attention(nn.Module):
         batch, length, width = x.shape
         return x.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
 
-    def _is_plain(self, keys: Tensor) -> bool:
-        """For keys `(batch, heads, length, width / heads)`."""
-        if self.attention == "auto":
-            short = keys.shape[2] <= PLAIN_UP_TO
-            return keys.device.type == "cpu" and keys.dtype == torch.bfloat16 and short
-        return self.attention == "plain"
-
 
 class Block(nn.Module):
     """A pre-norm Transformer block; with `context`, cross-attention to it comes first (LXMERT)."""
 
-    def __init__(
-        self, width: int, heads: int, kernel: str, dropout: float, cross: bool = False
-    ) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, cross: bool = False) -> None:
         super().__init__()
-        self.cross = Attention(width, heads, kernel) if cross else None
+        self.cross = Attention(width, heads) if cross else None
         self.cross_norm = nn.LayerNorm(width) if cross else nn.Identity()
         self.context_norm = nn.LayerNorm(width) if cross else nn.Identity()
-        self.attention = Attention(width, heads, kernel)
+        self.attention = Attention(width, heads)
         self.attention_norm = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
             nn.LayerNorm(width),

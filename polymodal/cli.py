@@ -179,7 +179,7 @@ def check(
 
 @app.command(name="list")
 def list_components() -> None:
-    """Every encoder, fusion, objective, expert and augmentation there is, with its options."""
+    """Every form, encoder, fusion, objective, expert and augmentation, with its options."""
     from polymodal.lookup import catalogue
 
     for folder, name, options in catalogue():

@@ -21,16 +21,6 @@ from polymodal import lookup
 from polymodal.batch import Field, Fused, Tokens
 from polymodal.errors import UserError
 
-# The kinds of encoder folder, and which column kinds each takes.
-FOLDERS = {
-    "text": ("text",),
-    "image": ("image",),
-    "audio": ("audio",),
-    "video": ("video",),
-    "series": ("series",),
-    "table": ("number", "category", "set"),
-}
-
 
 @dataclass(frozen=True)
 class Metric:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,9 @@ ROLES = ("fused", "rival", "member")
 VALID = 0.15
 # What of the budget is left for reading back, measuring and saving after the last member.
 RESERVE = 0.06
-# Parts of the time that is left for those that learn by gradient: of the first that fuses, of each
-# modality's rival, and of a further fusion.
-FUSED_PART, RIVAL_PART, FURTHER_PART = 5.0, 1.0, 0.25
+# Parts of the time that is left for those that learn by gradient: of one that fuses, and of each
+# modality's rival.
+FUSED_PART, RIVAL_PART = 8.0, 1.0
 # An expert may take this much of the time that is left; most need far less.
 EXPERT_SHARE = 0.35
 
@@ -359,8 +360,9 @@ class _Fit:
             allowance = self._allowance(i)
             if not trained and i == len(self.members) - 1:
                 allowance = max(allowance, math.inf if build.is_expert(member) else 0.0)
+            hurried = any(t.facts.get("hurried") for t in trained.values())
             # Whatever the preparation has left, there must be one model in the end.
-            if allowance <= 0 and trained:
+            if trained and (allowance <= 0 or (hurried and self._is_further(i))):
                 self.show.skipped(member.name)
                 continue
             folder = checkpoints(self.out, member)
@@ -407,7 +409,8 @@ class _Fit:
 
         for k, (inner, outer) in enumerate(folds):
             outer = outer[self._known(outer)]
-            one, scores = learn.learn(self.job, member, inner, outer, folder / str(k), part())
+            job = replace(self.job, log=partial(self._log_fold, k))
+            one, scores = learn.learn(job, member, inner, outer, folder / str(k), part())
             if k == 0 and expert and one.facts["seconds"] * len(folds) > part():
                 raise Late
             for target, values in scores.items():
@@ -421,24 +424,29 @@ class _Fit:
         )
         return whole, collected
 
+    def _log_fold(self, k: int, member: str, step: int, numbers: dict[str, float]) -> None:
+        self.trackers.log(f"{member}/fold {k}", step, numbers)
+
     def _allowance(self, position: int) -> float:
         """Seconds for a member: its part of what is left; what it does not use is the others'."""
         if self.recipe.budget is None:
             return float("inf")
         left = self.recipe.budget * (1 - RESERVE) - (time.perf_counter() - self.start)
-
         learners = [i for i, m in enumerate(self.members) if not build.is_expert(m)]
         if position not in learners:
             return left * EXPERT_SHARE
-        first = next((i for i in learners if len(self.members[i].modalities) > 1), None)
+        if self._is_further(position):
+            return left / (len(self.members) - position)
 
         def part(i: int) -> float:
-            if len(self.members[i].modalities) == 1:
-                return RIVAL_PART
-            # Members that a recipe names are equals.
-            return FUSED_PART if self.recipe.members or i == first else FURTHER_PART
+            return RIVAL_PART if len(self.members[i].modalities) == 1 else FUSED_PART
 
-        return left * part(position) / sum(part(i) for i in learners if i >= position)
+        wanting = [i for i in learners if i >= position and not self._is_further(i)]
+        return left * part(position) / sum(part(i) for i in wanting)
+
+    def _is_further(self, position: int) -> bool:
+        """Whether a member is one of the plan's fusions that only left-over time goes to."""
+        return not self.recipe.spelled_out and self.members[position].fusion in plan.FURTHER
 
     # -- after training ----------------------------------------------------------------------
 

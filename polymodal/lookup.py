@@ -22,6 +22,8 @@ from pydantic import TypeAdapter, ValidationError
 from polymodal.errors import UserError
 
 ROOT = Path(__file__).parent
+# The kinds that have encoders and forms; number, category and set columns share "table".
+KINDS = ("text", "image", "audio", "video", "series", "table")
 
 
 def names(folder: str) -> list[str]:
@@ -114,15 +116,21 @@ def check_options(cls: type[Any], name: str, given: Mapping[str, Any]) -> None:
 
 
 def _signature(cls: type[Any], name: str) -> str:
-    return f"{name}({', '.join(f'{k}={v!r}' for k, v in options(cls).items()) or 'no options'})"
+    return f"{name}({_shown(cls) or 'no options'})"
+
+
+def _shown(cls: type[Any]) -> str:
+    """A component's options with their defaults; those that must be given have none."""
+    given = options(cls).items()
+    return ", ".join(k if v is inspect.Parameter.empty else f"{k}={v!r}" for k, v in given)
 
 
 def catalogue() -> list[tuple[str, str, str]]:
     """Every component as (folder, name, options), for `polymodal list` and the docs."""
     found = []
-    kinds = ("text", "image", "audio", "video", "series", "table")
     folders = [
-        *(f"encoders/{kind}" for kind in kinds),
+        *(f"forms/{kind}" for kind in KINDS),
+        *(f"encoders/{kind}" for kind in KINDS),
         "fusion",
         "objectives",
         "experts",
@@ -130,8 +138,7 @@ def catalogue() -> list[tuple[str, str, str]]:
     ]
     for folder in folders:
         for name in names(folder):
-            shown = ", ".join(f"{k}={v!r}" for k, v in options(find(folder, name)).items())
-            found.append((folder, name, shown))
+            found.append((folder, name, _shown(find(folder, name))))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,16 @@ from polymodal.errors import MissingExtra, UserError
 
 Log = Callable[[str, int, dict[str, float]], None]
 
-KNOWN = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
+KNOWN = ("tensorboard", "wandb", "mlflow")
+# What mlflow does not take in a name.
+_FOREIGN = re.compile(r"[^\w./ -]+")
 
 
 class Trackers:
-    """Trackers by name; `start` opens them, `log` takes (member, step, numbers), `close` flushes.
+    """Trackers by name; `start` opens them, `log` writes to them, `close` flushes.
+
+    One training comes after another, and wandb takes no step that goes back: all of them share one
+    count of steps, and each has its own as "step".
 
     Args:
         names: of KNOWN.
@@ -28,6 +34,7 @@ class Trackers:
             _check(name)
         self.names, self.folder, self.config = names, folder, config
         self.open: list[Any] = []
+        self.training, self.before, self.last = "", 0, 0
 
     def start(self) -> None:
         """Open them: from here on they may write to the folder."""
@@ -45,9 +52,20 @@ class Trackers:
             )
             self.open.append(tracker)
 
-    def log(self, member: str, step: int, numbers: dict[str, float]) -> None:
+    def log(self, training: str, step: int, numbers: dict[str, float]) -> None:
+        """Numbers of one training (a member's, or a member's in one fold) after its `step`-th.
+
+        Nothing is written if there are none, as in a training without validation rows.
+        """
+        if not numbers:
+            return
+        if training != self.training:
+            self.training, self.before = training, self.last
+        self.last = self.before + step
+        values = {"step": step, **numbers}
+        named = {_FOREIGN.sub("_", f"{training}/{name}"): value for name, value in values.items()}
         for tracker in self.open:
-            tracker.log({f"{member}/{name}": value for name, value in numbers.items()}, step=step)
+            tracker.log(named, step=self.last)
 
     def close(self) -> None:
         for tracker in self.open:
@@ -64,5 +82,5 @@ def _check(name: str) -> None:
             expected=f"one of {', '.join(KNOWN)}",
             do=f"did you mean '{match}'?" if match else "",
         )
-    if importlib.util.find_spec(KNOWN[name]) is None:
-        raise MissingExtra(KNOWN[name], name, f"--track {name}")
+    if importlib.util.find_spec(name) is None:
+        raise MissingExtra(name, name, f"--track {name}")

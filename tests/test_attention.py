@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from polymodal.attention import PLAIN_UP_TO, Attention
+from polymodal import attention as kernels
+from polymodal import lookup
+from polymodal.attention import Attention, Block
 from polymodal.errors import UserError
+from polymodal.measure import Kernels
 
 MASK = torch.tensor([[True, True, False, True], [True, False, False, False]])
 
@@ -23,10 +26,16 @@ def like(ours: Attention, width: int, heads: int) -> nn.MultiheadAttention:
     return theirs
 
 
+def built(kernel: str) -> Attention:
+    attention = Attention(8, 2)
+    attention.attention = kernel
+    return attention
+
+
 @pytest.mark.parametrize("kernel", ["plain", "sdpa"])
 def test_parity_with_torch(kernel):
     torch.manual_seed(0)
-    ours = Attention(8, 2, kernel)
+    ours = built(kernel)
     queries, keys = torch.randn(2, 3, 8), torch.randn(2, 4, 8)
     wanted, _ = like(ours, 8, 2)(queries, keys, keys, key_padding_mask=~MASK)
     torch.testing.assert_close(ours(queries, keys, MASK), wanted, atol=1e-6, rtol=1e-5)
@@ -36,7 +45,7 @@ def test_both_kernels_have_one_gradient():
     grads = []
     for kernel in ("plain", "sdpa"):
         torch.manual_seed(0)
-        attention = Attention(8, 2, kernel)
+        attention = built(kernel)
         keys = torch.randn(2, 4, 8)
         attention(torch.randn(2, 3, 8), keys, MASK).square().sum().backward()
         grads.append([p.grad for p in attention.parameters()])
@@ -47,7 +56,7 @@ def test_both_kernels_have_one_gradient():
 @pytest.mark.parametrize("kernel", ["plain", "sdpa"])
 @pytest.mark.parametrize("keys", [4, 0])
 def test_a_row_without_a_key_gets_zeros_and_a_finite_gradient(kernel, keys):
-    attention = Attention(8, 2, kernel)
+    attention = built(kernel)
     queries = torch.randn(2, 3, 8, requires_grad=True)
     mask = torch.zeros(2, keys, dtype=torch.bool)
     mixed = attention(queries, torch.randn(2, keys, 8), mask)
@@ -57,23 +66,26 @@ def test_a_row_without_a_key_gets_zeros_and_a_finite_gradient(kernel, keys):
     assert all(p.grad is None or p.grad.isfinite().all() for p in attention.parameters())
 
 
-def test_auto_is_plain_for_short_keys_in_bf16_only():
-    attention = Attention(8, 2, "auto")
-    short = torch.zeros(1, 2, PLAIN_UP_TO, 4, dtype=torch.bfloat16)
-    assert attention._is_plain(short)
-    assert not attention._is_plain(short.float())
-    assert not attention._is_plain(torch.cat([short, short[:, :, :1]], 2))
+@pytest.mark.parametrize("kernel", ["plain", "sdpa"])
+def test_the_measured_kernel_is_the_one_that_computes(kernel, monkeypatch):
+    block = Block(8, 2, 0.0, cross=True)
+    Kernels(attention=kernel).apply(block)
+    used = []
+    for name in ("plain", "sdpa"):
+        original = getattr(kernels, f"_{name}")
+        monkeypatch.setattr(
+            kernels, f"_{name}", lambda *given, n=name, o=original: used.append(n) or o(*given)
+        )
+    values = torch.randn(2, 4, 8)
+    block(values, MASK, values, MASK)
+    assert used == [kernel, kernel]
 
 
-def test_the_kernel_can_be_set_from_outside():
-    attention = Attention(8, 2, "auto")
-    attention.attention = "plain"
-    assert attention._is_plain(torch.zeros(1, 2, 4, 4))
+def test_no_component_has_a_kernel_to_choose():
+    # `Kernels.apply` sets them all, so that an option of a component's own would change nothing.
+    assert not [name for _, name, options in lookup.catalogue() if "attention=" in options]
 
 
-@pytest.mark.parametrize(
-    ("heads", "kernel", "message"), [(3, "plain", "do not divide"), (2, "flash", "no attention")]
-)
-def test_options_are_checked(heads, kernel, message):
-    with pytest.raises(UserError, match=message):
-        Attention(8, heads, kernel)
+def test_heads_must_divide_the_width():
+    with pytest.raises(UserError, match="do not divide"):
+        Attention(8, 3)

@@ -101,3 +101,26 @@ def test_the_preflight_unpacks_media_to_the_cache(
     )
     call("check", str(tmp_path / "t.parquet"), "--target", "y", "--test", f"{tmp_path}/t.parquet")
     assert unpacked == [tmp_path / "cache"] * 2
+
+
+def test_everything_that_a_recipe_can_name_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.list_components()
+    listed = capsys.readouterr().out.splitlines()
+    root = Path(pm.__file__).parent
+    folders = ["forms/*", "encoders/*", "fusion", "objectives", "experts", "augment"]
+    files = [f for folder in folders for f in root.glob(f"{folder}/*.py") if f.stem[0] != "_"]
+    assert sorted(line.split(maxsplit=2)[:2] for line in listed) == sorted(
+        [f"{f.parent.relative_to(root)}:", f.stem] for f in files
+    )
+    assert any(line.split() == ["forms/text:", "pieces", "path,", "limit=512"] for line in listed)
+
+
+def test_the_cache_is_measured_and_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path))
+    (tmp_path / "kernels.json").write_bytes(bytes(2**21))
+    cli.cache()
+    assert capsys.readouterr().out == f"{tmp_path}: 2.0 MB in 1 files\n"
+    cli.cache(clear=True)
+    assert "deleted" in capsys.readouterr().out and not list(tmp_path.iterdir())

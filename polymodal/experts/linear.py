@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -40,7 +40,6 @@ class Linear(nn.Module):
 
     Attributes:
         forms: which form each kind needs.
-        levels: the levels of objectives that it can serve.
     """
 
     forms: ClassVar[dict[str, str]] = {
@@ -50,7 +49,6 @@ class Linear(nn.Module):
         "series": "summary",
         "table": "cells",
     }
-    levels: ClassVar[tuple[str, ...]] = ("row",)
     bias: Tensor
 
     def __init__(
@@ -118,6 +116,7 @@ class Linear(nn.Module):
         objectives: Mapping[str, Objective],
         seed: int,
         groups: Array | None = None,
+        memo: dict[Any, Any] | None = None,
     ) -> None:
         """Fit to the training rows.
 
@@ -129,8 +128,9 @@ class Linear(nn.Module):
             train, valid: row numbers.
             targets: target -> encoded targets of all rows.
             groups: of all rows: equal ones are never cut apart inside the training rows either.
+            memo: kept between the experts of one fit, so that equal parts are fitted once.
         """
-        self.fit_stacked(inputs, train, valid, targets, objectives, seed, groups)
+        self.fit_stacked(inputs, train, valid, targets, objectives, seed, groups, memo)
 
     def fit_stacked(
         self,
@@ -141,6 +141,7 @@ class Linear(nn.Module):
         objectives: Mapping[str, Objective],
         seed: int,
         groups: Array | None = None,
+        memo: dict[Any, Any] | None = None,
     ) -> dict[str, Stacked]:
         """`fit`; returns target -> its models, which a second learner can build on."""
         rows = train if valid is None else np.concatenate([train, valid])
@@ -152,7 +153,9 @@ class Linear(nn.Module):
             present.append(presence(inputs[name], rows))
         found = {}
         for name, size in zip(self.targets, self.sizes, strict=True):
-            job = task(objectives[name], targets[name], train, valid, self.folds, seed, groups)
+            job = task(
+                objectives[name], targets[name], train, valid, self.folds, seed, groups, memo
+            )
             cut = [x[job.known] for x in matrices], [has[job.known] for has in present]
             found[name] = stacking.fit(job, *cut, size)
         self._keep(list(found.values()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -43,11 +43,9 @@ class Trees(nn.Module):
 
     Attributes:
         forms: which form each kind needs.
-        levels: the levels of objectives that it can serve.
     """
 
     forms: ClassVar[dict[str, str]] = Linear.forms
-    levels: ClassVar[tuple[str, ...]] = ("row",)
     start: Tensor
 
     def __init__(
@@ -121,6 +119,7 @@ class Trees(nn.Module):
         objectives: Mapping[str, Objective],
         seed: int,
         groups: Array | None = None,
+        memo: dict[Any, Any] | None = None,
     ) -> None:
         """Fit to the training rows; see `Linear.fit`."""
         rows = train if valid is None else np.concatenate([train, valid])
@@ -128,11 +127,13 @@ class Trees(nn.Module):
         stacked: dict[str, Stacked] = {}
         if self.linear is not None:
             stacked = self.linear.fit_stacked(
-                inputs, train, valid, targets, objectives, seed, groups
+                inputs, train, valid, targets, objectives, seed, groups, memo
             )
         starts = []
         for name, size, forest in zip(self.targets, self.sizes, self.forests, strict=True):
-            job = task(objectives[name], targets[name], train, valid, self.folds, seed, groups)
+            job = task(
+                objectives[name], targets[name], train, valid, self.folds, seed, groups, memo
+            )
             features = [x[job.known] for x in raw]
             starts.append(_constant(job, size))
             begin = np.tile(starts[-1], (len(job.known), 1))

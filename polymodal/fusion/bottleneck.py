@@ -33,7 +33,6 @@ class Bottleneck(Fusion):
         tokens: bottleneck tokens.
         heads: attention heads; must divide `width`.
         dropout: on each residual branch.
-        attention: kernel, "auto", "plain" or "sdpa".
     """
 
     def __init__(
@@ -46,7 +45,6 @@ class Bottleneck(Fusion):
         tokens: int = 4,
         heads: int = 4,
         dropout: float = 0.1,
-        attention: str = "auto",
     ) -> None:
         super().__init__()
         if tokens < 1 or start < 0 or depth - start < 2:
@@ -60,7 +58,7 @@ class Bottleneck(Fusion):
         self.modality = nn.Parameter(0.02 * torch.randn(len(names), width))
         self.bottleneck = nn.Parameter(0.02 * torch.randn(tokens, width))
         self.layers = nn.ModuleList(
-            Layer(Block(width, heads, attention, dropout) for _ in names) for _ in range(depth)
+            Layer(Block(width, heads, dropout) for _ in names) for _ in range(depth)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in names)
 

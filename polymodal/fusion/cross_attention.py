@@ -26,7 +26,6 @@ class CrossAttention(Fusion):
         depth: blocks per stream.
         heads: attention heads; must divide `width`.
         dropout: on each residual branch.
-        attention: kernel, "auto", "plain" or "sdpa".
     """
 
     def __init__(
@@ -37,14 +36,12 @@ class CrossAttention(Fusion):
         depth: int = 1,
         heads: int = 4,
         dropout: float = 0.1,
-        attention: str = "auto",
     ) -> None:
         super().__init__()
         cross = len(names) > 1
         self.modality = nn.Parameter(0.02 * torch.randn(len(names), width))
         self.layers = nn.ModuleList(
-            Layer(Block(width, heads, attention, dropout, cross) for _ in names)
-            for _ in range(depth)
+            Layer(Block(width, heads, dropout, cross) for _ in names) for _ in range(depth)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in names)
 

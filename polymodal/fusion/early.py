@@ -26,7 +26,6 @@ class Early(Fusion):
         depth: Transformer blocks.
         heads: attention heads; must divide `width`.
         dropout: on each residual branch.
-        attention: kernel, "auto", "plain" or "sdpa".
     """
 
     def __init__(
@@ -37,11 +36,10 @@ class Early(Fusion):
         depth: int = 2,
         heads: int = 4,
         dropout: float = 0.1,
-        attention: str = "auto",
     ) -> None:
         super().__init__()
         self.modality = nn.Parameter(0.02 * torch.randn(len(names), width))
-        self.blocks = nn.ModuleList(Block(width, heads, attention, dropout) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: dict[str, Tokens]) -> Fused:

@@ -33,7 +33,6 @@ class Perceiver(Fusion):
         latents: how many.
         heads: attention heads; must divide `width`.
         dropout: on each residual branch.
-        attention: kernel, "auto", "plain" or "sdpa".
     """
 
     def __init__(
@@ -45,7 +44,6 @@ class Perceiver(Fusion):
         latents: int = 8,
         heads: int = 4,
         dropout: float = 0.1,
-        attention: str = "auto",
     ) -> None:
         super().__init__()
         if latents < 1 or depth < 1:
@@ -56,11 +54,9 @@ class Perceiver(Fusion):
             )
         self.modality = nn.Parameter(0.02 * torch.randn(len(names), width))
         self.latents = nn.Parameter(0.02 * torch.randn(latents, width))
-        self.blocks = nn.ModuleList(
-            Block(width, heads, attention, dropout, cross=True) for _ in range(depth)
-        )
+        self.blocks = nn.ModuleList(Block(width, heads, dropout, cross=True) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
-        self.read = Attention(width, heads, attention)
+        self.read = Attention(width, heads)
         self.read_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from polymodal import lookup
-from polymodal.contract import FOLDERS
 from polymodal.data.corrupted import Corrupted, worse
 from polymodal.data.media import Media
 from polymodal.errors import UserError
+from polymodal.lookup import KINDS
 
-CORRUPTIONS = [(kind, name) for kind in FOLDERS for name in lookup.names(f"corrupt/{kind}")]
+CORRUPTIONS = [(kind, name) for kind in KINDS for name in lookup.names(f"corrupt/{kind}")]
 # They follow from the cell and the level alone.
 UNDRAWN = {("image", "blur"), ("image", "jpeg"), ("audio", "clipping")}
 FITTED = [
@@ -26,7 +26,7 @@ def content(cell):
 
 
 def test_all_kinds_have_some():
-    assert {kind for kind, _ in CORRUPTIONS} == set(FOLDERS)
+    assert {kind for kind, _ in CORRUPTIONS} == set(KINDS)
 
 
 @pytest.mark.parametrize(("kind", "name", "form_name"), FITTED)

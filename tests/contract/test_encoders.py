@@ -9,9 +9,9 @@ import torch
 
 from polymodal import lookup
 from polymodal.batch import Field, Tokens
-from polymodal.contract import FOLDERS
+from polymodal.lookup import KINDS
 
-PLAIN = [(kind, name, False) for kind in FOLDERS for name in lookup.names(f"encoders/{kind}")]
+PLAIN = [(kind, name, False) for kind in KINDS for name in lookup.names(f"encoders/{kind}")]
 BY_WORD = [
     (kind, name, True) for kind, name, _ in PLAIN if lookup.find(f"encoders/{kind}", name).words
 ]

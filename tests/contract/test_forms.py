@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from polymodal import lookup
-from polymodal.contract import FOLDERS
+from polymodal.lookup import KINDS
 
-FORMS = [(kind, name) for kind in FOLDERS for name in lookup.names(f"forms/{kind}")]
+FORMS = [(kind, name) for kind in KINDS for name in lookup.names(f"forms/{kind}")]
 
 
 @pytest.mark.parametrize(("kind", "name"), FORMS)

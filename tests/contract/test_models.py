@@ -18,14 +18,15 @@ from torch import Tensor
 
 from polymodal import lookup
 from polymodal.batch import Field, Outputs
-from polymodal.contract import FOLDERS, Objective
+from polymodal.contract import Objective
+from polymodal.lookup import KINDS
 from polymodal.model import Head, Model
 from polymodal.run import fill
 
 WIDTH = 16
 FUSIONS = lookup.names("fusion")
 OBJECTIVES = lookup.names("objectives")
-PLAIN = [(kind, name, False) for kind in FOLDERS for name in lookup.names(f"encoders/{kind}")]
+PLAIN = [(kind, name, False) for kind in KINDS for name in lookup.names(f"encoders/{kind}")]
 BY_WORD = [
     (kind, name, True) for kind, name, _ in PLAIN if lookup.find(f"encoders/{kind}", name).words
 ]

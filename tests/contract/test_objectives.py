@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from polymodal import lookup
+from polymodal.errors import UserError
 
 WORDS = 4
 TAGS = [["O", "B-X"], ["B-X", "I-X", "O", "O"], None, ["O"], ["B-Y", "O"], ["O", "B-Y"]]
@@ -148,3 +149,14 @@ def test_precisions(name, dtype, fitted):
     assert loss.item() == pytest.approx(wanted, rel=0.02)
     assert logits.grad.isfinite().all()
     assert objective.scores(logits).dtype in (torch.float32, torch.float64)
+
+
+@every_objective
+def test_unseen_is_what_encode_refuses(name, fitted):
+    objective, cells = fitted(name)
+    assert not any(objective.is_unseen(cell) for cell in cells)
+    new = {"category": "new", "set": ["new"], "tags": ["O", "new"], "number": 1e9}[objective.kind]
+    assert objective.is_unseen(new) == (objective.kind != "number")
+    if objective.is_unseen(new):
+        with pytest.raises(UserError, match="'new', which no training row had"):
+            objective.encode([new])

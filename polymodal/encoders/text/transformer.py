@@ -32,7 +32,6 @@ class Transformer(Encoder):
         size: how many words and parts are known at most, the most frequent of the training rows.
         forget: chance that a training word loses its own vector, so that its parts have to do.
         dropout: of word vectors and of what each layer adds.
-        attention: "auto", "plain" or "sdpa" (see `polymodal.attention`).
     """
 
     kind = "text"
@@ -51,7 +50,6 @@ class Transformer(Encoder):
         size: int = 20000,
         forget: float = 0.25,
         dropout: float = 0.3,
-        attention: str = "auto",
     ) -> None:
         super().__init__()
         assert isinstance(form, Words)
@@ -59,7 +57,7 @@ class Transformer(Encoder):
         self.summary = None if words else Summary(width)
         self.dropout = nn.Dropout(dropout)
         self.neighbours = _Neighbours(width, kernel, dropout)
-        self.blocks = nn.ModuleList(_Block(width, heads, dropout, attention) for _ in range(depth))
+        self.blocks = nn.ModuleList(_Block(width, heads, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
     def adapt(self, fields: Iterable[Field]) -> None:
@@ -95,10 +93,10 @@ class _Neighbours(nn.Module):
 class _Block(nn.Module):
     """Attention and a feed-forward layer, each added to what comes in."""
 
-    def __init__(self, width: int, heads: int, dropout: float, attention: str) -> None:
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
-        self.attention = Attention(width, heads, attention)
+        self.attention = Attention(width, heads)
         self.norm2 = nn.LayerNorm(width)
         self.forwards = nn.Sequential(
             nn.Linear(width, 2 * width),
