@@ -61,8 +61,8 @@ def written(value: float | None, signed: bool = False) -> str:
     size = abs(value)
     if isinstance(value, int) or size >= 10_000:
         return f"{value:{sign},.0f}"
-    if 0 < size < 5e-4:
-        return f"{value:{sign}.1e}"
+    if 0 < size < 1e-3:
+        return f"{value:{sign}.2g}"
     return f"{value:{sign}.{4 if size <= 1 else 3 if size < 10 else 2 if size < 100 else 1}f}"
 
 

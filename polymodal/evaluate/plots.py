@@ -67,31 +67,31 @@ def forest(
     lines: Sequence[Line] = (),
     *,
     signed: bool = False,
-    bars: bool = False,
+    base: float | None = None,
 ) -> str:
     """Figures one above the other on one axis, each a dot with its interval as whiskers.
 
     Args:
         lines: to compare with.
         signed: whether + stands before what is above 0.
-        bars: draw bars from 0 as well.
+        base: where bars start, if there shall be any.
     """
     spans = [shown.at(*mark.path) for mark in marks]
     ends = [value for m, s in zip(marks, spans, strict=True) for value in _ends(s, m.key)]
-    axis = Axis.over([*ends, *(line.value for line in lines), *([0.0] if bars else [])])
-    rows = [_row(shown, axis, mark, lines, signed, bars) for mark in marks]
+    axis = Axis.over([*ends, *(line.value for line in lines), *([] if base is None else [base])])
+    rows = [_row(shown, axis, mark, lines, signed, base) for mark in marks]
     ticks = "".join(f'<text x="{axis.at(t)}" y="1em">{t:g}</text>' for t in axis.ticks)
     foot = f'<div class="row axis"><span></span><svg class="track">{ticks}</svg></div>'
     return f'<div class="forest">{"".join(rows)}{foot}</div>'
 
 
 def _row(
-    shown: Shown, axis: Axis, mark: Mark, lines: Sequence[Line], signed: bool, bars: bool
+    shown: Shown, axis: Axis, mark: Mark, lines: Sequence[Line], signed: bool, base: float | None
 ) -> str:
     value, low, high = _ends(shown.at(*mark.path), mark.key)
     parts = [_vertical(axis.at(tick), "grid") for tick in axis.ticks]
-    if bars:
-        left, right = sorted((0.0, value))
+    if base is not None:
+        left, right = sorted((base, value))
         width = 100 * (right - left) / (axis.high - axis.low)
         parts.append(
             f'<rect class="bar" x="{axis.at(left)}" y="20%" width="{width:.2f}%" height="60%"/>'

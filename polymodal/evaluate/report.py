@@ -101,9 +101,11 @@ def _sentence(shown: Shown, target: str) -> str:
         f"{found['metric']} {shown.number(*at, 'fused')} against {shown.number(*at, 'single')} of "
         f"the best single modality, <b>{shown.text(*at, 'best_single')}</b>: gain "
         f"<b>{shown.number(*at, 'gain', signed=True)}</b> {shown.interval(*at, signed=True)}, "
-        f"p = {shown.number(*at, 'p')} ({escape(found['test'])}) on "
+        f"<span class='interval'>p = {shown.number(*at, 'p')}</span> ({escape(found['test'])}) on "
         f"{shown.number(*at, 'rows')} rows."
     )
+    if found["answer"] == "pays" and found["high"] < found["least"]:
+        words += " The gain is proven, and smaller than the smallest worth having."
     if found["answer"] == "undecided" and found["rows_needed"] is not None:
         words += f" About {shown.number(*at, 'rows_needed')} rows would decide."
     return words
@@ -181,7 +183,10 @@ def _contributions(shown: Shown, target: str) -> list[str]:
     zero = [Line(0.0, "zero")]
     sets = sorted(found["values"], key=lambda name: (name.count("+") + bool(name), name))
     values = plots.forest(
-        shown, [Mark(_team(name), (*at, "values", name)) for name in sets], bars=True
+        shown,
+        [Mark(_team(name), (*at, "values", name)) for name in sets],
+        [Line(found["values"][""]["value"], "zero")],
+        base=found["values"][""]["value"],
     )
     worth = plots.forest(
         shown,
@@ -211,8 +216,8 @@ def _contributions(shown: Shown, target: str) -> list[str]:
     return [
         _card(
             "What the fused model scores with each set of modalities",
-            f'<p class="note">{found["metric"]}{better}; the others are {found["absent"]}.</p>'
-            + values,
+            f'<p class="note">{found["metric"]}{better}; the others are {found["absent"]}. '
+            "Bars start at what nothing scores.</p>" + values,
         ),
         _card(
             "What each modality is worth to it",

@@ -1,0 +1,430 @@
+"""The report's figures are the JSON's, it needs nothing from outside, and it does not grow."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import time
+from dataclasses import asdict
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from polymodal.columns import Column, Schema
+from polymodal.contract import Objective
+from polymodal.data.media import wav
+from polymodal.data.read import Table, read
+from polymodal.errors import UserError
+from polymodal.evaluate import calibration, examples, figures, game, judge, slices
+from polymodal.evaluate._shown import written
+from polymodal.evaluate.contribution import subsets
+from polymodal.evaluate.evaluation import Evaluation
+from polymodal.evaluate.examples import PICTURES, Examples
+from polymodal.evaluate.metrics import classification_report
+from polymodal.evaluate.report import CLASSES, page
+from polymodal.evaluate.statistics import intervals
+from polymodal.objectives.classify import Classify
+from polymodal.objectives.regress import Regress
+
+RIVALS = ("picture", "a/b~<i>c</i>")
+NO_FIGURES = re.compile(r"95 %|(?:Above|below|near) 0")
+EVIL = "</script><script>alert(1)</script>"
+
+
+def span(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.01, "high": value + 0.02}
+
+
+def measured(objective: Objective, scores: list, targets: list) -> dict[str, Any]:
+    spans = intervals(objective.metrics(scores, targets), len(targets), resamples=50)
+    return {name: asdict(one) for name, one in spans.items()}
+
+
+def answers(objective: Objective, targets: list, noise: float, seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    if objective.kind == "number":
+        true = slices.in_unit(objective, targets)
+        return list((true + noise * rng.normal(size=len(true)))[:, None])
+    logits = np.eye(objective.size)[targets] / noise + rng.normal(size=(len(targets), 1))
+    logits = logits + rng.normal(size=logits.shape)
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    return list((shares / shares.sum(1, keepdims=True)).astype(np.float32))
+
+
+def evaluation(objective: Objective, cells: list[Any], best: str | None = RIVALS[0]) -> Evaluation:
+    """What `evaluate` finds, of made-up scores, without timing or exchanging anything."""
+    objective.fit(cells)
+    targets = objective.encode(cells)
+    rows, name = len(cells), objective.column
+    fused, rivals = made_up(objective, targets)
+    found = Evaluation(rows, {}, {}, {}, {"row": list(range(rows))}, {"used": {"measured": rows}})
+    found.targets[name] = measured(objective, fused, targets)
+    if best is None:
+        rivals = {}
+    else:
+        found.rivals = {w: {name: measured(objective, own, targets)} for w, own in rivals.items()}
+        cost = {"parameters": 1_234_567, "rows_per_second": 3456.7, "latency_ms": 0.000321}
+        found.verdicts[name] = {
+            "target": name,
+            **judge.verdict(objective, fused, rivals[best], best, targets, None),
+            "cost": {"fused": cost, "single": cost},
+        }
+        games = {frozenset([who]): own for who, own in rivals.items()}
+        games |= {subsets(RIVALS)[-1]: fused, frozenset(): game.constant(objective, fused)}
+        found.contributions[name] = {
+            **game.contributions(objective, games, targets, None),
+            "sample": {
+                "rows": 77,
+                "perceptual": {who: span(0.1 * i) for i, who in enumerate(RIVALS)},
+                "emap_gain": span(-0.03),
+            },
+        }
+    by_row(found, objective, targets, {"fused": fused, **rivals}, best)
+    return found
+
+
+def made_up(objective: Objective, targets: list) -> tuple[list, dict[str, list]]:
+    """Scores of the fused model and of its rivals."""
+    rivals = {who: answers(objective, targets, i + 1.0, i + 1) for i, who in enumerate(RIVALS)}
+    return answers(objective, targets, 0.5, 0), rivals
+
+
+def by_row(
+    found: Evaluation,
+    objective: Objective,
+    targets: list,
+    scores: dict[str, list],
+    best: str | None,
+) -> None:
+    """What is found from the rows one by one: slices, figures, reports, calibration."""
+    name, fused = objective.column, np.stack(scores["fused"])
+    rows = np.arange(len(targets))
+    found.slices[name] = slices.describe(objective, scores, targets, rows, best)
+    if objective.kind == "number":
+        true = slices.in_unit(objective, targets)
+        found.figures[name] = {"histogram": figures.histogram(true, fused[:, 0])}
+        return
+    codes, classes = np.stack(targets), objective.state["classes"]
+    found.reports[name] = classification_report(codes, fused, classes)
+    found.figures[name] = {"confusion": figures.confusion(codes, fused.argmax(1), classes)}
+    found.calibration[name] = {
+        "bins": [asdict(one) for one in calibration.reliability(fused, codes) if one.rows],
+        "null_ece": calibration.calibrated_ece(fused.max(1), simulations=5),
+        "classwise_ece": span(0.02),
+    }
+
+
+def of_classes(rows: int = 90, classes: int = 3, best: str | None = RIVALS[0]) -> Evaluation:
+    names = ["cat & dog", EVIL, *(str(i) for i in range(classes - 2))]
+    cells = [names[i % classes] for i in range(rows)]
+    return evaluation(Classify("what <b>is</b> it"), cells, best)
+
+
+def of_numbers(rows: int = 90) -> Evaluation:
+    cells = np.random.default_rng(0).normal(100, 20, rows).round(3).tolist()
+    return evaluation(Regress("price"), cells)
+
+
+class Reader(HTMLParser):
+    """Collects elements by their place in the JSON, and text by the elements around it."""
+
+    VOID = ("meta", "link", "img", "br", "input")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.stack: list[tuple[str, dict[str, Any]]] = []
+        self.texts: list[tuple[list[tuple[str, dict[str, Any]]], str]] = []
+        self.elements: list[tuple[str, dict[str, Any]]] = []
+        self.feed(text)
+        self.close()
+        assert not self.stack, f"not closed: {self.stack}"
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.stack.append((tag, dict(attributes)))
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop()[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((list(self.stack), data))
+
+    def inside(self, tag: str) -> str:
+        return "".join(data for stack, data in self.texts if stack and stack[-1][0] == tag)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return json.loads(self.inside("script"))
+
+
+def at(document: Any, place: str) -> Any:
+    """RFC 6901."""
+    for key in place.split("/")[1:]:
+        key = key.replace("~1", "/").replace("~0", "~")
+        document = document[int(key) if isinstance(document, list) else key]
+    return document
+
+
+def resolution(text: str) -> float:
+    """Half of the last digit's worth."""
+    digits, _, power = text.partition("e")
+    return 0.5 * 10.0 ** (int(power or 0) - len(digits.partition(".")[2]))
+
+
+@pytest.mark.parametrize("make", [of_classes, of_numbers], ids=lambda make: make.__name__)
+def test_every_number_shown_is_the_jsons(make: Any) -> None:
+    reader = Reader(page(make().to_json()))
+    document, shown = reader.document, 0
+    for stack, text in reader.texts:
+        place = next((a["data-json"] for _, a in reversed(stack) if "data-json" in a), None)
+        if place is not None:
+            value = at(document, place)
+            shown += 1
+            if isinstance(value, int | float):
+                text = text.replace(",", "")
+                assert abs(float(text) - value) <= 1.001 * resolution(text), place
+            elif value is not None:
+                assert text == value or (text.endswith("…") and value.startswith(text[:-1]))
+        elif stack and re.search(r"\d", text):
+            # Names, axes, and "95 %" are no figures.
+            outer = {tag for tag, _ in stack} | {a.get("class") for _, a in stack}
+            named = outer & {"script", "style", "th", "title", "h2", "row axis", "axis", "name"}
+            assert named or not re.search(r"\d", NO_FIGURES.sub("", text)), text
+    assert shown > 150
+
+
+def test_the_page_holds_the_verdict_and_every_part() -> None:
+    found = of_classes()
+    text = page(found.to_json())
+    for words in (
+        judge.ANSWERS[found.verdicts["what <b>is</b> it"]["answer"]],
+        "smallest gain worth having",
+        "milliseconds for one row",
+        "best on validation",
+        "Shapley",
+        "Cooperation",
+        "EMAP",
+        "ECE",
+        "What is taken for what",
+        "Class by class",
+        "Fusion harm",
+        "Fusion help",
+        "Modalities disagree",
+        "Worst rows",
+        "What became of the rows",
+    ):
+        assert words in text, words
+    assert "Predicted against true" in page(of_numbers().to_json())
+
+
+def test_the_embedded_document_is_metrics_json(tmp_path: Path) -> None:
+    found = of_classes()
+    found.save(tmp_path)
+    reader = Reader((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert reader.document == json.loads((tmp_path / "metrics.json").read_text())
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "metrics.json",
+        "predictions.csv",
+        "report.html",
+    ]
+
+
+def test_nothing_is_fetched_and_nothing_runs() -> None:
+    reader = Reader(page(of_classes().to_json(), pictures(90)))
+    for tag, attributes in reader.elements:
+        for name in ("src", "href", "srcset", "action", "data"):
+            assert attributes.get(name, "data:").startswith(("data:", "#")), (tag, attributes)
+        assert not [name for name in attributes if name.startswith("on")]
+        assert tag != "script" or attributes["type"] == "application/json"
+    assert "url(" not in reader.inside("style")
+    assert "@import" not in reader.inside("style")
+    assert any(a.get("content", "").startswith("default-src 'none'") for _, a in reader.elements)
+
+
+def test_names_are_text() -> None:
+    text = page(of_classes().to_json())
+    assert EVIL not in text
+    assert "<i>c</i>" not in text
+    assert "<b>is</b>" not in text
+
+
+def test_one_modality_has_no_verdict() -> None:
+    text = page(of_classes(best=None).to_json())
+    assert "nothing to fuse" in text
+    assert "Worst rows" in text
+    assert "Fusion harm" not in text
+
+
+def test_dots_lie_where_their_values_are() -> None:
+    reader = Reader(page(of_classes().to_json()))
+    circles = [a for tag, a in reader.elements if tag == "circle"]
+    values = [c for c in circles if c["data-json"].startswith("/contributions/what")]
+    values = [c for c in values if "/values/" in c["data-json"]]
+    assert len(values) == 4
+    x = [float(c["cx"].rstrip("%")) for c in values]
+    y = [at(reader.document, c["data-json"]) for c in values]
+    slope, start = np.polyfit(y, x, 1)
+    assert slope > 0
+    assert np.allclose(np.polyval([slope, start], y), x, atol=0.02)
+
+
+def test_missing_ends_of_intervals_are_dashes() -> None:
+    found = of_classes()
+    name = next(iter(found.targets))
+    found.targets[name]["accuracy"]["low"] = float("nan")
+    reader = Reader(page(found.to_json()))
+    assert reader.document["targets"][name]["accuracy"]["low"] is None
+    assert any(text == "–" for _, text in reader.texts)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1043348, "1,043,348"),
+        (147333.2, "147,333"),
+        (7.9633, "7.963"),
+        (0.92666, "0.9267"),
+        (1.0, "1.0000"),
+        (8.7019e-72, "8.7e-72"),
+        (0.00025, "0.00025"),
+        (0, "0"),
+        (-12.345, "-12.35"),
+        (None, "–"),
+        (float("nan"), "–"),
+    ],
+)
+def test_digits(value: float | None, text: str) -> None:
+    assert written(value) == text
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        of_classes().to_html(tmp_path / "file" / "report.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def png(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(noise).save(file, "PNG")
+    return file.getvalue()
+
+
+def table(rows: int) -> Table:
+    sound = wav(np.sin(np.arange(2000.0)), 8000)
+    return read(
+        {
+            "picture": [png(300, 100)] * rows,
+            "sound": [sound] * rows,
+            "curve": [np.arange(60.0).reshape(20, 3).tolist()] * rows,
+            "words": ["<u>" + "long " * 100] * rows,
+            "weight": [2.5] * rows,
+            "place": [None] * rows,
+        }
+    )
+
+
+SCHEMA = Schema(
+    tuple(
+        Column(name, kind)
+        for name, kind in {
+            "picture": "image",
+            "sound": "audio",
+            "curve": "series",
+            "words": "text",
+            "weight": "number",
+            "place": "category",
+        }.items()
+    ),
+    (Column("what", "category"),),
+)
+
+
+def pictures(rows: int) -> Examples:
+    return Examples(table(rows), SCHEMA)
+
+
+def test_cells_of_every_kind() -> None:
+    text = pictures(2).html(1)
+    reader = Reader(text)
+    image = next(a for tag, a in reader.elements if tag == "img")
+    assert image["src"].startswith("data:image/jpeg;base64,")
+    assert (image["width"], image["height"]) == ("96", "32")
+    assert len(image["src"]) < 8000
+    assert [a.get("class") for tag, a in reader.elements if tag == "svg"] == ["curve"] * 2
+    assert sum(tag == "polyline" for tag, _ in reader.elements) == 3  # channels
+    assert "&lt;u&gt;long" in text
+    assert max(len(data) for _, data in reader.texts) == examples.CHARACTERS
+    assert "2.5" in text
+    assert "<i>missing</i>" in text
+
+
+def test_pictures_are_limited() -> None:
+    shown = pictures(PICTURES)
+    text = "".join(shown.html(row) for row in range(PICTURES))
+    assert text.count("<img") + text.count('class="curve"') == PICTURES
+
+
+def test_a_broken_picture_is_said_to_be() -> None:
+    broken = read({"picture": [b"nonsense", None]})
+    schema = Schema((Column("picture", "image"),), (Column("what", "category"),))
+    assert "not an image" in Examples(broken, schema).html(0)
+    assert "missing" in Examples(broken, schema).html(1)
+
+
+def test_the_table_is_shown_beside_the_slices() -> None:
+    found = of_classes(rows=40)
+    found.table, found.schema = table(40), SCHEMA
+    reader = Reader(page(found.to_json(), Examples(found.table, SCHEMA)))
+    assert sum(tag == "img" for tag, _ in reader.elements) > 20
+
+
+def test_many_classes_are_merged_and_listed_in_part() -> None:
+    found = of_classes(rows=600, classes=200)
+    reader = Reader(page(found.to_json()))
+    name = next(iter(found.targets))
+    report = reader.document["reports"][name]
+    assert len(report["classes"]) == CLASSES
+    assert report["not_listed"] == len(found.reports[name]["classes"]) - CLASSES
+    assert len(reader.document["figures"][name]["confusion"]["counts"]) == figures.CLASSES + 1
+    assert len(found.reports[name]["classes"]) == 200  # the evaluation itself is left alone
+
+
+@pytest.mark.parametrize("make", [of_classes, of_numbers], ids=lambda make: make.__name__)
+def test_the_page_does_not_grow_with_the_rows(make: Any) -> None:
+    sizes = [len(page(make(rows=rows).to_json())) for rows in (600, 6000)]
+    assert sizes[1] < 1.25 * sizes[0]
+
+
+class Repeated(Examples):
+    """The same few cells for any row: 100 000 rows of media would test the disk."""
+
+    def html(self, row: int) -> str:
+        return super().html(row % len(self.table))
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_rows() -> None:
+    """Only what is made of single rows can grow with them: all else is the same few figures."""
+    found = of_classes(rows=100, classes=20)
+    objective = Classify(next(iter(found.targets)))
+    cells = [str(i % 20) for i in range(100_000)]
+    objective.fit(cells)
+    targets = objective.encode(cells)
+    fused, rivals = made_up(objective, targets)
+    start = time.perf_counter()
+    by_row(found, objective, targets, {"fused": fused, **rivals}, RIVALS[0])
+    text = page(found.to_json(), Repeated(table(50), SCHEMA))
+    assert time.perf_counter() - start < 60
+    assert text.count("<img") + text.count('class="curve"') == PICTURES
+    assert len(text.encode()) < 10e6
