@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from polymodal.train import Augment, Loop, Scores, losses, predict
 
 # What optimiser, gathering, augmentation and validation add to a measured forward and backward.
 OVERHEAD = 1.35
+# Where neither recipe nor plan says.
+EPOCHS = 20
 
 
 @dataclass
@@ -43,6 +45,7 @@ class Job:
         report: (member, step, steps, loss) after every step.
         log: (member, step, numbers) after every validation.
         groups: every row's group as a code, or None: those of one are never cut apart.
+        memo: what experts have fitted that others may want too.
     """
 
     schema: Schema
@@ -56,6 +59,7 @@ class Job:
     report: Callable[[str, int, int, float], None] = lambda *_: None
     log: Callable[[str, int, dict[str, float]], None] = lambda *_: None
     groups: np.ndarray[Any, Any] | None = None
+    memo: dict[Any, Any] = field(default_factory=dict)
 
     def keys(self, member: Member) -> dict[str, str]:
         """A member's modalities -> keys into `forms` and `prepared`."""
@@ -197,6 +201,7 @@ def _by_gradient(
         "steps": progress.step,
         "best_step": progress.best_step,
         "planned_steps": steps,
+        "hurried": progress.steps < _whole(settings, train) * share,
         "precision": kernels.precision,
         "attention": kernels.attention,
         "memory_format": kernels.memory_format,
@@ -232,13 +237,21 @@ def _plan(
         device(),
         job.cache,
     )
-    per_epoch = max(1, math.ceil(len(train) / settings.batch_size))
-    steps = (settings.epochs or 20) * per_epoch
+    per_epoch, steps = _per_epoch(settings, train), _whole(settings, train)
     left = allowance - (time.perf_counter() - start)
     if kernels.seconds > 0 and left < math.inf:
         steps = min(steps, max(per_epoch // 2, int(left / (kernels.seconds * OVERHEAD)), 1))
     write_json(path, {"kernels": asdict(kernels), "steps": steps})
     return kernels, steps
+
+
+def _per_epoch(settings: Training, train: np.ndarray[Any, Any]) -> int:
+    return max(1, math.ceil(len(train) / settings.batch_size))
+
+
+def _whole(settings: Training, train: np.ndarray[Any, Any]) -> int:
+    """The steps that a member makes if it has the time."""
+    return (settings.epochs or EPOCHS) * _per_epoch(settings, train)
 
 
 def _adapt(module: Model, collator: Collator, train: np.ndarray[Any, Any]) -> None:

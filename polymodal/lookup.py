@@ -22,6 +22,8 @@ from pydantic import TypeAdapter, ValidationError
 from polymodal.errors import UserError
 
 ROOT = Path(__file__).parent
+# The user's own files that were executed: module name -> (time of last change, module).
+_users: dict[str, tuple[int, ModuleType]] = {}
 # The kinds that have encoders and forms; number, category and set columns share "table".
 KINDS = ("text", "image", "audio", "video", "series", "table")
 
@@ -84,7 +86,9 @@ def name_of(cls: type[Any]) -> str:
     """What a recipe calls a class: the inverse of `find`."""
     if cls.__module__.startswith("polymodal."):
         return cls.__module__.rpartition(".")[2]
-    return f"{inspect.getfile(cls)}:{cls.__name__}"
+    user = _users.get(cls.__module__)
+    file = inspect.getfile(cls) if user is None else user[1].__file__
+    return f"{file}:{cls.__name__}"
 
 
 def options(cls: type[Any]) -> dict[str, Any]:
@@ -182,19 +186,18 @@ def _find_in_file(name: str) -> type[Any]:
 def _executed(path: Path) -> ModuleType:
     """The file as a module, executed once for as long as it does not change."""
     name = f"polymodal_user_{path.stem}_{blake2b(str(path).encode(), digest_size=6).hexdigest()}"
-    version = path.stat().st_mtime_ns
-    module = sys.modules.get(name)
-    if module is not None and module.__dict__["__mtime__"] == version:
-        return module
+    changed = path.stat().st_mtime_ns
+    if name in _users and _users[name][0] == changed:
+        return _users[name][1]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    module.__dict__["__mtime__"] = version
-    # Dataclasses and pickles look a class's module up by its name.
+    # Dataclasses look their module up while they are made. Later it must not be found there:
+    # what worker processes cannot import is sent to them by value.
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    finally:
         del sys.modules[name]
-        raise
+    _users[name] = (changed, module)
     return module

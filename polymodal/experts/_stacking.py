@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.sparse import issparse
 from torch import Tensor
 
 from polymodal.experts._convex import Array, Fitted, Fold, Loss, choose, out_of_fold, solve
 from polymodal.experts._task import Task
+
+# One modality's model, and every row's logits by models that were not fitted to it.
+Alone = tuple[Fitted, Array]
 
 # So many held-out rows tell strengths of regularisation apart.
 ENOUGH = 1000
@@ -67,7 +73,7 @@ def fit(task: Task, matrices: Sequence[Any], present: Sequence[Array], size: int
         present: per modality `(rows,)` bool.
         size: outputs.
     """
-    plain = stack(matrices, present, task.loss, size, task.rows, task.folds)
+    plain = stack(matrices, present, task.loss, size, task.rows, task.folds, _remembering(task, ""))
     values = np.unique(task.target[: task.rows]) if task.objective.kind == "number" else np.zeros(0)
     if not 0 < len(values) <= FEW_VALUES:
         return plain
@@ -76,7 +82,8 @@ def fit(task: Task, matrices: Sequence[Any], present: Sequence[Array], size: int
     def loss(logits: Tensor, rows: Array) -> Tensor:
         return F.cross_entropy(logits, torch.from_numpy(nearest[rows]))
 
-    classes = stack(matrices, present, loss, len(values), task.rows, task.folds)
+    remembering = _remembering(task, "classes")
+    classes = stack(matrices, present, loss, len(values), task.rows, task.folds, remembering)
     classes = replace(classes, values=values.astype(np.float64))
     train = np.arange(task.rows)
 
@@ -93,6 +100,7 @@ def stack(
     size: int,
     rows: int,
     folds: Sequence[Fold],
+    remembering: Callable[[Any, Array, Callable[[], Alone]], Alone] = lambda x, has, fit: fit(),
 ) -> Stacked:
     """Fit every modality alone, then a linear map of their logits.
 
@@ -103,10 +111,12 @@ def stack(
         size: outputs.
         rows: how many of the rows are for training.
         folds: of the training rows.
+        remembering: (features, present, fit) -> what `fit()` returns, or has returned before.
     """
     total = matrices[0].shape[0]
     fitted = [
-        _alone(x, has, loss, size, rows, folds) for x, has in zip(matrices, present, strict=True)
+        remembering(x, has, partial(_alone, x, has, loss, size, rows, folds))
+        for x, has in zip(matrices, present, strict=True)
     ]
     unseen = np.stack([logits for _, logits in fitted], 1)
     joined = unseen.reshape(total, -1)
@@ -131,6 +141,23 @@ def stack(
     return Stacked(weights, shifts, gaps, top.bias, unseen, logits)
 
 
+def _remembering(task: Task, name: str) -> Callable[[Any, Array, Callable[[], Alone]], Alone]:
+    """Every modality's model is wanted twice and more: alone, fused, and under boosted trees."""
+
+    def remembered(matrix: Any, present: Array, fit: Callable[[], Alone]) -> Alone:
+        content = blake2b(digest_size=16)
+        parts = (matrix.data, matrix.indices, matrix.indptr) if issparse(matrix) else (matrix,)
+        for part in (*parts, present, task.target):
+            content.update(np.ascontiguousarray(part).data)
+        key = (task.objective.column, name, task.rows, matrix.shape, content.digest())
+        if key not in task.memo:
+            task.memo[key] = fit()
+        weight, logits = task.memo[key]
+        return weight, logits.copy()
+
+    return remembered
+
+
 def _alone(
     matrix: Any,
     present: Array,
@@ -138,7 +165,7 @@ def _alone(
     size: int,
     rows: int,
     folds: Sequence[Fold],
-) -> tuple[Fitted, Array]:
+) -> Alone:
     """One modality's model, and the logits `(rows, size)` of models that had not seen the row.
 
     Logits are centred, so that an absent modality, at 0, counts as the training mean.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ class Task:
         known: `(known,)`, positions in training and validation rows, joined.
         rows: how many of them are for training.
         folds: of the training rows, as positions in `known`.
+        memo: what was fitted before to the same numbers; experts of one fit share it.
     """
 
     objective: Objective
@@ -28,6 +30,7 @@ class Task:
     known: Array
     rows: int
     folds: list[Fold]
+    memo: dict[Any, Any] = field(default_factory=dict)
 
     def loss(self, logits: Tensor, rows: Array) -> Tensor:
         """The objective's mean loss of logits at some positions."""
@@ -42,6 +45,7 @@ def task(
     folds: int,
     seed: int,
     groups: Array | None,
+    memo: dict[Any, Any] | None = None,
 ) -> Task:
     """A target's Task.
 
@@ -50,6 +54,7 @@ def task(
         train, valid: row numbers.
         folds: how many.
         groups: of all rows, never cut apart.
+        memo: shared by the experts of one fit, whose seed, folds and groups are the same.
     """
     rows = train if valid is None else np.concatenate([train, valid])
     y = target[rows]
@@ -58,7 +63,8 @@ def task(
     count = int((known < len(train)).sum())
     own = None if groups is None else groups[rows[known[:count]]]
     rng = np.random.default_rng(seed)
-    return Task(objective, y[known], known, count, deal(y[known[:count]], folds, rng, own))
+    cut = deal(y[known[:count]], folds, rng, own)
+    return Task(objective, y[known], known, count, cut, {} if memo is None else memo)
 
 
 def deal(

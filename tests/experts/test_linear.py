@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch.nn import functional as F
 
 from polymodal.errors import UserError
+from polymodal.experts import _stacking
 from polymodal.experts._blocks import Ngrams
 from polymodal.experts._convex import STRENGTHS, choose, minimise, out_of_fold
 from polymodal.experts._task import deal
@@ -416,3 +419,29 @@ def test_the_options_change_the_fit(task):
 def test_words_cannot_be_tagged():
     with pytest.raises(UserError, match="cannot label the words"):
         Linear({"note": "text"}, {}, {"tags": Head(3, tagged="note")})
+
+
+def test_equal_parts_are_fitted_once(monkeypatch: pytest.MonkeyPatch, task: Any) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=80), "note": ["red fox", "blue sky"] * 40})
+    frame["label"] = np.where(frame["a"] > 0, "up", "down")
+    made = task(frame, {"a": "number", "note": "text"}, {"label": "classify"})
+    plain = made.scores(made.fit("linear"))["label"]
+    fitted: list[int] = []
+    alone = _stacking._alone
+
+    def watched(*args: Any) -> Any:
+        fitted.append(1)
+        return alone(*args)
+
+    monkeypatch.setattr(_stacking, "_alone", watched)
+    memo: dict[Any, Any] = {}
+    rows = np.arange(80)
+    for counted in (2, 2):
+        module = made.build("linear")
+        module.fit(made.inputs, rows, None, made.targets, made.objectives, 0, None, memo)
+        assert len(fitted) == counted
+        np.testing.assert_array_equal(made.scores(module.eval())["label"], plain)
+    flipped = {"label": 1 - made.targets["label"]}
+    made.build("linear").fit(made.inputs, rows, None, flipped, made.objectives, 0, None, memo)
+    assert len(fitted) == 4
