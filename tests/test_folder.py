@@ -105,7 +105,7 @@ def test_a_resumed_fit_trains_nothing_twice(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Even where the plan would come out in another order now."""
+    """Even where the plan would come out shorter and in another order now."""
     whole = pm.fit(data, "label", recipe=recipe(folds), out=tmp_path / "whole")
     steps: list[Path] = []
     before, last = Loop._step, 11 if folds else 6  # in the midst of the second network
@@ -134,7 +134,7 @@ def test_a_resumed_fit_trains_nothing_twice(
     turned = plan.members
     monkeypatch.setattr(Linear, "fit", refused)
     monkeypatch.setattr(Loop, "_step", other)
-    monkeypatch.setattr(fitting.plan, "members", lambda *given: turned(*given)[::-1])
+    monkeypatch.setattr(fitting.plan, "members", lambda *given: turned(*given)[1::-1])
     resumed_ = pm.fit(data, "label", recipe=recipe(folds), out=out, overwrite=overwrite)
     assert board(resumed_) == board(whole)
     assert not (out / "checkpoints").exists() and not (out / "fit.json").exists()
