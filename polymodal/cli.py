@@ -97,15 +97,22 @@ def evaluate(
     data: Annotated[str, typer.Option(help="Table with the target columns.")],
     out: Out,
     group: Group = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Also score corrupted and missing cells.")
+    ] = False,
     max_bad_rows: BadRows = 0,
     trust: Trust = False,
 ) -> None:
-    """Measure a run on a table: metrics with 95 % intervals, in OUT/metrics.json."""
+    """Measure a run on a table and say whether fusion pays, in OUT/metrics.json and report.html."""
+    from polymodal.evaluate.evaluation import REPORT
     from polymodal.run import load
 
-    result = load(run, trust=trust).evaluate(data, group=group, max_bad_rows=max_bad_rows)
+    result = load(run, trust=trust).evaluate(
+        data, group=group, robustness=robustness, max_bad_rows=max_bad_rows
+    )
     result.save(out)
     print(result.text())
+    print(f"\nReport: {out / REPORT}")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -201,10 +201,18 @@ class Run:
         return {name: row.get(name) for name in known}
 
     def evaluate(
-        self, source: Any, *, group: str | None = None, max_bad_rows: int = 0
+        self,
+        source: Any,
+        *,
+        group: str | None = None,
+        robustness: bool = False,
+        max_bad_rows: int = 0,
     ) -> Evaluation:
-        """Measure the model and its rivals on a table that has the targets."""
-        return evaluate(self, source, group=group, max_bad_rows=max_bad_rows)
+        """Measure the model and its rivals on a table that has the targets, and give the verdict.
+
+        Args: as for `evaluation.evaluate`.
+        """
+        return evaluate(self, source, group=group, robustness=robustness, max_bad_rows=max_bad_rows)
 
     def embed(self, source: Any, *, max_bad_rows: int = 0) -> np.ndarray[Any, Any]:
         """Fused vectors `(rows, width)` of the strongest member that has them."""

@@ -20,7 +20,7 @@ FLOORS = [
     ["run"],
     ["evaluate.evaluation"],
     ["evaluate.report"],
-    ["evaluate.game", "evaluate.judge"],
+    ["evaluate.game", "evaluate.judge", "evaluate.stress"],
     ["train"],
     ["build", "measure"],
     ["experts"],

@@ -15,7 +15,7 @@ from polymodal.contract import Objective
 from polymodal.data.ledger import Ledger
 from polymodal.data.prepare import Prepared
 from polymodal.errors import UserError
-from polymodal.evaluate import calibration, figures, game, judge, slices
+from polymodal.evaluate import calibration, figures, game, judge, slices, stress
 from polymodal.evaluate._weighted import Array
 from polymodal.evaluate.contribution import Names, subsets
 from polymodal.evaluate.examples import Examples
@@ -54,6 +54,7 @@ class Evaluation:
         contributions: target -> what each modality and their combination are worth to the model
             (`game.contributions`, `game.interactions`).
         calibration: target of classes -> whether its probabilities are true.
+        robustness: target -> curves over corruptions and missing cells (`stress.stress`), if asked.
         figures: target of classes -> its confusion matrix; of a number -> where the rows lie in
             the plane of true and predicted values (`figures`).
         slices: target -> where the fused model errs and its rivals do not (`slices.describe`).
@@ -70,6 +71,7 @@ class Evaluation:
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     contributions: dict[str, dict[str, Any]] = field(default_factory=dict)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
+    robustness: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)
     table: Table | None = None
@@ -83,6 +85,7 @@ class Evaluation:
             "verdicts": self.verdicts,
             "contributions": self.contributions,
             "calibration": self.calibration,
+            "robustness": self.robustness,
             "rivals": self.rivals,
             "reports": self.reports,
             "figures": self.figures,
@@ -121,13 +124,22 @@ class Evaluation:
                     for rival in self.rivals.values()
                 )
                 lines.append(f"  {metric:<24}{found['value']:>9.4f}  {span:<18}{beside}")
+            for modality, curves in self.robustness.get(target, {}).get("corruptions", {}).items():
+                for name, curve in curves.items():
+                    values = " ".join(f"{value:.3f}" for value in curve["fused"])
+                    lines.append(f"  {modality}, {name}: {values}  tau {curve['tau']:.3f}")
             if target in self.reports and len(self.reports[target]["classes"]) < 40:
                 lines += ["", report_text(self.reports[target])]
         return "\n".join(lines)
 
 
 def evaluate(
-    run: Run, source: Any, *, group: str | None = None, max_bad_rows: int = 0
+    run: Run,
+    source: Any,
+    *,
+    group: str | None = None,
+    robustness: bool = False,
+    max_bad_rows: int = 0,
 ) -> Evaluation:
     """Measure a run on a table that has its target columns.
 
@@ -136,6 +148,7 @@ def evaluate(
     Args:
         group: column whose equal values are one cluster of the bootstrap; by default the group
             column that the run was fitted with, where the table has it.
+        robustness: also score corrupted and missing cells (`stress.stress`): minutes more.
         max_bad_rows: rows whose media may be unreadable; they are measured without them.
     """
     table = run.table(source, require_targets=True)
@@ -169,6 +182,9 @@ def evaluate(
         ledger.add("incomplete", reason, np.setdiff1d(measured, own))
         ledger.add("skipped", reason, np.setdiff1d(rows, measured))
     found.ledger = ledger.to_json()
+    if robustness:
+        whole = table.take(np.flatnonzero(np.isin(rows, measured)))
+        found.robustness = stress.stress(run, whole, max_bad_rows=max_bad_rows)
     return found
 
 
