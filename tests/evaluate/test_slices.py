@@ -85,7 +85,7 @@ def test_numbers_within_half_a_standard_deviation_are_right() -> None:
     reach = 0.5 * np.std(truth)
     targets = objective.encode(truth)
     fused = [np.array([v]) for v in (0.0, 10 + 0.9 * reach, 20 + 1.1 * reach, 30.0)]
-    audio = [np.array([v]) for v in (0.0, 10.0, 20.0, 30 - 1.2 * reach)]
+    audio = [np.array([v]) for v in (0.9 * reach, 10.0, 20.0, 30 - 1.2 * reach)]
     image = [np.array([v]) for v in (0.0, 10 + 1.1 * reach, 20.0, 30.0)]
     scores = {"fused": fused, "audio": audio, "image": image}
     found = describe(objective, scores, targets, np.array([7, 8, 9, 3]), "audio")
