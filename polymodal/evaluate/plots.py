@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from polymodal.evaluate._shown import Path, Shown, cut, pointer
 
+# Longer forests scroll.
+TALL = 10
+
 
 class Line(NamedTuple):
     """A value to compare with: where it lies, and its class in the page's style."""
@@ -82,7 +85,8 @@ def forest(
     rows = [_row(shown, axis, mark, lines, signed, base) for mark in marks]
     ticks = "".join(f'<text x="{axis.at(t)}" y="1em">{t:g}</text>' for t in axis.ticks)
     foot = f'<div class="row axis"><span></span><svg class="track">{ticks}</svg></div>'
-    return f'<div class="forest">{"".join(rows)}{foot}</div>'
+    tall = " tall" if len(marks) > TALL else ""
+    return f'<div class="forest{tall}">{"".join(rows)}{foot}</div>'
 
 
 def _row(
@@ -155,6 +159,32 @@ def histogram(shown: Shown, path: Path) -> str:
     axis = Axis.over([found["low"], found["high"]], room=0.0)
     ticks = [(float(axis.at(t).rstrip("%")), f"{t:g}") for t in axis.ticks]
     return _square(parts, "true", "predicted", ticks)
+
+
+def curves(shown: Shown, path: Path, levels: Sequence[float], axis: Axis) -> str:
+    """A score over levels from 0 to 1: of the fused model, late fusion and each single modality.
+
+    Args:
+        path: of {"fused": values, "singles": {modality: values}, "late_fusion": values, if any}.
+        axis: of the scores.
+    """
+    found = shown.at(*path)
+    lines = [("single", (*path, "singles", name)) for name in found["singles"]]
+    lines += [("late", (*path, "late_fusion"))] if "late_fusion" in found else []
+    parts = []
+    for style, place in [*lines, ("fused", (*path, "fused"))]:
+        heights = [60 - 0.6 * float(axis.at(y).rstrip("%")) for y in shown.at(*place)]
+        points = " ".join(f"{100 * x:g},{y:.2f}" for x, y in zip(levels, heights, strict=True))
+        parts.append(f'<polyline class="{style}" {pointer(*place)} points="{points}"/>')
+    marks = "".join(
+        f'<text class="y" x="-3" y="{60 - 0.6 * float(axis.at(t).rstrip("%")):.2f}">{t:g}</text>'
+        for t in axis.ticks
+    )
+    return (
+        f'<svg class="curves" viewBox="-16 -3 120 72" aria-hidden="true">'
+        f'<rect class="frame" width="100" height="60"/>{"".join(parts)}<g class="axis">{marks}'
+        '<text x="0" y="67">0</text><text x="100" y="67">1</text></g></svg>'
+    )
 
 
 def confusion(shown: Shown, path: Path) -> str:

@@ -171,6 +171,8 @@ def _details(shown: Shown, target: str, examples: Examples | None) -> list[str]:
     if target in shown.at("reports"):
         parts.append(_classes(shown, target))
     wide.append(_metrics(shown, target))
+    if target in shown.at("robustness"):
+        wide.append(_robustness(shown, target))
     if target in shown.at("slices"):
         wide.append(_slices(shown, target, examples))
     return [f'<div class="columns">{"".join(parts)}</div>', *wide]
@@ -222,9 +224,12 @@ def _contributions(shown: Shown, target: str) -> list[str]:
         _card(
             "What each modality is worth to it",
             f'<p class="note">Shapley values: shares of what all add to nothing, in '
-            f"{found['metric']}.</p>{worth}<h4>Cooperation</h4>"
+            f"{found['metric']}.</p>{worth}{_use(shown, target)}",
+        ),
+        _card(
+            "Cooperation",
             '<p class="note">Above 0 they complement, below 0 they repeat each other.</p>'
-            f"{together}{_use(shown, target)}",
+            + together,
         ),
         _card(
             "What it loses when cells are exchanged among rows",
@@ -323,6 +328,39 @@ def _classes(shown: Shown, target: str) -> str:
         "Class by class",
         f'{cut_off}<div class="report"><table><thead><tr><th></th>{heads}</tr></thead><tbody>'
         f"{lines}</tbody></table></div>",
+    )
+
+
+def _robustness(shown: Shown, target: str) -> str:
+    """Curves over corruptions and missing cells, all on one axis."""
+    at = ("robustness", target)
+    found = shown.at(*at)
+    places: dict[str, Path] = {
+        f"{cut(modality, 40)} missing": (*at, "missing", modality) for modality in found["missing"]
+    }
+    for modality, corruptions in found["corruptions"].items():
+        for name in corruptions:
+            places[f"{cut(modality, 40)}: {name}"] = (*at, "corruptions", modality, name)
+    curves = [shown.at(*place) for place in places.values()]
+    lines = [[c["fused"], c.get("late_fusion", []), *c["singles"].values()] for c in curves]
+    axis = plots.Axis.over([value for one in lines for line in one for value in line])
+    drawn = []
+    for label, place in places.items():
+        figures = f"τ {shown.number(*place, 'tau')}"
+        if "rho" in shown.at(*place):
+            figures += f", ρ {shown.number(*place, 'rho', signed=True)}"
+        drawn.append(
+            f'<figure><figcaption class="name">{escape(label)}</figcaption>'
+            f"{plots.curves(shown, place, found['levels'], axis)}<small>{figures}</small></figure>"
+        )
+    return _card(
+        "When cells get worse or go missing",
+        f'<p class="note">{found["metric"]} of {shown.number(*at, "rows")} rows by the level of a '
+        "corruption, or the share of missing cells. τ is the area under the fused model's curve; ρ "
+        "is how much less it falls than late fusion does, above 0 is better.</p>"
+        '<p class="note"><span class="key fused"></span>fused'
+        '<span class="key late"></span>late fusion of the single models'
+        f'<span class="key single"></span>each alone</p><div class="panels">{"".join(drawn)}</div>',
     )
 
 

@@ -32,7 +32,7 @@ from polymodal.objectives.classify import Classify
 from polymodal.objectives.regress import Regress
 
 RIVALS = ("picture", "a/b~<i>c</i>")
-NO_FIGURES = re.compile(r"95 %|(?:Above|below|near) 0")
+NO_FIGURES = re.compile(r"95 %|(?:[Aa]bove|below|near) 0")
 EVIL = "</script><script>alert(1)</script>"
 
 
@@ -76,6 +76,20 @@ def evaluation(objective: Objective, cells: list[Any], best: str | None = RIVALS
         }
         games = {frozenset([who]): own for who, own in rivals.items()}
         games |= {subsets(RIVALS)[-1]: fused, frozenset(): game.constant(objective, fused)}
+        curve = {
+            "fused": [0.9, 0.7, 0.4],
+            "singles": {who: [0.5, 0.45, 0.41] for who in RIVALS},
+            "late_fusion": [0.8, 0.65, 0.5],
+            "tau": 0.675,
+            "rho": -0.35,
+        }
+        found.robustness[name] = {
+            "metric": objective.primary,
+            "levels": [0.0, 0.5, 1.0],
+            "rows": 41,
+            "corruptions": {RIVALS[1]: {"noise": curve}},
+            "missing": dict.fromkeys(RIVALS, curve),
+        }
         found.contributions[name] = {
             **game.contributions(objective, games, targets, None),
             "sample": {
@@ -220,6 +234,7 @@ def test_the_page_holds_the_verdict_and_every_part() -> None:
         "Fusion help",
         "Modalities disagree",
         "Worst rows",
+        "When cells get worse or go missing",
         "What became of the rows",
     ):
         assert words in text, words
@@ -275,6 +290,16 @@ def test_dots_lie_where_their_values_are() -> None:
     slope, start = np.polyfit(y, x, 1)
     assert slope > 0
     assert np.allclose(np.polyval([slope, start], y), x, atol=0.02)
+
+
+def test_curves_fall_as_their_values_do() -> None:
+    reader = Reader(page(of_classes().to_json()))
+    drawn = [a for tag, a in reader.elements if tag == "polyline" and a["class"] == "fused"]
+    assert len(drawn) == len(RIVALS) + 1
+    x, y = np.array([point.split(",") for point in drawn[0]["points"].split()], float).T
+    assert x.tolist() == [0, 50, 100]
+    assert (y[1] - y[0]) / (y[2] - y[0]) == pytest.approx(0.2 / 0.5, abs=0.01)
+    assert y[0] < y[2]  # SVG counts from the top
 
 
 def test_missing_ends_of_intervals_are_dashes() -> None:
