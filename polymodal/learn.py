@@ -189,6 +189,7 @@ def _by_gradient(
         seed=job.seed,
         folder=folder,
         seconds=allowance - (time.perf_counter() - start),
+        most=max(1, round(_whole(settings, train) * share)),
         augment=_augmentations(job, member),
         report=lambda step, of, loss: job.report(member.name, step, of, loss),
         log=lambda step, numbers: job.log(member.name, step, numbers),

@@ -34,7 +34,7 @@ Scores = dict[str, list[Any]]
 VALIDATIONS = 30
 # So many updates in a row without a finite loss and gradient end a training: it will not recover.
 BAD_STEPS = 20
-# Steps are cut when they would overrun their time by this factor, once a tenth of it has shown so.
+# Steps are cut or added when they miss their time by this factor, once a tenth of it has shown so.
 SLACK = 1.15
 
 
@@ -102,7 +102,9 @@ class Loop:
         settings: resolved: `epochs` is a number.
         kernels: precision, attention, memory format and threads, as measured.
         steps: how many updates at most.
-        seconds: time for them; fewer are made if they turn out slower than planned.
+        seconds: time for them; fewer are made if they turn out slower than planned, and more, up
+            to `most`, if faster.
+        most: `steps` by default.
         seed: of order, augmentation, dropout.
         folder: where checkpoints go; one there is resumed.
         augment: modality -> augmentation of training batches.
@@ -126,6 +128,7 @@ class Loop:
         folder: Path,
         augment: Mapping[str, Augment],
         seconds: float = math.inf,
+        most: int = 0,
         report: Callable[[int, int, float], None] = lambda *_: None,
         log: Callable[[int, dict[str, float]], None] = lambda *_: None,
         name: str = "model",
@@ -133,6 +136,7 @@ class Loop:
         self.objectives, self.collator, self.settings = objectives, collator, settings
         self.train_rows, self.valid_rows = train, valid
         self.kernels, self.seconds, self.seed, self.folder = kernels, seconds, seed, folder
+        self.most = max(most, steps)
         self.augment, self.report, self.log, self.name = augment, report, log, name
         self.accelerator = Accelerator(cpu=device().type == "cpu")
         self.device = self.accelerator.device
@@ -163,7 +167,7 @@ class Loop:
                 self.progress.step += 1
                 if self.progress.bad >= BAD_STEPS:
                     raise self._diverged(f"{self.progress.bad} steps in a row without one")
-                self._hurry(time.perf_counter() - start, self.progress.step - begun)
+                self._pace(time.perf_counter() - start, self.progress.step - begun)
                 self.report(self.progress.step, self.progress.steps, loss)
                 last = self.progress.step >= self.progress.steps
                 if last or self.progress.step % self.every == 0:
@@ -226,13 +230,17 @@ class Loop:
             do="lower training.lr (for a tuned backbone pretrained_lr), or clip extreme values",
         )
 
-    def _hurry(self, spent: float, made: int) -> None:
-        """Cut the steps to what the time allows, if they are slower than they were measured."""
+    def _pace(self, spent: float, made: int) -> None:
+        """Set the steps to what the time allows, where they are not as fast as was measured."""
         progress = self.progress
-        projected = spent / made * (made + progress.steps - progress.step)
-        if spent > self.seconds / 10 and projected > self.seconds * SLACK:
-            fitting = int(made * self.seconds / spent) - made
+        if spent <= self.seconds / 10 or math.isinf(self.seconds):
+            return
+        left = progress.steps - progress.step
+        fitting = int(made * self.seconds / spent) - made
+        if left + made > SLACK * (fitting + made):
             progress.steps = progress.step + max(0, fitting)
+        elif fitting + made > SLACK * (left + made):
+            progress.steps = max(progress.steps, min(self.most, progress.step + fitting))
 
     def _rate(self) -> float:
         """Share of the peak rate: linear warm-up, then a cosine to zero."""

@@ -1,4 +1,4 @@
-"""The loop where numbers are not finite."""
+"""The loop where numbers are not finite, and where time is short or long."""
 
 from __future__ import annotations
 
@@ -83,3 +83,15 @@ def test_a_validation_that_is_not_a_number_is_never_the_best(
     facts = fit(patience=0).members["model"].facts
     validated = [line["step"] for line in facts["history"]]
     assert facts["best_step"] == validated[1 + int(np.argmin(found[1 : len(validated)]))]
+
+
+@pytest.mark.parametrize(("pace", "steps"), [(1.0, 100), (2.0, 50), (0.5, 150), (0.8, 125)])
+def test_steps_follow_the_time_that_they_take(pace: float, steps: int) -> None:
+    """100 steps in 100 s are planned, at most 150; one takes `pace` seconds."""
+    loop = train.Loop.__new__(train.Loop)
+    loop.seconds, loop.most = 100.0, 150
+    loop.progress = train.Progress(100)
+    while loop.progress.step < loop.progress.steps:
+        loop.progress.step += 1
+        loop._pace(pace * loop.progress.step, loop.progress.step)
+    assert loop.progress.steps == pytest.approx(steps, rel=0.02)
