@@ -67,7 +67,7 @@ class Training(_Strict):
     """How a member learns by gradient.
 
     Attributes:
-        epochs: passes over the training rows at most; None: from the data's size and the budget.
+        epochs: passes over the training rows, fewer if the budget ends before; None: 20.
         batch_size: rows a step.
         lr: peak learning rate of AdamW, after `warmup` and before the cosine to zero.
         pretrained_lr: the same for the weights of a pretrained backbone that is tuned.

@@ -1,7 +1,8 @@
 """Every example of the README and of docs/ runs, in order, page by page.
 
 A block whose first line is a comment with a file name is written to that file; other Python blocks
-are executed, and lines of bash blocks that call polymodal are run. Text blocks are not run.
+are executed, and lines of bash blocks that call python or polymodal are run. Text blocks are not
+run. All pages use the tables that the README's first script makes.
 """
 
 from __future__ import annotations
@@ -13,10 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
-
-from polymodal.data.builtin import scenes
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -27,15 +25,14 @@ LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
 
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the pages' reader is supposed to have: train.csv, test.csv, new.csv and media."""
+    """What the pages' reader has: train.csv, test.csv, new.csv and photos, as the README shows."""
     folder = tmp_path_factory.mktemp("docs")
-    paths = scenes.write(folder, rows=160, seed=1)
-    for name, path in paths.items():
-        assert Path(path) == folder / f"{name}.csv"
-    frame = pd.read_csv(folder / "test.csv")
-    frame.drop(columns="answer").head(5).to_csv(folder / "new.csv", index=False)
-    picture = folder / str(frame["picture"][0])
-    shutil.copy(picture, picture.with_name("new.png"))
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    scripts = [code for language, code in BLOCK.findall(page) if language == "python"]
+    run([sys.executable, "-c", scripts[0]], folder)
+    shown = re.search(r"^```csv\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert shown is not None
+    assert (folder / "train.csv").read_text(encoding="utf-8").startswith(shown[1])
     return folder
 
 
@@ -46,20 +43,22 @@ def test_examples_run(
     folder = tmp_path / "reader"
     shutil.copytree(tables, folder)
     monkeypatch.setenv("POLYMODAL_CACHE", str(tables.parent / "cache"))
-    monkeypatch.chdir(folder)
     script: list[str] = []
     for language, code in BLOCK.findall(page.read_text(encoding="utf-8")):
         named = FILE.match(code)
         if named:
-            Path(named[1]).write_text(code)
+            (folder / named[1]).write_text(code, encoding="utf-8")
         elif language == "python":
             script.append(code)
         elif language == "bash":
             for line in code.replace("\\\n", " ").splitlines():
-                if line.startswith("polymodal "):
-                    run([sys.executable, "-m", "polymodal", *shlex.split(line, True)[1:]])
+                words = shlex.split(line, True)
+                if words[:1] == ["polymodal"]:
+                    run([sys.executable, "-m", *words], folder)
+                elif words[:1] == ["python"]:
+                    run([sys.executable, *words[1:]], folder)
     if script:
-        run([sys.executable, "-c", "\n".join(script)])
+        run([sys.executable, "-c", "\n".join(script)], folder)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
@@ -68,6 +67,6 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

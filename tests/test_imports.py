@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -126,3 +131,27 @@ def test_no_import_goes_in_a_circle() -> None:
 def test_only_the_top_init_has_content(name: str) -> None:
     content = modules()[name].read_text(encoding="utf-8").strip()
     assert name == "__init__" or not content
+
+
+def test_the_architecture_names_every_file_at_the_top() -> None:
+    page = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    floors = page.partition("\npolymodal/\n")[2].partition("```")[0]
+    named = set(re.findall(r"(\w+)\.py", floors))
+    assert named == {path.stem for path in ROOT.glob("[!_]*.py")}
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
+    needed = chain(project["dependencies"], *project["optional-dependencies"].values())
+    declared = {re.split(r"[^\w.-]", one)[0].lower().replace("_", "-") for one in needed}
+    imported = set()
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").partition(".")[0])
+    homes = packages_distributions()
+    foreign = imported - sys.stdlib_module_names - {"polymodal"}
+    known = {n: {d.lower().replace("_", "-") for d in homes.get(n, [])} for n in foreign}
+    assert not {name for name, found in known.items() if not found & declared}

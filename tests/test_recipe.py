@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,12 @@ def test_rows_that_are_divided_are_not_divided_again(data: dict[str, object]) ->
     asked = recipe.Recipe.model_validate({"targets": {"y": None}, "valid": "v.csv", "data": data})
     with pytest.raises(UserError, match=next(iter(data))):
         fitting.fit("t.csv", recipe=asked)
+
+
+def test_the_reference_has_every_default_of_training() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "recipe.md").read_text(encoding="utf-8")
+    rows = page.partition("| key of `training` |")[2].partition("\n\n")[0]
+    shown = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", rows, re.MULTILINE))
+    fields = recipe.Training.model_fields
+    # How many epochs None means, `learn` says.
+    assert shown == {**{name: str(field.default) for name, field in fields.items()}, "epochs": "20"}
