@@ -277,7 +277,9 @@ def discrepancy_ratio(logits: Mapping[str, Array], targets: Array) -> dict[str, 
 
 
 def conditional_utilisation(game: Mapping[Names, Value]) -> dict[str, Value]:
-    """u_i = [V(all) - V(all but i)] / V(all): what the model loses without a modality.
+    """u_i = [V(all) - V(all but i)] / |V(all)|: what the model loses without a modality.
+
+    Give an error's negative, so that above 0 helps.
 
     Paper: "Characterizing and Overcoming the Greedy Nature of Learning in Multi-modal Deep Neural
     Networks" (Wu et al. 2022, arXiv 2202.05306).
@@ -285,7 +287,7 @@ def conditional_utilisation(game: Mapping[Names, Value]) -> dict[str, Value]:
     names = players(game)
     everyone = frozenset(names)
     whole = game[everyone]
-    return {name: (whole - game[everyone - {name}]) / whole for name in names}
+    return {name: (whole - game[everyone - {name}]) / abs(whole) for name in names}
 
 
 def gradient_conflict(joint: Array, alone: Array) -> float:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from polymodal.batch import Tokens
 from polymodal.contract import Metric, Objective
@@ -68,7 +69,8 @@ def contributions(
     }
     everyone = max(metrics, key=len)
     found = shape(metrics, len(targets), clusters)
-    plain = {team: value.value for team, value in found.values.items()}
+    sign = 1 if metrics[everyone].greater_is_better else -1
+    plain = {team: sign * value.value for team, value in found.values.items()}
     described: dict[str, Any] = {
         "metric": objective.primary,
         "greater_is_better": metrics[everyone].greater_is_better,
@@ -133,36 +135,43 @@ class Exchange:
 def interactions(exchange: Exchange, target: str, targets: Scores, seed: int = 0) -> dict[str, Any]:
     """Perceptual scores, and what is owed to the interaction of modalities (EMAP), of a sample.
 
+    Both are turned so that above 0 helps, of errors too.
+
     Args:
         targets: encoded targets of the sample's rows.
     """
     objective = exchange.run.objectives[target]
     rows, names = len(exchange.rows), exchange.names
+    own = np.tile(np.arange(rows), (len(names), 1))
 
     def measured(scores: Array) -> Metric:
         return objective.metrics(list(scores), targets)[objective.primary]
 
     def exchanged(m: int, order: Array) -> Metric:
-        chosen = np.tile(np.arange(rows), (len(names), 1))
+        chosen = own.copy()
         chosen[m] = order
         return measured(exchange.scores(chosen, target))
-
-    perceptual = {}
-    for m, name in enumerate(names):
-        score = perceptual_score(partial(exchanged, m), rows, PERMUTATIONS, seed)
-        perceptual[name] = _span(interval(score, rows))
 
     def answers(chosen: Array) -> Array:
         found = exchange.scores(chosen, target)
         # Sums of functions are meant in logits: for probabilities their logarithm.
         return np.log(np.maximum(found, 1e-30)) if objective.kind == "category" else found
 
-    whole = answers(np.tile(np.arange(rows), (len(names), 1)))
     additive = additive_projection(answers, rows, len(names), min(EXCHANGES, rows), seed)
-    ours, without = measured(whole), measured(additive)
-    sign = 1 if ours.greater_is_better else -1
-    gain = Metric(lambda w: sign * (ours.statistic(w) - without.statistic(w)))
-    return {"rows": rows, "perceptual": perceptual, "emap_gain": _span(interval(gain, rows))}
+    if objective.kind == "category":
+        additive = softmax(additive, axis=1)
+    whole, without = measured(exchange.scores(own, target)), measured(additive)
+    sign = 1 if whole.greater_is_better else -1
+
+    def turned(metric: Metric) -> dict[str, float]:
+        return _span(interval(Metric(lambda w: sign * metric.statistic(w)), rows))
+
+    gain = Metric(lambda w: whole.statistic(w) - without.statistic(w))
+    perceptual = {
+        name: turned(perceptual_score(partial(exchanged, m), rows, PERMUTATIONS, seed))
+        for m, name in enumerate(names)
+    }
+    return {"rows": rows, "perceptual": perceptual, "emap_gain": turned(gain)}
 
 
 def _label(team: Names) -> str:

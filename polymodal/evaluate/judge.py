@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -32,6 +33,8 @@ def best_single(run: Run, target: str) -> str | None:
         line["name"]: line["value"] if line["greater_is_better"] else -line["value"]
         for line in run.leaderboard
         if line["target"] == target and line["role"] == "rival"
+        # Not every metric is defined on every validation table.
+        if line["value"] is not None and not math.isnan(line["value"])
     }
     return max(rivals, key=rivals.__getitem__) if rivals else None
 

@@ -8,7 +8,6 @@ the JSON document inside it, which is metrics.json with no more classes than are
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from html import escape
 from importlib import resources
@@ -19,6 +18,7 @@ from polymodal.evaluate import plots
 from polymodal.evaluate._shown import Path, Shown, cut
 from polymodal.evaluate.judge import ANSWERS
 from polymodal.evaluate.plots import Line, Mark
+from polymodal.files import finite
 
 if TYPE_CHECKING:
     from polymodal.evaluate.examples import Examples
@@ -43,7 +43,7 @@ def page(document: Mapping[str, Any], examples: Examples | None = None) -> str:
         document: `Evaluation.to_json()`.
         examples: draws the cells of rows; None where the table is not at hand.
     """
-    document = _listed(_plain(document))
+    document = _listed(finite(document))
     shown = Shown(document)
     targets = list(document["targets"])
     body = [
@@ -436,15 +436,6 @@ def _team(name: str) -> str:
 
 def _model(name: str) -> str:
     return name if name == "fused" else f"only {escape(cut(name, 40))}"
-
-
-def _plain(value: Any) -> Any:
-    """The same with null for what is no number: JSON knows no NaN."""
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _listed(document: dict[str, Any]) -> dict[str, Any]:
