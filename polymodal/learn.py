@@ -155,7 +155,7 @@ def _by_solver(
     # spin for the same cores made small fits a hundred times slower.
     with threadpool_limits(1), Kernels(threads=1).threads_set():
         module.fit(  # type: ignore[operator]
-            collator.inputs, train, held_out, encoded, objectives, job.seed, job.groups
+            collator.inputs, train, held_out, encoded, objectives, job.seed, job.groups, job.memo
         )
 
 

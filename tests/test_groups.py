@@ -1,4 +1,4 @@
-"""A group column is respected everywhere: inner folds, validation intervals, test intervals."""
+"""What experts are given of the whole fit, and a group column that is respected everywhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 import polymodal as pm
 from polymodal.errors import UserError
+from polymodal.experts import _stacking
 from polymodal.experts.linear import Linear
 from polymodal.recipe import Member, Modality, Recipe
 
@@ -50,6 +51,23 @@ def test_experts_get_the_groups(frame: pd.DataFrame, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Linear, "fit", watched)
     pm.fit(frame, recipe=recipe("person"))
     assert seen[0].tolist() == np.repeat(np.arange(40), 10).tolist()
+
+
+def test_experts_share_what_they_fit_alike(
+    frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    alone = _stacking._alone
+
+    def watched(*args: Any) -> Any:
+        seen.append(1)
+        return alone(*args)
+
+    monkeypatch.setattr(_stacking, "_alone", watched)
+    settings = recipe("person").model_dump()
+    settings["members"].append({**settings["members"][0], "name": "again"})
+    pm.fit(frame, recipe=Recipe.model_validate(settings))
+    assert len(seen) == 1
 
 
 def test_validation_intervals_are_of_groups(frame: pd.DataFrame) -> None:
