@@ -11,7 +11,7 @@ import numpy as np
 
 from polymodal.columns import MEDIA, Column
 from polymodal.data.cache import Files
-from polymodal.data.media import resolve
+from polymodal.data.media import Media, resolve
 from polymodal.data.read import Table
 from polymodal.errors import UserError
 
@@ -64,6 +64,11 @@ def content_keys(
             reasons[row] = error.what
         keys.append(key)
     return keys, reasons
+
+
+def content(cell: Any) -> str:
+    """What a cell holds, wherever it lies: equal for equal cells."""
+    return cell.key() if isinstance(cell, Media) else repr(cell)
 
 
 def digest(table: Table, columns: Sequence[Column], files: Files) -> str:

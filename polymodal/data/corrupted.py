@@ -16,9 +16,8 @@ import pyarrow as pa
 from polymodal import lookup
 from polymodal.columns import Column
 from polymodal.contract import Corruption, Form
-from polymodal.data.cells import cells
+from polymodal.data.cells import cells, content
 from polymodal.data.ledger import Ledger
-from polymodal.data.media import Media
 from polymodal.data.prepare import Prepared, prepare
 from polymodal.data.read import Table
 
@@ -78,8 +77,7 @@ def corrupted(
 
 def worse(cell: Any, corruption: Corruption, level: float, seed: int) -> Any:
     """A cell corrupted, the same way wherever it stands."""
-    content = cell.key() if isinstance(cell, Media) else repr(cell)
-    purpose = f"{seed}/{corruption.kind}/{type(corruption).__name__}/{content}"
+    purpose = f"{seed}/{corruption.kind}/{type(corruption).__name__}/{content(cell)}"
     digest = hashlib.blake2b(purpose.encode("utf-8", "surrogatepass"), digest_size=16).digest()
     return corruption(cell, level, np.random.default_rng(int.from_bytes(digest, "big")))
 

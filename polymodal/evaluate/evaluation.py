@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polymodal import lookup
-from polymodal.contract import Objective
+from polymodal.data.collate import Targets
 from polymodal.data.ledger import Ledger
 from polymodal.data.prepare import Prepared
 from polymodal.errors import UserError
@@ -171,10 +171,10 @@ def evaluate(
     known = {}
     for name, values in run.targets(table).items():
         objective = run.objectives[name]
-        part = _Known(objective, values.values, clusters)
+        part = _Known(values, clusters)
         known[name] = part.rows
         found.predictions |= objective.decode(combined[name])
-        _measure(found, run, part, scores, prepared)
+        _measure(found, run, part, combined[name], scores, prepared)
     measured = np.unique(np.concatenate(list(known.values())))
     ledger.add("used", "measured", measured)
     for name, own in known.items():
@@ -192,28 +192,23 @@ class _Known:
     """A target on the rows that have it.
 
     Args:
-        objective: the target's.
-        values: all rows' encoded targets.
+        target: of all rows.
         clusters: all rows', or None.
 
     Raises:
         UserError: no row has it.
     """
 
-    def __init__(self, objective: Objective, values: Scores, clusters: Array | None) -> None:
-        self.objective, self.name = objective, objective.column
-        if objective.missing != objective.missing:  # NaN
-            has = [not np.isnan(value).all() for value in values]
-        else:
-            has = [bool((np.asarray(value) != objective.missing).any()) for value in values]
-        self.rows = np.flatnonzero(has)
+    def __init__(self, target: Targets, clusters: Array | None) -> None:
+        self.objective, self.name = target.objective, target.objective.column
+        self.rows = np.flatnonzero(target.known())
         if not len(self.rows):
             raise UserError(
                 f"No row has a value in the target '{self.name}'",
                 expected="at least one, to measure against",
                 do="use `polymodal predict` for rows without targets",
             )
-        self.targets = self.of(values)
+        self.targets = self.of(target.values)
         self.clusters = None if clusters is None else clusters[self.rows]
 
     def of(self, scores: Scores) -> list[Array]:
@@ -230,16 +225,21 @@ def _measure(
     found: Evaluation,
     run: Run,
     part: _Known,
+    fused: Scores,
     scores: Mapping[Names, Mapping[str, Any]],
     prepared: Sequence[Prepared],
 ) -> None:
-    """Everything about one target."""
+    """Everything about one target.
+
+    Args:
+        fused: the fused model's scores of all rows.
+        scores: set of present modalities -> member -> target -> scores of all rows.
+    """
     name, objective = part.name, part.objective
     everyone = max(scores, key=len)
-    fused = run.combine(scores[everyone], targets=[name])[name]
     found.targets[name] = part.metrics(fused)
     rivals = {
-        who: run.combine(scores[everyone], who)[name]
+        who: run.combine(scores[everyone], who, [name])[name]
         for who, weights in run.weights.items()
         if who != "fused" and name in weights
     }
@@ -262,10 +262,9 @@ def _measure(
         objective, answers, part.targets, part.rows, best, part.clusters
     )
     if best is not None:
-        single = part.of(rivals[best])
         found.verdicts[name] = {
             "target": name,
-            **judge.verdict(objective, mine, single, best, part.targets, part.clusters),
+            **judge.verdict(objective, mine, answers[best], best, part.targets, part.clusters),
             "cost": {
                 "fused": judge.cost(run, prepared, "fused", name),
                 "single": judge.cost(run, prepared, best, name),

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polymodal import lookup
-from polymodal.columns import MEDIA
-from polymodal.data.cells import cells
+from polymodal import build, lookup
+from polymodal.data.cells import cells, content
 from polymodal.data.corrupted import corrupted
 from polymodal.data.ledger import Ledger
-from polymodal.data.media import Media
 from polymodal.ensemble import average
 from polymodal.evaluate.robustness import effective_robustness, lost, relative_robustness
 
@@ -59,7 +57,7 @@ def stress(
     jobs = [
         (modality, name)
         for modality, columns in run.schema.modalities().items()
-        for name in lookup.names(f"corrupt/{_kind(run, modality)}")
+        for name in lookup.names(f"corrupt/{build.folder_kind(columns)}")
     ]
     found: dict[str, Any] = {
         target: {
@@ -145,12 +143,5 @@ def _keys(run: Run, table: Table) -> list[bytes]:
     """What each row holds, as bytes: equal for equal rows, wherever they stand."""
     parts = []
     for columns in run.schema.modalities().values():
-        media = columns[0].kind in MEDIA
-        own = cells(table, columns)
-        parts.append([c.key() if media and isinstance(c, Media) else repr(c) for c in own])
+        parts.append([content(cell) for cell in cells(table, columns)])
     return ["\0".join(row).encode("utf-8", "surrogatepass") for row in zip(*parts, strict=True)]
-
-
-def _kind(run: Run, modality: str) -> str:
-    member = next(t for t in run.members.values() if modality in t.forms)
-    return run.forms[member.forms[modality]].kind

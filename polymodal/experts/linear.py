@@ -117,7 +117,7 @@ class Linear(nn.Module):
         seed: int,
         groups: Array | None = None,
         memo: dict[Any, Any] | None = None,
-    ) -> None:
+    ) -> dict[str, Stacked]:
         """Fit to the training rows.
 
         Strengths are chosen on the validation rows, or, where those are too few to tell, on parts
@@ -129,21 +129,10 @@ class Linear(nn.Module):
             targets: target -> encoded targets of all rows.
             groups: of all rows: equal ones are never cut apart inside the training rows either.
             memo: kept between the experts of one fit, so that equal parts are fitted once.
-        """
-        self.fit_stacked(inputs, train, valid, targets, objectives, seed, groups, memo)
 
-    def fit_stacked(
-        self,
-        inputs: Mapping[str, Cellwise],
-        train: Array,
-        valid: Array | None,
-        targets: Mapping[str, Array],
-        objectives: Mapping[str, Objective],
-        seed: int,
-        groups: Array | None = None,
-        memo: dict[Any, Any] | None = None,
-    ) -> dict[str, Stacked]:
-        """`fit`; returns target -> its models, which a second learner can build on."""
+        Returns:
+            Target -> its models, which a second learner can build on.
+        """
         rows = train if valid is None else np.concatenate([train, valid])
         matrices, present = [], []
         for name, part in zip(self.names, self.blocks, strict=True):

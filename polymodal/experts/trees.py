@@ -126,9 +126,7 @@ class Trees(nn.Module):
         raw = [self._learn(name, inputs[name], train, rows) for name in self.raw]
         stacked: dict[str, Stacked] = {}
         if self.linear is not None:
-            stacked = self.linear.fit_stacked(
-                inputs, train, valid, targets, objectives, seed, groups, memo
-            )
+            stacked = self.linear.fit(inputs, train, valid, targets, objectives, seed, groups, memo)
         starts = []
         for name, size, forest in zip(self.targets, self.sizes, self.forests, strict=True):
             job = task(
