@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from polymodal.recipe import Recipe as Recipe
     from polymodal.run import Run as Run
     from polymodal.run import load as load
+    from polymodal.scoring import score as score
 
 _HOMES = {
     "fit": "polymodal.fitting",
     "load": "polymodal.run",
+    "score": "polymodal.scoring",
     "Run": "polymodal.run",
     "Recipe": "polymodal.recipe",
     "UserError": "polymodal.errors",

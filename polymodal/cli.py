@@ -166,6 +166,52 @@ def embed(
 
 
 @app.command()
+def score(
+    predictions: Annotated[str, typer.Argument(help="Table of predictions from anywhere.")],
+    metric: Annotated[
+        str, typer.Option(help="vqa, captions, retrieval, classify, multilabel, regress or tag.")
+    ],
+    prediction: Annotated[
+        list[str], typer.Option(metavar="COL", help="Predictions; give two columns to compare.")
+    ] = ["prediction"],  # noqa: B006
+    reference: Annotated[
+        list[str], typer.Option(metavar="COL", help="References; may be given several times.")
+    ] = ["reference"],  # noqa: B006
+    references: Annotated[
+        str | None, typer.Option(help="Table of the references, if that is another one.")
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option(metavar="COL", help="Names the rows in both tables.")
+    ] = None,
+    group: Group = None,
+    extract: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Find answers in texts: marked, choice, number, yesno or a regular expression.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for metrics.json.")] = None,
+) -> None:
+    """Metrics of any predictions with 95 % intervals; of two columns also the difference."""
+    from polymodal.scoring import score as score_table
+
+    found = score_table(
+        predictions,
+        metric,
+        prediction=prediction,
+        reference=reference,
+        references=references,
+        on=on,
+        group=group,
+        extract=extract,
+    )
+    if out is not None:
+        found.save(out)
+    print(found.text())
+
+
+@app.command()
 def check(
     train: Annotated[str, typer.Argument(help="Table of training rows.")],
     target: Annotated[

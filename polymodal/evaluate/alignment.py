@@ -6,8 +6,9 @@ retrieval beside them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from polymodal.evaluate._weighted import Array, mean
 BLOCK = 2**22
 # Equal items may get float32 similarities that differ in the last digits.
 TIE = 1e-6
+PESSIMISTIC = f"of items whose similarities differ by less than {TIE:g} wrong ones come first"
 
 
 def cka(x: Array, y: Array) -> float:
@@ -62,31 +64,62 @@ def modality_gap(x: Array, y: Array) -> float:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What each query found in a gallery, ranked by cosine similarity.
-
-    Ties are pessimistic: of items whose similarities differ by less than TIE the wrong ones come
-    first, so a model that gives everything the same similarity finds nothing.
+    """What each query found in a gallery.
 
     Attributes:
         direction: what asks for what ("text to image").
         gallery: its size; figures of different sizes cannot be compared.
-        first: `(queries,)` rank of the first right item, from 1.
-        precision: `(queries,)` average precision over all right items.
+        first: `(queries,)` rank of the first right item, from 1; infinite if it was not found.
+        precision: `(queries,)` average precision over all right items; those not found count 0.
+        ties: what was done about items that rank equally.
+        depth: ranks that were looked at; by default the whole gallery.
     """
 
     direction: str
     gallery: int
     first: Array
     precision: Array
+    ties: str = PESSIMISTIC
+    depth: int | None = None
+
+    @property
+    def reach(self) -> int:
+        """`depth`, whether given or not."""
+        return self.gallery if self.depth is None else self.depth
+
+    def conditions(self) -> dict[str, Any]:
+        """Without which the figures say little: direction, gallery, depth and ties."""
+        return {
+            "direction": self.direction,
+            "gallery": self.gallery,
+            "depth": self.reach,
+            "ties": self.ties,
+        }
 
     def metrics(self, cutoffs: Sequence[int] = (1, 5, 10)) -> dict[str, Metric]:
-        """recall_at_k (a right item among the first k), mrr, map, median_rank, over queries."""
-        found = {f"recall_at_{k}": Metric(mean((self.first <= k).astype(float))) for k in cutoffs}
-        return found | {
-            "mrr": Metric(mean(1 / self.first)),
-            "map": Metric(mean(self.precision)),
-            "median_rank": Metric(self._median_rank, greater_is_better=False),
+        """recall_at_k (a right item among the first k), mrr, map, median_rank, over queries.
+
+        Left out: a cutoff beyond `depth` where that is less than the gallery, and the median rank
+        if some query found nothing.
+        """
+        found = {
+            f"recall_at_{k}": Metric(mean((self.first <= k).astype(float)))
+            for k in cutoffs
+            if k <= self.reach or self.reach >= self.gallery
         }
+        found |= {"mrr": Metric(mean(1 / self.first)), "map": Metric(mean(self.precision))}
+        if np.isfinite(self.first).all():
+            found["median_rank"] = Metric(self._median_rank, greater_is_better=False)
+        return found
+
+    def followed_by(self, other: Retrieval) -> Retrieval:
+        """These queries and then the other's: a second system's on the same queries and gallery."""
+        return replace(
+            self,
+            first=np.concatenate([self.first, other.first]),
+            precision=np.concatenate([self.precision, other.precision]),
+            depth=max(self.reach, other.reach),
+        )
 
     def _median_rank(self, weights: Array) -> Array:
         order = np.argsort(self.first)
@@ -106,7 +139,10 @@ def retrieval(
     query_ids: Array | None = None,
     gallery_ids: Array | None = None,
 ) -> Retrieval:
-    """Rank the gallery for every query.
+    """Rank the gallery for every query by cosine similarity.
+
+    Ties are pessimistic: of items whose similarities differ by less than TIE the wrong ones come
+    first, so a model that gives everything the same similarity finds nothing.
 
     Args:
         queries: `(queries, d)` embeddings.
@@ -136,6 +172,43 @@ def retrieval(
             found.append(_ranked(row, offered == own))
     first, precision = np.array(found, dtype=float).T
     return Retrieval(direction, len(gallery), first, precision)
+
+
+def found_in(
+    lists: Sequence[Sequence[Hashable]],
+    right: Sequence[Collection[Hashable]],
+    direction: str,
+    gallery: int | None = None,
+) -> Retrieval:
+    """What was found by rankings that were made elsewhere.
+
+    Args:
+        lists: for each query the items it ranks, best first; all of the gallery or its first part.
+            What is not listed counts as not found.
+        right: for each query its right items, one or more.
+        direction: what asks for what, to show.
+        gallery: its size; by default the number of different items in `lists` and `right`.
+
+    Raises:
+        UserError: a list names an item twice.
+    """
+    first, precision = np.full(len(lists), np.inf), np.zeros(len(lists))
+    everything: set[Hashable] = set()
+    for query, (ranked, wanted) in enumerate(zip(lists, right, strict=True)):
+        if len(set(ranked)) < len(ranked):
+            raise UserError(
+                f"A ranking names an item twice ({direction})",
+                expected="every item once, best first",
+                got=repr(list(ranked))[:80],
+            )
+        everything.update(ranked, wanted)
+        ranks = np.flatnonzero([item in wanted for item in ranked]) + 1
+        if len(ranks):
+            first[query] = ranks[0]
+            precision[query] = (np.arange(1, len(ranks) + 1) / ranks).sum() / len(wanted)
+    depth = max((len(ranked) for ranked in lists), default=0)
+    size = len(everything) if gallery is None else gallery
+    return Retrieval(direction, size, first, precision, "in the order of the lists", depth)
 
 
 def pca(embeddings: Mapping[str, Array]) -> dict[str, Array]:

@@ -19,30 +19,23 @@ from polymodal.evaluate import _weighted as weighted
 from polymodal.evaluate._weighted import Array, mean, nanmean, ratio
 
 
-def classification(scores: Array, targets: Array) -> dict[str, Metric]:
-    """Metrics of one class a row.
-
-    accuracy, macro_f1, weighted_f1, balanced_accuracy (mean recall), roc_auc and
-    average_precision (of the second of two classes; the mean of one-vs-rest for more), log_loss
-    (probabilities kept their type's precision away from 0 and 1), ece (15 bins of equal width).
+def decisions(predicted: Array, targets: Array, classes: int) -> dict[str, Metric]:
+    """accuracy, macro_f1, weighted_f1 and balanced_accuracy (mean recall) of one class a row.
 
     Args:
-        scores: `(rows, classes)` probabilities.
+        predicted: `(rows,)` class codes; negative where there is no answer, which is wrong.
         targets: `(rows,)` class codes, negative where missing.
+        classes: how many there are.
     """
     known = targets >= 0
     if not known.any():
         return {}
-    scores, y = scores[known], targets[known].astype(np.intp)
-    classes = scores.shape[1]
-    predicted = scores.argmax(1)
+    predicted, y = predicted[known].astype(np.intp), targets[known].astype(np.intp)
     right = (predicted == y).astype(float)
-    edge = np.finfo(scores.dtype).eps
-    own = scores[np.arange(len(y)), y].clip(edge, 1 - edge).astype(float)
+    answered = (predicted >= 0).astype(float)
     hits = weighted.class_sums(y, classes, right)
-    gold, guessed = weighted.class_sums(y, classes), weighted.class_sums(predicted, classes)
-    asked = [1] if classes == 2 else range(classes)
-    rankings = [weighted.ranking(scores[:, k], y == k) for k in asked]
+    gold = weighted.class_sums(y, classes)
+    guessed = weighted.class_sums(predicted.clip(min=0), classes, answered)
 
     def f1(w: Array) -> Array:
         return ratio(2 * hits(w), gold(w) + guessed(w))
@@ -54,6 +47,35 @@ def classification(scores: Array, targets: Array) -> dict[str, Metric]:
             "macro_f1": Metric(lambda w: nanmean(f1(w))),
             "weighted_f1": Metric(lambda w: ratio(np.nansum(f1(w) * gold(w), 1), w.sum(1))),
             "balanced_accuracy": Metric(lambda w: nanmean(ratio(hits(w), gold(w)))),
+        },
+    )
+
+
+def classification(scores: Array, targets: Array) -> dict[str, Metric]:
+    """Metrics of one class a row: `decisions` for the likeliest class, and of the probabilities.
+
+    roc_auc and average_precision (of the second of two classes; the mean of one-vs-rest for more),
+    log_loss (probabilities kept their type's precision away from 0 and 1), ece (15 bins of equal
+    width).
+
+    Args:
+        scores: `(rows, classes)` probabilities.
+        targets: `(rows,)` class codes, negative where missing.
+    """
+    predicted, classes = scores.argmax(1), scores.shape[1]
+    found = decisions(predicted, targets, classes)
+    known = targets >= 0
+    if not known.any():
+        return found
+    scores, y = scores[known], targets[known].astype(np.intp)
+    right = (predicted[known] == y).astype(float)
+    edge = np.finfo(scores.dtype).eps
+    own = scores[np.arange(len(y)), y].clip(edge, 1 - edge).astype(float)
+    asked = [1] if classes == 2 else range(classes)
+    rankings = [weighted.ranking(scores[:, k], y == k) for k in asked]
+    return found | weighted.measured(
+        known,
+        {
             "roc_auc": Metric(weighted.macro([weighted.roc_auc(r) for r in rankings])),
             "average_precision": Metric(
                 weighted.macro([weighted.average_precision(r) for r in rankings])

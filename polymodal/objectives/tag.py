@@ -44,14 +44,14 @@ class Tag(Objective):
         Raises:
             UserError: no list of tags; tags that are not IOB2 though some look like it.
         """
-        sequences = [self._tags(cell) for cell in cells if not is_missing(cell)]
+        sequences = [tags_of(cell, self.column) for cell in cells if not is_missing(cell)]
         tags = [tag for sequence in sequences for tag in sequence if tag is not None]
         classes, counts = _labels.counted(tags)
         if len(classes) < 2:
             got = f"only '{classes[0]}'" if classes else "no value at all"
             raise _labels.nothing_to_learn(self.column, got)
         if metrics.is_iob2(classes):
-            self._check_iob2(classes, sequences)
+            check_iob2(self.column, classes, sequences)
         self.state = {"classes": classes, "counts": counts}
 
     @property
@@ -75,44 +75,14 @@ class Tag(Objective):
         return [self._encode(cell) for cell in cells]
 
     def _encode(self, cell: Any) -> np.ndarray[Any, Any]:
-        tags = [] if is_missing(cell) else self._tags(cell)
+        tags = [] if is_missing(cell) else tags_of(cell, self.column)
         for tag in tags:
             if tag is not None and tag not in self._codes:
                 raise _labels.unseen(self.column, tag, self.classes, "tag")
         return np.array([self._codes[tag] for tag in tags], np.int64)
 
     def is_unseen(self, cell: Any) -> bool:
-        return not is_missing(cell) and not self._codes.keys() >= set(self._tags(cell))
-
-    def _tags(self, cell: Any) -> list[str | None]:
-        found = values.json_list(cell) if isinstance(cell, str) else cell
-        if not isinstance(found, list | tuple | np.ndarray):
-            raise UserError(
-                f"A cell of target '{self.column}' is no list of tags",
-                expected='a list with one tag a word, as JSON in a CSV: ["O", "B-person"]',
-                got=repr(cell)[:80],
-            )
-        return [None if is_missing(t) else _labels.spelled(t, self.column) for t in found]
-
-    def _check_iob2(
-        self, classes: Sequence[str], sequences: Sequence[Sequence[str | None]]
-    ) -> None:
-        wrong = [c for c in classes if c != "O" and not c.startswith(("B-", "I-"))]
-        if wrong:
-            raise UserError(
-                f"Target '{self.column}' mixes IOB2 tags with the tag '{wrong[0]}'",
-                expected="O, B-<type> and I-<type>, or no tag that begins with B- or I-",
-                got=", ".join(classes[:10]),
-            )
-        for sequence in sequences:
-            tag = _orphan(sequence)
-            if tag is not None:
-                raise UserError(
-                    f"Target '{self.column}' is not IOB2: '{tag}' does not go on with an entity",
-                    expected=f"'B-{tag[2:]}' at the start of every entity",
-                    got=json.dumps(sequence)[:80],
-                    do="convert IOB or IOBES tags to IOB2 first",
-                )
+        return not is_missing(cell) and not self._codes.keys() >= set(tags_of(cell, self.column))
 
     def bias(self) -> Tensor:
         """Log of the training frequencies."""
@@ -153,6 +123,44 @@ class Tag(Objective):
         if not self.constrained or _orphan([self.classes[i] for i in best]) is None:
             return best
         return _viterbi(np.log(scores.clip(np.finfo(scores.dtype).tiny)), self.classes)
+
+
+def tags_of(cell: Any, column: str) -> list[str | None]:
+    """The tags in a cell that is not missing, None for an unknown one.
+
+    Raises:
+        UserError: it holds no list.
+    """
+    found = values.json_list(cell) if isinstance(cell, str) else cell
+    if not isinstance(found, list | tuple | np.ndarray):
+        raise UserError(
+            f"A cell of target '{column}' is no list of tags",
+            expected='a list with one tag a word, as JSON in a CSV: ["O", "B-person"]',
+            got=repr(cell)[:80],
+        )
+    return [None if is_missing(t) else _labels.spelled(t, column) for t in found]
+
+
+def check_iob2(
+    column: str, classes: Sequence[str], sequences: Sequence[Sequence[str | None]]
+) -> None:
+    """UserError if tags of which some begin or continue entities are not all IOB2."""
+    wrong = [c for c in classes if c != "O" and not c.startswith(("B-", "I-"))]
+    if wrong:
+        raise UserError(
+            f"Target '{column}' mixes IOB2 tags with the tag '{wrong[0]}'",
+            expected="O, B-<type> and I-<type>, or no tag that begins with B- or I-",
+            got=", ".join(classes[:10]),
+        )
+    for sequence in sequences:
+        tag = _orphan(sequence)
+        if tag is not None:
+            raise UserError(
+                f"Target '{column}' is not IOB2: '{tag}' does not go on with an entity",
+                expected=f"'B-{tag[2:]}' at the start of every entity",
+                got=json.dumps(sequence)[:80],
+                do="convert IOB or IOBES tags to IOB2 first",
+            )
 
 
 def _may_follow(tag: str, before: str) -> bool:

@@ -181,3 +181,33 @@ def test_tsne_view():
     assert (alignment.tsne(clouds())["image"] == found["image"]).all()
     few = alignment.tsne({name: rows[:3] for name, rows in clouds().items()})
     assert np.isfinite(few["text"]).all()
+
+
+def test_rankings_made_elsewhere_equal_those_of_embeddings():
+    queries, gallery = gaussians(0, 12, 6)
+    ids = np.arange(12) % 5
+    wanted = alignment.retrieval(queries, gallery, "text to image", ids, ids)
+    similar = queries @ gallery.T / np.linalg.norm(gallery, axis=1)
+    lists = np.argsort(-similar, axis=1)
+    found = alignment.found_in(lists.tolist(), [set(np.flatnonzero(ids == i)) for i in ids], "")
+    assert (found.first == wanted.first).all()
+    assert found.precision == pytest.approx(wanted.precision)
+    assert ones(found) == pytest.approx(ones(wanted)) and found.gallery == 12
+
+
+def test_what_a_shortened_list_lacks_was_not_found():
+    found = alignment.found_in([[1, 2], [3, 1]], [{2, 9}, {4}], "", gallery=50)
+    assert found.first.tolist() == [2, np.inf]
+    # The first found one of two right items, at rank 2; nothing is known beyond that rank.
+    assert ones(found) == pytest.approx({"recall_at_1": 0, "mrr": 1 / 4, "map": (1 / 2) / 2 / 2})
+    whole = alignment.found_in([[1, 2, 3], [3, 1, 2]], [{2}, {2}], "")
+    assert ones(whole)["recall_at_5"] == 1 and ones(whole)["median_rank"] == 2.5
+
+
+def test_figures_come_with_their_conditions():
+    found = alignment.retrieval(np.eye(3), np.eye(3), "text to image").conditions()
+    assert (found["direction"], found["gallery"], found["depth"]) == ("text to image", 3, 3)
+    assert "wrong ones come first" in found["ties"]
+    assert "lists" in alignment.found_in([[1]], [{1}], "").conditions()["ties"]
+    with pytest.raises(UserError, match="names an item twice"):
+        alignment.found_in([[1, 1]], [{1}], "")
