@@ -24,9 +24,10 @@ import polymodal as pm
 from polymodal.data.builtin import scenes
 from polymodal.data.collate import Collator
 from polymodal.data.ledger import Ledger
+from polymodal.losses import losses
 from polymodal.measure import Kernels
 from polymodal.recipe import Modality, Recipe, Training
-from polymodal.train import Loop, losses
+from polymodal.train import Loop
 
 TARGET = "answer"
 

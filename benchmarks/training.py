@@ -36,10 +36,10 @@ from polymodal.batch import Batch, Field
 from polymodal.data.builtin import scenes
 from polymodal.data.cells import cells
 from polymodal.data.read import read
+from polymodal.losses import losses
 from polymodal.measure import Kernels
 from polymodal.recipe import Member, Modality, Recipe, Training
 from polymodal.run import Run
-from polymodal.train import losses
 
 TARGET = "answer"
 MODELS: dict[str, dict[str, Any]] = {

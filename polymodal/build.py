@@ -72,6 +72,9 @@ def check(member: Member, grouped: Mapping[str, list[Column]]) -> None:
             specs.append((f"encoders/{kind}", encoder_spec(modality, kind, member.fusion)))
             if isinstance(modality.augment, dict):
                 specs.append(("augment", {"name": kind, **modality.augment}))
+        if member.training.balance is not None:
+            # Built, not only looked up: its package may be missing.
+            lookup.build("balance", member.training.balance)
     for folder, spec in specs:
         lookup.check_options(lookup.find(folder, name_of(spec)), name_of(spec), options_of(spec))
 

@@ -24,11 +24,12 @@ from polymodal.data.prepare import Prepared
 from polymodal.devices import device
 from polymodal.ensemble import simplex
 from polymodal.files import read_json, read_tensors, write_json, write_tensors
+from polymodal.losses import losses
 from polymodal.measure import Kernels, choose
 from polymodal.model import Model
 from polymodal.recipe import Member, Training
 from polymodal.run import Trained, fill, module_targets
-from polymodal.train import Augment, Loop, Scores, losses, predict
+from polymodal.train import Augment, Loop, Scores, predict
 
 # What optimiser, gathering, augmentation and validation add to a measured forward and backward.
 OVERHEAD = 1.35

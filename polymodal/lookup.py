@@ -139,6 +139,7 @@ def catalogue() -> list[tuple[str, str, str]]:
         "objectives",
         "experts",
         "augment",
+        "balance",
     ]
     for folder in folders:
         for name in names(folder):

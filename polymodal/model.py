@@ -115,6 +115,13 @@ class Model(nn.Module):
     def forward(self, inputs: Mapping[str, Field]) -> Outputs:
         return self.fuse(self.encode(inputs))
 
+    def alone(self, tokens: Mapping[str, Tokens]) -> dict[str, Outputs]:
+        """Modality -> the outputs with all others absent, whatever the fusion."""
+        return {
+            name: self.fuse(tokens, [other for other in self.names if other != name])
+            for name in self.names
+        }
+
     def _decide(self, target: int, fused: Fused) -> dict[str, Tensor]:
         views = fused.views or {"": fused.pooled}
         heads = self.heads[target]

@@ -79,6 +79,8 @@ class Training(_Strict):
         select: "best": the weights that validated best; "last": those of the last step.
         dropout: before the heads.
         modality_dropout: chance to hide a present modality of a training row.
+        balance: a file of `balance/` by which modalities are kept from starving each other; None:
+            the joint loss alone. A member of one modality has nothing to balance.
         precision: "fp32", "bf16", or "auto": the faster of the two, by measuring a step.
         attention: "plain" (two products and a softmax), "sdpa", or "auto": measured.
         memory_format: "channels_last", "contiguous", or "auto": measured.
@@ -97,6 +99,7 @@ class Training(_Strict):
     select: Literal["best", "last"] = "best"
     dropout: float = Field(0.1, ge=0, lt=1)
     modality_dropout: float = Field(0.1, ge=0, lt=1)
+    balance: Spec | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     attention: Literal["auto", "plain", "sdpa"] = "auto"
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"

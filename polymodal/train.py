@@ -18,13 +18,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from polymodal import lookup
 from polymodal.batch import Batch, Field, Outputs
-from polymodal.contract import Objective
+from polymodal.contract import Balance, Objective
 from polymodal.data.collate import Collator
 from polymodal.devices import device, device_of
 from polymodal.errors import PolymodalError, UserError
 from polymodal.files import read_tensors, write_tensors
+from polymodal.losses import alone, as_float, losses
 from polymodal.measure import Kernels
+from polymodal.model import Model
 from polymodal.recipe import Training
 
 Augment = Callable[[Field, torch.Generator], Field]
@@ -51,6 +54,7 @@ class Progress:
     Attributes:
         steps: updates in all.
         bad: updates left out since the last whose loss and gradient were finite.
+        noticed: what balancing saw since the last validation: name -> [sum, count].
     """
 
     steps: int
@@ -61,41 +65,20 @@ class Progress:
     bad: int = 0
     done: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
+    noticed: dict[str, list[float]] = field(default_factory=dict)
 
-
-def losses(
-    outputs: Outputs, batch: Batch, objectives: Mapping[str, Objective]
-) -> dict[str, Tensor]:
-    """Each target's loss; a fusion of decisions is trained view by view, on rows that have it."""
-    found: dict[str, Tensor] = {}
-    for name, objective in objectives.items():
-        target = batch.targets[name]
-        views = outputs.views.get(name)
-        if not views or objective.level == "token":
-            found[name] = objective.loss(_fit_length(outputs.logits[name], target), target)
-            continue
-        each = []
-        for modality, logits in views.items():
-            lacks = ~batch.inputs[modality].present
-            lacks = lacks.view(-1, *[1] * (target.dim() - 1))
-            each.append(objective.loss(logits, target.masked_fill(lacks, objective.missing)))
-        found[name] = torch.stack(each).mean()
-    return found
-
-
-def _fit_length(logits: Tensor, target: Tensor) -> Tensor:
-    """Logits of a padded token target cut or padded to its length (a form may cut long texts)."""
-    if logits.dim() == 3 and logits.shape[1] != target.shape[1]:
-        short = target.shape[1] - logits.shape[1]
-        logits = nn.functional.pad(logits, (0, 0, 0, short))
-    return logits
+    def notice(self, numbers: Mapping[str, float]) -> None:
+        for name, value in numbers.items():
+            if math.isfinite(value):
+                total, count = self.noticed.get(name, (0.0, 0))
+                self.noticed[name] = [total + value, count + 1]
 
 
 class Loop:
     """One member's training.
 
     Args:
-        model: a `model.Model`, its encoders adapted.
+        model: its encoders adapted.
         objectives: target -> fitted objective.
         collator: over the whole table.
         train, valid: row numbers.
@@ -115,7 +98,7 @@ class Loop:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         objectives: Mapping[str, Objective],
         collator: Collator,
         train: np.ndarray[Any, Any],
@@ -140,7 +123,9 @@ class Loop:
         self.augment, self.report, self.log, self.name = augment, report, log, name
         self.accelerator = Accelerator(cpu=device().type == "cpu")
         self.device = self.accelerator.device
-        self.raw = kernels.apply(model)
+        self.raw = model
+        kernels.apply(model)
+        self.balance = _balance(model, settings)
         optimizer = torch.optim.AdamW(_groups(self.raw, settings), betas=(0.9, 0.99), fused=True)
         self.model, self.optimizer = self.accelerator.prepare(self.raw, optimizer)
         self.params = [p for p in self.raw.parameters() if p.requires_grad]
@@ -204,13 +189,9 @@ class Loop:
         batch = batch.to(self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._rate()
-        with self.kernels.autocast(self.device):
-            outputs = self.model(batch.inputs)
-        total = sum(losses(_as_float(outputs), batch, self.objectives).values())
-        assert isinstance(total, Tensor)
-        self.accelerator.backward(total)
+        total = self._backward(batch)
         norm = self.accelerator.clip_grad_norm_(self.params, self.settings.clip)
-        loss = float(total.detach())
+        loss = float(total)
         finite = math.isfinite(loss) and math.isfinite(norm)
         self.progress.bad = 0 if finite else self.progress.bad + 1
         if finite:  # one bad gradient would spoil every weight for good
@@ -221,6 +202,26 @@ class Loop:
             decay = min(self.settings.ema, (1 + step) / (10 + step))
             torch._foreach_lerp_(self.average, [p.detach() for p in self.params], 1 - decay)
         return loss
+
+    def _backward(self, batch: Batch) -> Tensor:
+        """Fill the gradients from one batch; its loss."""
+        own: dict[str, Outputs] = {}
+        with self.kernels.autocast(self.device):
+            if self.balance is None:
+                outputs = self.model(batch.inputs)
+            else:
+                tokens = self.raw.encode(batch.inputs)
+                outputs, own = self.raw.fuse(tokens), self.raw.alone(tokens)
+        total = torch.stack(list(losses(as_float(outputs), batch, self.objectives).values())).sum()
+        if self.balance is None:
+            self.accelerator.backward(total)
+            return total.detach()
+        found = alone({n: as_float(o) for n, o in own.items()}, batch, self.objectives)
+        self.progress.notice({f"train/ratio/{n}": one.ratio for n, one in found.items()})
+        encoders, rest = _parts(self.raw)
+        numbers = self.balance.backward(total, found, encoders, rest)
+        self.progress.notice({f"train/{n}": value for n, value in numbers.items()})
+        return total.detach()
 
     def _diverged(self, got: str) -> UserError:
         return UserError(
@@ -254,6 +255,8 @@ class Loop:
         progress = self.progress
         with self._averaged():
             loss, numbers = self._measure()
+            numbers |= {name: total / n for name, (total, n) in progress.noticed.items()}
+            progress.noticed = {}
             self.log(progress.step, numbers)
             progress.history.append({"step": progress.step, **numbers})
             if loss < progress.best or not self.best:
@@ -402,13 +405,23 @@ def _lengths(model: nn.Module, target: str, outputs: Outputs) -> list[int] | Non
     return [int(n) for n in outputs.fused.tokens[tagged].mask.sum(1)]
 
 
-def _as_float(outputs: Outputs) -> Outputs:
-    """Logits in float32, whatever the autocast made of them: losses need the precision."""
-    views = {
-        target: {name: logits.float() for name, logits in views.items()}
-        for target, views in outputs.views.items()
+def _balance(model: Model, settings: Training) -> Balance | None:
+    if settings.balance is None or len(model.names) < 2:
+        return None
+    built = lookup.build("balance", settings.balance)
+    assert isinstance(built, Balance)
+    return built
+
+
+def _parts(model: Model) -> tuple[dict[str, list[nn.Parameter]], list[nn.Parameter]]:
+    """What is trained of each modality's encoder, and of fusion and heads."""
+    encoders = {
+        name: [p for p in encoder.parameters() if p.requires_grad]
+        for name, encoder in zip(model.names, model.encoders, strict=True)
     }
-    return Outputs({k: v.float() for k, v in outputs.logits.items()}, outputs.fused, views)
+    inside = {id(p) for params in encoders.values() for p in params}
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
+    return encoders, rest
 
 
 def _groups(model: nn.Module, settings: Training) -> list[dict[str, Any]]:

@@ -319,6 +319,10 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
         "select": Case(Fit.weights, ["best", "last"], given={"training.epochs": 2}, worsening=True),
         "dropout": Case(Fit.weights, [0.0, 0.5]),
         "modality_dropout": Case(lambda fit: fit.hidden > 0, [0.0, 0.9], [False, True]),
+        "balance": Case(
+            lambda fit: (fit.weights(), sorted(fit.member.facts["history"][0])),
+            [None, "ogm_ge", "jacobian_descent", {"name": "ogm_ge", "alpha": 2.0}],
+        ),
         "precision": Case(
             lambda fit: (fit.dtypes, fit.member.facts["precision"]),
             ["fp32", "bf16"],

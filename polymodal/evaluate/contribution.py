@@ -259,8 +259,6 @@ def additive_projection(
 def discrepancy_ratio(logits: Mapping[str, Array], targets: Array) -> dict[str, float]:
     """rho of OGM-GE: each modality's summed probability of the right class over the others' mean.
 
-    Above 1 a modality has learned more than the others, and theirs starve.
-
     Args:
         logits: modality -> `(rows, classes)`, the output that it has on its own.
         targets: `(rows,)` class codes.
@@ -272,8 +270,21 @@ def discrepancy_ratio(logits: Mapping[str, Array], targets: Array) -> dict[str, 
 
     rows = np.arange(len(targets))
     sums = {name: softmax(out, axis=1)[rows, targets].sum() for name, out in logits.items()}
-    total = sum(sums.values())
-    return {name: float(own * (len(sums) - 1) / (total - own)) for name, own in sums.items()}
+    return discrepancy(sums)
+
+
+def discrepancy(right: Mapping[str, float]) -> dict[str, float]:
+    """Each modality's likelihood of what is right, over the mean of the others'.
+
+    Above 1 a modality has learned more than the others, and theirs starve. NaN where there is no
+    other.
+    """
+    if len(right) < 2:
+        return dict.fromkeys(right, float("nan"))
+    total, least = sum(right.values()), np.finfo(float).tiny
+    return {
+        name: float(own * (len(right) - 1) / max(total - own, least)) for name, own in right.items()
+    }
 
 
 def conditional_utilisation(game: Mapping[Names, Value]) -> dict[str, Value]:

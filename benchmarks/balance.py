@@ -1,0 +1,99 @@
+"""Whether balancing the modalities during training pays: the fused model, and each one alone.
+
+    python benchmarks/balance.py
+    python benchmarks/balance.py --train train.csv --test test.csv --target label
+
+Every balancing trains the same network from the same start for the same number of epochs. Alone
+means the one trained model with the others absent, as `evaluate` asks it. Figures are the primary
+metric on test rows: mean [least, most] over the seeds. Without --train: built-in `scenes`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import polymodal as pm
+from polymodal.data.builtin import scenes
+from polymodal.data.ledger import Ledger
+from polymodal.data.read import Table
+from polymodal.recipe import Data, Recipe, Training
+
+BALANCES: dict[str, Any] = {
+    "none": None,
+    "ogm_ge": "ogm_ge",
+    "ogm_ge without noise": {"name": "ogm_ge", "noise": False},
+    **{
+        f"jacobian_descent {name}": {"name": "jacobian_descent", "aggregator": name}
+        for name in ("Sum", "PCGrad", "MGDA", "AlignedMTL")
+    },
+}
+
+
+def fitted(train: Path, given: argparse.Namespace, balance: Any, seed: int) -> pm.Run:
+    recipe = Recipe(
+        targets={given.target: None},
+        data=Data(drop=given.drop),
+        fusion=given.fusion,
+        width=64,
+        training=Training(epochs=given.epochs, batch_size=64, precision="fp32", balance=balance),
+        seed=seed,
+    )
+    return pm.fit(train, recipe=recipe)
+
+
+def measured(run: pm.Run, table: Table, target: str) -> dict[str, float]:
+    """The metric with all modalities, and with each alone."""
+    names = list(run.schema.modalities())
+    teams = {"fused": set(names), **{name: {name} for name in names}}
+    absent = [frozenset(set(names) - team) for team in teams.values()]
+    rows = np.arange(len(table))
+    objective, targets = run.objectives[target], run.targets(table)[target].values
+    found = {}
+    scored = run.scores_without(run.prepare(table, Ledger()), rows, absent)
+    for team, scores in zip(teams, scored, strict=True):
+        metric = objective.metrics(run.combine(scores)[target], targets)[objective.primary]
+        found[team] = float(metric.statistic(np.ones((1, len(rows))))[0])
+    return found
+
+
+def spread(values: list[float]) -> str:
+    return f"{statistics.mean(values):.3f} [{min(values):.3f}, {max(values):.3f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--train", type=Path)
+    parser.add_argument("--test", type=Path)
+    parser.add_argument("--target", default="answer")
+    parser.add_argument("--drop", action="append", default=[])
+    parser.add_argument("--fusion", default="concat")
+    parser.add_argument("--rows", type=int, default=1500)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=3)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if given.train is None:
+            paths = scenes.write(folder, given.rows, columns=("picture", "sound"), size=32)
+            given.train, given.test = paths["train"], paths["test"]
+        for name, balance in BALANCES.items():
+            seen: dict[str, list[float]] = {}
+            for seed in range(given.seeds):
+                run = fitted(given.train, given, balance, seed)
+                table = run.table(given.test, require_targets=True)
+                numbers = measured(run, table, given.target)
+                numbers["seconds"] = run.members["model"].facts["seconds"]
+                for what, value in numbers.items():
+                    seen.setdefault(what, []).append(value)
+            figures = ", ".join(f"{what} {spread(values)}" for what, values in seen.items())
+            print(f"{name}: {figures}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
