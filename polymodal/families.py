@@ -88,10 +88,12 @@ def _captions(sides: Sides) -> tuple[Build, dict[str, Any]]:
 
 def _retrieval(sides: Sides) -> tuple[Build, dict[str, Any]]:
     lists = {name: _rankings(cells) for name, cells in sides.predictions.items()}
-    offered = {item for ranked in lists.values() for one in ranked for item in one}
-    gallery = len(offered.union(*sides.references))
+    # As many columns of them as were named, each with a separator of its own.
+    columns = [_rankings(cells) for cells in zip(*sides.references, strict=True)]
+    right = [set().union(*row) for row in zip(*columns, strict=True)]
+    gallery = len(set().union(*right, *(one for ranked in lists.values() for one in ranked)))
     found = {
-        name: alignment.found_in(ranked, sides.references, f"row to '{name}'", gallery)
+        name: alignment.found_in(ranked, right, f"row to '{name}'", gallery)
         for name, ranked in lists.items()
     }
 
@@ -237,6 +239,12 @@ def _texts(cells: Cells) -> list[str] | None:
     return texts or None
 
 
+def _items(cells: Cells) -> Cells | None:
+    """A row's cells, if any of them names an item."""
+    named = [not is_missing(cell) and bool(values.parts(cell, None)) for cell in cells]
+    return cells if any(named) else None
+
+
 def _one(read: Callable[[Any], Parsed]) -> Callable[[Cells], Parsed | None]:
     """A reference that stands in a single cell."""
     return lambda cells: None if is_missing(cells[0]) else read(cells[0])
@@ -287,7 +295,7 @@ def _probabilities(columns: Mapping[str, Cells], classes: Sequence[str], name: s
 FAMILIES = {
     "vqa": Family(_texts, _vqa, several=True, extracts=True),
     "captions": Family(_texts, _captions, several=True),
-    "retrieval": Family(_texts, _retrieval, several=True),
+    "retrieval": Family(_items, _retrieval, several=True),
     "classify": Family(_one(_text), _classify, extracts=True),
     "multilabel": Family(_one(lambda cell: cell), _multilabel),
     "regress": Family(_number, _regress),

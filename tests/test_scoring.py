@@ -165,6 +165,23 @@ def test_retrieval_says_what_it_was_measured_on():
     assert "row to 'ranked'" in found.text() and "in the order of the lists" in found.text()
 
 
+@pytest.mark.parametrize(
+    "right",
+    [["a", "a;b", "[]"], [["a"], ["b", "a", "a"], []], ['["a"]', '["a", "b"]', None]],
+    ids=["separated", "lists", "json"],
+)
+def test_right_items_are_written_as_rankings_are(right):
+    table = {"ranked": ["a,b,c", "c,a,b", "b,a,c"], "right": right}
+    found = score(table, "retrieval", prediction="ranked", reference="right")
+    assert found.ledger["no reference"] == 1
+    assert found.predictions["ranked"]["map"]["value"] == pytest.approx(
+        (1 + (1 / 2 + 2 / 3) / 2) / 2
+    )
+    columns = {"ranked": ["a,b", "b,a"], "one": ["a", "a"], "two": ["b", None]}
+    found = score(columns, "retrieval", prediction="ranked", reference=["one", "two"])
+    assert found.predictions["ranked"]["map"]["value"] == pytest.approx((1 + 1 / 2) / 2)
+
+
 def test_numbers_sets_and_tags():
     table = {"prediction": ["1.5", "2", "4"], "reference": [1, 2, 3]}
     numbers = score(table, "regress").predictions["prediction"]

@@ -6,7 +6,7 @@ retrieval beside them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -176,7 +176,7 @@ def retrieval(
 
 def found_in(
     lists: Sequence[Sequence[Hashable]],
-    right: Sequence[Collection[Hashable]],
+    right: Sequence[Set[Hashable]],
     direction: str,
     gallery: int | None = None,
 ) -> Retrieval:
@@ -185,7 +185,7 @@ def found_in(
     Args:
         lists: for each query the items it ranks, best first; all of the gallery or its first part.
             What is not listed counts as not found.
-        right: for each query its right items, one or more.
+        right: for each query its right items, one or more, each once.
         direction: what asks for what, to show.
         gallery: its size; by default the number of different items in `lists` and `right`.
 
