@@ -22,7 +22,7 @@ from pathlib import Path
 
 from polymodal.data.builtin import scenes
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
 
 def polymodal(folder: Path, seed: int, budget: str) -> dict[str, float]:
@@ -51,7 +51,11 @@ def rival(python: str, script: str, folder: Path, seed: int) -> dict[str, float]
 
 
 def _run(command: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    # Ludwig leaves files in the folder it is started from.
+    with tempfile.TemporaryDirectory() as started:
+        done = subprocess.run(
+            command, env=environment, cwd=started, capture_output=True, text=True, check=False
+        )
     if done.returncode:
         sys.exit(f"{command} failed:\n{done.stderr[-3000:]}")
     return done.stdout
@@ -62,12 +66,14 @@ def main() -> None:
     parser.add_argument("--ludwig", help="interpreter that has Ludwig")
     parser.add_argument("--keras", help="interpreter that has Keras 3 and TensorFlow")
     parser.add_argument("--budget", default="20s")
+    parser.add_argument("--difficulty", default="medium", help="of the scenes: easy, medium, hard")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     found: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        scenes.write(folder, 5000, columns=("picture",), splits={"train": 0.8, "test": 0.2})
+        splits = {"train": 0.8, "test": 0.2}
+        scenes.write(folder, 5000, difficulty=given.difficulty, columns=("picture",), splits=splits)
         for seed in range(given.repeats):
             results = {"polymodal": polymodal(folder, seed, given.budget)}
             if given.keras:
