@@ -70,13 +70,16 @@ def main() -> None:
     parser.add_argument("--keras", help="interpreter that has Keras 3 and TensorFlow")
     parser.add_argument("--budget", default="20s")
     parser.add_argument("--difficulty", default="medium", help="of the scenes: easy, medium, hard")
+    parser.add_argument("--rows", type=int, default=5000, help="a fifth of them for the test")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     found: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         splits = {"train": 0.8, "test": 0.2}
-        scenes.write(folder, 5000, difficulty=given.difficulty, columns=("picture",), splits=splits)
+        scenes.write(
+            folder, given.rows, difficulty=given.difficulty, columns=("picture",), splits=splits
+        )
         for seed in range(given.repeats):
             results = {"polymodal": polymodal(folder, seed, given.budget)}
             if given.keras:
