@@ -22,6 +22,8 @@ Fold = tuple[Array, Array]
 STRENGTHS = (0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 # Weights of some hundred in length are usual: a wide first step saves many.
 RADIUS = 100.0
+# Strengths are told apart long before their fits are done.
+CHOOSING = 3e-3
 # A bias without any penalty has no curvature once every row is certain, and the step explodes.
 HOLD = 1e-6
 
@@ -64,37 +66,42 @@ def minimise(
     from scipy.optimize import minimize
 
     rows, width = features.shape
-    transposed = features.T.tocsr() if hasattr(features, "tocsr") else features.T
+    exact = _both_ways(features)
+    # What conjugate gradients find is only a step to try: half the memory to read is worth more.
+    rough = _both_ways(features.astype(np.float32))
     centre = np.zeros(width * size) if prior is None else prior.ravel()
     scale = strength * rows
     logits = gradient = torch.zeros(0)
     at = np.zeros(0)
 
-    def ahead(flat: Array) -> Tensor:
+    def ahead(flat: Array, matrix: Any) -> Tensor:
         deadline.check()
         flat = flat.reshape(width + 1, size)
-        return torch.from_numpy(features @ flat[:-1] + flat[-1])
+        found = matrix @ flat[:-1].astype(matrix.dtype)
+        return torch.from_numpy(found.astype(np.float64) + flat[-1])
 
-    def back(slope: Tensor, weight: Array, bias: Array) -> Array:
+    def back(slope: Tensor, weight: Array, bias: Array, transposed: Any) -> Array:
         found = slope.detach().numpy() * scale
-        return np.concatenate([(transposed @ found).ravel() + weight, found.sum(0) + HOLD * bias])
+        pulled = (transposed @ found.astype(transposed.dtype)).ravel()
+        return np.concatenate([pulled + weight, found.sum(0) + HOLD * bias])
 
     def value(flat: Array) -> tuple[float, Array]:
         nonlocal logits, gradient, at
         at = flat.copy()
-        logits = ahead(flat).requires_grad_()
+        logits = ahead(flat, exact[0]).requires_grad_()
         found = loss(logits)
         (gradient,) = torch.autograd.grad(found, logits, create_graph=True)
         moved, bias = flat[:-size] - centre, flat[-size:]
         penalty = 0.5 * float(moved @ moved) + 0.5 * HOLD * float(bias @ bias)
-        return scale * found.item() + penalty, back(gradient, moved, bias)
+        return scale * found.item() + penalty, back(gradient, moved, bias, exact[1])
 
     def curvature(flat: Array, direction: Array) -> Array:
         # A step that was tried and rejected has left the gradient elsewhere.
         if not np.array_equal(flat, at):
             value(flat)
-        (found,) = torch.autograd.grad(gradient, logits, ahead(direction), retain_graph=True)
-        return back(found, direction[:-size], direction[-size:])
+        along = ahead(direction, rough[0])
+        (found,) = torch.autograd.grad(gradient, logits, along, retain_graph=True)
+        return back(found, direction[:-size], direction[-size:], rough[1])
 
     first = np.append(centre, np.zeros(size))
     steepest = float(np.linalg.norm(value(first)[1]))
@@ -111,6 +118,11 @@ def minimise(
     solved = minimize(value, begin, jac=True, options=options, **how)
     found = solved.x.reshape(width + 1, size)
     return Fitted(found[:-1], found[-1])
+
+
+def _both_ways(features: Any) -> tuple[Any, Any]:
+    """Features and their transpose, each quick to multiply from the left."""
+    return features, features.T.tocsr() if hasattr(features, "tocsr") else features.T
 
 
 def _bends(gradient: Tensor, logits: Tensor) -> bool:
@@ -139,7 +151,8 @@ def choose(
     for strength in strengths:
         total = 0.0
         for i, (fit, held) in enumerate(folds):
-            found = fits[i] = solve(features, loss, size, strength, fit, fits[i], prior)
+            found = solve(features, loss, size, strength, fit, fits[i], prior, CHOOSING)
+            fits[i] = found
             total += len(held) * float(loss(torch.from_numpy(found(features[held])), held))
         if total >= lowest:
             break
@@ -155,9 +168,12 @@ def solve(
     rows: Array,
     start: Fitted | None = None,
     prior: Array | None = None,
+    tolerance: float = 1e-3,
 ) -> Fitted:
     """`minimise` on some of the rows."""
-    return minimise(features[rows], lambda z: loss(z, rows), size, strength, start, prior)
+    return minimise(
+        features[rows], lambda z: loss(z, rows), size, strength, start, prior, tolerance
+    )
 
 
 def out_of_fold(
