@@ -401,11 +401,15 @@ def _restored(described: dict[str, Any], folder: Path, trust: bool) -> Run:
 
 
 def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Load weights, giving buffers whose length was learned from data the length they have."""
-    for name, buffer in list(module.named_buffers()):
-        if name in tensors and tensors[name].shape != buffer.shape:
+    """Load weights, giving those whose length was learned from data the length they have."""
+    for name, own in [*module.named_buffers(), *module.named_parameters()]:
+        if name in tensors and tensors[name].shape != own.shape:
             owner, _, attribute = name.rpartition(".")
-            module.get_submodule(owner).register_buffer(attribute, tensors[name].clone())
+            found = tensors[name].clone()
+            parameter = isinstance(own, nn.Parameter)
+            setattr(
+                module.get_submodule(owner), attribute, nn.Parameter(found) if parameter else found
+            )
     module.load_state_dict(dict(tensors))
 
 

@@ -130,7 +130,8 @@ def test_the_curvature_is_that_of_the_point_it_is_asked_at(monkeypatch):
     known = torch.from_numpy(goal)
     minimise(x, lambda z: (1 + (z[:, 0] - known) ** 2).sqrt().mean(), 1, strength)
     assert len(errors) > 5
-    assert max(errors) < 1e-6
+    # Products with the features are in single precision.
+    assert max(errors) < 1e-4
 
 
 def test_weights_are_drawn_to_the_prior_as_the_strength_falls():

@@ -15,15 +15,15 @@ class Vocabulary(nn.Module):
     """The ids found in the most training rows, numbered from 1; 0 stands for every other id.
 
     Args:
-        size: how many ids are kept at most. The buffer has this size whatever is learned, so that
-            a saved encoder loads into a fresh one.
+        size: how many ids are kept at most; fewer where rows share fewer.
     """
 
     ids: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        # SPACE is no id: the rest of the table is never found, and keeps the table sorted.
+        self.size = size
+        # SPACE is no id: a table of it alone knows none.
         self.register_buffer("ids", torch.full((size,), SPACE))
 
     def learn(self, rows: Tensor) -> Tensor:
@@ -33,17 +33,20 @@ class Vocabulary(nn.Module):
             rows: `(SPACE,)`, in how many rows each id was seen (see `count_rows`).
 
         Returns:
-            `(size + 1,)`: in how many rows each numbered id was seen; 0 for number 0 and for
-            numbers not given.
+            `(known + 1,)`: in how many rows each numbered id was seen; 0 for number 0.
         """
         shared = (rows >= LEAST).nonzero()[:, 0]
-        common = rows[shared].argsort(descending=True, stable=True)[: len(self.ids)]
+        common = rows[shared].argsort(descending=True, stable=True)[: self.size]
         kept = shared[common].sort().values
-        self.ids.fill_(SPACE)
-        self.ids[: len(kept)] = kept.to(self.ids.device)
-        seen = torch.zeros(len(self.ids) + 1, dtype=torch.int64)
-        seen[1 : len(kept) + 1] = rows[kept]
-        return seen
+        # One id at least, so that there is a table to look into.
+        self.ids = (kept if len(kept) else kept.new_tensor([SPACE])).to(self.ids.device)
+        return torch.cat([rows.new_zeros(1), rows[kept], rows.new_zeros(len(self.ids) - len(kept))])
+
+    def trim(self, vectors: nn.Embedding) -> None:
+        """Drop the vectors of numbers that are not given: they would cost time at every step."""
+        known = len(self.ids) + 1
+        vectors.weight = nn.Parameter(vectors.weight.detach()[:known].clone())
+        vectors.num_embeddings = known
 
     def forward(self, ids: Tensor) -> Tensor:
         """Ids of any shape to their numbers, int64; 0 where unknown or none."""

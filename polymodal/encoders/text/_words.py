@@ -42,6 +42,7 @@ class WordVectors(nn.Module):
         for field in fields:
             count_rows(_ids(field), rows)
         self.vocabulary.learn(rows)
+        self.vocabulary.trim(self.vectors)
 
     def forward(self, field: Field) -> Tensor:
         """`(batch, words, 2 + s)` int -> `(batch, words, width)`; column 0 < 0 = word hidden."""

@@ -64,7 +64,8 @@ class Ngrams(Encoder):
             total += int(field.present.sum())
         seen = self.vocabulary.learn(rows)
         idf = torch.log((1 + total) / (1 + seen.double())) + 1
-        self.idf.copy_(torch.where(seen > 0, idf, 0))
+        self.idf = torch.where(seen > 0, idf, 0).to(self.idf)
+        self.vocabulary.trim(self.vectors)
 
     def forward(self, field: Field) -> Tokens:
         """`(batch, n, 2)` -> Tokens `(batch, 1, width)`, present wherever the text is."""

@@ -13,6 +13,7 @@ from polymodal.batch import Field
 from polymodal.encoders.text.ngrams import Ngrams
 from polymodal.forms.text._hashing import identity
 from polymodal.forms.text.ngrams import Ngrams as Form
+from polymodal.run import fill
 
 TEXTS = ["a red house", "a red red fox", "the fox sees a house", "blue", "", "a red fox"]
 FORM = Form()
@@ -75,7 +76,7 @@ def test_size_keeps_the_most_frequent(collate: Callable[..., Field]) -> None:
 def test_save_and_load(collate: Callable[..., Field]) -> None:
     encoder = built(collate)
     fresh = Ngrams(FORM, 8, size=32, hidden=8).eval()
-    fresh.load_state_dict(encoder.state_dict())
+    fill(fresh, encoder.state_dict())
     field = collate(FORM, TEXTS)
     torch.testing.assert_close(fresh(field).values, encoder(field).values, atol=0, rtol=0)
 
