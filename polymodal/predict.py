@@ -10,20 +10,10 @@ from polymodal.run import Run
 
 
 def predict_table(run: Run, source: Any, out: Path, *, max_bad_rows: int = 0) -> int:
-    """Predict a table's rows to a CSV file; returns how many.
-
-    The file has the row number, the group and the columns that only identify rows (skipped as
-    such when the schema was inferred), the prediction under the target's name and a probability
-    per class.
-    """
-    table = run.table(source)
-    columns = run.predict(table, max_bad_rows=max_bad_rows)
-    schema = run.schema
-    naming = [n for n in schema.skipped if n == schema.group or n in schema.identifiers]
-    ids = {n: table.cells(n) for n in naming if n in table.names and n not in columns}
-    rows = columns.pop("row")
-    write_csv(out, {"row": rows, **ids, **columns})
-    return len(table)
+    """Predict a table's rows to a CSV file with the columns of `Run.predict`; returns how many."""
+    columns = run.predict(run.table(source), max_bad_rows=max_bad_rows)
+    write_csv(out, columns)
+    return len(columns["row"])
 
 
 def predict_row(run: Run, row: dict[str, Any]) -> dict[str, Any]:

@@ -166,17 +166,29 @@ class Run:
             absent: modalities to ignore.
 
         Returns:
-            Columns of the predictions file: "row", then per target the prediction under the
-            target's name and, for classes, a probability under "target=class".
+            Columns of the predictions file: what names a row (see `decoded`), then per target the
+            prediction under its name and, for classes, a probability under "target=class".
         """
         table = self.table([self._whole(source)] if self._is_row(source) else source)
         prepared = self.prepare(table, Ledger(), max_bad_rows=max_bad_rows)
         rows = np.arange(len(table))
         combined = self.combine(self.scores(prepared, rows, absent))
-        columns: dict[str, list[Any]] = {"row": rows.tolist()}
+        return self.decoded(table, combined)
+
+    def decoded(self, table: Table, combined: Scores) -> dict[str, list[Any]]:
+        """Columns of the predictions file, from one combination's scores of a table's rows.
+
+        What names a row stands first: its number under "row", its group and the columns that only
+        identify rows, where the table has them and no prediction has their name.
+        """
+        found: dict[str, list[Any]] = {}
         for target, objective in self.objectives.items():
-            columns |= objective.decode(combined[target])
-        return columns
+            found |= objective.decode(combined[target])
+        schema = self.schema
+        naming = [n for n in schema.skipped if n == schema.group or n in schema.identifiers]
+        taken = {"row", *found}
+        ids = {n: table.cells(n) for n in naming if n in table.names and n not in taken}
+        return {"row": list(range(len(table))), **ids, **found}
 
     def _is_row(self, source: Any) -> bool:
         channels = {

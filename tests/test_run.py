@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +71,24 @@ def test_arrays_and_lists_of_one_row_are_one_row(run: pm.Run) -> None:
 
 def test_predictions_are_filed_under_what_names_their_row(run: pm.Run, tmp_path: Path) -> None:
     assert set(run.schema.skipped) == {"sample", "where", "remark", "box"}
+    columns = ["row", "sample", "box", "label", "label=day", "label=night"]
     predict_table(run, frame(), tmp_path / "p.csv")
-    written = pd.read_csv(tmp_path / "p.csv")
-    assert list(written) == ["row", "sample", "box", "label", "label=day", "label=night"]
-    assert list(written["sample"]) == list(frame()["sample"])
+    run.evaluate(frame()).save(tmp_path)
+    for path in (tmp_path / "p.csv", tmp_path / "predictions.csv"):
+        written = pd.read_csv(path)
+        assert list(written) == columns
+        assert list(written["sample"]) == list(frame()["sample"])
+        assert list(written["row"]) == list(range(60))
+    assert list(run.predict(frame())) == columns
+
+
+def test_a_name_of_rows_hides_no_prediction_and_no_row_number(run: pm.Run) -> None:
+    schema = replace(run.schema, identifiers=("row", "sample", "label=day"))
+    skipped = dict.fromkeys(schema.identifiers, "")
+    other = replace(run, schema=replace(schema, skipped=skipped))
+    found = other.predict(frame().assign(**{"row": "mine", "label=day": "mine"}))
+    assert list(found) == ["row", "sample", "label", "label=day", "label=night"]
+    assert found["row"] == list(range(60)) and "mine" not in found["label=day"]
 
 
 def test_the_leaderboard_is_the_model_its_rivals_and_the_members(run: pm.Run) -> None:

@@ -61,12 +61,19 @@ def class_sums(codes: Array, classes: int, values: Array | None = None) -> Stati
 
 
 def confidence_bins(confidence: Array) -> Array:
-    """The code of each confidence's bin: ECE_BINS of equal width, (low, high], 0 in the first."""
-    return np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
+    """The code of each confidence's bin: ECE_BINS of equal width, (low, high], 0 in the first.
+
+    What is no number is in the first too: it has no bin, and casting it is not defined.
+    """
+    upto = np.nan_to_num(np.ceil(confidence * ECE_BINS), nan=1)
+    return np.clip(upto, 1, ECE_BINS).astype(int) - 1
 
 
 def ece(confidence: Array, right: Array) -> Statistic:
-    """Sum over bins of the weight in a bin times |accuracy - mean confidence|."""
+    """Sum over bins of the weight in a bin times |accuracy - mean confidence|.
+
+    NaN where the weights sum to 0, and for any weights if a confidence is no finite number.
+    """
     gaps = class_sums(confidence_bins(confidence), ECE_BINS, right - confidence)
     return lambda w: ratio(np.abs(gaps(w)).sum(1), w.sum(1))
 

@@ -165,15 +165,12 @@ def evaluate(
     scored = run.scores_without(prepared, rows, [everyone - team for team in teams])
     scores = dict(zip(teams, scored, strict=True))
     combined = run.combine(scores[everyone])
-    found = Evaluation(
-        len(table), {}, {}, {}, {"row": rows.tolist()}, {}, table=table, schema=run.schema
-    )
+    predictions = run.decoded(table, combined)
+    found = Evaluation(len(table), {}, {}, {}, predictions, {}, table=table, schema=run.schema)
     known = {}
     for name, values in run.targets(table).items():
-        objective = run.objectives[name]
         part = _Known(values, clusters)
         known[name] = part.rows
-        found.predictions |= objective.decode(combined[name])
         _measure(found, run, part, combined[name], scores, prepared)
     measured = np.unique(np.concatenate(list(known.values())))
     ledger.add("used", "measured", measured)

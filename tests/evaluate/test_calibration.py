@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy.special import log_softmax, softmax
 
 from polymodal.errors import UserError
-from polymodal.evaluate import calibration, metrics
+from polymodal.evaluate import _weighted, calibration, metrics
 
 
 def case(seed: int, rows: int = 300, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -46,6 +47,36 @@ def test_a_calibrated_model_does_not_score_zero():
     confidence = np.random.default_rng(0).uniform(0.5, 1, 200)
     assert calibration.calibrated_ece(confidence) == pytest.approx(0.064, abs=0.004)
     assert calibration.calibrated_ece(np.tile(confidence, 100)) < 0.01
+
+
+@given(st.data(), st.integers(1, 20), st.sampled_from([np.float32, np.float64]))
+def test_ece_is_the_sum_over_bins_and_undefined_without_weight_only(data, rows, kind):
+    def drawn(elements, shape=rows):
+        return data.draw(hnp.arrays(np.float32, shape, elements=elements))
+
+    confidence = drawn(st.floats(0, 1, width=32)).astype(kind)
+    right = drawn(st.sampled_from([0, 1])).astype(float)
+    w = drawn(st.one_of(st.just(0), st.floats(0.125, 5, width=32)), (3, rows)).astype(float)
+    bins = [
+        (confidence > low) & (confidence <= high) | (confidence <= 0) & (low == 0)
+        for low, high in zip(np.arange(15) / kind(15), np.arange(1, 16) / kind(15), strict=True)
+    ]
+    found = _weighted.ece(confidence, right)(w)
+    for weights, value in zip(w, found, strict=True):
+        if not weights.sum():
+            assert np.isnan(value)
+            continue
+        gaps = [abs((weights * (right - confidence))[own].sum()) for own in bins]
+        assert value == pytest.approx(sum(gaps) / weights.sum(), abs=1e-9)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_confidence_that_is_no_number_leaves_the_ece_undefined(wrong):
+    """Not in a resample without its row either: which figure is right would hang on the draw."""
+    found = _weighted.ece(np.array([wrong, 0.5]), np.array([1.0, 0.0]))
+    assert np.isnan(found(np.array([[1.0, 1.0], [0.0, 1.0]]))).all()
+    scores = np.array([[wrong, 0.5], [0.4, 0.6]])
+    assert "ece" not in metrics.classification(scores, np.array([0, 1]))
 
 
 def test_classwise_ece_by_hand():
