@@ -48,7 +48,7 @@ def unpacked(described: Any, folder: Path, trust: bool) -> Any:
                 f"'{folder}' brings Python code of its own, which loading it would execute",
                 expected="a run of built-in components only",
                 got=file,
-                do="read that file; if you trust it: --trust, or load(folder, trust=True)",
+                do="read that file; if you trust it, load the run with `trust`",
             )
         return f"{path}:{cls}"
 

@@ -40,7 +40,7 @@ class Column:
             raise UserError(
                 f"Column '{self.name}' was given the unknown kind '{self.kind}'",
                 expected=f"one of {', '.join(KINDS)}",
-                do=f"did you mean '{match}'?" if match else f"--kind {self.name}=text, for example",
+                do=f"did you mean '{match}'?" if match else f"`kind` {self.name}=text, for example",
             )
 
 

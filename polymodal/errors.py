@@ -16,7 +16,9 @@ class UserError(PolymodalError):
         what: what happened, one sentence ("Column 'lable' does not exist in train.csv").
         expected: what would have been accepted.
         got: what was received instead.
-        do: the next thing to do, as concrete as possible (a command, a flag, a nearest match).
+        do: the next thing to do, as concrete as possible (a command, an option, a nearest
+            match). Options stand in backquotes under their name in recipes, without dashes: who
+            reads it may have called a function, written a recipe or typed a command.
     """
 
     exit_code = 2

@@ -135,5 +135,5 @@ def _refused(path: Path, error: Exception) -> UserError:
         f"'{path}' cannot be written",
         expected="a writable place with room on its disk",
         got=getattr(error, "strerror", None) or str(error),
-        do="free some space, or write somewhere else (--out, or POLYMODAL_CACHE for the cache)",
+        do="free some space, or write somewhere else (`out`, or POLYMODAL_CACHE for the cache)",
     )

@@ -26,7 +26,7 @@ def refuse_finished(out: Path, overwrite: bool) -> None:
         raise UserError(
             f"'{out}' already holds a finished run",
             expected="a new folder, or one with an interrupted fit",
-            do="give another --out, or --overwrite to replace it",
+            do="give another `out`, or `overwrite` to replace it",
         )
 
 
@@ -41,7 +41,7 @@ def claimed(out: Path, overwrite: bool, temporary: bool) -> Iterator[None]:
         raise UserError(
             f"'{out}' is a file",
             expected="a folder to write the run to",
-            do="give another --out",
+            do="give another `out`",
         )
     refuse_finished(out, overwrite)
     is_new = not out.exists()
@@ -78,7 +78,7 @@ def resumed(
         raise UserError(
             f"'{out}' holds an interrupted fit of something else",
             expected="the same data and settings, to resume it",
-            do="give another --out, or --overwrite to start anew there",
+            do="give another `out`, or `overwrite` to start anew there",
         )
     if kept is None or kept["budget"] != budget:
         return None
@@ -148,5 +148,5 @@ def _unwritable(out: Path, error: OSError) -> UserError:
         f"The folder '{out}' cannot be written",
         expected="a folder that can be made and written to, on a disk with room",
         got=error.strerror or str(error),
-        do="give another --out",
+        do="give another `out`",
     )

@@ -83,4 +83,4 @@ def _check(name: str) -> None:
             do=f"did you mean '{match}'?" if match else "",
         )
     if importlib.util.find_spec(name) is None:
-        raise MissingExtra(name, name, f"--track {name}")
+        raise MissingExtra(name, name, f"Logging to {name}")

@@ -42,7 +42,7 @@ SLACK = 1.15
 
 
 class Interrupted(PolymodalError):
-    """Ctrl-C: the last checkpoint is on disk, and the same command goes on from it."""
+    """Ctrl-C: the last checkpoint is on disk, and the same fit goes on from it."""
 
     exit_code = 130
 
@@ -162,7 +162,7 @@ class Loop:
                         break
                 if interrupted.is_set():
                     self._save()
-                    raise Interrupted("Interrupted; the same command goes on where this stopped")
+                    raise Interrupted("Interrupted; the same fit goes on where this stopped")
         if self.progress.best == math.inf:
             raise self._diverged("not one validation with one")
         self.progress.done = True

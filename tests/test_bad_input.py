@@ -332,7 +332,7 @@ RUNS: dict[str, Case] = {
     "run.json of another version": (edited(format=99), PREDICT, "format 99"),
     "run.json that lacks a part": (edited(forms=None), EVALUATE, "damaged"),
     "weights of another model": (edited(schema={"inputs": []}), PREDICT, "damaged"),
-    "over a finished run": (lambda _: None, RECIPE, "--overwrite"),
+    "over a finished run": (lambda _: None, RECIPE, "`overwrite`"),
     "overwritten by bad input": (
         text("note\n"),
         [*RECIPE, "--overwrite"],
@@ -606,7 +606,7 @@ def test_ctrl_c_then_the_same_command_equals_an_uninterrupted_one(here: Path) ->
     process.send_signal(signal.SIGINT)
     _, shown = process.communicate()
     assert process.returncode == 130, shown
-    assert "Traceback" not in shown and "same command" in shown
+    assert "Traceback" not in shown and "same fit" in shown
     assert not (here / "run" / "run.json").exists()
     with pytest.MonkeyPatch.context() as patch:
         steps: list[int] = []

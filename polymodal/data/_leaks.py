@@ -51,7 +51,7 @@ def _finding(told: float, phrase: str, column: Column | None, target: Column, ro
         advice = "No model reads this, so it does no harm unless rows are split by it"
     else:
         severity = "warning" if told >= GIVES_AWAY else "info"
-        advice = f"Is it known before the target is? If not: --drop {column.name}"
+        advice = f"Is it known before the target is? If not: `drop` {column.name}"
     return Finding(severity, f"{what} '{target.name}'", rows, advice=advice)
 
 

@@ -30,7 +30,7 @@ def contents(
         if reasons:
             what = f"{len(reasons):,} of {len(table):,} cells of '{column.name}' in {table.source}"
             example = reasons[min(reasons)]
-            advice = "Mend or empty them, or skip their rows with --max-bad-rows"
+            advice = "Mend or empty them, or skip their rows with `max_bad_rows`"
             findings.append(
                 Finding("error", f"{what} cannot be read", len(reasons), example, advice)
             )
@@ -111,7 +111,7 @@ def column(
     if shared:
         what = f"{shared:,} of {len(train):,} rows have the {one.kind} of another row in"
         where = f"'{one.name}' (and not its '{schema.group}')" if schema.group else f"'{one.name}'"
-        advice = f"If rows with one {one.kind} belong together, say so: --group COLUMN"
+        advice = f"If rows with one {one.kind} belong together, say so: `group` COLUMN"
         advice = "" if schema.group else advice
         many = shared > MANY * len(train) and not schema.group
         severity = "warning" if many else "info"

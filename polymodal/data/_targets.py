@@ -42,7 +42,7 @@ def target(table: Table, name: str, declared: Mapping[str, str]) -> Column:
             f"The column '{name}' cannot be a target: {column.reason}",
             expected=f"one of the kinds {', '.join(KINDS)}",
             got=column.kind,
-            do=f"if it is one of them, say so: --kind {name}=category",
+            do=f"if it is one of them, say so: `kind` {name}=category",
         )
     return column
 
@@ -53,7 +53,7 @@ def check_present(table: Table, name: str) -> None:
         raise UserError(
             f"The target '{name}' has no values in {table.source}",
             got=f"{len(table):,} missing cells",
-            do="name another --target, or fill the column in",
+            do="name another `target`, or fill the column in",
         )
 
 
@@ -76,11 +76,11 @@ def _guess_target(table: Table, name: str) -> Guess:
             return Guess(
                 "category",
                 f"only {different} different whole numbers: to classify "
-                f"(--kind {name}=number to regress)",
+                f"(`kind` {name}=number to regress)",
             )
         return Guess(
             "number",
-            f"{different:,} different numbers: to regress (--kind {name}=category to classify)",
+            f"{different:,} different numbers: to regress (`kind` {name}=category to classify)",
         )
     different = len({values.category(cell) for cell in cells})
     if different > len(cells) / 2 and different > 1:

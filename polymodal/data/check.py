@@ -27,7 +27,7 @@ FEW_ROWS, SOME_ROWS = 5, 10
 MANY_MISSING = 0.5
 # Media cells a column that are decoded as a sample.
 SAMPLE = 200
-MEND = "Mend or empty them, or skip their rows with --max-bad-rows"
+MEND = "Mend or empty them, or skip their rows with `max_bad_rows`"
 
 
 @dataclass
@@ -132,7 +132,7 @@ def _columns(train: Table, schema: Schema) -> list[Finding]:
             findings += _numbers(train, column)
         if column.kind not in MEDIA and len(set(map(repr, train.cells(column.name)))) == 1:
             what = f"Column '{column.name}' holds the same in all {len(train):,} rows"
-            advice = f"Leave it out: --drop {column.name}"
+            advice = f"Leave it out: `drop` {column.name}"
             findings.append(Finding("warning", what, len(train), advice=advice))
     return findings
 

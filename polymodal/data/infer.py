@@ -77,7 +77,7 @@ def infer(
             f"{table.source} has no column left to learn from",
             expected="at least one input column",
             got=reasons or "target columns only",
-            do="declare one, for example --kind COLUMN=number",
+            do="declare one, for example `kind` COLUMN=number",
         )
     return schema
 
@@ -129,10 +129,10 @@ def _check_arguments(
     group: str | None,
 ) -> None:
     given = {
-        "--target": targets,
-        "--kind": kinds,
-        "--drop": drop,
-        "--group": [group] if group else [],
+        "`target`": targets,
+        "`kind`": kinds,
+        "`drop`": drop,
+        "`group`": [group] if group else [],
     }
     for flag, names in given.items():
         for name in names:
@@ -201,7 +201,7 @@ def _fail(table: Table, column: Column, got: str) -> None:
         f"The column '{column.name}' of {table.source} is not of kind {column.kind}",
         expected=expected.get(column.kind, "paths, URLs, bytes or lists of numbers"),
         got=got,
-        do=f"correct the cells, or overrule: --kind {column.name}=... or --drop {column.name}",
+        do=f"correct the cells, or overrule: `kind` {column.name}=... or `drop` {column.name}",
     )
 
 

@@ -70,7 +70,7 @@ class Media:
             raise UserError(
                 f"{self.label} holds numbers where an encoded file was expected",
                 got=_preview(self.values),
-                do="declare the column as a series with --kind, or store files",
+                do="declare the column as a series with `kind`, or store files",
             )
         content = _fetch(self, count) if self.path is not None else (self.data or b"")[:count]
         if not content:
@@ -136,7 +136,7 @@ def resolve(cell: Any, base: str | None, label: str) -> Media | None:
         f"{label} is not media",
         expected="a path, a URL, bytes, an array, or {'bytes', 'path'}",
         got=f"{type(cell).__name__} {_preview(cell)}",
-        do="overrule the column's kind with --kind",
+        do="overrule the column's kind with `kind`",
     )
 
 

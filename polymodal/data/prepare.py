@@ -123,7 +123,7 @@ def prepare(
         raise UserError(
             f"No cell of {what} can be used",
             expected="at least one present, readable cell",
-            do=f"leave it out: --drop {columns[0].name}",
+            do=f"leave it out: `drop` {columns[0].name}",
         )
     ledger.add(bad, f"{what} cannot be read", sorted(reasons))
     name = type(form).__module__.rpartition(".")[2]
@@ -233,7 +233,7 @@ def _judge(what: str, rows: int, reasons: dict[int, str], max_bad_rows: int) -> 
     more = [f"and {len(reasons) - 5:,} more"] if len(reasons) > 5 else []
     raise UserError(
         f"{len(reasons):,} of {rows:,} rows of {what} cannot be read",
-        expected=f"at most {max_bad_rows} (--max-bad-rows)",
+        expected=f"at most {max_bad_rows} (`max_bad_rows`)",
         got="; ".join(first + more),
-        do="mend or empty these cells, or skip their rows with --max-bad-rows",
+        do="mend or empty these cells, or skip their rows with `max_bad_rows`",
     )

@@ -66,7 +66,7 @@ def split(
     if not (side == 1).any():
         raise UserError(
             f"{table.source} has too few rows of each class to spare any for validation",
-            do="give validation rows: --valid FILE",
+            do="give validation rows: `valid` FILE",
         )
     return np.flatnonzero(side == 0), np.flatnonzero(side == 1)
 
@@ -106,7 +106,7 @@ def _resolved(how: str, group: str | None, time: str | None) -> str:
     if how == "auto":
         how = "time" if time else "stratified"
     if how == "group" and not group:
-        raise UserError("A split by group needs a group", do="--group COLUMN")
+        raise UserError("A split by group needs a group", do="`group` COLUMN")
     if how == "time" and not time:
         raise UserError("A split by time needs a column of times", do="data.time: COLUMN")
     return how
@@ -161,7 +161,7 @@ def _units(table: Table, schema: Schema, group: str | None, need: int) -> Rows:
             f"{table.source} cannot be divided in {need}: it has too few {what}",
             expected=f"at least {need}",
             got=str(found),
-            do="ask for fewer folds (--folds), or give validation rows (--valid FILE)",
+            do="ask for fewer folds (`folds`), or give validation rows (`valid` FILE)",
         )
     return units
 

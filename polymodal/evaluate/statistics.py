@@ -218,7 +218,7 @@ def codes(clusters: Clusters) -> np.ndarray[Any, Any]:
         raise UserError(
             f"{missing} of {len(clusters)} rows have no group, so no interval can respect them",
             expected="a value in every cell of the group column",
-            do="fill the missing groups in (a value of its own for each), or leave --group out",
+            do="fill the missing groups in (a value of its own for each), or leave `group` out",
         )
     known: dict[Hashable, int] = {}
     return np.array([known.setdefault(c, len(known)) for c in clusters], dtype=np.intp)

@@ -32,7 +32,7 @@ def spelled(cell: Any, column: str) -> str:
             f"A cell of target '{column}' holds several values, where one label is expected",
             expected="one label",
             got=repr(cell)[:80],
-            do=f"--kind {column}=set for several labels a row, --kind {column}=tags for one a word",
+            do=f"`kind` {column}=set for several labels a row, `kind` {column}=tags for one a word",
         )
     return canonical(cell)
 
@@ -70,7 +70,7 @@ def nothing_to_learn(column: str, got: str) -> UserError:
         f"Target '{column}' has nothing to learn from: it takes less than two different values",
         expected="training rows with two different values or more",
         got=got,
-        do="check that --target names the right column and that the table is not filtered by it",
+        do="check that `target` names the right column and that the table is not filtered by it",
     )
 
 

@@ -97,7 +97,7 @@ class Regress(Objective):
                 expected="a number such as 3.5, a date such as 2024-01-31, or an empty cell where "
                 "it is not known",
                 got=f"{repr(cell)[:80]}, which {error}",
-                do=f"correct or empty such cells, or use --kind {self.column}=category",
+                do=f"correct or empty such cells, or use `kind` {self.column}=category",
             ) from error
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:

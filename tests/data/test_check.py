@@ -219,7 +219,7 @@ def test_a_column_that_gives_the_class_away(kind: str, as_kind: str, cache: Path
     report = check(train, schema(inputs, {"label": "category"}), cache=cache)
     assert [f.severity for f in report.findings] == ["warning"]
     assert "Column 'leak' alone" in report.findings[0].what
-    assert "--drop leak" in report.findings[0].advice
+    assert "`drop` leak" in report.findings[0].advice
 
 
 def test_a_column_that_gives_a_number_away(cache: Path) -> None:
@@ -288,7 +288,7 @@ def test_one_picture_under_several_names(tmp_path: Path, cache: Path) -> None:
     train = replaced(train, question=[f"question number {i}?" for i in range(120)])
     report = check(train, IMAGES, test=test, cache=cache)
     within = only(report, "have the image of another row")
-    assert (within.count, within.severity) == (60, "warning") and "--group" in within.advice
+    assert (within.count, within.severity) == (60, "warning") and "`group`" in within.advice
     across = only(report, "of test.csv have the image of a row of train.csv")
     assert (across.count, across.severity, across.example) == (10, "warning", "row 0")
     # A group that holds each picture's rows together settles the first.

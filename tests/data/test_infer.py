@@ -157,10 +157,10 @@ def test_inputs(name: str, kind: str, cells: Sequence[Any], reason: str, about: 
 TARGETS: list[tuple[Sequence[Any], str, str]] = [
     (choice("a", "b", "c"), "category", "3 different values"),
     (choice(True, False), "category", "true or false"),
-    (choice(1, 2, 3, 4, 5), "category", "--kind y=number"),
+    (choice(1, 2, 3, 4, 5), "category", "`kind` y=number"),
     (choice("1", "2", "3"), "category", "whole numbers"),
     (column(lambda i: f"intent {i % 77}"), "category", "77"),
-    (column(lambda i: i % 31), "number", "--kind y=category"),
+    (column(lambda i: i % 31), "number", "`kind` y=category"),
     (column(lambda i: RANDOM.random()), "number", "regress"),
     (choice(0.5, 1.5), "number", "regress"),
     (choice("0.5", "1.5", None), "number", "regress"),

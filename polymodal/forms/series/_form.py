@@ -62,6 +62,6 @@ class SeriesForm(Form, ABC):
             raise UserError(
                 "No training row holds a series that can be read",
                 expected="at least one, to learn the number of channels from",
-                do="check the column's cells, or overrule its kind with --kind",
+                do="check the column's cells, or overrule its kind with `kind`",
             )
         return self._learned

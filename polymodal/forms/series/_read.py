@@ -155,7 +155,7 @@ def _matrix(media: Media, values: Any) -> np.ndarray[Any, Any]:
             f"{media.label} is not a series of numbers",
             expected=FORMATS,
             got=f"{array.ndim} axes of {array.dtype}, starting {array.flat[0]!r}",
-            do="convert or drop the row, or overrule the column's kind with --kind",
+            do="convert or drop the row, or overrule the column's kind with `kind`",
         )
     return array[:, None] if array.ndim == 1 else array
 

@@ -82,7 +82,7 @@ def test_huge_numbers_stay_finite() -> None:
 
 @pytest.mark.parametrize(("cell", "why"), [("1,234.5", "neither"), ("inf", "infinite")])
 def test_a_number_that_is_none_is_the_users_to_know(cell: str, why: str) -> None:
-    with pytest.raises(UserError, match=rf"'n' holds '{cell}', which is {why}[\s\S]*--kind n="):
+    with pytest.raises(UserError, match=rf"'n' holds '{cell}', which is {why}[\s\S]*`kind` n="):
         fitted().encode({"n": cell, "c": None, "s": None})
 
 
