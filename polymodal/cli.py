@@ -125,6 +125,7 @@ def predict(
     trust: Trust = False,
 ) -> None:
     """Predict new rows: --data FILE --out FILE.csv, or one row as --COLUMN VALUE ..."""
+    from polymodal.evaluate._shown import counted
     from polymodal.predict import predict_row, predict_table
     from polymodal.run import load
 
@@ -146,7 +147,8 @@ def predict(
         return
     if out is None:
         raise UserError("No output file was given", do="--out predictions.csv")
-    print(f"{predict_table(loaded, data, out, max_bad_rows=max_bad_rows):,} rows in {out}")
+    rows = predict_table(loaded, data, out, max_bad_rows=max_bad_rows)
+    print(f"{counted(rows, 'row')} in {out}")
 
 
 @app.command()
@@ -158,11 +160,12 @@ def embed(
     trust: Trust = False,
 ) -> None:
     """Fused vectors of a table's rows."""
+    from polymodal.evaluate._shown import counted
     from polymodal.predict import embed_table
     from polymodal.run import load
 
     rows, width = embed_table(load(run, trust=trust), data, out, max_bad_rows=max_bad_rows)
-    print(f"{rows:,} vectors of width {width} in {out}")
+    print(f"{counted(rows, 'vector')} of width {width} in {out}")
 
 
 @app.command()

@@ -27,6 +27,8 @@ from polymodal.deadline import Late
 from polymodal.devices import refuse_several_processes
 from polymodal.ensemble import average, greedy
 from polymodal.errors import UserError
+from polymodal.evaluate.game import constant
+from polymodal.evaluate.judge import CONSTANT
 from polymodal.evaluate.statistics import codes, interval
 from polymodal.files import write_json
 from polymodal.folder import checkpoints, claimed, mark, resumed, unmark
@@ -40,8 +42,9 @@ Rows = Sequence[np.ndarray[Any, Any]]
 
 # The objective that a target's kind means.
 OBJECTIVE = {"category": "classify", "number": "regress", "set": "multilabel", "tags": "tag"}
-# Of a line of the leaderboard: the model, a modality's own best, one of what both combine.
-ROLES = ("fused", "rival", "member")
+# Of a line of the leaderboard: the model, a modality's own best, always the same answer, one of
+# what the first two combine.
+ROLES = ("fused", "rival", CONSTANT, "member")
 # Share of the rows that validation takes where nothing says another.
 VALID = 0.15
 # What of the budget is left for reading back, measuring and saving after the last member.
@@ -99,10 +102,14 @@ def fit(
     train = train if train is not None else recipe.train
     valid = valid if valid is not None else recipe.valid
     if train is None:
-        raise UserError("No training table was given", do="polymodal fit train.csv --target label")
+        raise UserError(
+            "No training table was given", do="name one, or put `train` into the recipe"
+        )
     if not recipe.targets:
         raise UserError(
-            "No target was given", expected="at least one column to predict", do="--target COLUMN"
+            "No target was given",
+            expected="at least one column to predict",
+            do="name it: `target` COLUMN",
         )
     if valid is not None and (unused := recipe.data.division()):
         raise UserError(
@@ -284,7 +291,7 @@ class _Fit:
                 raise UserError(
                     f"No validation row has a value of '{name}' that training rows have too",
                     expected="at least one, to choose models by",
-                    do="split otherwise (--split), or give other validation rows (--valid FILE)",
+                    do="split otherwise (`split`), or give other validation rows (`valid`)",
                 )
         return found
 
@@ -473,6 +480,9 @@ class _Fit:
                 combined = average({n: mine[n] for n in chosen}, chosen)
                 role = "fused" if group == FUSED else "rival"
                 lines.append(self._line(group, role, target, combined, rows, chosen, trained))
+            # `combined` gives its shape: tags have an answer for every word.
+            same = constant(objective, combined)
+            lines.append(self._line(CONSTANT, CONSTANT, target, same, rows, {}, trained))
             for name in trained:
                 found, alone = scores[name][target], {name: 1.0}
                 lines.append(self._line(name, "member", target, found, rows, alone, trained))
@@ -574,7 +584,7 @@ def preflight(
 
 
 def best_first(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One target's lines: the fused model, the rivals, the members, each best first."""
+    """One target's lines by role, each role's best first."""
 
     def place(line: dict[str, Any]) -> tuple[int, float]:
         value = -line["value"] if line["greater_is_better"] else line["value"]

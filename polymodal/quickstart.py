@@ -43,7 +43,7 @@ def quickstart(
     for name, numbers in result.rivals.items():
         print(f"  only {name:<7} {numbers[TARGET]['accuracy']['value']:.3f}")
     for verdict in result.verdicts.values():
-        print(judge.sentence(verdict))
+        print(judge.text(verdict))
     table = run.table(paths["test"])
     row = {column.name: table.cells(column.name)[0] for column in run.schema.inputs}
     for column in run.schema.inputs:

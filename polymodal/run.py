@@ -72,8 +72,8 @@ class Run:
         tagged: tag target -> the text modality it labels.
         members: every trained member that some combination uses.
         weights: "fused" (the model) or a modality (its rival) -> target -> member -> share.
-        leaderboard: validation scores: of each target the fused model, its rivals and the members,
-            each of these best first.
+        leaderboard: validation scores: of each target the fused model, its rivals, the constant
+            (always the same answer) and the members, each of these best first.
         ledger: what became of every row.
         folder: where it is saved, or None.
     """
@@ -252,7 +252,7 @@ class Run:
         if not candidates:
             raise UserError(
                 "This run has no member with a fused vector: only experts were trained",
-                do="fit with a larger --budget, or a recipe with a fusion",
+                do="fit with a larger `budget`, or a recipe with a fusion",
             )
         widest = max(len(self.members[n].forms) for n in candidates)
         joint = [n for n in candidates if len(self.members[n].forms) == widest]
@@ -350,9 +350,9 @@ def load(folder: str | Path, *, trust: bool = False) -> Run:
         unfinished = (folder / "checkpoints").exists()
         raise UserError(
             f"'{folder}' is not a finished run",
-            expected="a folder that `polymodal fit --out` wrote, with run.json in it",
+            expected="a folder that a fit wrote, with run.json in it",
             got="an interrupted fit" if unfinished else "no run.json",
-            do="repeat the same fit command: it resumes" if unfinished else "check the path",
+            do="repeat the same fit: it resumes" if unfinished else "check the path",
         )
     described = read_json(path)
     try:

@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table as Grid
 from rich.text import Text
+
+from polymodal.evaluate._shown import Plain, counted, span, written
+from polymodal.evaluate.judge import CONSTANT, SAME, composition, made_of
 
 if TYPE_CHECKING:
     from polymodal.columns import Schema
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 # Without a terminal, one line this often instead of a moving bar.
 LINE_SECONDS = 15.0
+# Roles of the leaderboard's lines that are of combinations.
+COMBINED = ("fused", "rival")
 
 
 class _Rate(ProgressColumn):
@@ -53,21 +58,22 @@ class Show:
     def schema(self, schema: Schema, table: Table) -> None:
         from polymodal.data.infer import describe
 
-        grid = Grid(title=f"{table.source}: {len(table):,} rows", title_justify="left")
+        grid = Grid(title=f"{table.source}: {counted(len(table), 'row')}", title_justify="left")
         for heading in ("column", "use", "kind", "why"):
             grid.add_column(heading, overflow="fold")
         for row in describe(schema, table):
             grid.add_row(*[str(cell) for cell in row])
         self.console.print(grid)
-        self.console.print("Wrong? Overrule with --kind COLUMN=KIND or --drop COLUMN.\n")
+        self.console.print("Wrong? Overrule it: `kind` COLUMN=KIND, or `drop` COLUMN.\n")
 
     def findings(self, report: Report) -> None:
         for line in report.lines():
             self.console.print(line, markup=False)
 
     def plan(self, members: Sequence[Member], train: int, valid: int, folds: int) -> None:
-        how = f"{folds}-fold cross-validation" if folds else f"{valid:,} validation rows"
-        self.console.print(f"\n{len(members)} models on {train:,} training rows, {how}.")
+        how = f"{folds}-fold cross-validation" if folds else counted(valid, "validation row")
+        models, rows = counted(len(members), "model"), counted(train, "training row")
+        self.console.print(f"\n{models} on {rows}, {how}.")
 
     def preparing(self, name: str, form: Form) -> Callable[[int, int], None]:
         """A callback for (cells done, of how many) of one column."""
@@ -87,7 +93,9 @@ class Show:
 
     def trained(self, member: str, facts: dict[str, Any]) -> None:
         self._end()
-        steps = f", {facts['steps']} steps in {facts['precision']}" if "steps" in facts else ""
+        steps = ""
+        if "steps" in facts:
+            steps = f", {counted(facts['steps'], 'step')} in {facts['precision']}"
         self.console.print(f"  {member}: {facts['seconds']:.1f} s{steps}", markup=False)
 
     def done(self, run: Run, seconds: float) -> None:
@@ -129,22 +137,41 @@ class Show:
         self.progress = self.name = None
 
 
-def leaderboard(run: Run) -> Grid:
-    """Validation scores: the fused model, each modality's rival, every member."""
-    grid = Grid(title="Validation leaderboard (95 % intervals)", title_justify="left")
-    for heading in ("target", "model", "metric", "value", "interval", "parameters", "seconds"):
-        numeric = heading in ("value", "parameters", "seconds")
-        grid.add_column(heading, justify="right" if numeric else "left", overflow="fold")
-    for line in run.leaderboard:
-        style = {"fused": "bold", "rival": None, "member": "dim"}[line["role"]]
+def leaderboard(run: Run) -> Group:
+    """Validation scores of every target's models, and what its fused model is made of."""
+    parts: list[Grid | Text] = []
+    for target in run.objectives:
+        parts += [_board(run, target), Text(made_of(Plain(composition(run, target))) + "\n")]
+    return Group(*parts)
+
+
+def _board(run: Run, target: str) -> Grid:
+    lines = [line for line in run.leaderboard if line["target"] == target]
+    title = f"{target}: {lines[0]['metric']} on validation rows (95 % intervals)"
+    grid = Grid(title=Text(title), title_justify="left")
+    # A name is not broken, nor hidden while there is room for it.
+    grid.add_column("model", no_wrap=True)
+    for heading in ("value", "interval", "parameters", "seconds"):
+        grid.add_column(heading, justify="left" if heading == "interval" else "right")
+    combined = [line["members"] for line in lines if line["role"] in COMBINED]
+    for line in lines:
+        # Of a combination of one member, that member's line would say the same again.
+        if line["role"] == "member" and line["members"] in combined:
+            continue
         grid.add_row(
-            line["target"],
-            line["name"],
-            line["metric"],
-            f"{line['value']:.4f}",
-            f"[{line['low']:.4f}, {line['high']:.4f}]".replace("[", "\\["),
+            Text(_label(line)),
+            written(line["value"]),
+            Text(span(line)),
             f"{line['parameters']:,}",
             f"{line['seconds']:.1f}",
-            style=style,
+            style={"fused": "bold", "rival": None}.get(line["role"], "dim"),
         )
     return grid
+
+
+def _label(line: dict[str, Any]) -> str:
+    """What a line of the leaderboard is of; of a combination of one member, that one too."""
+    name, members = line["name"], list(line["members"])
+    label = {"rival": f"only {name}", CONSTANT: SAME}.get(line["role"], name)
+    alone = line["role"] in COMBINED and len(members) == 1
+    return f"{label} = {members[0]}" if alone and members[0] not in (name, label) else label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import polymodal as pm
 from polymodal.fitting import best_first
 from polymodal.predict import predict_table
 from polymodal.recipe import Recipe
+from polymodal.show import Show, leaderboard
 
 
 def frame(rows: int = 60) -> pd.DataFrame:
@@ -93,7 +95,44 @@ def test_a_name_of_rows_hides_no_prediction_and_no_row_number(run: pm.Run) -> No
 
 def test_the_leaderboard_is_the_model_its_rivals_and_the_members(run: pm.Run) -> None:
     roles = [line["role"] for line in run.leaderboard]
-    assert roles == ["fused"] + ["rival"] * 2 + ["member"] * 3
+    assert roles == ["fused"] + ["rival"] * 2 + ["constant"] + ["member"] * 3
+    always = run.leaderboard[3]
+    assert (always["members"], always["parameters"]) == ({}, 0)
+    assert always["value"] == pytest.approx(0.5, abs=0.2)
+    assert run.leaderboard[0]["value"] == 1
+
+
+def test_the_leaderboard_shows_each_model_once(run: pm.Run) -> None:
+    """A combination of one member is shown with its name, and that member not again."""
+    alone = {"fused": {"both": 1.0}, "picture": {"only picture": 1.0}}
+    mixed = {"signal": {"only signal": 0.5, "both": 0.5}}
+    lines = [
+        {**line, "members": {**alone, **mixed}.get(line["name"], line["members"])}
+        for line in run.leaderboard
+    ]
+    stream = io.StringIO()
+    Show(stream).done(replace(run, leaderboard=lines), 1.0)
+    shown = stream.getvalue()
+    first = [line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│")]
+    rivals = ["only picture", "only signal"]
+    assert first[0] == "fused = both" and sorted(first[1:3]) == rivals
+    assert first[3:] == ["always the same answer", "only signal"]
+    assert "The fused model is" in shown
+
+
+def test_a_name_is_not_broken(run: pm.Run) -> None:
+    name = "product_photographs+customer_reviews"
+    lines = [{**line, "name": name, "members": {}} for line in run.leaderboard[-1:]]
+    stream = io.StringIO()
+    Show(stream).console.print(leaderboard(replace(run, leaderboard=lines)))
+    assert name in stream.getvalue()
+
+
+@pytest.mark.parametrize(("steps", "words"), [(1, "1 step in"), (2, "2 steps in")])
+def test_one_is_not_many(steps: int, words: str) -> None:
+    stream = io.StringIO()
+    Show(stream).trained("both", {"seconds": 1.0, "steps": steps, "precision": "fp32"})
+    assert words in stream.getvalue()
 
 
 @pytest.mark.parametrize(("greater", "names"), [(True, "fbacd"), (False, "fabdc")])

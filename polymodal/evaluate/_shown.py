@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -35,7 +35,12 @@ class Shown:
         return f"<{tag} {pointer(*path)}>{escape(written(value, signed))}</{tag}>"
 
     def interval(self, *path: str | int, signed: bool = False) -> str:
-        """A 95 % interval, from a mapping with "low" and "high"."""
+        """A 95 % interval, from a mapping with "low" and "high"; nothing where they are equal.
+
+        Then no resample changed the figure, which says little of how sure it is.
+        """
+        if not varies(self.at(*path)):
+            return ""
         low, high = (self.number(*path, end, signed=signed) for end in ("low", "high"))
         return f'<span class="interval">[{low}, {high}]</span>'
 
@@ -45,6 +50,27 @@ class Shown:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return self.number(*path)
         return f"<data {pointer(*path)}>{escape(cut(str(value), most))}</data>"
+
+    def name(self, name: str) -> str:
+        """A column's, class's or member's name."""
+        return f'<span class="name">{escape(cut(name, 60))}</span>'
+
+
+class Plain(Shown):
+    """The same for a terminal."""
+
+    def number(self, *path: str | int, signed: bool = False, tag: str = "") -> str:
+        return written(self.at(*path), signed)
+
+    def interval(self, *path: str | int, signed: bool = False) -> str:
+        return span(self.at(*path), signed)
+
+    def text(self, *path: str | int, most: int = 60) -> str:
+        value = self.at(*path)
+        return value if isinstance(value, str) else written(value)
+
+    def name(self, name: str) -> str:
+        return name
 
 
 def pointer(*path: str | int) -> str:
@@ -64,6 +90,22 @@ def written(value: float | None, signed: bool = False) -> str:
     if 0 < size < 1e-3:
         return f"{value:{sign}.2g}"
     return f"{value:{sign}.{4 if size <= 1 else 3 if size < 10 else 2 if size < 100 else 1}f}"
+
+
+def span(found: Mapping[str, Any], signed: bool = False) -> str:
+    """A 95 % interval as plain text; nothing where its ends are equal."""
+    low, high = (written(found[end], signed) for end in ("low", "high"))
+    return f"[{low}, {high}]" if varies(found) else ""
+
+
+def varies(found: Mapping[str, Any]) -> bool:
+    """Whether an interval has a width, or ends that are not known."""
+    return found["low"] is None or found["low"] != found["high"]
+
+
+def counted(number: int, what: str) -> str:
+    """ "1 row", "2 rows"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def cut(text: str, most: int) -> str:

@@ -63,7 +63,7 @@ def class_sums(codes: Array, classes: int, values: Array | None = None) -> Stati
 def confidence_bins(confidence: Array) -> Array:
     """The code of each confidence's bin: ECE_BINS of equal width, (low, high], 0 in the first.
 
-    What is no number is in the first too: it has no bin, and casting it is not defined.
+    NaN is in the first too: it has no bin, and what casting it gives is not defined.
     """
     upto = np.nan_to_num(np.ceil(confidence * ECE_BINS), nan=1)
     return np.clip(upto, 1, ECE_BINS).astype(int) - 1
@@ -72,7 +72,7 @@ def confidence_bins(confidence: Array) -> Array:
 def ece(confidence: Array, right: Array) -> Statistic:
     """Sum over bins of the weight in a bin times |accuracy - mean confidence|.
 
-    NaN where the weights sum to 0, and for any weights if a confidence is no finite number.
+    NaN where the weights sum to 0, and for any weights if a confidence is NaN.
     """
     gaps = class_sums(confidence_bins(confidence), ECE_BINS, right - confidence)
     return lambda w: ratio(np.abs(gaps(w)).sum(1), w.sum(1))

@@ -16,6 +16,7 @@ from polymodal.data.ledger import Ledger
 from polymodal.data.prepare import Prepared
 from polymodal.errors import UserError
 from polymodal.evaluate import calibration, figures, game, judge, slices, stress
+from polymodal.evaluate._shown import Plain, counted, span, written
 from polymodal.evaluate._weighted import Array
 from polymodal.evaluate.contribution import Names, subsets
 from polymodal.evaluate.examples import Examples
@@ -49,6 +50,7 @@ class Evaluation:
         reports: target of classes -> its classification report.
         predictions: columns of the predictions file.
         ledger: what became of every row.
+        members: target -> what the fused model is made of (`judge.composition`).
         verdicts: target -> whether fusion pays, with the evidence (`judge.verdict`) and what both
             models cost; empty with a single modality.
         contributions: target -> what each modality and their combination are worth to the model
@@ -68,6 +70,7 @@ class Evaluation:
     reports: dict[str, dict[str, Any]]
     predictions: dict[str, list[Any]]
     ledger: dict[str, Any]
+    members: dict[str, dict[str, Any]] = field(default_factory=dict)
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     contributions: dict[str, dict[str, Any]] = field(default_factory=dict)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -83,6 +86,7 @@ class Evaluation:
             "targets": self.targets,
             "verdict": next(iter(self.verdicts.values()), None),
             "verdicts": self.verdicts,
+            "members": self.members,
             "contributions": self.contributions,
             "calibration": self.calibration,
             "robustness": self.robustness,
@@ -112,18 +116,18 @@ class Evaluation:
         lines = []
         for target, numbers in self.targets.items():
             if target in self.verdicts:
-                lines += [judge.sentence(self.verdicts[target]), ""]
+                lines.append(judge.text(self.verdicts[target]))
+            lines += [judge.made_of(Plain(self.members[target])), ""]
             heads = "".join(f"  {'only ' + name:>16}" for name in self.rivals)
-            lines.append(
-                f"{target + f' ({self.rows:,} rows)':<26}{'value':>9}  {'95 %':<18}{heads}"
-            )
+            title = f"{target} ({counted(self.rows, 'row')})"
+            lines.append(f"{title:<26}{'value':>9}  {'95 %':<18}{heads}")
             for metric, found in numbers.items():
-                span = f"[{found['low']:.4f}, {found['high']:.4f}]"
                 beside = "".join(
-                    f"  {rival[target].get(metric, NOT)['value']:>16.4f}"
+                    f"  {written(rival[target].get(metric, NOT)['value']):>16}"
                     for rival in self.rivals.values()
                 )
-                lines.append(f"  {metric:<24}{found['value']:>9.4f}  {span:<18}{beside}")
+                value = written(found["value"])
+                lines.append(f"  {metric:<24}{value:>9}  {span(found):<18}{beside}")
             for modality, curves in self.robustness.get(target, {}).get("corruptions", {}).items():
                 for name, curve in curves.items():
                     values = " ".join(f"{value:.3f}" for value in curve["fused"])
@@ -203,7 +207,7 @@ class _Known:
             raise UserError(
                 f"No row has a value in the target '{self.name}'",
                 expected="at least one, to measure against",
-                do="use `polymodal predict` for rows without targets",
+                do="predict such rows instead: that needs no targets",
             )
         self.targets = self.of(target.values)
         self.clusters = None if clusters is None else clusters[self.rows]
@@ -235,6 +239,7 @@ def _measure(
     name, objective = part.name, part.objective
     everyone = max(scores, key=len)
     found.targets[name] = part.metrics(fused)
+    found.members[name] = judge.composition(run, name)
     rivals = {
         who: run.combine(scores[everyone], who, [name])[name]
         for who, weights in run.weights.items()
@@ -261,7 +266,15 @@ def _measure(
     if best is not None:
         found.verdicts[name] = {
             "target": name,
-            **judge.verdict(objective, mine, answers[best], best, part.targets, part.clusters),
+            **judge.verdict(
+                objective,
+                mine,
+                {who: answers[who] for who in rivals},
+                best,
+                judge.hardest(run, name),
+                part.targets,
+                part.clusters,
+            ),
             "cost": {
                 "fused": judge.cost(run, prepared, "fused", name),
                 "single": judge.cost(run, prepared, best, name),
@@ -295,7 +308,7 @@ def _clusters(run: Run, table: Table, group: str | None) -> np.ndarray[Any, Any]
     if column not in table.names:
         match = lookup.nearest(column, table.names)
         raise UserError(
-            f"{table.source} has no column '{column}' (--group)",
+            f"{table.source} has no column '{column}' (`group`)",
             expected=f"one of {', '.join(table.names)}",
             do=f"did you mean '{match}'?" if match else "check the table's header",
         )

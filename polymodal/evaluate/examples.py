@@ -90,6 +90,9 @@ class Examples:
 def _words(value: Any, most: int) -> str:
     if value is None:
         return "<i>missing</i>"
+    if isinstance(value, float):
+        # All digits that a decimal number can have been given with, and none of binary rounding.
+        value = f"{value:.15g}"
     return escape(cut(" ".join(map(str, value)) if isinstance(value, list) else str(value), most))
 
 

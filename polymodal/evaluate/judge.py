@@ -1,4 +1,4 @@
-"""The verdict on a run: its fused model against the best single modality, and what each costs."""
+"""The verdict on a run: its fused model against the best rival, in figures and in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -14,14 +14,22 @@ import torch
 from polymodal.contract import Metric, Objective
 from polymodal.data.collate import Collator
 from polymodal.data.prepare import Prepared
+from polymodal.evaluate import game
+from polymodal.evaluate._shown import Plain, Shown
 from polymodal.evaluate._weighted import Array
-from polymodal.evaluate.statistics import Clusters, mcnemar
+from polymodal.evaluate.statistics import Clusters, interval, mcnemar, paired_difference
 from polymodal.evaluate.verdict import Test, verdict_of_metric
 
 if TYPE_CHECKING:
     from polymodal.run import Run
 
 Scores = Sequence[Array]
+Against = Literal["single", "constant"]
+
+# The leaderboard's name and role of always giving the same answer, and how it is said.
+CONSTANT, SAME = "constant", "always the same answer"
+# Of a metric that a rival's answers leave without a value.
+UNDEFINED = Metric(lambda w: np.full(len(w), np.nan))
 
 # Costs are timed on this many rows, in batches like prediction's and one by one.
 TIMED, ALONE = 256, 20
@@ -29,50 +37,121 @@ TIMED, ALONE = 256, 20
 
 def best_single(run: Run, target: str) -> str | None:
     """The modality whose own model validated best; None if there is only one modality."""
-    rivals = {
+    rivals = _validated(run, target, "rival")
+    return max(rivals, key=rivals.__getitem__) if rivals else None
+
+
+def hardest(run: Run, target: str) -> Against:
+    """What validated best of what fusion has to beat: a single modality, or the constant."""
+    constant = max(_validated(run, target, CONSTANT).values(), default=-math.inf)
+    return "constant" if constant > max(_validated(run, target, "rival").values()) else "single"
+
+
+def _validated(run: Run, target: str, role: str) -> dict[str, float]:
+    """Validation values of the leaderboard's lines of a role, turned so that more is better."""
+    return {
         line["name"]: line["value"] if line["greater_is_better"] else -line["value"]
         for line in run.leaderboard
-        if line["target"] == target and line["role"] == "rival"
+        if line["target"] == target and line["role"] == role
         # Not every metric is defined on every validation table.
         if line["value"] is not None and not math.isnan(line["value"])
     }
-    return max(rivals, key=rivals.__getitem__) if rivals else None
 
 
 def verdict(
     objective: Objective,
     fused: Scores,
-    single: Scores,
-    name: str,
+    singles: Mapping[str, Scores],
+    best: str,
+    against: Against,
     targets: Scores,
     clusters: Clusters | None,
 ) -> dict[str, Any]:
     """Whether the fused model's gain pays, on rows whose target is known.
 
     Args:
-        fused, single: scores of the same rows.
-        name: the single modality.
+        fused: scores of the rows.
+        singles: modality -> its own model's scores of the same rows.
+        best: the modality that validated best.
+        against: what the fused model is compared with: that modality, or the constant.
         targets: encoded.
+
+    Returns:
+        The fields of `Verdict`, with "p", and test's name under "test"; "metric"; "fused" and
+        "single": the values of the fused model and of the best single modality's; "best_single"
+        and "against"; "constant": "value", "low", "high" of always the same answer, and "gain",
+        the fused model's over it, with its own interval; "stronger": what scores better on these
+        rows than the rival that validation chose ("against", "name", "value"), or None.
     """
-    both: Metric = objective.metrics([*fused, *single], [*targets, *targets])[objective.primary]
+    constant = game.constant(objective, fused)
+    rival = singles[best] if against == "single" else constant
+    both: Metric = objective.metrics([*fused, *rival], [*targets, *targets])[objective.primary]
     test = None
     if clusters is None and objective.primary == "accuracy":
         truth = np.stack(list(targets))
-        right = [np.stack(list(one)).argmax(1) == truth for one in (fused, single)]
+        right = [np.stack(list(one)).argmax(1) == truth for one in (fused, rival)]
         wins, losses = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
         test = Test("McNemar's mid-p", mcnemar(wins, losses).mid_p)
-    found = verdict_of_metric(both, len(targets), name, clusters=clusters, test=test)
-    rows = len(targets)
-    halves = np.repeat([[1.0, 0.0], [0.0, 1.0]], rows, axis=1)
-    values = both.statistic(halves)
+    found = verdict_of_metric(both, len(targets), clusters=clusters, test=test)
     described = asdict(found)
     described["test"], described["p"] = found.test.name, found.test.p
+    metrics = {
+        name: objective.metrics(scores, targets).get(objective.primary, UNDEFINED)
+        for name, scores in singles.items()
+    }
+    own = objective.metrics(fused, targets)[objective.primary]
+    values = {name: _value(metric, len(targets)) for name, metric in metrics.items()}
+    beside = _constant(objective, own, constant, targets, clusters)
     return {
         "metric": objective.primary,
-        "fused": float(values[0]),
-        "single": float(values[1]),
+        "fused": _value(own, len(targets)),
+        "single": values[best],
+        "best_single": best,
+        "against": against,
+        "constant": beside,
+        "stronger": _stronger(values, beside["value"], best, against, own.greater_is_better),
         **described,
     }
+
+
+def _constant(
+    objective: Objective,
+    own: Metric,
+    constant: Scores,
+    targets: Scores,
+    clusters: Clusters | None,
+) -> dict[str, Any]:
+    """The constant's value with its interval, and the fused model's gain over it.
+
+    Args:
+        own: the fused model's metric.
+    """
+    metric, rows = (
+        objective.metrics(constant, targets).get(objective.primary, UNDEFINED),
+        len(targets),
+    )
+    first, second = (own, metric) if own.greater_is_better else (metric, own)
+    gain = paired_difference(first, second, rows, clusters)
+    return {**asdict(interval(metric, rows, clusters)), "gain": asdict(gain)}
+
+
+def _stronger(
+    singles: Mapping[str, float], constant: float, best: str, against: Against, greater: bool
+) -> dict[str, Any] | None:
+    """The best of the rivals that score better than the one compared with."""
+    values = {("single", name): value for name, value in singles.items()}
+    values["constant", CONSTANT] = constant
+    sign = 1 if greater else -1
+    bar = sign * values["single", best] if against == "single" else sign * constant
+    better = {who: value for who, value in values.items() if sign * value > bar}
+    if not better:
+        return None
+    kind, name = max(better, key=lambda who: sign * better[who])
+    return {"against": kind, "name": name, "value": better[kind, name]}
+
+
+def _value(metric: Metric, rows: int) -> float:
+    return float(metric.statistic(np.ones((1, rows)))[0])
 
 
 def cost(run: Run, prepared: Sequence[Prepared], who: str, target: str) -> dict[str, float]:
@@ -109,6 +188,14 @@ def _size(module: torch.nn.Module) -> int:
     return sum(t.numel() for t in module.state_dict().values())
 
 
+def composition(run: Run, target: str) -> dict[str, dict[str, Any]]:
+    """The fused model's members: their share in it and the modalities that they read."""
+    return {
+        name: {"share": share, "modalities": list(run.members[name].spec.modalities)}
+        for name, share in run.weights["fused"][target].items()
+    }
+
+
 ANSWERS = {
     "pays": "Fusion pays",
     "does not pay": "Fusion does not pay",
@@ -116,14 +203,85 @@ ANSWERS = {
 }
 
 
-def sentence(found: Mapping[str, Any]) -> str:
-    """The verdict as one line."""
+def headline(shown: Shown, *at: str) -> str:
+    """The answer in a few words.
+
+    Args:
+        at: where the verdict is in the document.
+    """
+    found = shown.at(*at)
+    little = found["answer"] == "pays" and found["high"] < found["least"]
+    return ANSWERS[found["answer"]] + (
+        f", but by less than {shown.number(*at, 'least')}" if little else ""
+    )
+
+
+def sentence(shown: Shown, *at: str) -> str:
+    """What the answer rests on, and what else it takes to read it rightly."""
+    found = shown.at(*at)
+    single = f"the best single modality ({shown.text(*at, 'best_single')})"
+    rival = f"{shown.number(*at, 'single')} of {single}"
+    if found["against"] == "constant":
+        rival = (
+            f"{shown.number(*at, 'constant', 'value')} of {SAME}, which validated better than "
+            f"{single}, here at {shown.number(*at, 'single')}"
+        )
+    words = [
+        f"{found['metric']} {shown.number(*at, 'fused')} against {rival}: gain "
+        f"{shown.number(*at, 'gain', signed=True)} {shown.interval(*at, signed=True)}, "
+        f"p = {shown.number(*at, 'p')} ({found['test']}) on {shown.number(*at, 'rows')} rows."
+    ]
+    if found["answer"] == "pays" and found["high"] < found["least"]:
+        words.append(
+            f"The gain is proven, and all of its interval lies below the smallest gain worth "
+            f"having, {shown.number(*at, 'least')}."
+        )
+    if found["answer"] == "undecided" and found["rows_needed"] is not None:
+        words.append(f"About {shown.number(*at, 'rows_needed')} rows would decide.")
+    stronger = found["stronger"]
+    if stronger is not None:
+        name = SAME if stronger["against"] == "constant" else shown.text(*at, "stronger", "name")
+        words.append(
+            f"On these rows {name} scores better than that rival, which validation chose: "
+            f"{shown.number(*at, 'stronger', 'value')}."
+        )
+    # Missing figures are None in a page's document.
+    value, low = found["constant"]["value"], found["constant"]["gain"]["low"]
+    known = value is not None and not math.isnan(value)
+    if found["against"] == "single" and known and not (low is not None and low > 0):
+        gain = (*at, "constant", "gain")
+        words.append(
+            f"The fused model is not shown to be better than {SAME} "
+            f"({shown.number(*at, 'constant', 'value')}): gain "
+            f"{shown.number(*gain, 'value', signed=True)} {shown.interval(*gain, signed=True)}."
+        )
+    return " ".join(words)
+
+
+def made_of(shown: Shown, *at: str) -> str:
+    """What the fused model is made of.
+
+    Args:
+        at: where the target's `composition` is in the document.
+    """
+    members = shown.at(*at)
+    sets = [set(member["modalities"]) for member in members.values()]
+    parts = [f"{shown.number(*at, name, 'share')} {shown.name(name)}" for name in members]
+    words = f"The fused model is the weighted mean of {', '.join(parts)}."
+    if len(members) == 1:
+        words = f"The fused model is {shown.name(next(iter(members)))} alone."
+    if len(set.union(*sets)) == 1:
+        return f"{words} It reads one modality, {shown.name(*sets[0])}: nothing is fused."
+    if max(map(len, sets)) == 1:
+        words += " Each of these reads one modality: only their answers are averaged."
+    return words
+
+
+def text(found: Mapping[str, Any]) -> str:
+    """The verdict for a terminal."""
+    shown = Plain(found)
     fused, single = (found["cost"][who]["latency_ms"] for who in ("fused", "single"))
-    needed = found["rows_needed"] if found["answer"] == "undecided" else None
-    more = f"; about {needed:,} rows would decide" if needed is not None else ""
     return (
-        f"{ANSWERS[found['answer']]}: {found['metric']} {found['fused']:.4f} against "
-        f"{found['single']:.4f} of the best single modality ({found['best_single']}), gain "
-        f"{found['gain']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}], "
-        f"p = {found['p']:.2g} ({found['test']}), {fused / single:.1f} times the latency{more}."
+        f"{headline(shown)}: {sentence(shown)} One row takes {fused / single:.1f} times as long "
+        f"as with {found['best_single']} alone."
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from polymodal.evaluate import plots
 from polymodal.evaluate._shown import Path, Shown, cut
-from polymodal.evaluate.judge import ANSWERS
+from polymodal.evaluate.judge import SAME, headline, made_of, sentence
 from polymodal.evaluate.plots import Line, Mark
 from polymodal.files import finite
 
@@ -72,7 +72,7 @@ def _verdict(shown: Shown, target: str) -> str:
             f"{name}: {metric} {shown.number('targets', target, metric, 'value')}",
             '<p class="note">95 % interval '
             f"{shown.interval('targets', target, metric)}. There is one modality, so there is "
-            "nothing to fuse and no verdict on it.</p>",
+            f"nothing to fuse and no verdict on it.</p><p>{made_of(shown, 'members', target)}</p>",
         )
     at = ("verdicts", target)
     found = shown.at(*at)
@@ -84,31 +84,15 @@ def _verdict(shown: Shown, target: str) -> str:
     )
     return (
         f'<section class="card verdict {STYLES[found["answer"]]}"><p>{name}</p>'
-        f'<p class="answer">{ANSWERS[found["answer"]]}</p>'
-        f'<p class="sentence">{_sentence(shown, target)}</p>{gain}'
+        f'<p class="answer">{headline(shown, *at)}</p>'
+        f'<p class="sentence">{sentence(shown, *at)}</p>'
+        f"<p>{made_of(shown, 'members', target)}</p>{gain}"
         '<p class="note"><span class="key"></span>no gain'
         '<span class="key least"></span>smallest gain worth having, '
         f"{shown.number(*at, 'least')}; whiskers are 95 % intervals</p>"
         f'<div class="grid"><div>{_rivals(shown, target)}</div>'
         f"<div>{_cost(shown, target)}</div></div></section>"
     )
-
-
-def _sentence(shown: Shown, target: str) -> str:
-    at = ("verdicts", target)
-    found = shown.at(*at)
-    words = (
-        f"{found['metric']} {shown.number(*at, 'fused')} against {shown.number(*at, 'single')} of "
-        f"the best single modality, <b>{shown.text(*at, 'best_single')}</b>: gain "
-        f"<b>{shown.number(*at, 'gain', signed=True)}</b> {shown.interval(*at, signed=True)}, "
-        f"<span class='interval'>p = {shown.number(*at, 'p')}</span> ({escape(found['test'])}) on "
-        f"{shown.number(*at, 'rows')} rows."
-    )
-    if found["answer"] == "pays" and found["high"] < found["least"]:
-        words += " The gain is proven, and smaller than the smallest worth having."
-    if found["answer"] == "undecided" and found["rows_needed"] is not None:
-        words += f" About {shown.number(*at, 'rows_needed')} rows would decide."
-    return words
 
 
 def _rivals(shown: Shown, target: str) -> str:
@@ -121,6 +105,7 @@ def _rivals(shown: Shown, target: str) -> str:
             chosen = " <small>(best on validation)</small>" if name == best else ""
             label = f"only {escape(cut(name, 40))}{chosen}"
             marks.append(Mark(label, ("rivals", name, target, metric)))
+    marks.append(Mark(SAME, ("verdicts", target, "constant")))
     return f"<h4>{metric}, each model trained on its own</h4>{plots.forest(shown, marks)}"
 
 

@@ -1,7 +1,8 @@
-"""Whether fusing modalities pays: the fused model against the best single modality's own model.
+"""Whether fusing modalities pays: the fused model against its best rival.
 
-The rival is trained without the other modalities and must be chosen on validation rows: the best
-of several on the test rows themselves is too good by luck, and the gain over it too small.
+Rivals are each single modality's own model, trained without the others, and the constant: always
+the same answer. The best must be chosen on validation rows: the best of several on the test rows
+themselves is too good by luck, and the gain over it too small.
 
 The rule, with [low, high] the 95 % interval of the gain:
 
@@ -42,13 +43,16 @@ from polymodal.evaluate.statistics import (
 
 Answer = Literal["pays", "does not pay", "undecided"]
 
-# The smallest gain worth having: of a score, absolute; of an error, of the best single's.
+# The smallest gain worth having: of a score, absolute; of an error, of the rival's.
 LEAST = 0.02
 # In how many units a gain of `least` must show before its absence counts.
 LEAST_UNITS = 8
 # Ends of a 95 % interval in standard errors, and 80 % power beyond one of them (.842 by the normal
-# curve, a little more for the steps of counts and for the interval's own error).
-REACH, POWER = 1.96, 0.9
+# curve; more, because counts have steps and a small pilot's interval may be a little too narrow).
+REACH, POWER = 1.96, 1.0
+# Rows (clusters) from which on both hold: fewer have no interval to be relied on, and one that is
+# estimated from still fewer may be of no width at all.
+FEWEST = 100
 
 
 class Test(NamedTuple):
@@ -60,7 +64,7 @@ class Test(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What fusion gained over the best single modality, and what that means.
+    """What fusion gained over its rival, and what that means.
 
     Attributes:
         answer: "pays", "does not pay" or "undecided".
@@ -68,11 +72,11 @@ class Verdict:
         low: lower end of its 95 % interval.
         high: upper end.
         test: of there being no difference.
-        best_single: the modality compared with.
         least: the smallest gain worth having, in the metric's units.
         rows: measured.
-        rows_needed: rows in all with which the observed gain would give an answer with 80 %
-            chance, in clusters like these; None where no number would.
+        rows_needed: where undecided, the rows in all with which the observed gain would give an
+            answer with 80 % chance, in clusters like these; None where no number would, and where
+            there is an answer already.
     """
 
     answer: Answer
@@ -80,7 +84,6 @@ class Verdict:
     low: float
     high: float
     test: Test
-    best_single: str
     least: float
     rows: int
     rows_needed: int | None
@@ -88,8 +91,7 @@ class Verdict:
 
 def verdict_of_values(
     fused: Array,
-    single: Array,
-    best_single: str,
+    rival: Array,
     *,
     greater_is_better: bool = True,
     clusters: Clusters | None = None,
@@ -104,19 +106,18 @@ def verdict_of_values(
 
     Args:
         fused: `(rows,)` the fused model's values (1 where right, an absolute error, ...).
-        single: `(rows,)` those of the best single modality's model on the same rows.
-        best_single, clusters, least, resamples, seed: as for `verdict_of_metric`.
+        rival: `(rows,)` the rival's on the same rows.
+        clusters, least, resamples, seed: as for `verdict_of_metric`.
         greater_is_better: False for errors.
     """
-    both = Metric(mean(np.concatenate([fused, single]).astype(float)), greater_is_better)
+    both = Metric(mean(np.concatenate([fused, rival]).astype(float)), greater_is_better)
     test = None
-    if clusters is None and np.isin([fused, single], (0, 1)).all():
-        wins, losses = int((fused > single).sum()), int((fused < single).sum())
+    if clusters is None and np.isin([fused, rival], (0, 1)).all():
+        wins, losses = int((fused > rival).sum()), int((fused < rival).sum())
         test = Test("mid-p", mcnemar(wins, losses).mid_p)
     return verdict_of_metric(
         both,
         len(fused),
-        best_single,
         clusters=clusters,
         least=least,
         test=test,
@@ -128,7 +129,6 @@ def verdict_of_values(
 def verdict_of_metric(
     both: Metric,
     rows: int,
-    best_single: str,
     *,
     clusters: Clusters | None = None,
     least: float | None = None,
@@ -139,13 +139,12 @@ def verdict_of_metric(
     """The verdict on any metric.
 
     Args:
-        both: over 2 * `rows` rows: the fused model's outputs, then the single modality's for the
-            same rows, with the same targets.
+        both: over 2 * `rows` rows: the fused model's outputs, then the rival's for the same rows,
+            with the same targets.
         rows: how many each was given.
-        best_single: which modality that is, chosen on validation.
         clusters: each row's cluster, or None where rows are independent.
         least: the smallest gain worth having, in the metric's units; by default LEAST, for an
-            error times the single modality's.
+            error times the rival's.
         test: of the difference; by default approximate randomisation.
         resamples: of the bootstrap and the randomisation.
         seed: of both.
@@ -155,16 +154,14 @@ def verdict_of_metric(
     def fused(weights: Array) -> Array:
         return both.statistic(np.concatenate([weights, np.zeros_like(weights)], 1))
 
-    def single(weights: Array) -> Array:
+    def rival(weights: Array) -> Array:
         return both.statistic(np.concatenate([np.zeros_like(weights), weights], 1))
 
-    gain = interval(
-        Metric(lambda w: sign * (fused(w) - single(w))), rows, clusters, resamples, seed
-    )
+    gain = interval(Metric(lambda w: sign * (fused(w) - rival(w))), rows, clusters, resamples, seed)
     if test is None:
         p = approximate_randomisation(both, rows, clusters, resamples, seed)
         test = Test("approximate randomisation", p)
-    scale = 1.0 if both.greater_is_better else float(single(np.ones((1, rows)))[0])
+    scale = 1.0 if both.greater_is_better else float(rival(np.ones((1, rows)))[0])
     if least is None:
         least = LEAST * scale
     units = rows if clusters is None else len(set(clusters))
@@ -182,14 +179,15 @@ def verdict_of_metric(
         gain.low,
         gain.high,
         test,
-        best_single,
         least,
         rows,
-        _rows_needed(gain, rows, least, least_rows),
+        _rows_needed(gain, rows, units, least, least_rows) if answer == "undecided" else None,
     )
 
 
-def _rows_needed(gain: Interval, rows: int, least: float, least_rows: float) -> int | None:
+def _rows_needed(
+    gain: Interval, rows: int, units: int, least: float, least_rows: float
+) -> int | None:
     """For the answer that is nearer: a gain proven, or a gain of `least` excluded."""
     error = (gain.high - gain.low) / (2 * REACH)
     pays = gain.value >= least - gain.value
@@ -197,4 +195,4 @@ def _rows_needed(gain: Interval, rows: int, least: float, least_rows: float) -> 
     if math.isnan(error + least_rows):
         return None
     needed = rows * ((REACH + POWER) * error / apart) ** 2
-    return math.ceil(needed if pays else max(needed, least_rows))
+    return math.ceil(max(needed, rows * FEWEST / units, 0 if pays else least_rows))

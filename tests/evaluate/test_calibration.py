@@ -70,12 +70,11 @@ def test_ece_is_the_sum_over_bins_and_undefined_without_weight_only(data, rows, 
         assert value == pytest.approx(sum(gaps) / weights.sum(), abs=1e-9)
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_a_confidence_that_is_no_number_leaves_the_ece_undefined(wrong):
-    """Not in a resample without its row either: which figure is right would hang on the draw."""
-    found = _weighted.ece(np.array([wrong, 0.5]), np.array([1.0, 0.0]))
+def test_a_confidence_that_is_no_number_leaves_the_ece_undefined():
+    """In a resample without its row, too: else the interval would be of other rows."""
+    found = _weighted.ece(np.array([np.nan, 0.5]), np.array([1.0, 0.0]))
     assert np.isnan(found(np.array([[1.0, 1.0], [0.0, 1.0]]))).all()
-    scores = np.array([[wrong, 0.5], [0.4, 0.6]])
+    scores = np.array([[np.nan, 0.5], [0.4, 0.6]])
     assert "ece" not in metrics.classification(scores, np.array([0, 1]))
 
 

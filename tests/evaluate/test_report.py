@@ -21,7 +21,7 @@ from polymodal.data.media import wav
 from polymodal.data.read import Table, read
 from polymodal.errors import UserError
 from polymodal.evaluate import calibration, examples, figures, game, judge, slices
-from polymodal.evaluate._shown import written
+from polymodal.evaluate._shown import Shown, written
 from polymodal.evaluate.contribution import subsets
 from polymodal.evaluate.evaluation import Evaluation
 from polymodal.evaluate.examples import PICTURES, Examples
@@ -64,6 +64,8 @@ def evaluation(objective: Objective, cells: list[Any], best: str | None = RIVALS
     fused, rivals = made_up(objective, targets)
     found = Evaluation(rows, {}, {}, {}, {"row": list(range(rows))}, {"used": {"measured": rows}})
     found.targets[name] = measured(objective, fused, targets)
+    share = {"share": 0.5, "modalities": list(RIVALS)}
+    found.members[name] = {"both": share, "one & only": {"share": 0.5, "modalities": RIVALS[:1]}}
     if best is None:
         rivals = {}
     else:
@@ -71,7 +73,7 @@ def evaluation(objective: Objective, cells: list[Any], best: str | None = RIVALS
         cost = {"parameters": 1_234_567, "rows_per_second": 3456.7, "latency_ms": 0.000321}
         found.verdicts[name] = {
             "target": name,
-            **judge.verdict(objective, fused, rivals[best], best, targets, None),
+            **judge.verdict(objective, fused, rivals, best, "single", targets, None),
             "cost": {"fused": cost, "single": cost},
         }
         games = {frozenset([who]): own for who, own in rivals.items()}
@@ -221,6 +223,9 @@ def test_the_page_holds_the_verdict_and_every_part() -> None:
     text = page(found.to_json())
     for words in (
         judge.ANSWERS[found.verdicts["what <b>is</b> it"]["answer"]],
+        "the weighted mean of",
+        "one &amp; only",
+        "always the same answer",
         "smallest gain worth having",
         "milliseconds for one row",
         "best on validation",
@@ -311,6 +316,16 @@ def test_missing_ends_of_intervals_are_dashes() -> None:
     assert any(text == "–" for _, text in reader.texts)
 
 
+def test_an_interval_without_a_width_is_not_shown() -> None:
+    found = of_classes()
+    name = next(iter(found.targets))
+    found.targets[name]["macro_f1"] = {"value": 0.25, "low": 0.25, "high": 0.25}
+    shown = Shown(found.to_json())
+    assert shown.interval("targets", name, "macro_f1") == ""
+    assert shown.interval("targets", name, "accuracy").count("<data") == 2
+    assert "[0.2500, 0.2500]" not in found.text() and "0.2500" in found.text()
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -353,7 +368,7 @@ def table(rows: int) -> Table:
             "sound": [sound] * rows,
             "curve": [np.arange(60.0).reshape(20, 3).tolist()] * rows,
             "words": ["<u>" + "long " * 100] * rows,
-            "weight": [2.5] * rows,
+            "weight": [0.1 + 0.2] * rows,
             "place": [None] * rows,
         }
     )
@@ -390,7 +405,7 @@ def test_cells_of_every_kind() -> None:
     assert sum(tag == "polyline" for tag, _ in reader.elements) == 3  # channels
     assert "&lt;u&gt;long" in text
     assert max(len(data) for _, data in reader.texts) == examples.CHARACTERS
-    assert "2.5" in text
+    assert "<dd>0.3</dd>" in text
     assert "<i>missing</i>" in text
 
 

@@ -18,7 +18,7 @@ def of_counts(wins: int, losses: int, rows: int, least: float | None = None) -> 
     fused, single = np.zeros(rows), np.zeros(rows)
     fused[:wins] = 1
     single[wins : wins + losses] = 1
-    return verdict_of_values(fused, single, "audio", least=least, resamples=1000)
+    return verdict_of_values(fused, single, least=least, resamples=1000)
 
 
 def answers(rows: int, disagreeing: float, gain: float, draws: int = 2000) -> Counter[str]:
@@ -54,7 +54,7 @@ def test_what_it_states():
     assert found.low == pytest.approx(0.04 - 1.96 * error, abs=0.15 * error)
     assert found.high == pytest.approx(0.04 + 1.96 * error, abs=0.15 * error)
     assert found.test == ("mid-p", statistics.mcnemar(60, 20).mid_p)
-    assert (found.best_single, found.least, found.rows) == ("audio", 0.02, 1000)
+    assert (found.least, found.rows, found.rows_needed) == (0.02, 1000, None)
 
 
 def test_a_low_above_zero_is_not_enough():
@@ -81,44 +81,71 @@ def test_a_useful_one_is_hardly_ever_dismissed(rows, disagreeing):
     assert answers(rows, disagreeing, gain=0.02)["does not pay"] <= 0.055
 
 
-def test_power_at_the_rows_recommended():
-    rows = of_counts(350, 150, 5000).rows_needed  # a pilot that saw exactly the truth
-    assert rows < 1000
-    assert answers(rows, disagreeing=0.1, gain=0.04)["pays"] >= 0.8
+@pytest.mark.parametrize(
+    ("wins", "losses", "rows", "answer"),
+    [
+        (14, 6, 200, "pays"),
+        (12, 6, 60, "pays"),
+        (4, 0, 100, "pays"),  # the fewest wins that may come out as proven
+        (4, 0, 5, "pays"),
+        (3, 1, 6, "pays"),
+        (2, 2, 200, "does not pay"),
+    ],
+)
+def test_power_at_the_rows_recommended(wins, losses, rows, answer):
+    pilot = of_counts(wins, losses, rows)  # that saw exactly the truth
+    assert pilot.answer == "undecided" and rows < pilot.rows_needed < 1000
+    gain, disagreeing = (wins - losses) / rows, (wins + losses) / rows
+    assert answers(pilot.rows_needed, disagreeing, gain, draws=1000)[answer] >= 0.8
 
 
 def test_rows_to_exclude_a_gain():
     pilot = of_counts(100, 100, 1000)  # no gain seen, d = .2
     assert pilot.answer == "undecided"
-    assert pilot.rows_needed == pytest.approx((1.96 + 0.9) ** 2 * 0.2 / 0.02**2, rel=0.1)
+    assert pilot.rows_needed == pytest.approx((1.96 + 1) ** 2 * 0.2 / 0.02**2, rel=0.1)
     assert of_counts(0, 0, 100).rows_needed == 400
+
+
+@pytest.mark.parametrize(("rows", "clusters"), [(3, None), (30, 10)])
+def test_a_handful_never_is_enough(rows, clusters):
+    """All were won: the interval has no width, and no number of rows follows from it."""
+    of = None if clusters is None else np.repeat(np.arange(3), clusters)
+    found = verdict_of_values(np.ones(rows), np.zeros(rows), clusters=of)
+    assert found.low == found.high == 1 and found.answer == "undecided"
+    assert found.rows_needed == 100 * (clusters or 1)
+
+
+def test_what_is_decided_needs_no_rows():
+    for wins, losses in ((900, 0), (0, 900), (10, 10)):
+        found = of_counts(wins, losses, 1000)
+        assert found.answer != "undecided" and found.rows_needed is None
 
 
 def test_values_that_are_no_counts_are_randomised():
     rng = np.random.default_rng(0)
     fused, single = rng.random(500), rng.random(500) + 0.3
-    found = verdict_of_values(fused, single, "text", greater_is_better=False, resamples=500)
+    found = verdict_of_values(fused, single, greater_is_better=False, resamples=500)
     assert found.answer == "pays" and found.gain == pytest.approx((single - fused).mean())
     assert found.test.name == "approximate randomisation" and found.test.p == pytest.approx(1 / 501)
     assert found.least == pytest.approx(0.02 * single.mean())
-    turned = verdict_of_values(single, fused, "text", greater_is_better=False, resamples=500)
+    turned = verdict_of_values(single, fused, greater_is_better=False, resamples=500)
     assert turned.answer == "does not pay" and turned.gain == pytest.approx(-found.gain)
-    better = verdict_of_values(fused, single, "text", resamples=500)
+    better = verdict_of_values(fused, single, resamples=500)
     assert better.answer == "does not pay" and better.least == 0.02
 
 
 def test_clusters_are_resampled_and_exchanged_whole():
     of_patient = np.repeat(np.arange(40), 25)
     wins, losses = (np.isin(of_patient, range(*ends)) * 1.0 for ends in ((0, 8), (8, 11)))
-    rows = verdict_of_values(wins, losses, "text")
-    whole = verdict_of_values(wins, losses, "text", clusters=of_patient)
+    rows = verdict_of_values(wins, losses)
+    whole = verdict_of_values(wins, losses, clusters=of_patient)
     assert rows.answer == "pays" and rows.test.p < 1e-9
     assert whole.answer == "undecided"
     # 8 patients against 3, each way as likely: the sign test, exactly.
     assert whole.test.p == pytest.approx(statistics.mcnemar(8, 3).exact, abs=0.03)
     assert whole.high - whole.low > 4 * (rows.high - rows.low)
     # No difference at all, but in 40 patients only: 8 / .02 = 400 would do.
-    none = verdict_of_values(wins, wins, "text", clusters=of_patient)
+    none = verdict_of_values(wins, wins, clusters=of_patient)
     assert none.answer == "undecided" and none.rows_needed == 400 * 25
 
 
@@ -135,19 +162,19 @@ def test_of_any_metric():
 
     ones = np.ones((1, 400))
     f1 = [metrics.classification(s, y)["macro_f1"].statistic(ones)[0] for s in (good, bad)]
-    found = verdict_of_metric(both(good, bad)["macro_f1"], 400, "text", resamples=300)
+    found = verdict_of_metric(both(good, bad)["macro_f1"], 400, resamples=300)
     assert found.answer == "pays" and found.gain == pytest.approx(f1[0] - f1[1])
-    loss = verdict_of_metric(both(good, bad)["log_loss"], 400, "text", resamples=300)
+    loss = verdict_of_metric(both(good, bad)["log_loss"], 400, resamples=300)
     assert loss.answer == "pays" and loss.gain > 0
-    accuracy = verdict_of_metric(both(bad, good)["accuracy"], 400, "text", resamples=300)
+    accuracy = verdict_of_metric(both(bad, good)["accuracy"], 400, resamples=300)
     right = [(s.argmax(1) == y) * 1.0 for s in (bad, good)]
-    same = verdict_of_values(*right, "text", resamples=300)
+    same = verdict_of_values(*right, resamples=300)
     assert accuracy.answer == same.answer == "does not pay"
     assert (accuracy.low, accuracy.high) == pytest.approx((same.low, same.high))
 
 
 def test_nothing_to_measure_with():
-    one = verdict_of_values(np.ones(1), np.zeros(1), "text")
+    one = verdict_of_values(np.ones(1), np.zeros(1))
     assert one.answer == "undecided" and one.rows_needed is None
-    perfect = verdict_of_values(np.zeros(50), np.zeros(50), "text", greater_is_better=False)
+    perfect = verdict_of_values(np.zeros(50), np.zeros(50), greater_is_better=False)
     assert perfect.answer == "undecided" and perfect.rows_needed is None
