@@ -104,7 +104,7 @@ class Form(ABC):
     @property
     def settings(self) -> dict[str, Any]:
         """The options this form was built with (its keyword-only parameters), JSON-able."""
-        return {name: getattr(self, name) for name in lookup.options(type(self))}
+        return lookup.chosen(self)
 
 
 class Corruption(ABC):

@@ -86,15 +86,24 @@ def name_of(cls: type[Any]) -> str:
     """What a recipe calls a class: the inverse of `find`."""
     if cls.__module__.startswith("polymodal."):
         return cls.__module__.rpartition(".")[2]
+    return f"{file_of(cls)}:{cls.__name__}"
+
+
+def file_of(cls: type[Any]) -> str:
+    """The file that defines a class; the user's own are no importable modules."""
     user = _users.get(cls.__module__)
-    file = inspect.getfile(cls) if user is None else user[1].__file__
-    return f"{file}:{cls.__name__}"
+    return inspect.getfile(cls) if user is None else str(user[1].__file__)
 
 
 def options(cls: type[Any]) -> dict[str, Any]:
     """A component's options (its constructor's keyword-only parameters) and their defaults."""
     parameters = inspect.signature(cls.__init__).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def chosen(component: Any) -> dict[str, Any]:
+    """The options that a component was built with."""
+    return {name: getattr(component, name) for name in options(type(component))}
 
 
 def check_options(cls: type[Any], name: str, given: Mapping[str, Any]) -> None:

@@ -96,8 +96,9 @@ class Model(nn.Module):
         """Fusion and heads on encoded tokens, as if the modalities in `absent` were missing."""
         hidden = dict(tokens)
         for name in absent:
-            off = torch.zeros_like(hidden[name].mask)
-            hidden[name] = Tokens(torch.zeros_like(hidden[name].values), off)
+            # One masked position is as absent as many, and costs the fusion less.
+            values, mask = hidden[name].values[:, :1], hidden[name].mask[:, :1]
+            hidden[name] = Tokens(torch.zeros_like(values), torch.zeros_like(mask))
         if self.training and self.modality_dropout > 0 and len(self.names) > 1:
             hidden = self._drop(hidden)
         fused: Fused = self.fusion(hidden)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from polymodal.evaluate.evaluation import Evaluation, evaluate
 from polymodal.files import damaged, read_json, read_tensors, whole, write_json, write_tensors
 from polymodal.measure import Kernels
 from polymodal.recipe import Member, Recipe
+from polymodal.scored import key_of, remembered
 from polymodal.train import Scores, predict_without
 
 FORMAT = 1
@@ -111,18 +113,27 @@ class Run:
         ]
 
     def scores(
-        self, prepared: Sequence[Prepared], rows: np.ndarray[Any, Any], absent: Sequence[str] = ()
+        self,
+        prepared: Sequence[Prepared],
+        rows: np.ndarray[Any, Any],
+        absent: Sequence[str] = (),
+        cache: Path | None = None,
     ) -> dict[str, Scores]:
         """Member -> target -> one array of scores a row."""
-        return self.scores_without(prepared, rows, [frozenset(absent)])[0]
+        return self.scores_without(prepared, rows, [frozenset(absent)], cache)[0]
 
     def scores_without(
         self,
         prepared: Sequence[Prepared],
         rows: np.ndarray[Any, Any],
         absent: Sequence[frozenset[str]],
+        cache: Path | None = None,
     ) -> list[dict[str, Scores]]:
-        """`scores` for every set in `absent` of modalities to leave out, each encoded once."""
+        """`scores` for every set in `absent` of modalities to leave out, each encoded once.
+
+        Args:
+            cache: where scores are kept, so that they are not computed again; None: nowhere.
+        """
         found: list[dict[str, Scores]] = [{} for _ in absent]
         for name, member in self.members.items():
             inputs = {modality: prepared[i] for modality, i in member.forms.items()}
@@ -130,9 +141,15 @@ class Run:
             objectives = {t: self.objectives[t] for t in module_targets(module)}
             # Sets that differ in what this member does not read are one to it.
             own = list(dict.fromkeys(gone & frozenset(inputs) for gone in absent))
-            scored = predict_without(
-                module, objectives, Collator(inputs, {}), rows, Kernels(), absent=own
+            compute = partial(
+                predict_without, module, objectives, Collator(inputs, {}), rows, Kernels()
             )
+            if cache is None:
+                scored = compute(absent=own)
+            else:
+                built = [member.spec.model_dump(), asdict(member.kernels), _versions()]
+                key = key_of(module, built, objectives, inputs, rows)
+                scored = remembered(cache, key, own, compute)
             for one, gone in zip(found, absent, strict=True):
                 one[name] = scored[own.index(gone & frozenset(inputs))]
         return found
@@ -172,7 +189,9 @@ class Run:
         table = self.table([self._whole(source)] if self._is_row(source) else source)
         prepared = self.prepare(table, Ledger(), max_bad_rows=max_bad_rows)
         rows = np.arange(len(table))
-        combined = self.combine(self.scores(prepared, rows, absent))
+        # One row is sooner computed than looked up, and rows that come singly are many.
+        cache = default_folder() if len(rows) > 1 else None
+        combined = self.combine(self.scores(prepared, rows, absent, cache))
         return self.decoded(table, combined)
 
     def decoded(self, table: Table, combined: Scores) -> dict[str, list[Any]]:
@@ -293,14 +312,14 @@ class Run:
         write_tensors(folder / "model.safetensors", tensors)
         described = {
             "format": FORMAT,
-            "versions": {name: _version(name) for name in VERSIONS},
+            "versions": _versions(),
             "schema": self.schema.to_json(),
             "forms": forms,
             "objectives": [
                 {
                     "column": o.column,
                     "name": brought.packed(lookup.name_of(type(o)), folder),
-                    "options": lookup_options(o),
+                    "options": lookup.chosen(o),
                     "state": o.state,
                 }
                 for o in self.objectives.values()
@@ -432,11 +451,6 @@ def module_targets(module: nn.Module) -> list[str]:
     return targets
 
 
-def lookup_options(component: Any) -> dict[str, Any]:
-    """The options that a component was built with."""
-    return {name: getattr(component, name) for name in lookup.options(type(component))}
-
-
 def _form(item: dict[str, Any], folder: Path) -> Form:
     settings = dict(item["settings"])
     if "path" in settings:
@@ -445,6 +459,10 @@ def _form(item: dict[str, Any], folder: Path) -> Form:
     assert isinstance(form, Form)
     form.state = item["state"]
     return form
+
+
+def _versions() -> dict[str, str]:
+    return {name: _version(name) for name in VERSIONS}
 
 
 def _version(package: str) -> str:

@@ -26,6 +26,7 @@ FLOORS = [
     ["evaluate.evaluation"],
     ["evaluate.report"],
     ["evaluate.game", "evaluate.judge", "evaluate.stress"],
+    ["scored"],
     ["train"],
     ["losses"],
     ["build", "measure"],

@@ -21,6 +21,8 @@ from polymodal.errors import PolymodalError, UserError
 FLUSH_BYTES = 16 * 2**20
 # A file changed this recently may change again without its time stamp showing it.
 SETTLED_SECONDS = 2.0
+# The folder of scores (`scored.py`).
+SCORES = "scores"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -33,7 +35,13 @@ def kept(folder: Path) -> list[Path]:
     """The files that this package keeps in its cache, and no other that lies there."""
     stores = (index.parent for index in folder.glob("*/*/index.sqlite"))
     found = [path for store in stores for path in store.iterdir()]
-    for pattern in ("files.sqlite*", "kernels.json", "tables/*.arrow", "unsaved/**/*"):
+    for pattern in (
+        "files.sqlite*",
+        "kernels.json",
+        "tables/*.arrow",
+        "unsaved/**/*",
+        f"{SCORES}/*",
+    ):
         found += folder.glob(pattern)
     return sorted(path for path in found if path.is_file())
 
@@ -44,7 +52,7 @@ def clear(folder: Path) -> None:
     Raises:
         UserError: something cannot be deleted.
     """
-    with _explained(folder):
+    with explained(folder):
         files = kept(folder)
         for path in files:
             path.unlink(missing_ok=True)
@@ -81,7 +89,7 @@ class Store:
         self._pending: dict[bytes, np.ndarray[Any, Any]] = {}
         self._pending_bytes = 0
         self._truncated: set[bytes] = set()
-        with _explained(folder):
+        with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._index = _open_index(
                 folder / "index.sqlite",
@@ -109,7 +117,7 @@ class Store:
 
     def get(self, key: bytes) -> Entry | None:
         """Where the array under `key` lies, or None if it is not stored (or not flushed)."""
-        with _explained(self.folder):
+        with explained(self.folder):
             return self._get(key)
 
     def add(self, key: bytes, array: np.ndarray[Any, Any], *, truncated: bool = False) -> None:
@@ -131,7 +139,7 @@ class Store:
         """Write what was added, then index it."""
         if not self._pending:
             return
-        with _explained(self.folder), _transaction(self._index):
+        with explained(self.folder), _transaction(self._index):
             # Another process may have stored some of them meanwhile.
             new = {k: a for k, a in self._pending.items() if self._get(k) is None}
             offset = self._end()
@@ -153,12 +161,12 @@ class Store:
 
     def truncated(self) -> set[bytes]:
         """Keys of flushed arrays that lack the end of their cell."""
-        with _explained(self.folder):
+        with explained(self.folder):
             return {key for (key,) in self._index.execute("SELECT key FROM truncated")}
 
     def array(self) -> np.ndarray[Any, Any]:
         """Everything flushed, flat and memory-mapped read-only: `(elements,)`."""
-        with _explained(self.folder):
+        with explained(self.folder):
             end = self._end()
             if not end:
                 return np.empty(0, self.dtype)
@@ -193,7 +201,7 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._new: dict[str, tuple[str, bytes]] = {}
-        with _explained(folder):
+        with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._index = _open_index(
                 folder / "files.sqlite", "files (path TEXT PRIMARY KEY, stamp TEXT, key BLOB)"
@@ -209,7 +217,7 @@ class Files:
         tb: TracebackType | None,
     ) -> None:
         try:
-            with _explained(self.folder), _transaction(self._index):
+            with explained(self.folder), _transaction(self._index):
                 rows = [(path, stamp, key) for path, (stamp, key) in self._new.items()]
                 self._index.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
         finally:
@@ -226,7 +234,7 @@ class Files:
             return bytes.fromhex(media.key())  # which explains what is wrong with the path
         # ctime too: it changes when a program writes and then sets the old mtime again.
         stamp = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-        with _explained(self.folder):
+        with explained(self.folder):
             found = self._index.execute("SELECT stamp, key FROM files WHERE path = ?", (path,))
             known = found.fetchone()
         if known is not None and known[0] == stamp:
@@ -259,7 +267,7 @@ def _transaction(index: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def explained(folder: Path) -> Iterator[None]:
     """The system's errors about the cache, as UserErrors."""
     elsewhere = "set POLYMODAL_CACHE to a folder on a disk with room that you may write to"
     try:

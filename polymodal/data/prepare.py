@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections import Counter
@@ -45,9 +46,12 @@ class Prepared:
         failed: Array,
         shape: tuple[int, ...],
         ragged: bool,
+        fingerprint: str,
+        keys: Sequence[bytes | None] | None,
     ) -> None:
         self.present, self.lengths, self.shape = present, lengths, shape
         self._flat, self._offsets, self._failed, self._ragged = flat, offsets, failed, ragged
+        self._fingerprint, self._keys = fingerprint, keys
 
     def __len__(self) -> int:
         return len(self.present)
@@ -56,6 +60,16 @@ class Prepared:
     def bad(self) -> Array:
         """Rows whose cell could not be decoded, for the caller to drop: `(bad,)` int64."""
         return np.flatnonzero(self._failed)
+
+    def digest(self, rows: Array) -> bytes:
+        """Hash of what some rows hold, as media and texts wrote it, and of how it was encoded."""
+        found = hashlib.blake2b(repr((self._fingerprint, self.shape)).encode(), digest_size=16)
+        found.update(self.present[rows].tobytes())
+        if self._keys is None:
+            found.update(self.gather(rows).data.numpy().tobytes())
+        else:
+            found.update(repr([self._keys[row] for row in rows.tolist()]).encode())
+        return found.digest()
 
     def gather(self, rows: Array) -> Field:
         """The Field of some rows; ragged ones are padded to the longest of them, at least 1."""
@@ -113,10 +127,10 @@ def prepare(
         prepared, reasons = _in_memory(table, columns, form)
     else:
         workers = workers or os.cpu_count() or 1
-        entries, flat, reasons, truncated = _stored(
+        entries, keys, flat, reasons, truncated = _stored(
             table, columns[0], form, cache, workers, progress
         )
-        prepared = _arrange(entries, flat, form, shape, reasons)
+        prepared = _arrange(entries, keys, flat, form, shape, reasons)
     what = _describe(columns, table)
     _judge(what, len(table), reasons, max_bad_rows)
     if shape is None and not prepared.present.any():
@@ -149,7 +163,17 @@ def _in_memory(
     offsets = np.arange(len(table)) * empty.size
     lengths = present.astype(np.int64)
     failed = _mask(len(table), reasons)
-    prepared = Prepared(arrays.ravel(), offsets, lengths, present, failed, empty.shape, False)
+    prepared = Prepared(
+        arrays.ravel(),
+        offsets,
+        lengths,
+        present,
+        failed,
+        empty.shape,
+        False,
+        form.fingerprint,
+        None,
+    )
     return prepared, reasons
 
 
@@ -160,10 +184,11 @@ def _stored(
     cache: Path,
     workers: int,
     progress: Progress | None,
-) -> tuple[list[Entry | None], Array, dict[int, str], list[int]]:
-    """Where each row's array lies in the store, None for missing and bad ones; and the reasons.
+) -> tuple[list[Entry | None], list[bytes | None], Array, dict[int, str], list[int]]:
+    """Where each row's array lies in the store, None for missing and bad ones.
 
-    Last come the rows whose array lacks the end of their cell.
+    Then the cells' keys, the store's data and the reasons why cells are bad; last come the rows
+    whose array lacks the end of their cell.
     """
     with Files(cache) as files:
         keys, reasons = content_keys(table, column, files)
@@ -188,11 +213,12 @@ def _stored(
     for row, key in enumerate(keys):
         if key in bad:
             reasons[row] = bad[key] if column.kind in MEDIA else f"row {row}: {bad[key]}"
-    return entries, flat, reasons, [row for row, key in enumerate(keys) if key in cut_off]
+    return entries, keys, flat, reasons, [row for row, key in enumerate(keys) if key in cut_off]
 
 
 def _arrange(
     entries: list[Entry | None],
+    keys: list[bytes | None],
     flat: Array,
     form: Form,
     shape: tuple[int, ...] | None,
@@ -212,7 +238,9 @@ def _arrange(
             offsets[row], present[row] = entry.offset, True
             lengths[row] = entry.shape[0] if form.ragged else 1
     failed = _mask(len(entries), reasons)
-    return Prepared(flat, offsets, lengths, present, failed, shape, form.ragged)
+    return Prepared(
+        flat, offsets, lengths, present, failed, shape, form.ragged, form.fingerprint, keys
+    )
 
 
 def _mask(count: int, rows: dict[int, str]) -> Array:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polymodal import lookup
+from polymodal.data.cache import default_folder
 from polymodal.data.collate import Targets
 from polymodal.data.ledger import Ledger
 from polymodal.data.prepare import Prepared
@@ -166,7 +167,7 @@ def evaluate(
     if 1 < len(names) <= game.MOST:
         # With nothing present `game.constant` answers, not the model.
         teams = [team for team in subsets(names) if team]
-    scored = run.scores_without(prepared, rows, [everyone - team for team in teams])
+    scored = run.scores_without(prepared, rows, [everyone - t for t in teams], default_folder())
     scores = dict(zip(teams, scored, strict=True))
     combined = run.combine(scores[everyone])
     predictions = run.decoded(table, combined)
