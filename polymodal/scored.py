@@ -81,12 +81,14 @@ def key_of(
         "computed": [str(device_of(module)), torch.backends.cpu.get_cpu_capability()],
     }
     known.update(json.dumps(about).encode())
-    layers = {type(layer) for layer in module.modules()} | {type(o) for o in objectives.values()}
-    for source in sorted(_source(layer) for layer in layers):
-        known.update(source)
+    parts = [*module.modules(), *objectives.values()]
+    for file in sorted({lookup.file_of(type(part)) for part in parts}):
+        known.update(_source(file))
     for name, tensor in module.state_dict().items():
         known.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        known.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        # A copy, for a tensor of one number may have strides that `view` refuses.
+        flat = tensor.detach().cpu().flatten().clone(memory_format=torch.contiguous_format)
+        known.update(flat.view(torch.uint8).numpy().data)
     for name, prepared in inputs.items():
         known.update(name.encode() + prepared.digest(rows))
     return known.digest()
@@ -97,9 +99,9 @@ def _named(key: bytes, absent: Collection[str]) -> str:
 
 
 @cache
-def _source(cls: type[Any]) -> bytes:
-    """Hash of the file that defines a class, a user's own one too."""
-    return blake2b(Path(lookup.file_of(cls)).read_bytes(), digest_size=_DIGEST).digest()
+def _source(file: str) -> bytes:
+    """Hash of a file of code."""
+    return blake2b(Path(file).read_bytes(), digest_size=_DIGEST).digest()
 
 
 def _write(path: Path, scores: Scores) -> None:
