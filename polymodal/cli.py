@@ -100,6 +100,10 @@ def evaluate(
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Also score corrupted and missing cells.")
     ] = False,
+    contributions: Annotated[
+        str | None,
+        typer.Option(help="Sets of modalities to score: exact (all), sampled or none."),
+    ] = None,
     max_bad_rows: BadRows = 0,
     trust: Trust = False,
 ) -> None:
@@ -108,7 +112,12 @@ def evaluate(
     from polymodal.run import load
 
     result = load(run, trust=trust).evaluate(
-        data, group=group, robustness=robustness, max_bad_rows=max_bad_rows
+        data,
+        group=group,
+        robustness=robustness,
+        contributions=contributions,
+        max_bad_rows=max_bad_rows,
+        tell=lambda line: print(line, file=sys.stderr),
     )
     result.save(out)
     print(result.text())

@@ -6,7 +6,7 @@ Loading it executes nothing, unless it brings components of the user's own and i
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -237,13 +237,23 @@ class Run:
         *,
         group: str | None = None,
         robustness: bool = False,
+        contributions: str | None = None,
         max_bad_rows: int = 0,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> Evaluation:
         """Measure the model and its rivals on a table that has the targets, and give the verdict.
 
         Args: as for `evaluation.evaluate`.
         """
-        return evaluate(self, source, group=group, robustness=robustness, max_bad_rows=max_bad_rows)
+        return evaluate(
+            self,
+            source,
+            group=group,
+            robustness=robustness,
+            contributions=contributions,
+            max_bad_rows=max_bad_rows,
+            tell=tell,
+        )
 
     def embed(self, source: Any, *, max_bad_rows: int = 0) -> np.ndarray[Any, Any]:
         """Fused vectors `(rows, width)` of the strongest member that has them."""

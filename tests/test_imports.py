@@ -25,7 +25,7 @@ FLOORS = [
     ["run"],
     ["evaluate.evaluation"],
     ["evaluate.report"],
-    ["evaluate.game", "evaluate.judge", "evaluate.stress"],
+    ["evaluate.game", "evaluate.judge", "evaluate.sets", "evaluate.stress"],
     ["scored"],
     ["train"],
     ["losses"],

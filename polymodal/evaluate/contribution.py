@@ -103,6 +103,7 @@ def shape(
     clusters: Clusters | None = None,
     resamples: int = 2000,
     seed: int = 0,
+    walks: Sequence[Sequence[str]] | None = None,
 ) -> Shape:
     """Shapley values, contributions and cooperation of every set, with bootstrap intervals.
 
@@ -111,16 +112,19 @@ def shape(
     Args:
         metrics: every set of modalities -> the metric over the same `rows` rows.
         rows, clusters, resamples, seed: as for `statistics.bootstrap`.
+        walks: `orders` to estimate Shapley values from, where only the sets that they pass have a
+            metric; there is no cooperation then. Intervals hold both errors, that of drawing rows
+            and that of drawing orders, which are independent.
     """
-    names = players(metrics)
+    names = players(metrics) if walks is None else sorted(walks[0])
     everyone = frozenset(names)
-    teams = [team for team in subsets(names) if len(team) > 1]
+    teams = [] if walks else [team for team in subsets(names) if len(team) > 1]
     sign = 1 if metrics[everyone].greater_is_better else -1
 
     def figures(weights: Array) -> dict[tuple[str, str | Names], Array]:
         values = {team: metric.statistic(weights) for team, metric in metrics.items()}
         game = {team: sign * value for team, value in values.items()}
-        phi = shapley(game)
+        phi = shapley(game) if walks is None else _mean_gains(game, walks)
         size = np.abs(game[everyone])
         return {
             **{("values", team): value for team, value in values.items()},
@@ -133,7 +137,31 @@ def shape(
     parts: dict[str, dict] = {part: {} for part in Shape.__dataclass_fields__}
     for (part, of), interval in found.items():
         parts[part][of] = interval
+    if walks is not None:
+        plain = {team: sign * value.value for team, value in parts["values"].items()}
+        reach = _reach(_gains(plain.__getitem__, names, walks))
+        for name, half in zip(names, reach, strict=True):
+            parts["shapley"][name] = _wider(parts["shapley"][name], half)
+            share = half / abs(plain[everyone]) if plain[everyone] else 0.0
+            parts["contribution"][name] = _wider(parts["contribution"][name], share)
     return Shape(**parts)
+
+
+def orders(names: Sequence[str], pairs: int, seed: int = 0) -> list[list[str]]:
+    """Random orders of joining, each followed by its reverse, whose errors tend to the other side.
+
+    Args:
+        pairs: orders to draw.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [[names[i] for i in rng.permutation(len(names))] for _ in range(pairs)]
+    return [walk for order in drawn for walk in (order, order[::-1])]
+
+
+def visited(walks: Sequence[Sequence[str]]) -> list[Names]:
+    """The sets that form as modalities join in these orders, each once."""
+    passed = (frozenset(walk[:i]) for walk in walks for i in range(len(walk) + 1))
+    return list(dict.fromkeys(passed))
 
 
 def sampled_shapley(
@@ -153,23 +181,10 @@ def sampled_shapley(
 
     Paper: "Sampling Permutations for Shapley Value Estimation" (Mitchell et al. 2022).
     """
-    from scipy.special import stdtrit
-
-    known = functools.cache(value)
-    rng = np.random.default_rng(seed)
-    gains = np.zeros((pairs, len(names)))
-    for pair in gains:
-        order = rng.permutation(len(names))
-        for walk in (order, order[::-1]):
-            present: Names = frozenset()
-            for i in walk:
-                joined = present | {names[i]}
-                pair[i] += (known(joined) - known(present)) / 2
-                present = joined
-    reach = stdtrit(pairs - 1, 0.975) * gains.std(0, ddof=1) / sqrt(pairs)
+    gains = _gains(functools.cache(value), names, orders(names, pairs, seed))
     return {
         name: Interval(float(mean), float(mean - half), float(mean + half))
-        for name, mean, half in zip(names, gains.mean(0), reach, strict=True)
+        for name, mean, half in zip(names, gains.mean(0), _reach(gains), strict=True)
     }
 
 
@@ -295,8 +310,8 @@ def conditional_utilisation(game: Mapping[Names, Value]) -> dict[str, Value]:
     Paper: "Characterizing and Overcoming the Greedy Nature of Learning in Multi-modal Deep Neural
     Networks" (Wu et al. 2022, arXiv 2202.05306).
     """
-    names = players(game)
-    everyone = frozenset(names)
+    everyone = max(game, key=len)
+    names = dict.fromkeys(name for team in sorted(game, key=len) for name in sorted(team))
     whole = game[everyone]
     return {name: (whole - game[everyone - {name}]) / abs(whole) for name in names}
 
@@ -329,6 +344,51 @@ def mm_shap(tokens: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
     sizes = np.array([[np.abs(row.get(name, ())).sum() for name in names] for row in tokens])
     shares = ratio(sizes, np.broadcast_to(sizes.sum(1, keepdims=True), sizes.shape))
     return dict(zip(names, shares.T, strict=True))
+
+
+def _gains(
+    value: Callable[[Names], float], names: Sequence[str], walks: Sequence[Sequence[str]]
+) -> Array:
+    """What every modality adds on joining, a mean over each order and its reverse.
+
+    Args:
+        walks: `orders`.
+
+    Returns:
+        `(pairs, modalities)`.
+    """
+    place = {name: i for i, name in enumerate(names)}
+    gains = np.zeros((len(walks) // 2, len(names)))
+    for number, walk in enumerate(walks):
+        for i, name in enumerate(walk):
+            joined = value(frozenset(walk[: i + 1])) - value(frozenset(walk[:i]))
+            gains[number // 2, place[name]] += joined / 2
+    return gains
+
+
+def _mean_gains(game: Mapping[Names, Array], walks: Sequence[Sequence[str]]) -> dict[str, Array]:
+    """Shapley values from some orders, of values that are arrays."""
+    total = dict.fromkeys(walks[0], 0 * game[frozenset()])
+    for walk in walks:
+        for i, name in enumerate(walk):
+            joined = game[frozenset(walk[: i + 1])] - game[frozenset(walk[:i])]
+            total[name] = total[name] + joined / len(walks)
+    return total
+
+
+def _reach(gains: Array) -> Array:
+    """Half the 95 % interval of the mean over pairs of orders, by Student's t: `(modalities,)`."""
+    from scipy.special import stdtrit
+
+    pairs = len(gains)
+    return np.asarray(stdtrit(pairs - 1, 0.975) * gains.std(0, ddof=1) / sqrt(pairs))
+
+
+def _wider(found: Interval, half: float) -> Interval:
+    """An interval with an independent error of its own added, given half the interval of that."""
+    low = found.value - np.hypot(found.value - found.low, half)
+    high = found.value + np.hypot(found.high - found.value, half)
+    return Interval(found.value, float(low), float(high))
 
 
 def _worth(game: Mapping[Names, Value], player: Names, others: Sequence[Names]) -> Value:

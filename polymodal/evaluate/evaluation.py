@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polymodal import lookup
-from polymodal.data.cache import default_folder
 from polymodal.data.collate import Targets
 from polymodal.data.ledger import Ledger
 from polymodal.data.prepare import Prepared
 from polymodal.errors import UserError
-from polymodal.evaluate import calibration, figures, game, judge, slices, stress
+from polymodal.evaluate import calibration, figures, game, judge, sets, slices, stress
 from polymodal.evaluate._shown import Plain, counted, span, written
 from polymodal.evaluate._weighted import Array
-from polymodal.evaluate.contribution import Names, subsets
+from polymodal.evaluate.contribution import Names
 from polymodal.evaluate.examples import Examples
 from polymodal.evaluate.metrics import classification_report, report_text
 from polymodal.evaluate.report import page
@@ -144,7 +143,9 @@ def evaluate(
     *,
     group: str | None = None,
     robustness: bool = False,
+    contributions: str | None = None,
     max_bad_rows: int = 0,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Measure a run on a table that has its target columns.
 
@@ -154,22 +155,21 @@ def evaluate(
         group: column whose equal values are one cluster of the bootstrap; by default the group
             column that the run was fitted with, where the table has it.
         robustness: also score corrupted and missing cells (`stress.stress`): minutes more.
+        contributions: of which sets of modalities, on which rows: "exact", "sampled" or "none";
+            see `sets.plan`.
         max_bad_rows: rows whose media may be unreadable; they are measured without them.
+        tell: called with a line about how long scoring takes, before it begins.
     """
     table = run.table(source, require_targets=True)
     ledger = Ledger()
     clusters = _clusters(run, table, group)
     prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
     rows = np.arange(len(table))
-    names = list(run.schema.modalities())
-    everyone = frozenset(names)
-    teams = [everyone]
-    if 1 < len(names) <= game.MOST:
-        # With nothing present `game.constant` answers, not the model.
-        teams = [team for team in subsets(names) if team]
-    scored = run.scores_without(prepared, rows, [everyone - t for t in teams], default_folder())
-    scores = dict(zip(teams, scored, strict=True))
-    combined = run.combine(scores[everyone])
+    planned = sets.plan(list(run.schema.modalities()), len(table), contributions)
+    if planned is not None:
+        tell(sets.announcement(run, prepared, len(table), planned))
+    scores, played = sets.play(run, prepared, len(table), planned)
+    combined = run.combine(scores)
     predictions = run.decoded(table, combined)
     found = Evaluation(len(table), {}, {}, {}, predictions, {}, table=table, schema=run.schema)
     known = {}
@@ -177,6 +177,9 @@ def evaluate(
         part = _Known(values, clusters)
         known[name] = part.rows
         _measure(found, run, part, combined[name], scores, prepared)
+        if planned is not None and part.objective.level == "row":
+            worth = _contributions(run, part, planned, played, prepared)
+            found.contributions |= {name: worth} if worth else {}
     measured = np.unique(np.concatenate(list(known.values())))
     ledger.add("used", "measured", measured)
     for name, own in known.items():
@@ -228,21 +231,20 @@ def _measure(
     run: Run,
     part: _Known,
     fused: Scores,
-    scores: Mapping[Names, Mapping[str, Any]],
+    scores: Mapping[str, Any],
     prepared: Sequence[Prepared],
 ) -> None:
     """Everything about one target.
 
     Args:
         fused: the fused model's scores of all rows.
-        scores: set of present modalities -> member -> target -> scores of all rows.
+        scores: member -> target -> scores of all rows.
     """
     name, objective = part.name, part.objective
-    everyone = max(scores, key=len)
     found.targets[name] = part.metrics(fused)
     found.members[name] = judge.composition(run, name)
     rivals = {
-        who: run.combine(scores[everyone], who, [name])[name]
+        who: run.combine(scores, who, [name])[name]
         for who, weights in run.weights.items()
         if who != "fused" and name in weights
     }
@@ -281,16 +283,38 @@ def _measure(
                 "single": judge.cost(run, prepared, best, name),
             },
         }
-    if len(scores) > 1 and objective.level == "row":
-        values = {t: part.of(run.combine(one, targets=[name])[name]) for t, one in scores.items()}
-        values[frozenset()] = game.constant(objective, mine)
-        step = max(1, len(part.rows) // game.SAMPLE)
-        sample = np.arange(len(part.rows))[::step][: game.SAMPLE]
-        exchange = game.Exchange(run, prepared, part.rows[sample])
-        found.contributions[name] = {
-            **game.contributions(objective, values, part.targets, part.clusters),
-            "sample": game.interactions(exchange, name, [part.targets[i] for i in sample]),
-        }
+
+
+def _contributions(
+    run: Run,
+    part: _Known,
+    planned: sets.Plan,
+    played: Mapping[Names, Mapping[str, Any]],
+    prepared: Sequence[Prepared],
+) -> dict[str, Any]:
+    """What modalities are worth to one target; {} if no planned row has it.
+
+    Args:
+        played: set of present modalities -> member -> target -> scores of the planned rows.
+    """
+    at = np.flatnonzero(np.isin(planned.rows, part.rows))
+    if not len(at):
+        return {}
+    own = np.searchsorted(part.rows, planned.rows[at])
+    values: dict[Names, Scores] = {}
+    for team, scores in played.items():
+        combined = run.combine(scores, targets=[part.name])[part.name]
+        values[team] = [combined[i] for i in at]
+    values[frozenset()] = game.constant(part.objective, values[max(played, key=len)])
+    targets = [part.targets[i] for i in own]
+    clusters = None if part.clusters is None else part.clusters[own]
+    step = max(1, len(part.rows) // game.SAMPLE)
+    sample = np.arange(len(part.rows))[::step][: game.SAMPLE]
+    exchange = game.Exchange(run, prepared, part.rows[sample])
+    return {
+        **game.contributions(part.objective, values, targets, clusters, planned.walks),
+        "sample": game.interactions(exchange, part.name, [part.targets[i] for i in sample]),
+    }
 
 
 def _calibration(scores: Array, truth: Array) -> dict[str, Any]:

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 Scores = Sequence[Array]
 
-# All 2^M sets are scored up to this many modalities.
-MOST = 6
 # Exchanging cells among rows needs their tokens in memory: so many rows of a sample, so many times.
 SAMPLE, EXCHANGES, PERMUTATIONS = 256, 64, 5
 
@@ -57,24 +55,28 @@ def contributions(
     scores: Mapping[Names, Scores],
     targets: Scores,
     clusters: Clusters | None,
+    walks: Sequence[Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Values of all sets, Shapley values, cooperation, utilisation and imbalance of one target.
 
     Args:
         scores: set of present modalities -> the fused model's scores of the rows.
         targets: the rows' encoded targets, all known.
+        walks: orders of joining that pass the sets, where these are not all there are.
     """
     metrics = {
         team: objective.metrics(found, targets)[objective.primary] for team, found in scores.items()
     }
     everyone = max(metrics, key=len)
-    found = shape(metrics, len(targets), clusters)
+    found = shape(metrics, len(targets), clusters, walks=walks)
     sign = 1 if metrics[everyone].greater_is_better else -1
     plain = {team: sign * value.value for team, value in found.values.items()}
     described: dict[str, Any] = {
         "metric": objective.primary,
         "greater_is_better": metrics[everyone].greater_is_better,
         "absent": "masked",
+        "rows": len(targets),
+        "orders": len(walks) if walks else None,
         "values": {_label(team): _span(value) for team, value in found.values.items()},
         "shapley": {name: _span(value) for name, value in found.shapley.items()},
         "contribution": {name: _span(value) for name, value in found.contribution.items()},

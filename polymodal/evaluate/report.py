@@ -181,12 +181,6 @@ def _contributions(shown: Shown, target: str) -> list[str]:
         zero,
         signed=True,
     )
-    together = plots.forest(
-        shown,
-        [Mark(_team(name), (*at, "cooperation", name)) for name in found["cooperation"]],
-        zero,
-        signed=True,
-    )
     sample = found["sample"]
     perceptual = plots.forest(
         shown,
@@ -200,21 +194,18 @@ def _contributions(shown: Shown, target: str) -> list[str]:
     gain = plots.forest(
         shown, [Mark("interaction", (*at, "sample", "emap_gain"))], zero, signed=True
     )
-    return [
+    orders = f" and {shown.number(*at, 'orders')} orders of joining" if found["orders"] else ""
+    cards = [
         _card(
             "What the fused model scores with each set of modalities",
-            f'<p class="note">{found["metric"]}{better}; the others are {found["absent"]}. '
+            f'<p class="note">{found["metric"]}{better} of {shown.number(*at, "rows")} rows'
+            f"{orders}; the others are {found['absent']}. "
             "Bars start at what nothing scores.</p>" + values,
         ),
         _card(
             "What each modality is worth to it",
             f'<p class="note">Shapley values: shares of what all add to nothing, in '
             f"{found['metric']}.</p>{worth}{_use(shown, target)}",
-        ),
-        _card(
-            "Cooperation",
-            '<p class="note">Above 0 they complement, below 0 they repeat each other.</p>'
-            + together,
         ),
         _card(
             "What it loses when cells are exchanged among rows",
@@ -225,6 +216,19 @@ def _contributions(shown: Shown, target: str) -> list[str]:
             f"means.</p>{gain}",
         ),
     ]
+    if found["cooperation"]:
+        card = _card(
+            "Cooperation",
+            '<p class="note">Above 0 they complement, below 0 they repeat each other.</p>'
+            + plots.forest(
+                shown,
+                [Mark(_team(name), (*at, "cooperation", name)) for name in found["cooperation"]],
+                zero,
+                signed=True,
+            ),
+        )
+        cards.insert(2, card)
+    return cards
 
 
 def _use(shown: Shown, target: str) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections import Counter
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +15,11 @@ import pytest
 from torch import nn
 
 import polymodal as pm
+from polymodal import run as running
+from polymodal.contract import Metric
 from polymodal.data.ledger import Ledger
+from polymodal.errors import UserError
+from polymodal.evaluate import contribution, sets
 from polymodal.evaluate.contribution import subsets
 from polymodal.recipe import Recipe
 
@@ -79,9 +87,9 @@ def test_every_encoder_runs_once_a_batch(run: pm.Run, frame: pd.DataFrame) -> No
     ]
     names = list(run.schema.modalities())
     assert len(names) == 4
-    sets = subsets(names)
+    every = subsets(names)
     prepared = run.prepare(run.table(frame), Ledger())
-    run.scores_without(prepared, np.arange(ROWS), sets)
+    run.scores_without(prepared, np.arange(ROWS), every)
     for hook in hooks:
         hook.remove()
     assert dict(calls) == dict.fromkeys(readers(module), -(-ROWS // BATCH))
@@ -90,14 +98,171 @@ def test_every_encoder_runs_once_a_batch(run: pm.Run, frame: pd.DataFrame) -> No
 def test_together_is_what_each_is_alone(run: pm.Run, frame: pd.DataFrame) -> None:
     """Alone means by cells that are missing in the table, not by a mask over tokens."""
     rows = np.arange(ROWS)
-    sets = subsets(list(run.schema.modalities()))
+    every = subsets(list(run.schema.modalities()))
     prepared = run.prepare(run.table(frame), Ledger())
-    together = run.scores_without(prepared, rows, sets)
+    together = run.scores_without(prepared, rows, every)
     columns = {"table": "x"}
-    for gone, found in list(zip(sets, together, strict=True))[:-1]:
+    for gone, found in list(zip(every, together, strict=True))[:-1]:
         without = frame.astype(object)
         without[[columns.get(name, name) for name in gone]] = None
         alone = run.scores(run.prepare(run.table(without), Ledger()), rows)
         np.testing.assert_allclose(
             found["model"]["label"], alone["model"]["label"], atol=1e-5, err_msg=str(gone)
         )
+
+
+def test_what_sets_cost_is_told_before_they_are_scored(
+    run: pm.Run, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sets, "ROWS", 100)
+    happened: list[str] = []
+    own = running.predict_without
+
+    def scoring(*given: Any, **more: Any) -> Any:
+        happened.append("scored")
+        return own(*given, **more)
+
+    monkeypatch.setattr(running, "predict_without", scoring)
+    exact = run.evaluate(frame, tell=happened.append)
+    assert re.fullmatch(
+        r"V\(S\) of 15 sets of modalities: about (.+), the answers alone (.+); "
+        r"--contributions sampled: about (.+)",
+        happened[0],
+    )
+    assert happened[1:] == ["scored"]
+    happened.clear()
+    sampled = run.evaluate(frame, contributions="sampled", tell=happened.append)
+    assert happened[0].startswith("V(S) of 15 sets of modalities on 100 of 300 rows: about ")
+    happened.clear()
+    none = run.evaluate(frame, contributions="none", tell=happened.append)
+    assert none.contributions == {} and happened == []
+    # All measure every row; only the game is of a sample, and knows that it is less sure.
+    assert exact.targets == sampled.targets == none.targets
+    whole, part = (one.contributions["label"] for one in (exact, sampled))
+    assert (whole["rows"], part["rows"]) == (ROWS, 100)
+    assert list(whole["values"]) == list(part["values"]) and len(whole["values"]) == 16
+
+    def width(found: dict[str, Any]) -> float:
+        return sum(span["high"] - span["low"] for span in found["values"].values())
+
+    assert width(part) > 1.3 * width(whole)
+
+
+def test_the_cost_is_the_encoders_once_and_the_rest_once_a_set(
+    run: pm.Run, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that encoding moves by 8 s, and fusing by 1 s a present modality."""
+    module: Any = run.members["model"].module
+    clock = [0.0]
+    encode, fuse = module.encode, module.fuse
+
+    def slow_encode(inputs: Any) -> Any:
+        clock[0] += 8
+        return encode(inputs)
+
+    def slow_fuse(tokens: Any, absent: Any = ()) -> Any:
+        clock[0] += 4 - len(absent)
+        return fuse(tokens, absent)
+
+    monkeypatch.setattr(module, "encode", slow_encode)
+    monkeypatch.setattr(module, "fuse", slow_fuse)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    prepared = run.prepare(run.table(frame), Ledger())
+    names = list(run.schema.modalities())
+    planned = sets.plan(names, 2 * BATCH)
+    assert planned is not None
+    # Two batches: (8 + 4 * 1 + 6 * 2 + 4 * 3 + 4) s each, against (8 + 4) s.
+    said = sets.announcement(run, prepared, 2 * BATCH, planned)
+    assert said.startswith("V(S) of 15 sets of modalities: about 80 s, the answers alone 24 s")
+
+
+def test_an_unknown_choice_is_refused(run: pm.Run, frame: pd.DataFrame) -> None:
+    with pytest.raises(UserError, match="contributions"):
+        run.evaluate(frame, contributions="some")
+
+
+def test_what_is_planned() -> None:
+    names = list("abcdefgh")
+    exact = sets.plan(names[:4], 900)
+    assert exact is not None and exact.walks is None
+    assert len(exact.sets) == 15 and exact.rows.tolist() == list(range(900))
+    sampled = sets.plan(names[:4], 900, "sampled")
+    assert sampled is not None and sampled.sets == exact.sets
+    assert len(set(sampled.rows.tolist())) == sets.ROWS and (np.diff(sampled.rows) > 0).all()
+    many = sets.plan(names, 900)
+    assert many is not None and many.walks is not None and len(many.rows) == sets.ROWS
+    assert len(many.walks) == 2 * sets.PAIRS and len(many.sets) < 2**8
+    assert {frozenset(names), frozenset("a"), frozenset("bcdefgh")} <= set(many.sets)
+    assert sets.plan(names, 900, "exact").sets == [t for t in subsets(names) if t]  # type: ignore
+    assert sets.plan(["a"], 900) is None and sets.plan(names, 900, "none") is None
+
+
+@pytest.mark.parametrize("players", [3, 7])
+def test_sampled_values_cover_what_all_rows_and_orders_give(players: int) -> None:
+    """2 000 draws of rows, and for seven players of orders too, from tables of per-row values."""
+    names = list("abcdefg")[:players]
+    everything, draws, size, pairs = 1500, 2000, 120, 12
+    rng = np.random.default_rng(players)
+    hits = []
+    for draw in range(draws):
+        if draw % 50 == 0:
+            # Right or wrong, the likelier the more are present, and by each set's own luck.
+            table = {
+                team: (rng.random(everything) < rng.uniform(0.2, 0.5) + 0.4 * len(team) / players)
+                for team in subsets(names)
+            }
+            exact = contribution.shapley({t: v.mean() for t, v in table.items()})
+        rows = rng.choice(everything, size, replace=False)
+        walks = contribution.orders(names, pairs, draw) if players > 3 else None
+        asked = subsets(names) if walks is None else contribution.visited(walks)
+        metrics = {team: Metric(partial(share, table[team][rows])) for team in asked}
+        found = contribution.shape(metrics, size, resamples=200, seed=draw, walks=walks)
+        name = names[draw % players]
+        hits.append(found.shapley[name].low <= exact[name] <= found.shapley[name].high)
+    assert len(hits) == draws and np.mean(hits) >= 0.93
+
+
+def share(right: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.asarray(weights @ right / weights.sum(1))
+
+
+def test_orders_alone_widen_what_rows_alone_would_say() -> None:
+    """Where every row is alike, only the orders are uncertain, and the interval is theirs."""
+    names = list("abcdefg")
+    rng = np.random.default_rng(0)
+    game = {team: float(rng.normal()) for team in subsets(names)}
+    walks = contribution.orders(names, 10, seed=3)
+    metrics = {
+        team: Metric(partial(share, np.full(50, game[team])))
+        for team in contribution.visited(walks)
+    }
+    found = contribution.shape(metrics, 50, resamples=50, walks=walks)
+    alone = contribution.sampled_shapley(game.__getitem__, names, pairs=10, seed=3)
+    assert not found.cooperation
+    for name in names:
+        own, wanted = found.shapley[name], alone[name]
+        assert (own.value, own.low, own.high) == pytest.approx(
+            (wanted.value, wanted.low, wanted.high)
+        )
+
+
+def test_seven_modalities_are_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sets, "ROWS", 50)
+    monkeypatch.setattr(sets, "PAIRS", 4)
+    rng = np.random.default_rng(0)
+    up = rng.integers(0, 2, 80)
+    names = [f"s{i}" for i in range(7)]
+    table = pd.DataFrame(
+        {name: [list(u + rng.normal(0, 2, 4)) for u in up] for name in names}
+        | {"label": np.where(up, "up", "down")}
+    )
+    member = {"name": "model", "learner": "linear", "modalities": {name: {} for name in names}}
+    found = pm.fit(table, "label", recipe=Recipe.model_validate({"members": [member]}))
+    result = found.evaluate(table)
+    worth = result.contributions["label"]
+    assert (worth["rows"], worth["orders"]) == (50, 8) and worth["cooperation"] == {}
+    assert set(worth["shapley"]) == set(worth["utilisation"]) == set(names)
+    total = worth["values"]["+".join(names)]["value"] - worth["values"][""]["value"]
+    assert sum(s["value"] for s in worth["shapley"].values()) == pytest.approx(total)
+    result.save(tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").stat().st_size > 0
