@@ -228,8 +228,8 @@ def sentence(shown: Shown, *at: str) -> str:
         )
     words = [
         f"{found['metric']} {shown.number(*at, 'fused')} against {rival}: gain "
-        f"{shown.number(*at, 'gain', signed=True)} {shown.interval(*at, signed=True)}, "
-        f"p = {shown.number(*at, 'p')} ({found['test']}) on {shown.number(*at, 'rows')} rows."
+        f"{_gain(shown, *at, key='gain')}, p = {shown.number(*at, 'p')} "
+        f"({found['test']}) on {shown.number(*at, 'rows')} rows."
     ]
     if found["answer"] == "pays" and found["high"] < found["least"]:
         words.append(
@@ -249,13 +249,18 @@ def sentence(shown: Shown, *at: str) -> str:
     value, low = found["constant"]["value"], found["constant"]["gain"]["low"]
     known = value is not None and not math.isnan(value)
     if found["against"] == "single" and known and not (low is not None and low > 0):
-        gain = (*at, "constant", "gain")
         words.append(
             f"The fused model is not shown to be better than {SAME} "
             f"({shown.number(*at, 'constant', 'value')}): gain "
-            f"{shown.number(*gain, 'value', signed=True)} {shown.interval(*gain, signed=True)}."
+            f"{_gain(shown, *at, 'constant', 'gain')}."
         )
     return " ".join(words)
+
+
+def _gain(shown: Shown, *at: str, key: str = "value") -> str:
+    """A gain and, where it has a width, its interval."""
+    span = shown.interval(*at, signed=True)
+    return f"{shown.number(*at, key, signed=True)} {span}".rstrip()
 
 
 def made_of(shown: Shown, *at: str) -> str:

@@ -130,6 +130,10 @@ def test_rows_are_asked_for_only_where_undecided() -> None:
     assert "would decide" not in judge.text(judged(fused=0.95, photo=0.85))
 
 
+def test_models_that_never_differ_have_no_interval_to_show() -> None:
+    assert "gain +0.0000, p = 1.0000" in judge.text(judged(fused=0.85, photo=0.85))
+
+
 def test_of_errors_less_is_better() -> None:
     objective = Regress("y")
     rng = np.random.default_rng(0)
