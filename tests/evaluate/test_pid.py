@@ -37,6 +37,16 @@ def test_known_answers(game, known):
     assert bits(joint(game)) == pytest.approx(known, abs=1e-12)
 
 
+@pytest.mark.parametrize("game", ["xor", "redundant", "unique", "and"])
+def test_known_answers_of_rows_drawn(game):
+    """The bits read back from the cells of 5 000 rows, counted together with the labels."""
+    frame = interactions.frame(game, ("category", "number"), 5000)
+    codes = (frame["a_category"] > "e").astype(int), (frame["b_number"] > 0).astype(int)
+    drawn = np.zeros((2, 2, 2))
+    np.add.at(drawn, (*codes, (frame["label"] == "yes").astype(int)), 1 / len(frame))
+    assert bits(drawn) == pytest.approx(bits(joint(game)), abs=0.02)
+
+
 def test_and_to_the_digits_given():
     assert bits(joint("and")) == pytest.approx((0.311, 0, 0, 0.5), abs=5e-4)
 

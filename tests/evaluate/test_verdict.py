@@ -1,4 +1,7 @@
-"""The rule by cases, its rates of error by simulation, and the tests it rests on."""
+"""The rule by cases, its rates of error by simulation, and the tests it rests on.
+
+What is simulated is printed too: `pytest -rP` shows it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,15 @@ def answers(rows: int, disagreeing: float, gain: float, draws: int = 2000) -> Co
     chances = [(disagreeing + gain) / 2, (disagreeing - gain) / 2, 1 - disagreeing]
     drawn = np.random.default_rng(0).multinomial(rows, chances, draws)
     found = Counter(of_counts(int(wins), int(losses), rows).answer for wins, losses, _ in drawn)
-    return Counter({answer: count / draws for answer, count in found.items()})
+    return shares(found, f"gain {gain}, d {disagreeing}, {rows} rows")
+
+
+def shares(found: Counter[str], of: str) -> Counter[str]:
+    draws = found.total()
+    each = Counter({answer: count / draws for answer, count in found.items()})
+    spelled = ", ".join(f"{answer} {share:.4f}" for answer, share in sorted(each.items()))
+    print(f"{of}, {draws} draws: {spelled}")
+    return each
 
 
 @pytest.mark.parametrize(
@@ -75,6 +86,11 @@ def test_a_useless_modality_is_told_at_a_thousand_rows():
     assert found["pays"] <= 0.055 / 2 + 0.007  # two standard errors of the simulation
 
 
+@pytest.mark.parametrize(("rows", "disagreeing"), [(100, 0.2), (300, 0.1)])
+def test_a_gain_that_is_none_hardly_ever_pays(rows, disagreeing):
+    assert answers(rows, disagreeing, gain=0)["pays"] <= 0.055 / 2 + 0.007
+
+
 @pytest.mark.parametrize(("rows", "disagreeing"), [(400, 0.02), (600, 0.04)])
 def test_a_useful_one_is_hardly_ever_dismissed(rows, disagreeing):
     """A true gain of exactly `least`, the hardest, where it rests on the fewest rows."""
@@ -97,6 +113,56 @@ def test_power_at_the_rows_recommended(wins, losses, rows, answer):
     assert pilot.answer == "undecided" and rows < pilot.rows_needed < 1000
     gain, disagreeing = (wins - losses) / rows, (wins + losses) / rows
     assert answers(pilot.rows_needed, disagreeing, gain, draws=1000)[answer] >= 0.8
+
+
+def of_patients(
+    count: int, right: tuple[float, float], rng: np.random.Generator, resamples: int
+) -> Verdict:
+    """The verdict on 5 rows of each patient, in whom either model is often or seldom right.
+
+    Args:
+        right: the fused and the single model's accuracies; their intra-class correlation is .5.
+    """
+    chances = [rng.beta(mean, 1 - mean, count).repeat(5) for mean in right]
+    fused, single = ((rng.random(5 * count) < chance) * 1.0 for chance in chances)
+    clusters = np.arange(count).repeat(5)
+    return verdict_of_values(fused, single, "text", clusters=clusters, resamples=resamples)
+
+
+@pytest.mark.slow
+def test_a_gain_that_is_none_hardly_ever_pays_in_clusters():
+    rng = np.random.default_rng(0)
+    found = [of_patients(100, (0.7, 0.7), rng, 400) for _ in range(2000)]
+    level = np.mean([each.test.p <= 0.05 for each in found])
+    covered = np.mean([each.low <= 0 <= each.high for each in found])
+    print(f"100 clusters of 5, no gain: p <= .05 in {level:.4f}, interval covers {covered:.4f}")
+    pays = shares(Counter(each.answer for each in found), "100 clusters of 5, no gain")["pays"]
+    assert pays <= 0.055 / 2 + 0.007
+    assert level <= 0.055 + 0.01  # two standard errors of the simulation
+    assert 0.93 <= covered <= 0.965
+
+
+@pytest.mark.slow
+def test_power_at_the_rows_recommended_in_clusters():
+    rng, right = np.random.default_rng(0), (0.75, 0.6)
+    pilots = [of_patients(400, right, rng, 1000).rows_needed for _ in range(100)]
+    count = round(np.median(pilots) / 5)
+    assert 50 < count < 200
+    found = Counter(of_patients(count, right, rng, 400).answer for _ in range(2000))
+    assert shares(found, f"gain .15, {count} clusters of 5")["pays"] >= 0.8
+
+
+@pytest.mark.slow
+def test_errors_of_no_difference_hardly_ever_pay():
+    """Skewed errors of 100 rows, by approximate randomisation."""
+    rng = np.random.default_rng(0)
+    found = Counter(
+        verdict_of_values(
+            *rng.exponential(size=(2, 100)), "text", greater_is_better=False, resamples=400
+        ).answer
+        for _ in range(2000)
+    )
+    assert shares(found, "exponential errors, 100 rows, no gain")["pays"] <= 0.055 / 2 + 0.007
 
 
 def test_rows_to_exclude_a_gain():
