@@ -29,7 +29,7 @@ def answers(rows: int, disagreeing: float, gain: float, draws: int = 2000) -> Co
     chances = [(disagreeing + gain) / 2, (disagreeing - gain) / 2, 1 - disagreeing]
     drawn = np.random.default_rng(0).multinomial(rows, chances, draws)
     found = Counter(of_counts(int(wins), int(losses), rows).answer for wins, losses, _ in drawn)
-    return shares(found, f"gain {gain}, d {disagreeing}, {rows} rows")
+    return shares(found, f"gain {gain:.3f}, d {disagreeing:.3f}, {rows} rows")
 
 
 def shares(found: Counter[str], of: str) -> Counter[str]:
@@ -112,27 +112,20 @@ def test_power_at_the_rows_recommended(wins, losses, rows, answer):
     pilot = of_counts(wins, losses, rows)  # that saw exactly the truth
     assert pilot.answer == "undecided" and rows < pilot.rows_needed < 1000
     gain, disagreeing = (wins - losses) / rows, (wins + losses) / rows
-    assert answers(pilot.rows_needed, disagreeing, gain, draws=1000)[answer] >= 0.8
+    assert answers(pilot.rows_needed, disagreeing, gain)[answer] >= 0.8
 
 
-def of_patients(
-    count: int, right: tuple[float, float], rng: np.random.Generator, resamples: int
-) -> Verdict:
-    """The verdict on 5 rows of each patient, in whom either model is often or seldom right.
-
-    Args:
-        right: the fused and the single model's accuracies; their intra-class correlation is .5.
-    """
-    chances = [rng.beta(mean, 1 - mean, count).repeat(5) for mean in right]
-    fused, single = ((rng.random(5 * count) < chance) * 1.0 for chance in chances)
-    clusters = np.arange(count).repeat(5)
-    return verdict_of_values(fused, single, "text", clusters=clusters, resamples=resamples)
+def of_patients(won: np.ndarray, resamples: int) -> Verdict:
+    """The verdict where the fused model wins `won` of each patient's 5 rows; below 0 it loses."""
+    fused, single = ((np.arange(5) < sign * won[:, None]).ravel() * 1.0 for sign in (1, -1))
+    clusters = np.arange(len(won)).repeat(5)
+    return verdict_of_values(fused, single, clusters=clusters, resamples=resamples)
 
 
 @pytest.mark.slow
 def test_a_gain_that_is_none_hardly_ever_pays_in_clusters():
     rng = np.random.default_rng(0)
-    found = [of_patients(100, (0.7, 0.7), rng, 400) for _ in range(2000)]
+    found = [of_patients(rng.choice([-5, -2, 0, 0, 2, 5], 100), 400) for _ in range(2000)]
     level = np.mean([each.test.p <= 0.05 for each in found])
     covered = np.mean([each.low <= 0 <= each.high for each in found])
     print(f"100 clusters of 5, no gain: p <= .05 in {level:.4f}, interval covers {covered:.4f}")
@@ -144,12 +137,15 @@ def test_a_gain_that_is_none_hardly_ever_pays_in_clusters():
 
 @pytest.mark.slow
 def test_power_at_the_rows_recommended_in_clusters():
-    rng, right = np.random.default_rng(0), (0.75, 0.6)
-    pilots = [of_patients(400, right, rng, 1000).rows_needed for _ in range(100)]
-    count = round(np.median(pilots) / 5)
-    assert 50 < count < 200
-    found = Counter(of_patients(count, right, rng, 400).answer for _ in range(2000))
-    assert shares(found, f"gain .15, {count} clusters of 5")["pays"] >= 0.8
+    truth = np.repeat([5, 2, -5, 0], [7, 3, 3, 17])
+    pilot = of_patients(truth, 4000)  # that saw exactly the truth
+    assert pilot.answer == "undecided"
+    count = round(pilot.rows_needed / 5)
+    assert 100 < count < 150
+    rng = np.random.default_rng(0)
+    found = Counter(of_patients(rng.choice(truth, count), 400).answer for _ in range(2000))
+    gain = f"gain {pilot.gain:.3f}, {count} clusters of 5"
+    assert shares(found, gain)["pays"] >= 0.8
 
 
 @pytest.mark.slow
@@ -158,7 +154,7 @@ def test_errors_of_no_difference_hardly_ever_pay():
     rng = np.random.default_rng(0)
     found = Counter(
         verdict_of_values(
-            *rng.exponential(size=(2, 100)), "text", greater_is_better=False, resamples=400
+            *rng.exponential(size=(2, 100)), greater_is_better=False, resamples=400
         ).answer
         for _ in range(2000)
     )
