@@ -60,7 +60,7 @@ def plan(names: Sequence[str], rows: int, choice: str | None = None, seed: int =
     """
     if choice not in (None, *CHOICES):
         raise UserError(
-            "There is no such way to contributions (--contributions)",
+            "There is no such way to contributions (`contributions`)",
             expected=f"one of {', '.join(CHOICES)}",
             got=repr(choice),
         )
@@ -110,7 +110,7 @@ def announcement(run: Run, prepared: Sequence[Prepared], rows: int, planned: Pla
     if sample is None or len(sample.rows) == rows:
         return said
     took = answers + seconds(sample.sets, len(sample.rows))
-    return f"{said}; --contributions sampled: about {_told(took)}"
+    return f"{said}; `contributions` sampled: about {_told(took)}"
 
 
 def _seconds(

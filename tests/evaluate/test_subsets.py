@@ -126,7 +126,7 @@ def test_what_sets_cost_is_told_before_they_are_scored(
     exact = run.evaluate(frame, tell=happened.append)
     assert re.fullmatch(
         r"V\(S\) of 15 sets of modalities: about (.+), the answers alone (.+); "
-        r"--contributions sampled: about (.+)",
+        r"`contributions` sampled: about (.+)",
         happened[0],
     )
     assert happened[1:] == ["scored"]
