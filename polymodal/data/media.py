@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
@@ -63,6 +63,14 @@ class Media:
                 do="copy or download the file again",
             )
         return content
+
+    def open(self) -> BinaryIO:
+        """The encoded bytes as a file; a local one is not read into memory."""
+        local = self.path is not None and "://" not in self.path
+        if self.path is None or not local or self.offset or self.size is not None:
+            return io.BytesIO(self.bytes())
+        self.head(1)  # explains what is wrong with a missing or empty file
+        return open(self.path, "rb")
 
     def head(self, count: int | None) -> builtins.bytes:
         """At most the first `count` bytes (all of them if None), without reading the rest."""

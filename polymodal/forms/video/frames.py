@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -19,7 +19,9 @@ from polymodal.forms import _picture
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 # Video containers only: others that FFmpeg knows are playlists, which open further files.
 CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,h264,hevc,ivf,wtv,dv,mxf"
@@ -71,10 +73,10 @@ def choose(cell: Media, frames: int) -> Iterator[Image.Image]:
     """At most `frames` RGB pictures, spread over a clip; UserError if it cannot be decoded."""
     if cell.values is not None:
         return _from_array(cell.values, cell.label, frames)
-    content = cell.bytes()
-    if content[:4] == b"GIF8" or content[8:12] == b"WEBP":
-        return _from_animation(content, cell.label, frames)
-    return _from_video(content, cell.label, frames)
+    start = cell.head(12)
+    if start[:4] == b"GIF8" or start[8:] == b"WEBP":
+        return _from_animation(cell.bytes(), cell.label, frames)
+    return _from_video(cell, start, frames)
 
 
 def spread(total: int, frames: int) -> list[int]:
@@ -108,28 +110,47 @@ def _from_animation(content: bytes, label: str, frames: int) -> Iterator[Image.I
         raise _picture.broken(label, error) from error
 
 
-def _from_video(content: bytes, label: str, frames: int) -> Iterator[Image.Image]:
+def _from_video(cell: Media, start: bytes, frames: int) -> Iterator[Image.Image]:
+    """Read twice, to count the frames and to decode some: an hour's clip need not fit in memory."""
     import av
 
-    options = {"format_whitelist": CONTAINERS}
-    file = io.BytesIO(content)
+    def opened(file: BinaryIO) -> InputContainer:
+        options = {"format_whitelist": CONTAINERS}
+        return av.open(file, "r", options=options, metadata_errors="replace")
+
     try:
-        with av.open(file, "r", options=options, metadata_errors="replace") as container:
-            packets = _packets(container, label)
-            for frame in _decode(packets, spread(len(packets), frames)):
-                picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
-                yield picture.rotate(frame.rotation, expand=True)
+        with cell.open() as file:
+            with opened(file) as container:
+                keys, total = _key_frames(container, cell.label)
+            file.seek(0)
+            with opened(file) as container:
+                for frame in _decode(_stream(container, cell.label), keys, spread(total, frames)):
+                    picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
+                    yield picture.rotate(frame.rotation, expand=True)
     except av.error.FFmpegError as error:
         raise UserError(
-            f"{label} is no video that can be read, or a truncated one",
+            f"{cell.label} is no video that can be read, or a truncated one",
             expected="a whole MP4, MOV, MKV, WebM, AVI, MPEG, GIF or WebP file",
-            got=f"{len(content)} bytes starting with {content[:12]!r} ({error.strerror})",
+            got=f"a file starting with {start!r} ({error.strerror})",
             do="copy or download the file again, or leave its cell empty",
         ) from error
 
 
-def _packets(container: InputContainer, label: str) -> list[Packet]:
-    """The video stream's compressed frames; UserError if there is none, or if some are missing."""
+def _key_frames(container: InputContainer, label: str) -> tuple[list[int], int]:
+    """Numbers of the key frames, and how many frames there are; UserError if some are missing."""
+    stream = _stream(container, label)
+    keys, total = [], 0
+    for packet in _packets(stream):
+        if packet.is_keyframe:
+            keys.append(total)
+        total += 1
+    if total < max(1, stream.frames):
+        raise _picture.broken(label, EOFError(f"{total} of {stream.frames} frames"))
+    return keys, total
+
+
+def _stream(container: InputContainer, label: str) -> VideoStream:
+    """The moving pictures; UserError if there are none, or they are too large."""
     from av.stream import Disposition
 
     # A song's cover is a stream too, and one of an unknown codec lacks its decoder.
@@ -143,40 +164,58 @@ def _packets(container: InputContainer, label: str) -> list[Packet]:
             do="declare the column as audio, or convert the file to MP4",
         )
     _picture.check_pixels(streams[0].width, streams[0].height, label)
-    packets = [packet for packet in container.demux(streams[0]) if packet.size]
-    if len(packets) < max(1, streams[0].frames):
-        raise _picture.broken(label, EOFError(f"{len(packets)} of {streams[0].frames} frames"))
-    return packets
+    return streams[0]
+
+
+def _packets(stream: VideoStream) -> Iterator[Packet]:
+    """The compressed frames, one at a time."""
+    return (packet for packet in stream.container.demux(stream) if packet.size)
 
 
 def _types(container: InputContainer) -> str:
     return ", ".join(stream.type for stream in container.streams) or "nothing"
 
 
-def _decode(packets: Sequence[Packet], numbers: Sequence[int]) -> Iterator[VideoFrame]:
+def _decode(
+    stream: VideoStream, keys: Sequence[int], numbers: Sequence[int]
+) -> Iterator[VideoFrame]:
     """The frames with these ascending numbers, decoding from the key frame before each only.
 
     Frames are counted, not timed: many containers lack timestamps or have wrong ones. A codec
     with invisible frames has fewer of them than packets; then it runs out and yields fewer.
     """
-    codec = packets[0].stream.codec_context
-    keys = [i for i, packet in enumerate(packets) if packet.is_keyframe]
+    codec = stream.codec_context
+    source: Iterator[tuple[int, Packet]] = enumerate(_packets(stream))
 
     def key_before(number: int) -> int:
         return max((key for key in keys if key <= number), default=0)
 
-    for start, group in itertools.groupby(numbers, key_before):
-        wanted = list(group)
+    groups = [(start, list(group)) for start, group in itertools.groupby(numbers, key_before)]
+    for i, (start, wanted) in enumerate(groups):
         codec.flush_buffers()
-        for number, frame in enumerate(_decode_all(packets[start:]), start):
+        after = groups[i + 1][0] if groups[i + 1 :] else math.inf
+        # A decoder is some packets ahead of its frames: the next group's may have been read.
+        again: list[tuple[int, Packet]] = []
+        for number, frame in enumerate(_decode_all(codec, source, start, after, again), start):
             if number in wanted:
                 yield frame
             if number == wanted[-1]:
                 break
+        source = itertools.chain(again, source)
 
 
-def _decode_all(packets: Sequence[Packet]) -> Iterator[VideoFrame]:
-    for packet in packets:
-        yield from packet.decode()
+def _decode_all(
+    codec: VideoCodecContext,
+    source: Iterator[tuple[int, Packet]],
+    start: int,
+    after: float,
+    again: list[tuple[int, Packet]],
+) -> Iterator[VideoFrame]:
+    """Frames from packet `start` on; packets from `after` on that it read go to `again`."""
+    for number, packet in source:
+        if number >= after:
+            again.append((number, packet))
+        if number >= start:
+            yield from codec.decode(packet)
     # A decoder holds frames back to put them in order: None makes it give up the rest.
-    yield from packets[-1].stream.codec_context.decode(None)
+    yield from codec.decode(None)

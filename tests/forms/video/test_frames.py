@@ -74,16 +74,24 @@ def levels(content: bytes, frames: int = 4) -> np.ndarray:
         ("h264", "libx264"),
     ],
 )
-def test_frames_are_spread_evenly_in_every_container(format: str, codec: str) -> None:
+def test_frames_are_spread_evenly_in_every_container(
+    format: str, codec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content = video(fade(100), format, codec)
     expected = np.array([12, 37, 62, 87]) * 255 / 99
     assert np.abs(levels(content) - expected).max() <= 4
+    (tmp_path / "clip").write_bytes(content)
+    monkeypatch.setattr(Media, "bytes", lambda _: pytest.fail("was read into memory"))
+    form = Frames(frames=4, size=16, resize="stretch")
+    on_disk = form.encode(Media("row 3", path=str(tmp_path / "clip"))).mean((1, 2, 3))
+    assert np.abs(on_disk - expected).max() <= 4
 
 
-@pytest.mark.parametrize("gop", [1, 7, 1000])
-def test_key_frames_make_no_difference(gop: int) -> None:
-    expected = np.array([5, 15, 25]) * 255 / 29
-    assert np.abs(levels(video(fade(30), gop=gop), frames=3) - expected).max() <= 4
+@pytest.mark.parametrize("gop", [1, 2, 7, 1000])
+@pytest.mark.parametrize("frames", [3, 15, 29])
+def test_key_frames_make_no_difference(gop: int, frames: int) -> None:
+    expected = np.array(spread(30, frames)) * 255 / 29
+    assert np.abs(levels(video(fade(30), gop=gop), frames) - expected).max() <= 4
 
 
 @given(st.integers(1, 500), st.integers(1, 40))
