@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from polymodal.attention import Block
 from polymodal.batch import Fused, Tokens
 from polymodal.contract import Fusion
+from polymodal.errors import UserError
 from polymodal.fusion import _pooling
 
 
@@ -38,6 +39,10 @@ class CrossAttention(Fusion):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        if depth < 1:
+            raise UserError(
+                f"depth={depth} leaves no block", expected="1 or more", do="fusion: concat for none"
+            )
         cross = len(names) > 1
         self.modality = nn.Parameter(0.02 * torch.randn(len(names), width))
         self.layers = nn.ModuleList(

@@ -10,6 +10,7 @@ from torch import nn
 from polymodal.attention import Block
 from polymodal.batch import Fused, Tokens
 from polymodal.contract import Fusion
+from polymodal.errors import UserError
 from polymodal.fusion import _pooling
 
 
@@ -38,6 +39,10 @@ class Early(Fusion):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        if depth < 1:
+            raise UserError(
+                f"depth={depth} leaves no block", expected="1 or more", do="fusion: concat for none"
+            )
         self.modality = nn.Parameter(0.02 * torch.randn(len(names), width))
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from polymodal.errors import UserError
 from polymodal.fusion.cross_attention import CrossAttention
 
 
@@ -40,3 +42,8 @@ def test_depth_and_dropout_take_effect(make_tokens):
     assert len(CrossAttention(["a", "b"], 8, depth=2).layers) == 2
     dropped = CrossAttention(["a", "b"], 8, dropout=0.5)
     assert not torch.equal(dropped(make_tokens()).pooled, dropped(make_tokens()).pooled)
+
+
+def test_without_a_block_nothing_is_fused():
+    with pytest.raises(UserError, match="leaves no block"):
+        CrossAttention(["a", "b"], 8, depth=0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
+from polymodal.errors import UserError
 from polymodal.fusion.early import Early
 
 
@@ -53,3 +55,8 @@ def test_depth_and_dropout_take_effect(make_tokens):
     assert not torch.equal(dropped(tokens).pooled, dropped(tokens).pooled)
     kept = Early(["a", "b"], 8, dropout=0.0)
     assert torch.equal(kept(tokens).pooled, kept(tokens).pooled)
+
+
+def test_without_a_block_nothing_is_fused():
+    with pytest.raises(UserError, match="leaves no block"):
+        Early(["a", "b"], 8, depth=0)
