@@ -24,6 +24,9 @@ from polymodal.forms.table import _values as values
 MOST, NEARLY_ALL = 0.9, 0.95
 # So many different values at most make a category of whole numbers or of long names.
 FEW = 20
+# Few whole numbers that fill this part of their span or less, 1 / GAPS, are codes: grades, ages and
+# counts leave out few.
+GAPS = 2
 # Codes that come back less often than every 1 / RARE rows name rows or groups of them.
 RARE = 0.25
 # Encoded media are looked into only so often: each look may open a file.
@@ -201,11 +204,14 @@ def _numbers(name: str, cells: list[Any], found: np.ndarray[Any, Any]) -> Guess:
         return Guess.identifier(f"an index: {rows:,} evenly spaced whole numbers, each once")
     if _drawn_without_repeats(found, size) or (code and size > RARE * rows):
         return Guess.identifier(f"an id: {size:,} different whole numbers in {rows:,} cells")
-    if size <= FEW and size <= 0.05 * rows and not _is_quantity(counts):
-        return Guess("category", f"only {size} different whole numbers in {rows:,} cells")
     if code:
         return Guess("category", f"codes: {size:,} different whole numbers that keep coming back")
-    return Guess("number", f"{size:,} different whole numbers")
+    if size > FEW or size > 0.05 * rows or _is_quantity(counts):
+        return Guess("number", f"{size:,} different whole numbers")
+    span = f"{different[0]:.0f} to {different[-1]:.0f}"
+    if size > 2 and different[-1] - different[0] < GAPS * size:
+        return Guess("number", f"{size} whole numbers from {span}: a scale or a count")
+    return Guess("category", f"only {size} different whole numbers from {span}")
 
 
 def _called_code(name: str) -> bool:
