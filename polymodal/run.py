@@ -51,7 +51,7 @@ class Trained:
         module: ready to predict.
         forms: modality -> position in the run's list of forms.
         kernels: how it is computed.
-        facts: parameters, seconds of training, steps and so on, for the leaderboard.
+        facts: parameters (all numbers that the module holds), seconds of training, steps and so on.
     """
 
     spec: Member
@@ -105,7 +105,6 @@ class Run:
                 form,
                 cache=default_folder(),
                 ledger=ledger,
-                bad="incomplete",
                 shape=shape,
                 **options,
             )
@@ -179,7 +178,7 @@ class Run:
         Args:
             source: anything that `read` takes, or one row as a mapping of column to value, in
                 which columns may be left out.
-            max_bad_rows: rows whose media may be unreadable; they are predicted without them.
+            max_bad_rows: cells of a modality that may be unreadable; they count as missing.
             absent: modalities to ignore.
 
         Returns:

@@ -440,13 +440,14 @@ def test_bad_use_of_a_run_is_one_clear_error(
     assert files(here) == before
 
 
-def test_bad_media_may_be_skipped_and_are_counted(here: Path) -> None:
+def test_bad_media_may_count_as_missing_and_are_counted(here: Path) -> None:
     media("bad.png", bomb)(here)
     (here / "r.yaml").write_text(QUICK)
     assert polymodal(*RECIPE, "--max-bad-rows", "1") == 0
     ledger = json.loads((here / "run" / "run.json").read_text())["ledger"]
-    assert ledger["skipped"] == {"column 'image' of t.csv cannot be read": 1}
-    assert ledger["used"] == {"training or validation": 20}
+    reason = "column 'image' of t.csv cannot be read: taken as missing"
+    assert ledger["incomplete"] == {reason: 1} and ledger["skipped"] == {}
+    assert ledger["used"] == {"training or validation": 21}
 
 
 def test_long_sounds_are_cut_and_counted(here: Path) -> None:

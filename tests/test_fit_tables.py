@@ -95,12 +95,20 @@ def test_check_decodes_a_sample(
     pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("sys.argv", ["polymodal", "check", str(pictures), "--target", "label"])
+    words = ["polymodal", "check", str(pictures), "--target", "label"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 2
+    assert "error 1 of 40 sampled cells of 'image'" in shown and "max_bad_rows" in shown
+    monkeypatch.setattr("sys.argv", [*words, "--max-bad-rows", "1"])
     cli.main()
-    assert "1 of 40 sampled cells of 'image'" in " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "warning 1 of 40 sampled cells of 'image'" in shown and "count as missing" in shown
 
 
-def test_a_bad_row_counts_once_and_is_measured_without_its_cell(pictures: Path) -> None:
+def test_an_unreadable_cell_counts_as_missing_wherever_it_is_met(pictures: Path) -> None:
     both = [
         {"name": "one", "modalities": {"image": {}}, **QUICK},
         {"name": "two", "learner": "linear", "modalities": {"image": {}}},
@@ -109,11 +117,18 @@ def test_a_bad_row_counts_once_and_is_measured_without_its_cell(pictures: Path) 
     run = pm.fit(
         str(pictures), "label", recipe=Recipe.model_validate({"members": both, "data": data})
     )
-    reason = f"column 'image' of {pictures} cannot be read"
-    assert run.ledger["skipped"] == {reason: 1}
+    reason = f"column 'image' of {pictures} cannot be read: taken as missing"
+    assert run.ledger["incomplete"] == {reason: 1} and run.ledger["skipped"] == {}
+    assert run.ledger["used"] == {"training or validation": 40}
     ledger = run.evaluate(str(pictures), max_bad_rows=1).ledger
     assert ledger["incomplete"] == {reason: 1}
     assert ledger["used"] == {"measured": 40} and ledger["skipped"] == {}
+    told = run.predict(str(pictures), max_bad_rows=1)["label=a"]
+    cells: list[str | None] = [f"{i}.png" for i in range(40)]
+    cells[3] = None
+    pd.DataFrame({"image": cells}).to_csv(pictures.parent / "emptied.csv", index=False)
+    emptied = run.predict(str(pictures.parent / "emptied.csv"))["label=a"]
+    assert len(told) == 40 and told == emptied
 
 
 def test_pictures_in_parquet_are_not_held_in_memory(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -23,3 +24,11 @@ class Finding:
     count: int
     example: str = ""
     advice: str = ""
+
+    @classmethod
+    def unreadable(cls, what: str, reasons: Sequence[str], max_bad_rows: int) -> Finding:
+        """Cells that cannot be read: an error, unless so many may count as missing."""
+        if len(reasons) <= max_bad_rows:
+            return cls("warning", what, len(reasons), reasons[0], "They count as missing")
+        advice = "Mend or empty them, or take them as missing with `max_bad_rows`"
+        return cls("error", what, len(reasons), reasons[0], advice)

@@ -21,7 +21,7 @@ MANY = 0.01
 
 
 def contents(
-    tables: Sequence[Table], column: Column, files: Files
+    tables: Sequence[Table], column: Column, files: Files, max_bad_rows: int
 ) -> tuple[list[list[Any]], list[Finding]]:
     """A column's cells, comparable across tables (`_copies.contents`); and unreadable ones."""
     found, unreadable = _copies.contents(tables, column, files)
@@ -29,11 +29,8 @@ def contents(
     for table, reasons in zip(tables, unreadable, strict=True):
         if reasons:
             what = f"{len(reasons):,} of {len(table):,} cells of '{column.name}' in {table.source}"
-            example = reasons[min(reasons)]
-            advice = "Mend or empty them, or skip their rows with `max_bad_rows`"
-            findings.append(
-                Finding("error", f"{what} cannot be read", len(reasons), example, advice)
-            )
+            why = [reasons[row] for row in sorted(reasons)]
+            findings.append(Finding.unreadable(f"{what} cannot be read", why, max_bad_rows))
     return found, findings
 
 

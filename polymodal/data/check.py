@@ -19,6 +19,7 @@ from polymodal.data.cells import cells
 from polymodal.data.encode import encode
 from polymodal.data.read import Table
 from polymodal.data.split import labels
+from polymodal.errors import UserError
 from polymodal.forms.table import _values as values
 
 SEVERITIES = ("error", "warning", "info")
@@ -27,7 +28,6 @@ FEW_ROWS, SOME_ROWS = 5, 10
 MANY_MISSING = 0.5
 # Media cells a column that are decoded as a sample.
 SAMPLE = 200
-MEND = "Mend or empty them, or skip their rows with `max_bad_rows`"
 
 
 @dataclass
@@ -49,6 +49,17 @@ class Report:
             )
         return lines
 
+    def raise_for_errors(self) -> None:
+        """UserError if anything was found that a fit fails on."""
+        errors = [f.what for f in self.findings if f.severity == "error"]
+        if errors:
+            raise UserError(
+                "A fit of this table would fail",
+                expected="no finding of the severity error",
+                got="; ".join(errors),
+                do="see the lines above",
+            )
+
     def to_json(self) -> list[dict[str, Any]]:
         return [asdict(f) for f in self.findings]
 
@@ -61,6 +72,7 @@ def check(
     *,
     cache: Path | None = None,
     forms: Mapping[str, Form] | None = None,
+    max_bad_rows: int = 0,
 ) -> Report:
     """Look for what spoils training or flatters its figures.
 
@@ -72,16 +84,17 @@ def check(
         valid, test: tables that must not share rows, media or groups with `train`.
         cache: where files' hashes are remembered; by default the cache's folder.
         forms: media column -> form that decodes a sample of it; without one media are only opened.
+        max_bad_rows: so many unreadable cells of a column are a warning only.
     """
     tables = [t for t in (train, valid, test) if t is not None]
     findings = _targets(train, schema) + _columns(train, schema)
     with Files(cache or default_folder()) as files:
         contents = {}
         for column in schema.inputs:
-            contents[column.name], found = _repeats.contents(tables, column, files)
+            contents[column.name], found = _repeats.contents(tables, column, files, max_bad_rows)
             findings += found
     for name, form in (forms or {}).items():
-        findings += _sample(tables, schema.column(name), form, contents[name])
+        findings += _sample(tables, schema.column(name), form, contents[name], max_bad_rows)
     findings += _repeats.rows(tables, schema, contents)
     for column in schema.inputs:
         findings += _repeats.column(tables, schema, column, contents)
@@ -148,11 +161,15 @@ def _numbers(train: Table, column: Column) -> list[Finding]:
     if not reasons:
         return []
     what = f"{len(reasons):,} of {len(train):,} cells of '{column.name}' are no numbers"
-    return [Finding("error", what, len(reasons), reasons[0], MEND)]
+    return [Finding("error", what, len(reasons), reasons[0], "Mend or empty them")]
 
 
 def _sample(
-    tables: Sequence[Table], column: Column, form: Form, keys: Sequence[Sequence[Any]]
+    tables: Sequence[Table],
+    column: Column,
+    form: Form,
+    keys: Sequence[Sequence[Any]],
+    max_bad_rows: int,
 ) -> list[Finding]:
     """Decode some cells of those that open, to find those that are broken nevertheless."""
     findings = []
@@ -166,5 +183,5 @@ def _sample(
         if reasons:
             what = f"{len(reasons):,} of {len(rows):,} sampled cells of '{column.name}' in"
             what += f" {table.source} cannot be decoded"
-            findings.append(Finding("error", what, len(reasons), reasons[0], MEND))
+            findings.append(Finding.unreadable(what, reasons, max_bad_rows))
     return findings

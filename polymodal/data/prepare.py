@@ -58,7 +58,7 @@ class Prepared:
 
     @property
     def bad(self) -> Array:
-        """Rows whose cell could not be decoded, for the caller to drop: `(bad,)` int64."""
+        """Rows whose cell could not be decoded and counts as missing: `(bad,)` int64."""
         return np.flatnonzero(self._failed)
 
     def digest(self, rows: Array) -> bytes:
@@ -98,7 +98,6 @@ def prepare(
     workers: int = 0,
     max_bad_rows: int = 0,
     shape: tuple[int, ...] | None = None,
-    bad: str = "skipped",
     progress: Progress | None = None,
 ) -> Prepared:
     """Encode every present cell of a modality that is not in the cache already.
@@ -112,10 +111,8 @@ def prepare(
         cache: folder shared by all forms and runs.
         ledger: told of truncated rows and of those with an undecodable cell.
         workers: processes that decode media where it takes long; 0: as many as cores.
-        max_bad_rows: how many undecodable cells may be passed over.
+        max_bad_rows: how many undecodable cells may count as missing.
         shape: `Prepared.shape` of the training table, which this one must match.
-        bad: the outcome of rows with an undecodable cell: "skipped", if the caller drops them, or
-            "incomplete".
         progress: called with the numbers of encoded cells and of cells to encode.
 
     Raises:
@@ -139,7 +136,7 @@ def prepare(
             expected="at least one present, readable cell",
             do=f"leave it out: `drop` {columns[0].name}",
         )
-    ledger.add(bad, f"{what} cannot be read", sorted(reasons))
+    ledger.add("incomplete", f"{what} cannot be read: taken as missing", sorted(reasons))
     name = type(form).__module__.rpartition(".")[2]
     ledger.add("truncated", f"{what} is too long for {form.kind}/{name}: cut off", truncated)
     return prepared
@@ -259,9 +256,13 @@ def _judge(what: str, rows: int, reasons: dict[int, str], max_bad_rows: int) -> 
         return
     first = [reasons[row] for row in sorted(reasons)[:5]]
     more = [f"and {len(reasons) - 5:,} more"] if len(reasons) > 5 else []
+    allowed = (
+        f"at most {max_bad_rows:,}, as `max_bad_rows` says" if max_bad_rows else "readable cells"
+    )
+    instead = "" if max_bad_rows else f", or take them as missing: `max_bad_rows` {len(reasons)}"
     raise UserError(
-        f"{len(reasons):,} of {rows:,} rows of {what} cannot be read",
-        expected=f"at most {max_bad_rows} (`max_bad_rows`)",
+        f"{len(reasons):,} of {rows:,} cells of {what} cannot be read",
+        expected=allowed,
         got="; ".join(first + more),
-        do="mend or empty these cells, or skip their rows with `max_bad_rows`",
+        do=f"mend or empty these cells{instead}",
     )

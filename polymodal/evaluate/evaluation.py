@@ -157,7 +157,7 @@ def evaluate(
         robustness: also score corrupted and missing cells (`stress.stress`): minutes more.
         contributions: of which sets of modalities, on which rows: "exact", "sampled" or "none";
             see `sets.plan`.
-        max_bad_rows: rows whose media may be unreadable; they are measured without them.
+        max_bad_rows: cells of a modality that may be unreadable; they count as missing.
         tell: called with a line about how long scoring takes, before it begins.
     """
     table = run.table(source, require_targets=True)

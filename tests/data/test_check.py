@@ -17,6 +17,7 @@ from polymodal.columns import Column, Schema
 from polymodal.data._finding import Finding
 from polymodal.data.check import Report, check
 from polymodal.data.read import Table
+from polymodal.errors import UserError
 
 N = 600
 WORDS = [
@@ -360,6 +361,11 @@ def test_unreadable_media(tmp_path: Path, cache: Path) -> None:
     first, second = [f for f in found.findings if "cannot be decoded" in f.what]
     assert first.what.startswith("1 of 118 sampled cells") and "row 5" in first.example
     assert second.what.startswith("1 of 2 sampled cells") and second.severity == "error"
+    allowed = check(train, IMAGES, cache=cache, max_bad_rows=2)
+    assert only(allowed, "cannot be read").severity == "warning"
+    allowed.raise_for_errors()
+    with pytest.raises(UserError, match="2 of 120 cells of 'image'"):
+        report.raise_for_errors()
 
 
 def test_cells_that_are_no_numbers(cache: Path) -> None:

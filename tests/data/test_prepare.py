@@ -205,9 +205,12 @@ def test_bad_cells_fail_with_a_count_and_the_first_five(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         run(table, TEXT, Letters(), tmp_path, max_bad_rows=6)
     message = str(caught.value)
-    assert "7 of 10 rows" in message and "'t' of texts.csv" in message
+    assert "7 of 10 cells" in message and "'t' of texts.csv" in message
     assert "row 3: a cell that shouts" in message and "row 7:" in message
-    assert "row 8" not in message and "2 more" in message and "`max_bad_rows`" in message
+    assert "row 8" not in message and "2 more" in message
+    assert "at most 6, as `max_bad_rows` says" in message and message.count("max_bad_rows") == 1
+    with pytest.raises(UserError, match="take them as missing: `max_bad_rows` 7"):
+        run(table, TEXT, Letters(), tmp_path)
 
 
 def test_bad_cells_within_the_allowance_are_absent_and_counted(tmp_path: Path) -> None:
@@ -217,11 +220,9 @@ def test_bad_cells_within_the_allowance_are_absent_and_counted(tmp_path: Path) -
     prepared = run(table, IMAGE, Bytes(), tmp_path / "cache", max_bad_rows=2, ledger=ledger)
     assert prepared.bad.tolist() == [1, 3]
     assert prepared.present.tolist() == [True, False, True, False, False]
-    assert list(ledger.to_json()["skipped"].values()) == [2]
-    # A second form of the column meets the same cells; a caller may keep their rows.
+    assert list(ledger.to_json()["incomplete"].values()) == [2]
+    # A second form of the column meets the same cells.
     run(table, IMAGE, Bytes(side=1), tmp_path / "cache", max_bad_rows=2, ledger=ledger)
-    assert list(ledger.to_json()["skipped"].values()) == [2]
-    run(table, IMAGE, Bytes(), tmp_path / "cache", max_bad_rows=2, ledger=ledger, bad="incomplete")
     assert list(ledger.to_json()["incomplete"].values()) == [2]
 
 
@@ -236,7 +237,7 @@ def test_a_missing_file_and_a_cell_that_is_no_media_are_bad_cells(tmp_path: Path
     with pytest.raises(UserError, match=r"row 1, column 'i': 1.bin does not exist"):
         run(table, IMAGE, Bytes(), tmp_path / "cache")
     numbers = Table(pa.table({"i": [1, 2]}), None, "numbers")
-    with pytest.raises(UserError, match=r"2 of 2 rows[\s\S]*not media"):
+    with pytest.raises(UserError, match=r"2 of 2 cells[\s\S]*not media"):
         run(numbers, IMAGE, Bytes(), tmp_path / "cache")
 
 
