@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Collection
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,29 @@ def packed(described: Any, folder: Path) -> Any:
         described: anything that JSON can hold, of component names and their options.
     """
     return _mapped(described, lambda file, cls: f"{_copied(Path(file), folder)}:{cls}")
+
+
+def contents(described: Any) -> dict[str, str]:
+    """The hash of every file that a description names; one that is not there is not in it."""
+    found = {}
+
+    def hashed(file: str, cls: str) -> None:
+        if Path(file).is_file():
+            found[file] = _hash(Path(file))
+
+    _mapped(described, hashed)
+    return found
+
+
+def clear(folder: Path, keep: Collection[str]) -> None:
+    """Remove the copies in `folder`/code, but none that `keep` names and no file of the user's."""
+    own = folder / FOLDER
+    kept = {Path(file).resolve() for file in keep}
+    for file in own.glob("*.py"):
+        if file.stem.endswith(f"_{_hash(file)}") and file.resolve() not in kept:
+            file.unlink()
+    if own.exists() and not any(own.iterdir()):
+        own.rmdir()
 
 
 def unpacked(described: Any, folder: Path, trust: bool) -> Any:
@@ -65,10 +89,13 @@ def _mapped(value: Any, change: Any) -> Any:
     return value
 
 
+def _hash(file: Path) -> str:
+    return blake2b(file.read_bytes(), digest_size=4).hexdigest()
+
+
 def _copied(file: Path, folder: Path) -> str:
     """Copy a file under a name that holds its content's hash: two of one name may differ."""
-    content = file.read_bytes()
-    mark = blake2b(content, digest_size=4).hexdigest()
+    mark = _hash(file)
     stem = file.stem if file.stem.endswith(mark) else f"{file.stem}_{mark}"
     target = folder / FOLDER / f"{stem}.py"
     if not target.exists():

@@ -29,7 +29,10 @@ Drop = Annotated[
 Group = Annotated[
     str | None, typer.Option("--group", metavar="COL", help="Keep rows of equal value together.")
 ]
-BadRows = Annotated[int, typer.Option("--max-bad-rows", help="Unreadable rows to tolerate.")]
+BadRows = Annotated[
+    int,
+    typer.Option("--max-bad-rows", help="So many unreadable cells of a modality count as missing."),
+]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Execute the components of the user's own that it brings.")
 ]
@@ -234,17 +237,23 @@ def check(
     drop: Drop = None,
     kind: Kinds = None,
     group: Group = None,
+    max_bad_rows: BadRows = 0,
 ) -> None:
-    """The pre-flight alone: columns, kinds, leaks, duplicates, bad cells."""
+    """The pre-flight alone: columns, kinds, leaks, duplicates, bad cells; 2 if a fit would fail."""
     from polymodal.fitting import preflight
     from polymodal.show import Show
 
-    preflight(train, target or [], valid, test, _pairs(kind), drop or [], group, Show(sys.stdout))
+    show = Show(sys.stdout)
+    kinds = _pairs(kind)
+    report = preflight(
+        train, target or [], valid, test, kinds, drop or [], group, max_bad_rows, show
+    )
+    report.raise_for_errors()
 
 
 @app.command(name="list")
 def list_components() -> None:
-    """Every form, encoder, fusion, objective, expert and augmentation, with its options."""
+    """Every component that there is, with its options."""
     from polymodal.lookup import catalogue
 
     for folder, name, options in catalogue():

@@ -12,7 +12,7 @@ _END: ContextVar[float] = ContextVar("end", default=math.inf)
 
 
 class Late(Exception):
-    """The time is over; what was being computed is not finished."""
+    """The time is over; what was being computed is not finished, and the message says why."""
 
 
 @contextmanager
@@ -28,4 +28,4 @@ def within(seconds: float) -> Iterator[None]:
 def check() -> None:
     """Raise Late if the time is over."""
     if time.perf_counter() > _END.get():
-        raise Late
+        raise Late("it was not done in its part of the time")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from polymodal import build, learn, lookup, plan
+from polymodal import brought, build, learn, lookup, plan
 from polymodal.contract import Metric, Objective
 from polymodal.data import check as checks
 from polymodal.data import infer, split
@@ -206,7 +206,7 @@ class _Fit:
         )
         if self.schema.group is not None:
             self.job.groups = codes(self.table.cells(self.schema.group))
-        train, valid, folds = self._prepare(train, valid, folds)
+        self._prepare(train)
         self.show.plan(self.members, len(train), len(valid), len(folds))
         mark(self.out, request, budget, self.members, overwrite)
         self.trackers.start()
@@ -223,7 +223,8 @@ class _Fit:
     def _check(self) -> None:
         train = self.table.slice(0, self.own)
         valid = self.table.slice(self.own) if self.given_valid else None
-        report = checks.check(train, self.schema, valid=valid)
+        allowed = self.recipe.data.max_bad_rows
+        report = checks.check(train, self.schema, valid=valid, max_bad_rows=allowed)
         self.show.findings(report)
         self.findings = report
 
@@ -310,18 +311,15 @@ class _Fit:
         return plan.members(self.schema, known, self.recipe)
 
     def _request(self) -> dict[str, Any]:
-        """What makes a fit this one, its budget apart: its recipe and its data."""
+        """What makes a fit this one, its budget apart: recipe, the user's own code, data."""
         with Files(self.cache) as files:
             data = digest(self.table, self.schema.inputs, files)
         recipe = self.recipe.model_dump(exclude={"budget", "train", "valid"})
-        return {"recipe": recipe, "data": data}
+        return {"recipe": recipe, "code": brought.contents(recipe), "data": data}
 
-    def _prepare(
-        self, train: np.ndarray[Any, Any], valid: np.ndarray[Any, Any], folds: list[tuple[Any, Any]]
-    ) -> tuple[Any, Any, list[tuple[Any, Any]]]:
+    def _prepare(self, train: np.ndarray[Any, Any]) -> None:
         """Every form that some member needs: fitted on training rows, all cells encoded once."""
         grouped = self.schema.modalities()
-        bad: set[int] = set()
         data = self.recipe.data
         for member in self.members:
             for name in member.modalities:
@@ -342,16 +340,9 @@ class _Fit:
                     progress=self.show.preparing(name, form),
                 )
                 self.job.forms[key], self.job.prepared[key] = form, prepared
-                bad |= set(prepared.bad.tolist())
-        drop = np.array(sorted(bad), np.int64)
-
-        def good(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-            return np.setdiff1d(rows, drop)
-
         known = self._known(np.arange(len(self.table)))
         self.ledger.add("skipped", "no value in any target", np.flatnonzero(~known & ~self.unseen))
-        self.ledger.add("used", "training or validation", good(np.flatnonzero(known)))
-        return good(train), good(valid), [(good(a), good(b)) for a, b in folds]
+        self.ledger.add("used", "training or validation", np.flatnonzero(known))
 
     # -- training ----------------------------------------------------------------------------
 
@@ -363,26 +354,33 @@ class _Fit:
         scores: dict[str, Scores] = {}
         rows = np.sort(np.concatenate([b for _, b in folds])) if folds else valid
         rows = rows[self._known(rows)]
-        for i, member in enumerate(self.members):
-            allowance = self._allowance(i)
-            if not trained and i == len(self.members) - 1:
-                allowance = max(allowance, math.inf if build.is_expert(member) else 0.0)
-            hurried = any(t.facts.get("hurried") for t in trained.values())
-            # Whatever the preparation has left, there must be one model in the end.
-            if trained and (allowance <= 0 or (hurried and self._is_further(i))):
-                self.show.skipped(member.name)
-                continue
+
+        def attempt(member: Member, allowance: float, must: bool = False) -> None:
             folder = checkpoints(self.out, member)
-            try:
-                if folds:
-                    found = self._by_folds(member, train, folds, rows, folder, allowance)
-                else:
-                    found = learn.learn(self.job, member, train, rows, folder, allowance)
-            except Late:
-                self.show.skipped(member.name)
-                continue
+            if folds:
+                found = self._by_folds(member, train, folds, rows, folder, allowance, must)
+            else:
+                found = learn.learn(self.job, member, train, rows, folder, allowance, must=must)
             trained[member.name], scores[member.name] = found
             self.show.trained(member.name, found[0].facts)
+
+        hurried = False
+        for i, member in enumerate(self.members):
+            allowance = self._allowance(i)
+            try:
+                if allowance <= 0:
+                    raise Late("the budget is spent")
+                if hurried and self._is_further(i):
+                    raise Late("others have had too little time")
+                attempt(member, allowance)
+                hurried |= bool(trained[member.name].facts.get("hurried"))
+            except Late as late:
+                hurried |= not build.is_expert(member)
+                self.show.skipped(member.name, str(late))
+        if not trained:
+            # One model there must be, and the first is the best that little time can give: the
+            # plan's is the linear expert on everything, part of which may be done already.
+            attempt(self.members[0], 0.0, must=True)
         return trained, scores, rows
 
     def _known(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -399,11 +397,12 @@ class _Fit:
         rows: np.ndarray[Any, Any],
         folder: Path,
         allowance: float,
+        must: bool,
     ) -> tuple[Trained, Scores]:
         """Out-of-fold scores, then one model of all rows, for as long as the folds found best.
 
         Raises:
-            Late: an expert will not be done in time, which the first fold may show.
+            Late: as `learn` does; that an expert will not be done in time the first fold may show.
         """
         place = {row: i for i, row in enumerate(rows)}
         collected: dict[str, list[Any]] = {n: [None] * len(rows) for n in self.objectives}
@@ -417,17 +416,20 @@ class _Fit:
         for k, (inner, outer) in enumerate(folds):
             outer = outer[self._known(outer)]
             job = replace(self.job, log=partial(self._log_fold, k))
-            one, scores = learn.learn(job, member, inner, outer, folder / str(k), part())
-            if k == 0 and expert and one.facts["seconds"] * len(folds) > part():
-                raise Late
+            one, scores = learn.learn(job, member, inner, outer, folder / str(k), part(), must=must)
+            if k == 0 and expert and not must and one.facts["seconds"] * len(folds) > part():
+                raise Late("it would not be done in its part of the time")
             for target, values in scores.items():
                 for row, value in zip(outer, values, strict=True):
                     collected[target][place[row]] = value
             if "best_step" in one.facts:
                 shares.append(one.facts["best_step"] / one.facts["planned_steps"])
         share = float(np.median(shares)) if shares else 1.0
+        # What the folds have cost is lost without this one: a network makes its least steps.
+        must |= not expert
+        last, least = folder / "all", max(share, 0.2)
         whole, _ = learn.learn(
-            self.job, member, train, np.arange(0), folder / "all", part(), share=max(share, 0.2)
+            self.job, member, train, np.arange(0), last, part(), share=least, must=must
         )
         return whole, collected
 
@@ -569,6 +571,7 @@ def preflight(
     kinds: Mapping[str, str],
     drop: Sequence[str],
     group: str | None,
+    max_bad_rows: int,
     show: Show,
 ) -> checks.Report:
     """The checks of a fit without the fit; shows the schema and what was found."""
@@ -578,7 +581,8 @@ def preflight(
     show.schema(schema, table)
     valid, test = (None if source is None else read_cached(source) for source in (valid, test))
     # A fit decodes every cell itself, and tells of each that is bad.
-    report = checks.check(table, schema, valid, test, forms=build.media_forms(schema))
+    forms = build.media_forms(schema)
+    report = checks.check(table, schema, valid, test, forms=forms, max_bad_rows=max_bad_rows)
     show.findings(report)
     return report
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from polymodal import brought
 from polymodal.errors import UserError
 from polymodal.files import read_json, write_json
 from polymodal.recipe import Member
@@ -99,7 +100,7 @@ def mark(
     """
     kept = _interrupted(out, request)
     if kept is None and overwrite:
-        _clear(out)
+        _clear(out, keep=request["code"])
     elif kept is not None and kept["budget"] != budget:
         for plan in list((out / "checkpoints").rglob("plan.json")):
             shutil.rmtree(plan.parent)
@@ -129,8 +130,12 @@ def _interrupted(out: Path, request: Mapping[str, Any]) -> dict[str, Any] | None
     return kept if kept["request"] == json.loads(json.dumps(request)) else None
 
 
-def _clear(out: Path) -> None:
-    """Remove a run or an interrupted fit, and nothing else that lies beside it."""
+def _clear(out: Path, keep: Collection[str]) -> None:
+    """Remove a run or an interrupted fit, and nothing else that lies beside it.
+
+    Args:
+        keep: files of components that the next fit needs, which may be the run's own.
+    """
     # First what makes it a run: an error on the way leaves none that is half old.
     own = ["run.json", "fit.json", "check.json", "recipe.yaml", "model.safetensors"]
     try:
@@ -139,6 +144,7 @@ def _clear(out: Path) -> None:
         for folder in (out / "checkpoints", out / "logs", *out.glob("pretrained-*")):
             if folder.exists():
                 shutil.rmtree(folder)
+        brought.clear(out, keep)
     except OSError as error:
         raise _unwritable(out, error) from error
 

@@ -29,12 +29,15 @@ from polymodal.measure import Kernels, choose
 from polymodal.model import Model
 from polymodal.recipe import Member, Training
 from polymodal.run import Trained, fill, module_targets
-from polymodal.train import Augment, Loop, Scores, predict
+from polymodal.train import Augment, Loop, Scores, predict, too_few
 
 # What optimiser, gathering, augmentation and validation add to a measured forward and backward.
 OVERHEAD = 1.35
 # Where neither recipe nor plan says.
 EPOCHS = 20
+# A network that makes fewer steps, unless its epochs have no more, is left out: it is close to its
+# random start still, and the time is another member's.
+LEAST_STEPS = 50
 
 
 @dataclass
@@ -84,15 +87,17 @@ def learn(
     folder: Path,
     allowance: float = math.inf,
     share: float = 1.0,
+    must: bool = False,
 ) -> tuple[Trained, Scores]:
     """Train a member on `train` rows; scores are of the `valid` rows.
 
     Args:
         allowance: seconds that it may take. A network then makes fewer steps; an expert cannot.
         share: of the steps that the plan foresees, for a refit without validation rows.
+        must: whatever the time, an expert is finished, and a network makes its least steps.
 
     Raises:
-        Late: an expert is not done in time.
+        Late: an expert is not done in time, or a network would make too few steps.
     """
     start = time.perf_counter()
     keys = job.keys(member)
@@ -111,15 +116,26 @@ def learn(
     else:
         if isinstance(module, Model):
             kernels, facts = _by_gradient(
-                job, member, module, collator, objectives, (train, valid), folder, allowance, share
+                job,
+                member,
+                module,
+                collator,
+                objectives,
+                (train, valid),
+                folder,
+                allowance,
+                share,
+                must,
             )
         else:
             kernels, facts = Kernels(), {}
-            with deadline.within(allowance - (time.perf_counter() - start)):
+            left = math.inf if must else allowance - (time.perf_counter() - start)
+            with deadline.within(left):
                 _by_solver(job, module, collator, objectives, (train, valid))
         facts["rows"] = len(train)
         facts["seconds"] = round(time.perf_counter() - start, 2)
-        facts["parameters"] = sum(p.numel() for p in module.parameters())
+        # Whatever numbers a member holds: an expert's are buffers, solved for and not descended to.
+        facts["parameters"] = sum(t.numel() for t in module.state_dict().values())
         _write(module, kernels, facts, done)
     scores = predict(module, objectives, collator, valid, kernels) if len(valid) else {}
     # It waits where the other members do not need the room.
@@ -170,13 +186,14 @@ def _by_gradient(
     folder: Path,
     allowance: float,
     share: float,
+    must: bool,
 ) -> tuple[Kernels, dict[str, Any]]:
     train, valid = rows
     settings = member.training
     start = time.perf_counter()
     _adapt(module, collator, train)
     kernels, steps = _plan(
-        job, module, collator, objectives, train, settings, folder, start, allowance
+        job, module, collator, objectives, train, settings, folder, start, allowance, must
     )
     loop = Loop(
         module,
@@ -191,6 +208,8 @@ def _by_gradient(
         folder=folder,
         seconds=allowance - (time.perf_counter() - start),
         most=max(1, round(_whole(settings, train) * share)),
+        least=_least(settings, train),
+        must=must,
         augment=_augmentations(job, member),
         report=lambda step, of, loss: job.report(member.name, step, of, loss),
         log=lambda step, numbers: job.log(member.name, step, numbers),
@@ -223,6 +242,7 @@ def _plan(
     folder: Path,
     start: float,
     allowance: float,
+    must: bool,
 ) -> tuple[Kernels, int]:
     """Kernels by measurement, steps by epochs and allowance; kept for a resume to repeat."""
     path = folder / "plan.json"
@@ -239,10 +259,13 @@ def _plan(
         device(),
         job.cache,
     )
-    per_epoch, steps = _per_epoch(settings, train), _whole(settings, train)
+    steps, least = _whole(settings, train), _least(settings, train)
     left = allowance - (time.perf_counter() - start)
     if kernels.seconds > 0 and left < math.inf:
-        steps = min(steps, max(per_epoch // 2, int(left / (kernels.seconds * OVERHEAD)), 1))
+        affordable = max(0, int(left / (kernels.seconds * OVERHEAD)))
+        if affordable < least and not must:
+            raise too_few(affordable, least)
+        steps = min(steps, max(affordable, least))
     write_json(path, {"kernels": asdict(kernels), "steps": steps})
     return kernels, steps
 
@@ -254,6 +277,10 @@ def _per_epoch(settings: Training, train: np.ndarray[Any, Any]) -> int:
 def _whole(settings: Training, train: np.ndarray[Any, Any]) -> int:
     """The steps that a member makes if it has the time."""
     return (settings.epochs or EPOCHS) * _per_epoch(settings, train)
+
+
+def _least(settings: Training, train: np.ndarray[Any, Any]) -> int:
+    return min(LEAST_STEPS, _whole(settings, train))
 
 
 def _adapt(module: Model, collator: Collator, train: np.ndarray[Any, Any]) -> None:

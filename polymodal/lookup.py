@@ -149,6 +149,7 @@ def catalogue() -> list[tuple[str, str, str]]:
         "experts",
         "augment",
         "balance",
+        *(f"corrupt/{kind}" for kind in KINDS),
     ]
     for folder in folders:
         for name in names(folder):

@@ -115,7 +115,9 @@ class Member(_Strict):
         modalities: name -> Modality.
         fusion: a file of `fusion/`.
         width: of the tokens and the fused vector.
-        training: ignored by experts.
+        training: how it learns.
+
+    An expert has no fusion, width, training or encoders: to give them is an error.
     """
 
     name: str
@@ -124,6 +126,26 @@ class Member(_Strict):
     fusion: Spec = "concat"
     width: int = Field(128, ge=4)
     training: Training = Training()
+
+    @model_validator(mode="after")
+    def _experts_have_no_network(self) -> Member:
+        learner = self.learner if isinstance(self.learner, str) else self.learner["name"]
+        if learner == "gradient":
+            return self
+
+        def given(part: _Strict, where: str, *keys: str) -> list[str]:
+            known = type(part).model_fields
+            return [where + k for k in keys if getattr(part, k) != known[k].default]
+
+        unused = given(self, "", "fusion", "width", "training")
+        for name, modality in self.modalities.items():
+            unused += given(modality, f"modalities.{name}.", "encoder", "pretrained", "augment")
+        if unused:
+            raise ValueError(
+                f"no {' and no '.join(unused)} in the member '{self.name}': its learner "
+                f"'{learner}' has none. Leave them out, or give it learner: gradient"
+            )
+        return self
 
 
 class Data(_Strict):
@@ -138,7 +160,7 @@ class Data(_Strict):
         valid: share of the rows that validation takes; None: 15 % of them, or five folds if they
             are under 1 000 and the members are the plan's.
         folds: cross-validate with this many folds; 0: one split, but see `valid`.
-        max_bad_rows: unreadable rows to skip before failing.
+        max_bad_rows: so many unreadable cells of a modality count as missing; more are an error.
         workers: processes that decode media; 0: as many as cores.
     """
 

@@ -87,9 +87,9 @@ class Show:
     def step(self, member: str, step: int, of: int, loss: float) -> None:
         self._advance(f"train {member}", step, of, f"loss {loss:.3f}")
 
-    def skipped(self, member: str) -> None:
+    def skipped(self, member: str, why: str) -> None:
         self._end()
-        self.console.print(f"  {member}: not tried, the budget is spent", markup=False)
+        self.console.print(f"  {member}: skipped, {why}", markup=False)
 
     def trained(self, member: str, facts: dict[str, Any]) -> None:
         self._end()
@@ -100,7 +100,10 @@ class Show:
 
     def done(self, run: Run, seconds: float) -> None:
         self._end()
-        self.console.print(leaderboard(run))
+        for target in run.objectives:
+            self.console.print(leaderboard(run, target))
+            if note := _unfused(run, target):
+                self.console.print(note, markup=False)
         where = f" Saved in {run.folder}." if run.folder else ""
         self.console.print(f"Done in {seconds:.0f} s.{where}", markup=False)
 

@@ -22,6 +22,7 @@ from polymodal import lookup
 from polymodal.batch import Batch, Field, Outputs
 from polymodal.contract import Balance, Objective
 from polymodal.data.collate import Collator
+from polymodal.deadline import Late
 from polymodal.devices import device, device_of
 from polymodal.errors import PolymodalError, UserError
 from polymodal.files import read_tensors, write_tensors
@@ -88,6 +89,8 @@ class Loop:
         seconds: time for them; fewer are made if they turn out slower than planned, and more, up
             to `most`, if faster.
         most: `steps` by default.
+        least: updates without which the member is worth nothing.
+        must: make these even if the time is too short for them.
         seed: of order, augmentation, dropout.
         folder: where checkpoints go; one there is resumed.
         augment: modality -> augmentation of training batches.
@@ -112,6 +115,8 @@ class Loop:
         augment: Mapping[str, Augment],
         seconds: float = math.inf,
         most: int = 0,
+        least: int = 0,
+        must: bool = True,
         report: Callable[[int, int, float], None] = lambda *_: None,
         log: Callable[[int, dict[str, float]], None] = lambda *_: None,
         name: str = "model",
@@ -119,7 +124,7 @@ class Loop:
         self.objectives, self.collator, self.settings = objectives, collator, settings
         self.train_rows, self.valid_rows = train, valid
         self.kernels, self.seconds, self.seed, self.folder = kernels, seconds, seed, folder
-        self.most = max(most, steps)
+        self.most, self.least, self.must = max(most, steps), min(least, steps), must
         self.augment, self.report, self.log, self.name = augment, report, log, name
         self.accelerator = Accelerator(cpu=device().type == "cpu")
         self.device = self.accelerator.device
@@ -141,6 +146,7 @@ class Loop:
 
         Raises:
             Interrupted: Ctrl-C; the checkpoint is written.
+            Late: the time is too short for `least` updates.
             UserError: the loss is not finite.
         """
         torch.manual_seed(self.seed)
@@ -239,7 +245,10 @@ class Loop:
         left = progress.steps - progress.step
         fitting = int(made * self.seconds / spent) - made
         if left + made > SLACK * (fitting + made):
-            progress.steps = progress.step + max(0, fitting)
+            reached = progress.step + max(0, fitting)
+            if reached < self.least and not self.must:
+                raise too_few(reached, self.least)
+            progress.steps = max(reached, self.least)
         elif fitting + made > SLACK * (left + made):
             progress.steps = max(progress.steps, min(self.most, progress.step + fitting))
 
@@ -283,7 +292,10 @@ class Loop:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """The moving average in the model's place for a while."""
+        """The moving average in the model's place for a while.
+
+        Buffers stay: a batch norm's running statistics are moving averages themselves.
+        """
         if not self.average:
             yield
             return
@@ -339,6 +351,11 @@ class Loop:
         self.generator.set_state(tensors["rng.augment"])
         if self.device.type == "cuda" and "rng.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["rng.cuda"], self.device)
+
+
+def too_few(steps: int, least: int) -> Late:
+    """What to raise where a member would make too few steps."""
+    return Late(f"its part of the time is enough for {steps} steps, and {least} are the least")
 
 
 def predict(

@@ -11,6 +11,7 @@ import pytest
 import polymodal as pm
 from polymodal.errors import UserError
 from polymodal.recipe import Recipe
+from polymodal.train import Interrupted, Loop
 
 FUSION = """
 from __future__ import annotations
@@ -103,3 +104,48 @@ def test_files_elsewhere_are_never_executed(run: Path, name: str, part: str) -> 
     (run / "run.json").write_text(json.dumps(described))
     with pytest.raises(UserError, match="outside of its own folder"):
         pm.load(run, trust=True)
+
+
+def test_another_run_in_its_place_takes_the_code_away(run: Path) -> None:
+    (run / "code" / "mine.py").write_text("# a file of the user's")
+    own = [name for name in os.listdir(run / "code") if name != "mine.py"]
+    assert len(own) == 2
+    # A run's own recipe may name the copies in it, which then are needed once more.
+    table = str(run.parent / "train.csv")
+    mine = next(name for name in own if name.startswith("mine"))
+    quick = {"width": 8, "training": {"epochs": 1}}
+    again = Recipe.model_validate({"fusion": f"{run}/code/{mine}:Halves", **quick})
+    pm.fit(table, "label", recipe=again, kinds={"text": "text"}, out=run, overwrite=True)
+    assert sorted(os.listdir(run / "code")) == sorted(["mine.py", mine])
+    pm.fit(
+        table,
+        "label",
+        recipe=Recipe.model_validate(quick),
+        kinds={"text": "text"},
+        out=run,
+        overwrite=True,
+    )
+    assert os.listdir(run / "code") == ["mine.py"]
+
+
+def test_a_component_that_has_changed_is_another_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
+    Path("mine.py").write_text(FUSION)
+    frame = pd.DataFrame({"a": np.arange(40) % 7 + 0.5, "label": ["x", "y"] * 20})
+    recipe = Recipe.model_validate({"fusion": "mine.py:Halves", "training": {"epochs": 1}})
+
+    def stop(*_: object) -> None:
+        raise Interrupted("stop")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_step", stop)
+        with pytest.raises(Interrupted):
+            pm.fit(frame, "label", recipe=recipe, out="run")
+    Path("mine.py").write_text(FUSION.replace("0.5", "0.25"))
+    with pytest.raises(UserError, match="something else"):
+        pm.fit(frame, "label", recipe=recipe, out="run")
+    Path("mine.py").write_text(FUSION)
+    assert pm.fit(frame, "label", recipe=recipe, out="run").leaderboard

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from polymodal.errors import MissingExtra
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(bash|python|yaml)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -70,3 +72,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 def run(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("extra", ["minilm", "datasets", "url", "tensorboard", "wandb", "mlflow"])
+def test_extras_are_told_alike_and_found_in_what_is_installed(extra: str) -> None:
+    """The command is right after an install from a folder too: pip keeps what is installed."""
+    command = MissingExtra("package", extra, "This").do
+    wanted = shlex.split(command)[-1]
+    assert f"'{wanted}'" in (ROOT / "README.md").read_text(encoding="utf-8")
+    offline = ["--no-index", "--no-deps", "--dry-run"]
+    run([sys.executable, "-m", *shlex.split(command), *offline], ROOT.parent)

@@ -16,7 +16,7 @@ from polymodal.folder import checkpoints, mark, resumed, unmark
 from polymodal.recipe import Member, Modality, Recipe
 from polymodal.train import Interrupted, Loop
 
-REQUEST = {"recipe": {"seed": 0}, "data": "0"}
+REQUEST = {"recipe": {"seed": 0}, "code": {}, "data": "0"}
 EXPERT = Member(name="expert", learner="linear", modalities={"table": Modality()})
 NETWORK = Member(name="network", modalities={"table": Modality()}, width=8)
 

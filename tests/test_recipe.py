@@ -43,6 +43,14 @@ def test_a_saved_recipe_loads_to_the_same(tmp_path: Path) -> None:
         ("data: {split: half}", "data.split"),
         ("data: {split: random, time: when}", "'time' goes with 'split: time'"),
         ("data: {folds: 3, valid: 0.2}", "not both"),
+        (
+            "members: [{name: a, learner: linear, modalities: {t: {encoder: cnn}}, fusion: sum}]",
+            "no fusion and no modalities.t.encoder in the member 'a'",
+        ),
+        (
+            "members: [{name: a, learner: trees, modalities: {}, training: {epochs: 3}}]",
+            "its learner 'trees' has none",
+        ),
         ("rivals: true", "'rivals' goes with one model spelled out"),
         ("rivals: true\nmembers: [{name: a, modalities: {}}]", "'rivals' goes with one model"),
         ("- a\n- b", "not a mapping"),

@@ -361,7 +361,7 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
         "max_bad_rows": Case(
             lambda fit: (fit.run is not None, [len(t) + len(v) for t, v in fit.rows]),
             [1, 2],
-            [(False, []), (True, [ROWS - 2])],
+            [(False, []), (True, [ROWS])],
             IMAGES,
             frame=lambda: pictures(broken=2),
         ),
@@ -407,6 +407,10 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             lambda fit: type(fit.member.module).__name__,
             ["gradient", "linear", "trees"],
             ["Model", "Linear", "Trees"],
+            {
+                "targets": {"label": None},
+                "members": [{"name": "one", "modalities": {"note": {}, "table": {}}}],
+            },
         ),
         "modalities": Case(
             lambda fit: fit.member.module.names,

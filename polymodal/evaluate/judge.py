@@ -177,15 +177,10 @@ def cost(run: Run, prepared: Sequence[Prepared], who: str, target: str) -> dict[
     batch = min(seconds(rows) for _ in range(3))
     single = float(np.median([seconds(rows[i % len(rows)][None]) for i in range(ALONE)]))
     return {
-        "parameters": sum(_size(member.module) for member in members),
+        "parameters": sum(member.facts["parameters"] for member in members),
         "rows_per_second": len(rows) / batch,
         "latency_ms": 1e3 * single,
     }
-
-
-def _size(module: torch.nn.Module) -> int:
-    """Numbers that the module holds: parameters, and an expert's fitted buffers."""
-    return sum(t.numel() for t in module.state_dict().values())
 
 
 def composition(run: Run, target: str) -> dict[str, dict[str, Any]]:
