@@ -145,7 +145,9 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
             backbone = known.backbones.get(n) if learner == "gradient" else None
             tune = backbone is not None and n in tagged
             modalities[n] = Modality(pretrained=backbone, tune=tune, augment=n not in tagged)
-        network = {"fusion": fusion, "training": settings} if learner == "gradient" else {}
+        network: dict[str, Any] = (
+            {"fusion": fusion, "training": settings} if learner == "gradient" else {}
+        )
         member = Member(name=name, modalities=modalities, learner=learner, **network)
         found.append(_completed(member, schema, known))
 

@@ -124,7 +124,8 @@ def _from_video(cell: Media, start: bytes, frames: int) -> Iterator[Image.Image]
                 keys, total = _key_frames(container, cell.label)
             file.seek(0)
             with opened(file) as container:
-                for frame in _decode(_stream(container, cell.label), keys, spread(total, frames)):
+                stream = _stream(container, cell.label)
+                for frame in _decode(container, stream, keys, spread(total, frames)):
                     picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
                     yield picture.rotate(frame.rotation, expand=True)
     except av.error.FFmpegError as error:
@@ -140,7 +141,7 @@ def _key_frames(container: InputContainer, label: str) -> tuple[list[int], int]:
     """Numbers of the key frames, and how many frames there are; UserError if some are missing."""
     stream = _stream(container, label)
     keys, total = [], 0
-    for packet in _packets(stream):
+    for packet in _packets(container, stream):
         if packet.is_keyframe:
             keys.append(total)
         total += 1
@@ -167,9 +168,9 @@ def _stream(container: InputContainer, label: str) -> VideoStream:
     return streams[0]
 
 
-def _packets(stream: VideoStream) -> Iterator[Packet]:
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
     """The compressed frames, one at a time."""
-    return (packet for packet in stream.container.demux(stream) if packet.size)
+    return (packet for packet in container.demux(stream) if packet.size)
 
 
 def _types(container: InputContainer) -> str:
@@ -177,7 +178,7 @@ def _types(container: InputContainer) -> str:
 
 
 def _decode(
-    stream: VideoStream, keys: Sequence[int], numbers: Sequence[int]
+    container: InputContainer, stream: VideoStream, keys: Sequence[int], numbers: Sequence[int]
 ) -> Iterator[VideoFrame]:
     """The frames with these ascending numbers, decoding from the key frame before each only.
 
@@ -185,7 +186,7 @@ def _decode(
     with invisible frames has fewer of them than packets; then it runs out and yields fewer.
     """
     codec = stream.codec_context
-    source: Iterator[tuple[int, Packet]] = enumerate(_packets(stream))
+    source: Iterator[tuple[int, Packet]] = enumerate(_packets(container, stream))
 
     def key_before(number: int) -> int:
         return max((key for key in keys if key <= number), default=0)
