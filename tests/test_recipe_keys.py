@@ -507,7 +507,7 @@ def test_the_key_changes_what_a_fit_does(
     place = PLACES[model] if case.at is None else case.at
     found = []
     for value in case.values:
-        described = copy.deepcopy(MEMBERS if model is Member else case.base)
+        described = copy.deepcopy(MEMBERS if model is Member and case.base is WORDS else case.base)
         for where, needed in case.given.items():
             put(described, where, copy.deepcopy(needed))
         put(described, f"{place}.{key}".lstrip("."), value)
