@@ -197,7 +197,11 @@ def test_the_command_line_end_to_end(tmp_path: Path) -> None:
     assert list(predicted.columns) == ["row", "label", "label=even", "label=odd"]
     one = polymodal("predict", "run", "--note", "wild storm here", "--level", "1.0")
     assert json.loads(one.stdout)["label"] in ("even", "odd")
-    polymodal("embed", "run", "--data", "test.csv", "--out", "v.npy")
+    # On a busy machine ten seconds are enough for experts only, which have no vectors.
+    settings = json.dumps({"training": QUICK.model_dump(), "width": 16})
+    (tmp_path / "network.yaml").write_text(f"{settings[:-1]}, train: train.csv, target: label}}")
+    polymodal("fit", "network.yaml", "--out", "network")
+    polymodal("embed", "network", "--data", "test.csv", "--out", "v.npy")
     assert np.load(tmp_path / "v.npy").shape[0] == 40
     polymodal("predict", "run", "--colour", "red", code=2)
     polymodal("fit", "train.csv", "--target", "lable", "--out", "other", code=2)

@@ -456,7 +456,13 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
         "rivals": Case(members, [False, True], [["model"], ["model", "note", "table"]]),
         "seed": Case(lambda fit: (fit.weights(), str(fit.rows)), [0, 1]),
         # No time is left: one step is made all the same.
-        "budget": Case(count, [None, 0.001], [2, 1]),
+        # Without any time left, the one model there must be makes its least steps.
+        "budget": Case(
+            count,
+            [None, 0.001],
+            [80, learn.LEAST_STEPS],
+            given={"training.epochs": 40, "training.patience": 0},
+        ),
     },
 }
 PLACES = {
