@@ -100,10 +100,7 @@ class Show:
 
     def done(self, run: Run, seconds: float) -> None:
         self._end()
-        for target in run.objectives:
-            self.console.print(leaderboard(run, target))
-            if note := _unfused(run, target):
-                self.console.print(note, markup=False)
+        self.console.print(leaderboard(run))
         where = f" Saved in {run.folder}." if run.folder else ""
         self.console.print(f"Done in {seconds:.0f} s.{where}", markup=False)
 

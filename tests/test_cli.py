@@ -107,7 +107,8 @@ def test_everything_that_a_recipe_can_name_is_listed(capsys: pytest.CaptureFixtu
     cli.list_components()
     listed = capsys.readouterr().out.splitlines()
     root = Path(pm.__file__).parent
-    folders = ["forms/*", "encoders/*", "fusion", "objectives", "experts", "augment", "corrupt/*"]
+    folders = ["forms/*", "encoders/*", "fusion", "objectives", "experts", "augment", "balance"]
+    folders.append("corrupt/*")
     files = [f for folder in folders for f in root.glob(f"{folder}/*.py") if f.stem[0] != "_"]
     assert sorted(line.split(maxsplit=2)[:2] for line in listed) == sorted(
         [f"{f.parent.relative_to(root)}:", f.stem] for f in files
