@@ -52,8 +52,9 @@ RESERVE = 0.06
 # Parts of the time that is left for those that learn by gradient: of one that fuses, and of each
 # modality's rival.
 FUSED_PART, RIVAL_PART = 8.0, 1.0
-# An expert may take this much of the time that is left; most need far less.
-EXPERT_SHARE = 0.35
+# An expert may take this much of the time that is left; most need far less, and in a short time
+# nothing reaches as far.
+EXPERT_SHARE = 0.5
 
 
 def fit(
@@ -364,18 +365,18 @@ class _Fit:
             trained[member.name], scores[member.name] = found
             self.show.trained(member.name, found[0].facts)
 
-        hurried = False
+        longest = 0.0
         for i, member in enumerate(self.members):
             allowance = self._allowance(i)
             try:
                 if allowance <= 0:
                     raise Late("the budget is spent")
-                if hurried and self._is_further(i):
-                    raise Late("others have had too little time")
+                if self._is_further(i) and allowance < longest:
+                    raise Late("it would have less time than those before it had")
                 attempt(member, allowance)
-                hurried |= bool(trained[member.name].facts.get("hurried"))
+                if not build.is_expert(member):
+                    longest = max(longest, trained[member.name].facts["seconds"])
             except Late as late:
-                hurried |= not build.is_expert(member)
                 self.show.skipped(member.name, str(late))
         if not trained:
             # One model there must be, and the first is the best that little time can give: the

@@ -222,7 +222,6 @@ def _by_gradient(
         "steps": progress.step,
         "best_step": progress.best_step,
         "planned_steps": steps,
-        "hurried": progress.steps < _whole(settings, train) * share,
         "precision": kernels.precision,
         "attention": kernels.attention,
         "memory_format": kernels.memory_format,

@@ -217,7 +217,7 @@ def test_balanced_classes_count_alike_however_rare(task):
     for weights, rare in ((None, 0.1), ("balanced", 0.5)):
         job = task(frame, {"x": "number"}, {"y": {"name": "classify", "class_weights": weights}})
         shares = job.scores(job.fit("trees"))["y"]
-        assert shares[:, 1].mean() == pytest.approx(rare, abs=0.05)
+        assert shares[:, 1].mean() == pytest.approx(rare, abs=0.08)
 
 
 def test_absent_modalities_are_as_missing_ones(task):
