@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from polymodal.errors import PolymodalError as PolymodalError
     from polymodal.errors import UserError as UserError
+    from polymodal.evaluate.compare import compare as compare
     from polymodal.fitting import fit as fit
     from polymodal.recipe import Recipe as Recipe
     from polymodal.run import Run as Run
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from polymodal.scoring import score as score
 
 _HOMES = {
+    "compare": "polymodal.evaluate.compare",
     "fit": "polymodal.fitting",
     "load": "polymodal.run",
     "score": "polymodal.scoring",

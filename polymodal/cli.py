@@ -60,6 +60,14 @@ def fit(
         str | None, typer.Option(help="Time for the whole fit: 90s, 5m, 2h.", show_default=BUDGET)
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    fusion: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fusion",
+            metavar="NAME",
+            help="Train this one instead of the plan's; several have the same time each.",
+        ),
+    ] = None,
     max_bad_rows: BadRows = 0,
     track: Annotated[
         list[str] | None, typer.Option(help="Also log to tensorboard, wandb or mlflow.")
@@ -85,12 +93,15 @@ def fit(
         group=group,
         budget=None if budget is None else seconds(budget),
         seed=seed,
+        fusion=_one_or_all(fusion),
         out=out,
         overwrite=overwrite,
         trackers=track or [],
         show=Show(sys.stderr),
     )
     print(f"Next: polymodal evaluate {out} --data TEST.csv --out {out}/test")
+    if recipe.fusions or len(fusion or []) > 1:
+        print(f"      polymodal compare {out} --data TEST.csv")
     print(f"      polymodal predict {out} --data NEW.csv --out predictions.csv")
 
 
@@ -125,6 +136,31 @@ def evaluate(
     result.save(out)
     print(result.text())
     print(f"\nReport: {out / REPORT}")
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Runs' folders; of a single one, its models.")],
+    data: Annotated[str, typer.Option(help="Table with the target columns.")],
+    target: Annotated[
+        list[str] | None, typer.Option("--target", metavar="COL", help="Compare on this one only.")
+    ] = None,
+    group: Group = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write the figures to, as compare.json.")
+    ] = None,
+    max_bad_rows: BadRows = 0,
+    trust: Trust = False,
+) -> None:
+    """Measure models on the same rows and test every pair: best first, and who is as good."""
+    from polymodal.evaluate.compare import compare as compare_runs
+
+    found = compare_runs(
+        runs, data, target=target, group=group, max_bad_rows=max_bad_rows, trust=trust
+    )
+    if out is not None:
+        found.save(out)
+    print(found.text())
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -309,6 +345,11 @@ def seconds(text: str) -> float:
             "The budget is not a time", expected="such as 90s, 5m or 2h", got=repr(text)
         )
     return value
+
+
+def _one_or_all(names: list[str] | None) -> str | list[str] | None:
+    """A single one is no list: there is nothing to compare it with."""
+    return names[0] if names and len(names) == 1 else names or None
 
 
 def _pairs(items: list[str] | None) -> dict[str, str]:

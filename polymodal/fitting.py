@@ -32,7 +32,7 @@ from polymodal.evaluate.judge import CONSTANT
 from polymodal.evaluate.statistics import codes, interval
 from polymodal.files import write_json
 from polymodal.folder import checkpoints, claimed, mark, resumed, unmark
-from polymodal.recipe import Member, Recipe, validate
+from polymodal.recipe import Member, Recipe, Spec, validate
 from polymodal.run import FUSED, Run, Trained
 from polymodal.show import Show
 from polymodal.trackers import Trackers
@@ -68,6 +68,7 @@ def fit(
     group: str | None = None,
     budget: float | None = None,
     seed: int | None = None,
+    fusion: Spec | Sequence[Spec] | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     trackers: Sequence[str] = (),
@@ -86,6 +87,8 @@ def fit(
         budget: seconds for the whole fit.
         seed: same seed, same data, same machine: same run, unless a budget decides by the clock
             how long each member trains.
+        fusion: this fusion instead of the plan's models, or several to be compared: each has the
+            same time, the rivals less. Each modality is trained alone too.
         out: folder of the run; the same fit, interrupted there, is resumed.
         overwrite: replace a finished run in `out`, or an interrupted fit of something else.
         trackers: "tensorboard", "wandb", "mlflow": also log there.
@@ -98,7 +101,7 @@ def fit(
         UserError: the input is at fault.
         Interrupted: Ctrl-C; what was done is kept in `out`.
     """
-    recipe = _merged(recipe or Recipe(), target, kinds, drop, group, budget, seed)
+    recipe = _merged(recipe or Recipe(), target, kinds, drop, group, budget, seed, fusion)
     refuse_several_processes()
     train = train if train is not None else recipe.train
     valid = valid if valid is not None else recipe.valid
@@ -134,6 +137,7 @@ def _merged(
     group: str | None,
     budget: float | None,
     seed: int | None,
+    fusion: Spec | Sequence[Spec] | None = None,
 ) -> Recipe:
     """The recipe with the arguments that were given over it."""
     names = [target] if isinstance(target, str) else list(target or [])
@@ -151,6 +155,9 @@ def _merged(
         update["budget"] = budget
     if seed is not None:
         update["seed"] = seed
+    if fusion is not None:
+        update["fusion"] = fusion if isinstance(fusion, str | dict) else list(fusion)
+        update["rivals"] = True
     return validate({**recipe.model_dump(), **update}, "The fit")
 
 
@@ -355,6 +362,7 @@ class _Fit:
         scores: dict[str, Scores] = {}
         rows = np.sort(np.concatenate([b for _, b in folds])) if folds else valid
         rows = rows[self._known(rows)]
+        self.left_at_first = self._left()
 
         def attempt(member: Member, allowance: float, must: bool = False) -> None:
             folder = checkpoints(self.out, member)
@@ -439,9 +447,7 @@ class _Fit:
 
     def _allowance(self, position: int) -> float:
         """Seconds for a member: its part of what is left; what it does not use is the others'."""
-        if self.recipe.budget is None:
-            return float("inf")
-        left = self.recipe.budget * (1 - RESERVE) - (time.perf_counter() - self.start)
+        left = self._left()
         learners = [i for i, m in enumerate(self.members) if not build.is_expert(m)]
         if position not in learners:
             return left * EXPERT_SHARE
@@ -451,8 +457,18 @@ class _Fit:
         def part(i: int) -> float:
             return RIVAL_PART if len(self.members[i].modalities) == 1 else FUSED_PART
 
-        wanting = [i for i in learners if i >= position and not self._is_further(i)]
+        if self.recipe.fusions:
+            # What one leaves is nobody's: the next would be compared at an advantage.
+            wanting, left = learners, self.left_at_first if left > 0 else 0.0
+        else:
+            wanting = [i for i in learners if i >= position and not self._is_further(i)]
         return left * part(position) / sum(part(i) for i in wanting)
+
+    def _left(self) -> float:
+        """Seconds of the budget for all that is still to be trained."""
+        if self.recipe.budget is None:
+            return math.inf
+        return self.recipe.budget * (1 - RESERVE) - (time.perf_counter() - self.start)
 
     def _is_further(self, position: int) -> bool:
         """Whether a member is one of the plan's fusions that only left-over time goes to."""
@@ -491,7 +507,8 @@ class _Fit:
                 lines.append(self._line(name, "member", target, found, rows, alone, trained))
             board += best_first(lines)
         used = {n for g in weights.values() for shares in g.values() for n in shares}
-        kept = {n: t for n, t in trained.items() if n in used}
+        # Fusions are compared by what they say on other rows, whether or not they are used.
+        kept = {n: t for n, t in trained.items() if n in used or self.recipe.fusions}
         forms = self._numbered(kept)
         shapes = [self.job.prepared[key].shape for key in forms]
         recipe = self.recipe.model_copy(

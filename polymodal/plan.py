@@ -14,7 +14,7 @@ from typing import Any
 from polymodal import build, lookup, pretrained
 from polymodal.columns import Column, Schema
 from polymodal.data.read import Table
-from polymodal.recipe import Member, Modality, Recipe, Training
+from polymodal.recipe import Member, Modality, Recipe, Training, label
 
 # Under this many rows one validation split is too small to choose anything by.
 FEW_ROWS = 1000
@@ -109,23 +109,32 @@ def members(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
 
 
 def _spelled_out(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
-    """One model as the recipe says, and its rivals if it asks for them."""
+    """A model as the recipe says, or one with each of its fusions; and the rivals it asks for."""
     modalities = recipe.modalities or {name: Modality() for name in schema.modalities()}
     chosen = Member(
         name="model",
         modalities=modalities,
-        fusion=recipe.fusion or FUSION,
         width=recipe.width or 128,
         training=recipe.training or training(known.rows),
     )
-    found = [_completed(chosen, schema, known)]
+    if isinstance(recipe.fusion, list):
+        fusions = {label(spec): spec for spec in recipe.fusion}
+    else:
+        fusions = {"model": recipe.fusion or FUSION}
+    models, rivals = [], []
+    for name, fusion in fusions.items():
+        # A rival is called like its modality.
+        name = f"{name} fusion" if name in modalities else name
+        models.append(chosen.model_copy(update={"name": name, "fusion": fusion}))
     if recipe.rivals and len(modalities) > 1:
         for name in modalities:
-            rival = chosen.model_copy(
-                update={"name": name, "modalities": {name: modalities[name]}, "fusion": FUSION}
-            )
-            found.append(_completed(rival, schema, known))
-    return found
+            if _can_tag(schema, [name]):
+                alone = {"name": name, "modalities": {name: modalities[name]}, "fusion": FUSION}
+                rivals.append(chosen.model_copy(update=alone))
+    # Of several fusions none is the one to have in any case. Rivals come first then: a little more
+    # time than planned for each fusion would take all of theirs.
+    found = rivals + models if recipe.fusions else models + rivals
+    return [_completed(member, schema, known) for member in found]
 
 
 def _default(schema: Schema, known: Facts) -> list[Member]:
@@ -152,9 +161,7 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
         found.append(_completed(member, schema, known))
 
     subsets = [[name] for name in grouped] + ([list(grouped)] if len(grouped) > 1 else [])
-    for target in schema.targets:
-        if target.kind == "tags":  # without its words there is nothing to tag
-            subsets = [subset for subset in subsets if target.details["text"] in subset]
+    subsets = [subset for subset in subsets if _can_tag(schema, subset)]
     if not tags:
         for subset in subsets:
             for expert in lookup.names("experts"):
@@ -212,6 +219,11 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
 def _tagged(schema: Schema) -> set[str]:
     """The text modalities whose words are labelled."""
     return {str(c.details["text"]) for c in schema.targets if c.kind == "tags"}
+
+
+def _can_tag(schema: Schema, modalities: Sequence[str]) -> bool:
+    """Whether every text whose words are labelled is read: without it there is nothing to tag."""
+    return _tagged(schema) <= set(modalities)
 
 
 def _columns(grouped: Mapping[str, list[Column]], name: str, chosen: Sequence[str]) -> list[Column]:

@@ -30,6 +30,14 @@ def _named(value: Any) -> Any:
 Spec = Annotated[str | dict[str, Any], BeforeValidator(_named)]
 
 
+def label(spec: Spec) -> str:
+    """What to call a component: "gated", or "moe (experts=4)"."""
+    if isinstance(spec, str):
+        return spec.rpartition(":")[2]
+    options = ", ".join(f"{key}={value}" for key, value in spec.items() if key != "name")
+    return label(spec["name"]) + (f" ({options})" if options else "")
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -196,10 +204,12 @@ class Recipe(_Strict):
         valid: table of validation rows; None: split from `train`.
         targets: target column -> objective (a file of `objectives/`); None: by the column's kind.
         data: see Data.
-        modalities, fusion, width, training: one model spelled out. With none of them and no
-            `members`, the plan chooses the members by the data's size.
+        modalities, fusion, width, training: one model spelled out; several that differ in their
+            fusion if that is a list, each with the same part of the budget, all kept for `compare`.
+            With none of these keys and no `members`, the plan chooses the members by the data's
+            size.
         members: several models spelled out.
-        rivals: with one spelled-out model of several modalities, also train each modality alone
+        rivals: with spelled-out models of several modalities, also train each modality alone
             (the plan does so unasked).
         seed: of everything random.
         budget: seconds for the whole fit; None: no limit of its own.
@@ -210,7 +220,7 @@ class Recipe(_Strict):
     targets: dict[str, Spec | None] = {}
     data: Data = Data()
     modalities: dict[str, Modality] | None = None
-    fusion: Spec | None = None
+    fusion: Spec | list[Spec] | None = None
     width: int | None = Field(None, ge=4)
     training: Training | None = None
     members: list[Member] | None = None
@@ -225,13 +235,23 @@ class Recipe(_Strict):
             raise ValueError(f"give either 'members' or {' / '.join(spelled)}, not both")
         if self.rivals and not spelled:
             raise ValueError(
-                "'rivals' goes with one model spelled out; among 'members' name them, "
-                "and without either the plan has them anyway"
+                "'rivals' goes with one model spelled out, or several fusions; among "
+                "'members' name them, and without either the plan has them anyway"
             )
         names = [m.name for m in self.members or []]
         if len(set(names)) < len(names):
             raise ValueError("two members have the same name")
+        if self.fusion == []:
+            raise ValueError("'fusion' takes at least one")
+        fusions = [label(spec) for spec in self.fusions]
+        if len(set(fusions)) < len(fusions):
+            raise ValueError("the same fusion is listed twice")
         return self
+
+    @property
+    def fusions(self) -> list[Spec]:
+        """Those to be compared with each other: what `fusion` lists, if it is a list."""
+        return self.fusion if isinstance(self.fusion, list) else []
 
     @property
     def spelled_out(self) -> bool:

@@ -72,7 +72,7 @@ class Run:
         shapes: of each form's arrays (`Prepared.shape`), which later tables must match.
         objectives: target -> fitted objective.
         tagged: tag target -> the text modality it labels.
-        members: every trained member that some combination uses.
+        members: every trained member that some combination uses, and every fusion to be compared.
         weights: "fused" (the model) or a modality (its rival) -> target -> member -> share.
         leaderboard: validation scores: of each target the fused model, its rivals, the constant
             (always the same answer) and the members, each of these best first.

@@ -159,7 +159,7 @@ def _board(run: Run, target: str) -> Grid:
         if line["role"] == "member" and line["members"] in combined:
             continue
         grid.add_row(
-            Text(_label(line)),
+            Text(label(line)),
             written(line["value"]),
             Text(span(line)),
             f"{line['parameters']:,}",
@@ -169,7 +169,7 @@ def _board(run: Run, target: str) -> Grid:
     return grid
 
 
-def _label(line: dict[str, Any]) -> str:
+def label(line: dict[str, Any]) -> str:
     """What a line of the leaderboard is of; of a combination of one member, that one too."""
     name, members = line["name"], list(line["members"])
     label = {"rival": f"only {name}", CONSTANT: SAME}.get(line["role"], name)

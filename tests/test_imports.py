@@ -19,7 +19,7 @@ FLOORS = [
     ["__main__", "__init__"],
     ["cli"],
     ["quickstart"],
-    ["fitting", "predict", "scoring"],
+    ["fitting", "predict", "scoring", "evaluate.compare"],
     ["learn", "show", "trackers", "folder"],
     ["plan"],
     ["run"],

@@ -56,6 +56,9 @@ def test_a_saved_recipe_loads_to_the_same(tmp_path: Path) -> None:
         ("- a\n- b", "not a mapping"),
         ("a: [", "cannot be read"),
         ("fusion: sum\nmembers: [{name: a, modalities: {}}]", "not both"),
+        ("fusion: [sum, gated, {name: sum}]", "listed twice"),
+        ("fusion: [sum, 3]", "a component's name"),
+        ("fusion: []", "takes at least one"),
         ("members: [{name: a, modalities: {}}, {name: a, modalities: {}}]", "same name"),
     ],
 )

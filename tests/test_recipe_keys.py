@@ -444,7 +444,11 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             [{"note": NOTE}, {"table": {}}],
             [["note"], ["table"]],
         ),
-        "fusion": Case(lambda fit: parts(fit)[-1], ["sum", "gated"], ["Sum", "Gated"]),
+        "fusion": Case(
+            lambda fit: (members(fit), parts(fit)[-1]),
+            ["sum", "gated", ["gated", "sum"]],
+            [(["model"], "Sum"), (["model"], "Gated"), (["gated", "sum"], "Gated")],
+        ),
         "width": Case(lambda fit: fit.member.module.heads[0][0].in_features, [4, 12], [4, 12]),
         "training": Case(count, [{**QUICK, "epochs": n} for n in (1, 2)], [2, 4]),
         "members": Case(

@@ -162,7 +162,7 @@ def evaluate(
     """
     table = run.table(source, require_targets=True)
     ledger = Ledger()
-    clusters = _clusters(run, table, group)
+    clusters = clusters_of(table, group, run.schema.group)
     prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
     rows = np.arange(len(table))
     planned = sets.plan(list(run.schema.modalities()), len(table), contributions)
@@ -174,18 +174,13 @@ def evaluate(
     found = Evaluation(len(table), {}, {}, {}, predictions, {}, table=table, schema=run.schema)
     known = {}
     for name, values in run.targets(table).items():
-        part = _Known(values, clusters)
+        part = Known(values, clusters)
         known[name] = part.rows
         _measure(found, run, part, combined[name], scores, prepared)
         if planned is not None and part.objective.level == "row":
             worth = _contributions(run, part, planned, played, prepared)
             found.contributions |= {name: worth} if worth else {}
-    measured = np.unique(np.concatenate(list(known.values())))
-    ledger.add("used", "measured", measured)
-    for name, own in known.items():
-        reason = f"no value in target '{name}'"
-        ledger.add("incomplete", reason, np.setdiff1d(measured, own))
-        ledger.add("skipped", reason, np.setdiff1d(rows, measured))
+    measured = account(ledger, known, rows)
     found.ledger = ledger.to_json()
     if robustness:
         whole = table.take(np.flatnonzero(np.isin(rows, measured)))
@@ -193,7 +188,7 @@ def evaluate(
     return found
 
 
-class _Known:
+class Known:
     """A target on the rows that have it.
 
     Args:
@@ -226,10 +221,21 @@ class _Known:
         return {name: asdict(span) for name, span in spans.items()}
 
 
+def account(ledger: Ledger, known: Mapping[str, Array], rows: Array) -> Array:
+    """Note what became of all rows, those with each target being known; returns those with any."""
+    measured = np.unique(np.concatenate(list(known.values())))
+    ledger.add("used", "measured", measured)
+    for name, own in known.items():
+        reason = f"no value in target '{name}'"
+        ledger.add("incomplete", reason, np.setdiff1d(measured, own))
+        ledger.add("skipped", reason, np.setdiff1d(rows, measured))
+    return measured
+
+
 def _measure(
     found: Evaluation,
     run: Run,
-    part: _Known,
+    part: Known,
     fused: Scores,
     scores: Mapping[str, Any],
     prepared: Sequence[Prepared],
@@ -279,15 +285,15 @@ def _measure(
                 part.clusters,
             ),
             "cost": {
-                "fused": judge.cost(run, prepared, "fused", name),
-                "single": judge.cost(run, prepared, best, name),
+                "fused": judge.cost(run, prepared, run.weights["fused"][name]),
+                "single": judge.cost(run, prepared, run.weights[best][name]),
             },
         }
 
 
 def _contributions(
     run: Run,
-    part: _Known,
+    part: Known,
     planned: sets.Plan,
     played: Mapping[Names, Mapping[str, Any]],
     prepared: Sequence[Prepared],
@@ -326,8 +332,14 @@ def _calibration(scores: Array, truth: Array) -> dict[str, Any]:
     }
 
 
-def _clusters(run: Run, table: Table, group: str | None) -> np.ndarray[Any, Any] | None:
-    column = group or run.schema.group
+def clusters_of(table: Table, group: str | None, fitted: str | None) -> Array | None:
+    """Each row's cluster as a code, or None where rows are independent.
+
+    Args:
+        group: the column that was asked for.
+        fitted: the one that the run was fitted with; used if the table has it.
+    """
+    column = group or fitted
     if column is None or (group is None and column not in table.names):
         return None
     if column not in table.names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,13 @@ from polymodal.data.prepare import Prepared
 from polymodal.evaluate import game
 from polymodal.evaluate._shown import Plain, Shown
 from polymodal.evaluate._weighted import Array
-from polymodal.evaluate.statistics import Clusters, interval, mcnemar, paired_difference
+from polymodal.evaluate.statistics import (
+    Clusters,
+    approximate_randomisation,
+    interval,
+    mcnemar,
+    paired_difference,
+)
 from polymodal.evaluate.verdict import Test, verdict_of_metric
 
 if TYPE_CHECKING:
@@ -30,6 +36,9 @@ Against = Literal["single", "constant"]
 CONSTANT, SAME = "constant", "always the same answer"
 # Of a metric that a rival's answers leave without a value.
 UNDEFINED = Metric(lambda w: np.full(len(w), np.nan))
+
+# Exchanges of a randomisation test of two models.
+EXCHANGES = 2000
 
 # Costs are timed on this many rows, in batches like prediction's and one by one.
 TIMED, ALONE = 256, 20
@@ -56,6 +65,28 @@ def _validated(run: Run, target: str, role: str) -> dict[str, float]:
         # Not every metric is defined on every validation table.
         if line["value"] is not None and not math.isnan(line["value"])
     }
+
+
+def paired_test(
+    objective: Objective,
+    first: Scores,
+    second: Scores,
+    targets: Scores,
+    clusters: Clusters | None,
+    exchanges: int = EXCHANGES,
+) -> Test:
+    """Whether two models' primary metric differs on the same rows, whose target is known.
+
+    McNemar's mid-p for the accuracy of independent rows, approximate randomisation for all else.
+    """
+    if clusters is None and objective.primary == "accuracy":
+        truth = np.stack(list(targets))
+        right = [np.stack(list(one)).argmax(1) == truth for one in (first, second)]
+        wins, losses = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+        return Test("McNemar's mid-p", mcnemar(wins, losses).mid_p)
+    both = objective.metrics([*first, *second], [*targets, *targets])[objective.primary]
+    p = approximate_randomisation(both, len(targets), clusters, exchanges)
+    return Test("approximate randomisation", p)
 
 
 def verdict(
@@ -86,12 +117,7 @@ def verdict(
     constant = game.constant(objective, fused)
     rival = singles[best] if against == "single" else constant
     both: Metric = objective.metrics([*fused, *rival], [*targets, *targets])[objective.primary]
-    test = None
-    if clusters is None and objective.primary == "accuracy":
-        truth = np.stack(list(targets))
-        right = [np.stack(list(one)).argmax(1) == truth for one in (fused, rival)]
-        wins, losses = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
-        test = Test("McNemar's mid-p", mcnemar(wins, losses).mid_p)
+    test = paired_test(objective, fused, rival, targets, clusters)
     found = verdict_of_metric(both, len(targets), clusters=clusters, test=test)
     described = asdict(found)
     described["test"], described["p"] = found.test.name, found.test.p
@@ -154,12 +180,12 @@ def _value(metric: Metric, rows: int) -> float:
     return float(metric.statistic(np.ones((1, rows)))[0])
 
 
-def cost(run: Run, prepared: Sequence[Prepared], who: str, target: str) -> dict[str, float]:
-    """Parameters, rows a second in batches, and milliseconds for one row, of a combination.
+def cost(run: Run, prepared: Sequence[Prepared], names: Iterable[str]) -> dict[str, float]:
+    """Parameters, rows a second in batches, and milliseconds for one row, of members together.
 
     Reading and decoding of the cells is not in it: it is the same work for every model.
     """
-    members = [run.members[name] for name in run.weights[who][target]]
+    members = [run.members[name] for name in names]
     total = len(prepared[0])
     rows = np.arange(min(TIMED, total))
     collators = [Collator({m: prepared[i] for m, i in t.forms.items()}, {}) for t in members]
