@@ -181,10 +181,23 @@ class Run:
             max_bad_rows: cells of a modality that may be unreadable; they count as missing.
             absent: modalities to ignore.
 
+        Raises:
+            UserError: the table does not suit the run, or the run has no such modality to ignore.
+
         Returns:
             Columns of the predictions file: what names a row (see `decoded`), then per target the
             prediction under its name and, for classes, a probability under "target=class".
         """
+        names = list(self.schema.modalities())
+        absent = [absent] if isinstance(absent, str) else list(absent)
+        for name in absent:
+            if name not in names:
+                match = lookup.nearest(name, names)
+                raise UserError(
+                    f"The run has no modality '{name}' to ignore",
+                    expected=f"some of {', '.join(names)}",
+                    do=f"did you mean '{match}'?" if match else "leave it out",
+                )
         table = self.table([self._whole(source)] if self._is_row(source) else source)
         prepared = self.prepare(table, Ledger(), max_bad_rows=max_bad_rows)
         rows = np.arange(len(table))
@@ -441,15 +454,20 @@ def _restored(described: dict[str, Any], folder: Path, trust: bool) -> Run:
 
 
 def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Load weights, giving those whose length was learned from data the length they have."""
+    """Load weights, giving those whose length was learned from data the length they have.
+
+    These are buffers, and embeddings, which have a vector for each word that was found.
+    """
     for name, own in [*module.named_buffers(), *module.named_parameters()]:
-        if name in tensors and tensors[name].shape != own.shape:
-            owner, _, attribute = name.rpartition(".")
-            found = tensors[name].clone()
-            parameter = isinstance(own, nn.Parameter)
-            setattr(
-                module.get_submodule(owner), attribute, nn.Parameter(found) if parameter else found
-            )
+        path, _, attribute = name.rpartition(".")
+        owner = module.get_submodule(path)
+        found = tensors.get(name, own)
+        if found.shape == own.shape:
+            continue
+        if not isinstance(own, nn.Parameter):
+            setattr(owner, attribute, found.clone())
+        elif isinstance(owner, nn.Embedding) and found.shape[1:] == own.shape[1:]:
+            setattr(owner, attribute, nn.Parameter(found.clone(), own.requires_grad))
     module.load_state_dict(dict(tensors))
 
 

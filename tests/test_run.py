@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
 import polymodal as pm
+from polymodal.errors import UserError
 from polymodal.fitting import best_first
 from polymodal.predict import predict_table
 from polymodal.recipe import Recipe
+from polymodal.run import fill
 from polymodal.show import Show, leaderboard
 
 
@@ -144,3 +148,25 @@ def test_best_first(greater: bool, names: str) -> None:
         for name, role, value in [nothing, *given, ("f", "fused", 0)]
     ]
     assert "".join(line["name"] for line in best_first(lines)) == names + "e"
+
+
+def test_modalities_to_ignore_are_the_runs_own(run: pm.Run) -> None:
+    new = frame(20).drop(columns="label")
+    whole, without = (run.predict(new, absent=names)["label=day"] for names in ([], ["signal"]))
+    assert whole != without
+    assert run.predict(new, absent="signal")["label=day"] == without
+    with pytest.raises(UserError, match="no modality 'sinal'"):
+        run.predict(new, absent=["sinal"])
+
+
+def test_only_embeddings_and_buffers_take_the_length_that_is_loaded() -> None:
+    words = nn.Embedding(9, 4)
+    fill(words, {"weight": torch.ones(3, 4)})
+    assert words(torch.tensor([2])).tolist() == [[1.0] * 4]
+    words.weight.requires_grad_(False)
+    fill(words, {"weight": torch.ones(5, 4)})
+    assert not words.weight.requires_grad
+    for module, shape in ((nn.Embedding(9, 4), (3, 5)), (nn.Linear(4, 2), (1, 4))):
+        tensors = {**module.state_dict(), "weight": torch.ones(shape)}
+        with pytest.raises(RuntimeError, match="size mismatch"):
+            fill(module, tensors)
