@@ -42,7 +42,7 @@ def normalised(answer: str) -> str:
     In lower case; without punctuation, the articles a, an, the, the apostrophe of contractions and
     the commas of thousands; with digits for the words none (0) and zero to ten.
     """
-    text = _THOUSANDS.sub("", answer.lower().replace("’", "'"))
+    text = _THOUSANDS.sub("", _minus(answer.lower()).replace("’", "'"))
     text = _FULL_STOP.sub("", _PUNCTUATION.sub(" ", spaced(_CONTRACTED.sub("", text), _KEPT)))
     found = [_NUMBERS.get(word, word) for word in text.split()]
     kept = [word for word in found if word not in _ARTICLES]
@@ -87,28 +87,48 @@ def answers(
     return {"vqa_accuracy": Metric(mean(np.array(scores))), "exact_match": exact}
 
 
-def _last_of_line(lead: str) -> str:
-    return rf"(?i:{lead})\W*?[ \t]*(\S.*?)[ \t]*(?:\.(?!\d)|[\r\n]|$)"
+def _rest_of_line(lead: str) -> str:
+    """Up to the next lead, or the line's end without its full stop: "St. John" has one inside."""
+    end = r"(?:(?<!\.[A-Za-z])\.)?[ \t*_`\"']*(?:[\r\n]|$)"
+    return rf"(?i:{lead})\W*?[ \t]*(\S.*?)(?:{end}|(?=(?i:{lead})))"
 
 
-_LETTER = r"([A-J])(?=\s*(?:[).:,;*\]\r\n]|$))"
 _STATED = r"\b(?:answer|choice|option)\b(?:\s+is\b|\s*[:=])+"
+_DENIED = r"\b(?:answer|choice|option)\s+isn['’]t\b"
 
-# For each name the ways to state an answer; the first that a text uses decides.
+_CLOSED = r"\s*(?:[).:,;*\]}\r\n]|$)"
+# Not the first of several, "(A) or (B)" and "A, B and C".
+_SEVERAL = (
+    rf"[)\]*\s]*(?:[,;/&]|\b(?:or|and)\b)\s*(?:(?:or|and)\b)?[\s*(\[]*"
+    rf"[A-J](?={_CLOSED}|\s+(?:or|and)\b)"
+)
+_LETTER = rf"([A-J])(?={_CLOSED})(?!{_SEVERAL})"
+_OPENED = r"(?:[\s*(\[\"'$:]|(?i:\boption\b|\bchoice\b)|\\boxed\{)*"
+
+_NUMBER = r"-?\d+(?:,\d{3})*(?:\.\d+)?"
+_OPERATOR = r"[ \t]*[-+*/×÷^=:'’–—][ \t]*(?=-?\d)"
+_SCALE = r"[ \t]*(?:%|(?i:per ?cent|hundred|thousand|[mbtr]+illion|dozen)\b)"
+
+# For each name the ways to state an answer; the first that a text uses decides. Where it leaves
+# the answer's group empty ("the answer is not (A)", "3.5%"), what it says cannot be read.
 PATTERNS: dict[str, tuple[str, ...]] = {
     "marked": (
         r"(?is:<answer>(.*?)</answer>)",
         r"\\boxed\{([^{}]*)\}",
         r"####[ \t]*(\S.*)",
-        _last_of_line(_STATED),
+        _rest_of_line(_STATED),
     ),
     "choice": (
-        rf"(?i:{_STATED})[\s*(\[\"']*{_LETTER}",
+        rf"(?i:{_DENIED})|(?i:{_STATED}){_OPENED}(?:{_LETTER})?",
         r"\\boxed\{\W*([A-J])\W*\}",
         r"\A\W*([A-J])\W*\Z",
         r"(?:(?m:^)[\s*]*|\()([A-J])[).:](?=\W|\Z)",
     ),
-    "number": (r"(?<![\w.])(-?\d+(?:,\d{3})*(?:\.\d+)?)(?![\w%])",),
+    "number": (
+        r"(?<![\w.–—±])(?<!\w-)(?!\d+(?:st|nd|rd|th)\b)(?:"
+        rf"({_NUMBER})(?![.,]?\d|\w|{_SCALE}|{_OPERATOR})"
+        rf"|-?\d[\w.,]*(?:{_OPERATOR}-?\d[\w.,]*)*)",
+    ),
     "yesno": (r"(?i:\b(yes|no)\b)",),
 }
 
@@ -131,13 +151,18 @@ def extractor(pattern: str) -> Extractor:
 
     def extract(text: str) -> str | None:
         for way in ways:
-            found = [one.strip(" \t\r\n*_`\"'") for one in way.findall(text)]
+            found = [one.strip(" \t\r\n*_`\"'") for one in way.findall(_minus(text))]
             if found:
                 same = len({normalised(one) for one in found}) == 1
                 return found[0] if same and found[0] else None
         return None
 
     return extract
+
+
+def _minus(text: str) -> str:
+    """With the one sign for minus that numbers and labels are written with."""
+    return text.replace("\N{MINUS SIGN}", "-")
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
