@@ -26,6 +26,7 @@ Build = Callable[[Sequence[str]], dict[str, Metric]]
 Parsed = TypeVar("Parsed")
 
 FEWEST_MOST = "references a row (fewest, most)"
+UNLIKELY = "share of labels that are not the likeliest class of the probabilities beside them"
 
 
 @dataclass(frozen=True)
@@ -113,46 +114,56 @@ def _classify(sides: Sides) -> tuple[Build, dict[str, Any]]:
             name: [a and cased.get(a, cased.get(a.casefold(), a)) for a in found]
             for name, found in given.items()
         }
-    named = [label for found in given.values() for label in found if label is not None]
-    columns = [label for shares in sides.probabilities.values() for label in shares]
-    classes = _labels.in_order([*sides.references, *named, *columns])
-    codes: dict[str | None, int] = {label: code for code, label in enumerate(classes)}
-    codes[None] = -1
-    gold = np.array([codes[label] for label in sides.references])
     shares = {
-        name: _probabilities(columns, classes, name)
+        name: _probabilities(columns, sides.references, name)
         for name, columns in sides.probabilities.items()
         if columns
     }
 
+    def classes(names: Sequence[str]) -> list[str]:
+        named = (label for name in names for label in given[name] if label is not None)
+        return _labels.in_order([*sides.references, *named])
+
     def build(names: Sequence[str]) -> dict[str, Metric]:
-        target = np.tile(gold, len(names))
+        codes = _codes(classes(names))
+        target = np.array([codes[label] for label in sides.references] * len(names))
         guessed = np.array([codes[label] for name in names for label in given[name]])
-        found = metrics.decisions(guessed, target, len(classes))
-        if all(name in shares for name in names):
-            scores = np.concatenate([shares[name] for name in names])
+        found = metrics.decisions(guessed, target, len(codes) - 1)
+        # Rankings of other classes are not compared.
+        if all(name in shares and [*shares[name]] == [*shares[names[0]]] for name in names):
+            scores = np.concatenate([np.stack([*shares[name].values()], 1) for name in names])
+            codes = _codes([*shares[names[0]]])
+            target = np.array([codes[label] for label in sides.references] * len(names))
             found = metrics.classification(scores, target) | found
         return found | _failures(sides, names, given)
 
-    return build, {"classes": classes}
+    conditions: dict[str, Any] = {"classes": {name: classes([name]) for name in given}}
+    if shares:
+        conditions[UNLIKELY] = {name: _unlikely(given[name], one) for name, one in shares.items()}
+    return build, conditions
 
 
 def _multilabel(sides: Sides) -> tuple[Build, dict[str, Any]]:
     gold = _sets(sides.references)
     given = {name: _sets(cells) for name, cells in sides.predictions.items()}
-    everything = [label for side in (gold, *given.values()) for one in side for label in one]
-    classes = _labels.in_order(everything)
 
-    def coded(side: Sequence[Sequence[str]]) -> Array:
-        return np.array([[label in one for label in classes] for one in map(set, side)], float)
+    def classes(names: Sequence[str]) -> list[str]:
+        sides = (gold, *(given[name] for name in names))
+        return _labels.in_order(label for side in sides for one in side for label in one)
 
     def build(names: Sequence[str]) -> dict[str, Metric]:
+        labels = classes(names)
+
+        def coded(side: Sequence[Sequence[str]]) -> Array:
+            return np.array([[label in one for label in labels] for one in map(set, side)], float)
+
         guesses = np.concatenate([coded(given[name]) for name in names])
-        found = metrics.multilabel(guesses, np.tile(coded(gold), (len(names), 1)))
+        # What only the other system names counts for neither.
+        found = metrics.multilabel(guesses, np.tile(coded(gold), (len(names), 1)), absent=np.nan)
         # Labels alone rank nothing.
         return {name: metric for name, metric in found.items() if name != "roc_auc"}
 
-    return build, {"classes": classes}
+    return build, {"classes": {name: classes([name]) for name in given}}
 
 
 def _regress(sides: Sides) -> tuple[Build, dict[str, Any]]:
@@ -180,26 +191,34 @@ def _tag(sides: Sides) -> tuple[Build, dict[str, Any]]:
         name: [[] if is_missing(cell) else tags_of(cell, name) for cell in cells]
         for name, cells in sides.predictions.items()
     }
-    every = [sides.references, *given.values()]
-    classes = _labels.in_order(tag for side in every for row in side for tag in row if tag)
-    if metrics.is_iob2(classes):
-        true = {tag for row in sides.references for tag in row if tag}
-        check_iob2("reference", sorted(true), sides.references)
-    codes: dict[str | None, int] = {tag: code for code, tag in enumerate(classes)}
-    codes[None] = _labels.UNKNOWN
 
-    def coded(rows: Sequence[Sequence[str | None]]) -> list[Array]:
-        return [np.array([codes[tag] for tag in row], np.intp) for row in rows]
+    def classes(names: Sequence[str]) -> list[str]:
+        every = [sides.references, *(given[name] for name in names)]
+        return _labels.in_order(tag for side in every for row in side for tag in row if tag)
+
+    if metrics.is_iob2(classes([*given])):
+        check_iob2("reference", classes([]), sides.references)
 
     def build(names: Sequence[str]) -> dict[str, Metric]:
+        codes = _codes(tags := classes(names))
+
+        def coded(rows: Sequence[Sequence[str | None]]) -> list[Array]:
+            return [np.array([codes[tag] for tag in row], np.intp) for row in rows]
+
         guesses = [row for name in names for row in coded(given[name])]
-        return metrics.tagging(guesses, coded(sides.references) * len(names), classes)
+        return metrics.tagging(guesses, coded(sides.references) * len(names), tags)
 
     lengths = {
         name: sum(len(a) != len(b) for a, b in zip(rows, sides.references, strict=True))
         for name, rows in given.items()
     }
-    return build, {"classes": classes, "rows of another length": lengths}
+    tags = {name: classes([name]) for name in given}
+    return build, {"classes": tags, "rows of another length": lengths}
+
+
+def _codes(classes: Sequence[str]) -> dict[str | None, int]:
+    """Code of each class; of None: negative, which no class has."""
+    return {label: code for code, label in enumerate(classes)} | {None: _labels.UNKNOWN}
 
 
 def _answers(sides: Sides, name: str) -> list[str | None]:
@@ -272,24 +291,43 @@ def _rankings(cells: Sequence[Any]) -> list[list[str]]:
     ]
 
 
-def _probabilities(columns: Mapping[str, Cells], classes: Sequence[str], name: str) -> Array:
-    """`(rows, classes)`; 0 for a class without a column."""
-    rows = len(next(iter(columns.values())))
-    found = [
-        [_number([cell]) for cell in columns[label]] if label in columns else [0.0] * rows
-        for label in classes
-    ]
-    shares = np.array(found, float).T
+def _probabilities(
+    columns: Mapping[str, Cells], references: Sequence[str], name: str
+) -> dict[str, Array]:
+    """Probabilities `(rows,)` of each class, in the order of classes."""
+    spelled = [canonical(label) for label in columns]
+    lacking = sorted(set(references) - set(spelled))
+    if lacking or len(set(spelled)) < len(spelled):
+        raise UserError(
+            f"The columns '{name}=CLASS' are not one for each class",
+            expected="probabilities of every class that the references name, each once",
+            got=f"none for {', '.join(lacking[:5])}" if lacking else ", ".join(columns),
+            do="add, rename or remove these columns",
+        )
+    cells = dict(zip(spelled, columns.values(), strict=True))
+    found = {
+        label: np.array([_number([cell]) for cell in cells[label]], float)
+        for label in _labels.in_order(cells)
+    }
+    shares = np.stack([*found.values()], 1)
     wrong = ~((shares >= 0).all(1) & (np.abs(shares.sum(1) - 1) < 0.01))
     if wrong.any():
         row = int(wrong.argmax())
         raise UserError(
-            f"The columns '{name}={classes[0]}', ... are no probabilities",
+            f"The columns '{name}={next(iter(found))}', ... are no probabilities",
             expected="numbers from 0 that add up to 1 in each row",
             got=str(shares[row].tolist())[:80],
             do="rename or remove these columns",
         )
-    return shares
+    return found
+
+
+def _unlikely(labels: Sequence[str | None], shares: Mapping[str, Array]) -> float:
+    """Which part of the labels another class is likelier than."""
+    most = np.stack([*shares.values()]).max(0)
+    named = [(row, label) for row, label in enumerate(labels) if label is not None]
+    unlike = [label not in shares or shares[label][row] < most[row] for row, label in named]
+    return sum(unlike) / max(1, len(unlike))
 
 
 FAMILIES = {

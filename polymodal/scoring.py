@@ -41,7 +41,8 @@ class Scored:
         difference: of two columns, metric -> value (first - second), low, high, p of there being
             none, p_holm (corrected for the number of metrics); else None.
         conditions: what a reader of the figures must know, such as the gallery's size.
-        ledger: rows without reference, which are left out; rows without prediction, by column.
+        ledger: rows without reference and rows that only the predictions' table has, which are
+            left out; rows without prediction, by column.
         groups: how many groups of rows the intervals draw; None: they draw rows.
     """
 
@@ -67,6 +68,9 @@ class Scored:
         lines = [f"{self.metric}: {self.rows:,} rows{drawn}, 95 % intervals"]
         if self.ledger["no reference"]:
             lines.append(f"{self.ledger['no reference']:,} rows without a reference left out")
+        if self.ledger["not among the references"]:
+            unasked = self.ledger["not among the references"]
+            lines.append(f"{unasked:,} rows that are not among the references left out")
         for name, missing in self.ledger["no prediction"].items():
             if missing:
                 lines.append(f"{missing:,} rows without a prediction in '{name}' count as wrong")
@@ -113,7 +117,7 @@ def score(
     names = [prediction] if isinstance(prediction, str) else list(prediction)
     gold = [reference] if isinstance(reference, str) else list(reference)
     _check(metric, family, names, gold, extract)
-    ours = read(source)
+    ours = predicted = read(source)
     theirs = ours if references is None else read(references)
     if references is not None:
         ours = _matched(ours, theirs, on)
@@ -146,6 +150,7 @@ def score(
         conditions,
         {
             "no reference": len(parsed) - len(known),
+            "not among the references": len(predicted) - len(parsed),
             "no prediction": {n: sum(map(is_missing, c)) for n, c in sides.predictions.items()},
         },
         None if clusters is None else len(np.unique(clusters)),
@@ -172,6 +177,12 @@ def _check(
             "Predictions are scored alone or in pairs",
             expected="one `prediction` COLUMN, or two different ones to compare",
             got=", ".join(names),
+        )
+    if len(set(gold)) < len(gold):
+        raise UserError(
+            "A column of references is named twice",
+            expected="different columns: one annotator's answers count once",
+            got=", ".join(gold),
         )
     if len(gold) > 1 and not family.several:
         raise UserError(

@@ -13,7 +13,7 @@ from sklearn import metrics as sk
 
 import polymodal as pm
 from polymodal import cli
-from polymodal.families import FAMILIES, FEWEST_MOST
+from polymodal.families import FAMILIES, FEWEST_MOST, UNLIKELY
 from polymodal.scoring import score
 
 ANSWERS = {
@@ -110,6 +110,53 @@ def test_probabilities_beside_the_labels_are_measured_too():
     assert numbers["log_loss"]["value"] == pytest.approx(-np.log([0.9, 0.8, 0.4, 0.7]).mean())
     # Only what both have is compared.
     assert "roc_auc" not in found.difference and "accuracy" in found.difference
+
+
+@pytest.mark.parametrize(
+    ("metric", "references", "one", "other"),
+    [
+        ("classify", list("aabb"), list("abbb"), list("abcc")),
+        ("multilabel", ["a", "a;b", "b"], ["a", "b", "b"], ["a;c", "d", "b"]),
+        ("tag", [["O", "O"]] * 2, [["O", "O"], ["O", "x"]], [["B-X", "O"]] * 2),
+    ],
+)
+def test_a_systems_figures_do_not_depend_on_the_other(metric, references, one, other):
+    table = {"reference": references, "one": one, "other": other}
+    if metric == "classify":
+        table |= {"one=a": [0.9, 0.4, 0.3, 0.6], "one=b": [0.1, 0.6, 0.7, 0.4]}
+        table |= {"other=a": [0.9, 0.4, 0, 0], "other=b": [0.1, 0.6, 0, 0]}
+        table["other=c"] = [0, 0, 1, 1]
+    both = score(table, metric, prediction=["one", "other"])
+    for name in ("one", "other"):
+        alone = score(table, metric, prediction=name)
+        assert both.predictions[name] == alone.predictions[name]
+        assert both.conditions["classes"][name] == alone.conditions["classes"][name]
+    for name, found in both.difference.items():
+        first, second = (both.predictions[system][name]["value"] for system in ("one", "other"))
+        assert found["value"] == pytest.approx(first - second)
+
+
+def test_probabilities_are_found_however_their_class_is_spelled():
+    shares = ([0.9, 0.2, 0.4], [0.1, 0.8, 0.6])
+    labels = {"reference": [True, False, True], "prediction": [True, False, True]}
+    plain, spelled = (
+        score(
+            labels
+            | {f"prediction={name}": cells for name, cells in zip(names, shares, strict=True)},
+            "classify",
+        )
+        for names in (("true", "false"), ("True", "False"))
+    )
+    assert plain.predictions == spelled.predictions
+    # The third row is called true, which is the less likely.
+    assert spelled.conditions[UNLIKELY] == {"prediction": pytest.approx(1 / 3)}
+    assert "not the likeliest class" in spelled.text()
+    wanted = -np.log([0.9, 0.8, 0.4]).mean()
+    assert spelled.predictions["prediction"]["log_loss"]["value"] == pytest.approx(wanted)
+    numbers = {"reference": [1, 0, 1], "prediction": [1, 0, 1]}
+    numbers |= {"prediction=1.0": shares[0], "prediction=0.0": shares[1]}
+    found = score(numbers, "classify").predictions["prediction"]["log_loss"]["value"]
+    assert found == pytest.approx(wanted)
 
 
 def test_answers_in_free_text_and_the_rate_of_failures():
@@ -240,6 +287,14 @@ def test_two_tables_are_matched_by_a_column():
     )  # fmt: skip
     assert found.predictions["guess"]["accuracy"]["value"] == pytest.approx(2 / 3)
     assert found.ledger["no reference"] == 1 and found.groups == 2
+    assert found.ledger["not among the references"] == 0
+    more = {"id": [*ours["id"], "5", "6"], "guess": [*ours["guess"], "a", "b"]}
+    more = score(
+        more, "classify", prediction="guess", reference="label", references=theirs, on="id"
+    )
+    assert more.predictions["guess"]["accuracy"]["value"] == pytest.approx(2 / 3)
+    assert more.ledger["not among the references"] == 2
+    assert "2 rows that are not among the references left out" in more.text()
     in_order = score(
         {"guess": ["a", "x"]}, "classify", prediction="guess", reference="label",
         references={"label": ["a", "b"]},
@@ -263,6 +318,17 @@ MISTAKES = {
         None,
         ["--metric", "tag", "--reference", "x", "--reference", "y"],
         "takes one",
+    ),
+    "a reference twice": (None, [*VQA, *(["--reference", "answers"] * 3)], "named twice"),
+    "a class without probabilities": (
+        "reference,prediction,prediction=a\na,a,1\nb,a,1\n",
+        ["--metric", "classify"],
+        "none for b",
+    ),
+    "a class with probabilities twice": (
+        "reference,prediction,prediction=1,prediction=1.0\n1,1,0.5,0.5\n",
+        ["--metric", "classify"],
+        "not one for each class",
     ),
     "on without a table": (None, [*VQA, "--on", "image"], "`references` FILE"),
     "rows not named": (None, [*VQA, "--references", "a.csv", "--on", "image"], "every row"),

@@ -110,8 +110,8 @@ def regression(values: Array, targets: Array) -> dict[str, Metric]:
     )
 
 
-def multilabel(scores: Array, targets: Array) -> dict[str, Metric]:
-    """micro_f1, macro_f1 (of all labels, 0 for one that never occurs), roc_auc, subset_accuracy.
+def multilabel(scores: Array, targets: Array, absent: float = 0.0) -> dict[str, Metric]:
+    """micro_f1, macro_f1 (of all labels), roc_auc, subset_accuracy.
 
     A label is predicted at a probability of one half or more; roc_auc is the mean over the labels
     that have one. Figures per label are in `classification_report`.
@@ -119,6 +119,7 @@ def multilabel(scores: Array, targets: Array) -> dict[str, Metric]:
     Args:
         scores: `(rows, labels)` probabilities.
         targets: `(rows, labels)` 0 or 1, negative in rows where missing.
+        absent: F1 of a label that is neither in targets nor predicted; NaN leaves it out.
     """
     known = np.asarray((targets >= 0).all(1))
     if not known.any():
@@ -129,11 +130,15 @@ def multilabel(scores: Array, targets: Array) -> dict[str, Metric]:
     total = predicted.astype(float) + y
     exact = (predicted == y).all(1).astype(float)
     rankings = [weighted.ranking(s, t) for s, t in zip(scores.T, y.T, strict=True)]
+
+    def f1(w: Array) -> Array:
+        return np.nan_to_num(ratio(2 * (w @ hits), w @ total), nan=absent)
+
     return weighted.measured(
         known,
         {
             "micro_f1": Metric(lambda w: ratio(2 * (w @ hits.sum(1)), w @ total.sum(1))),
-            "macro_f1": Metric(lambda w: np.nan_to_num(ratio(2 * (w @ hits), w @ total)).mean(1)),
+            "macro_f1": Metric(lambda w: nanmean(f1(w))),
             "roc_auc": Metric(weighted.macro([weighted.roc_auc(r) for r in rankings])),
             "subset_accuracy": Metric(mean(exact)),
         },
