@@ -137,11 +137,10 @@ def mcnemar(b: int, c: int) -> McNemar:
 
     Paper: "The McNemar test for binary matched-pairs data" (Fagerland 2013) recommends mid-p.
     """
-    n, k = b + c, min(b, c)
-    if n == 0:
-        return McNemar(1.0, 1.0)
-    point = math.comb(n, k) / 2**n
-    twice_tail = 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n
+    from scipy.stats import binom
+
+    fewer = binom(b + c, 0.5)
+    point, twice_tail = float(fewer.pmf(min(b, c))), 2 * float(fewer.cdf(min(b, c)))
     return McNemar(mid_p=min(1.0, twice_tail - point), exact=min(1.0, twice_tail))
 
 
@@ -156,6 +155,7 @@ def approximate_randomisation(
 
     p = (1 + #{|D*| >= |D|}) / (resamples + 1), where D* is the difference after each row's (or
     cluster's) two outputs were exchanged with probability one half.
+    NaN where the rows do not define the metric.
     Paper: "More accurate tests for the statistical significance of result differences" (Yeh 2000).
 
     Args:
@@ -174,6 +174,8 @@ def approximate_randomisation(
         return metric.statistic(first) - metric.statistic(1 - first)
 
     observed = abs(difference(np.zeros((1, rows), bool))[0])
+    if math.isnan(observed):
+        return math.nan
     # Equal differences may come out of their sums in different orders unequal in the last digits.
     least = observed - 1e-9 * max(observed, 1e-3)
     extreme = 0

@@ -104,6 +104,19 @@ def test_mcnemar_known_answer():
     assert statistics.mcnemar(4, 4).exact == 1
 
 
+def test_mcnemar_of_many_rows_is_as_quick_as_of_few():
+    start = time.process_time()
+    found = [statistics.mcnemar(60_000, 60_000 - n) for n in range(20)]
+    assert time.process_time() - start < 2
+    # sqrt(n) of chance: with so many rows the normal approximation is as good as exact.
+    assert found[10].mid_p == pytest.approx(stats.chi2.sf(10**2 / (120_000 - 10), 1), abs=1e-4)
+
+
+def test_what_is_not_defined_has_no_p_value():
+    undefined = Metric(lambda w: np.full(len(w), np.nan))
+    assert np.isnan(statistics.approximate_randomisation(undefined, 10, resamples=20))
+
+
 @settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_exact_is_the_binomial_test(b, c):
