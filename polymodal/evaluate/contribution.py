@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb, sqrt
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -305,7 +305,7 @@ def discrepancy(right: Mapping[str, float]) -> dict[str, float]:
 def conditional_utilisation(game: Mapping[Names, Value]) -> dict[str, Value]:
     """u_i = [V(all) - V(all but i)] / |V(all)|: what the model loses without a modality.
 
-    Give an error's negative, so that above 0 helps.
+    Give an error's negative, so that above 0 helps. NaN where V(all) is 0.
 
     Paper: "Characterizing and Overcoming the Greedy Nature of Learning in Multi-modal Deep Neural
     Networks" (Wu et al. 2022, arXiv 2202.05306).
@@ -313,7 +313,8 @@ def conditional_utilisation(game: Mapping[Names, Value]) -> dict[str, Value]:
     everyone = max(game, key=len)
     names = dict.fromkeys(name for team in sorted(game, key=len) for name in sorted(team))
     whole = game[everyone]
-    return {name: (whole - game[everyone - {name}]) / abs(whole) for name in names}
+    share: Any = ratio(np.ones(np.shape(whole)), np.abs(whole))[()]
+    return {name: (whole - game[everyone - {name}]) * share for name in names}
 
 
 def gradient_conflict(joint: Array, alone: Array) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import permutations
 
 import numpy as np
@@ -13,6 +14,7 @@ from polymodal.contract import Metric
 from polymodal.data.builtin import interactions
 from polymodal.evaluate import contribution, statistics
 from polymodal.evaluate.contribution import subsets
+from polymodal.files import finite
 
 EXACT = 1e-12
 
@@ -321,6 +323,12 @@ def test_conditional_utilisation():
     game = dict(zip(subsets("ab"), (0.5, 0.7, 0.6, 0.8), strict=True))
     found = contribution.conditional_utilisation(game)
     assert found == pytest.approx({"a": (0.8 - 0.6) / 0.8, "b": (0.8 - 0.7) / 0.8})
+    nothing = contribution.conditional_utilisation({**game, frozenset("ab"): 0.0})
+    assert np.isnan(list(nothing.values())).all() and set(nothing) == {"a", "b"}
+    assert json.dumps(finite(nothing)) == '{"a": null, "b": null}'
+    rows = {team: np.array([value, 0.0]) for team, value in game.items()}
+    by_row = contribution.conditional_utilisation(rows)["a"]
+    np.testing.assert_allclose(by_row, [(0.8 - 0.6) / 0.8, np.nan])
 
 
 def test_gradient_conflict():
