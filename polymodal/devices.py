@@ -25,6 +25,12 @@ def device_of(module: nn.Module) -> torch.device:
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
+def wait(place: torch.device) -> None:
+    """Until a GPU has done what it was given: before a clock is read."""
+    if place.type == "cuda":
+        torch.cuda.synchronize(place)
+
+
 def refuse_several_processes() -> None:
     """UserError under a launcher of several processes, which would all fit into one folder."""
     for name in WORLD:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from polymodal import brought, build, learn, lookup, plan
-from polymodal.contract import Metric, Objective
+from polymodal.contract import Objective
 from polymodal.data import check as checks
 from polymodal.data import infer, split
 from polymodal.data._finding import Finding
@@ -29,6 +29,7 @@ from polymodal.ensemble import average, greedy
 from polymodal.errors import UserError
 from polymodal.evaluate.game import constant
 from polymodal.evaluate.judge import CONSTANT
+from polymodal.evaluate.metrics import primary
 from polymodal.evaluate.statistics import codes, interval
 from polymodal.files import write_json
 from polymodal.folder import checkpoints, claimed, mark, resumed, unmark
@@ -547,8 +548,7 @@ class _Fit:
         objective, job = self.objectives[target], self.job
         values = [job.targets[target].values[row] for row in rows]
         # Not every metric is defined on every table: no entity, no F1.
-        undefined = Metric(lambda w: np.full(len(w), np.nan))
-        metric = objective.metrics(scores, values).get(objective.primary, undefined)
+        metric = primary(objective, scores, values)
         clusters = None if job.groups is None else job.groups[rows]
         found = interval(metric, len(values), clusters, seed=self.recipe.seed)
         return {

@@ -22,8 +22,8 @@ from pydantic import TypeAdapter, ValidationError
 from polymodal.errors import UserError
 
 ROOT = Path(__file__).parent
-# The user's own files that were executed: module name -> (time of last change, module).
-_users: dict[str, tuple[int, ModuleType]] = {}
+# The user's own files that were executed, by module names that hold a hash of the content.
+_users: dict[str, ModuleType] = {}
 # The kinds that have encoders and forms; number, category and set columns share "table".
 KINDS = ("text", "image", "audio", "video", "series", "table")
 
@@ -92,7 +92,7 @@ def name_of(cls: type[Any]) -> str:
 def file_of(cls: type[Any]) -> str:
     """The file that defines a class; the user's own are no importable modules."""
     user = _users.get(cls.__module__)
-    return inspect.getfile(cls) if user is None else str(user[1].__file__)
+    return inspect.getfile(cls) if user is None else str(user.__file__)
 
 
 def options(cls: type[Any]) -> dict[str, Any]:
@@ -196,19 +196,21 @@ def _find_in_file(name: str) -> type[Any]:
 
 def _executed(path: Path) -> ModuleType:
     """The file as a module, executed once for as long as it does not change."""
-    name = f"polymodal_user_{path.stem}_{blake2b(str(path).encode(), digest_size=6).hexdigest()}"
-    changed = path.stat().st_mtime_ns
-    if name in _users and _users[name][0] == changed:
-        return _users[name][1]
+    source = path.read_bytes()
+    digest = blake2b(str(path).encode() + b"\0" + source, digest_size=16).hexdigest()
+    name = f"polymodal_user_{path.stem}_{digest}"
+    if name in _users:
+        return _users[name]
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     # Dataclasses look their module up while they are made. Later it must not be found there:
     # what worker processes cannot import is sent to them by value.
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        # Not by the loader, which may take bytecode of another content of the same second.
+        exec(compile(source, path, "exec"), vars(module))
     finally:
         del sys.modules[name]
-    _users[name] = (changed, module)
+    _users[name] = module
     return module

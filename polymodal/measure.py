@@ -25,6 +25,7 @@ import torch
 from torch import nn
 
 from polymodal.batch import Batch, Outputs
+from polymodal.devices import wait
 from polymodal.files import write_json
 from polymodal.recipe import Training
 
@@ -98,8 +99,7 @@ def choose(
                 outputs = trial_model(batch.inputs)
             torch.autograd.backward(loss(outputs, batch))
             trial_model.zero_grad(set_to_none=True)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
+            wait(device)
 
         with kernels.threads_set():
             return _shortest(step)

@@ -34,7 +34,7 @@ from polymodal.evaluate.evaluation import Evaluation, evaluate
 from polymodal.files import damaged, read_json, read_tensors, whole, write_json, write_tensors
 from polymodal.measure import Kernels
 from polymodal.recipe import Member, Recipe
-from polymodal.scored import key_of, remembered
+from polymodal.scored import key_of, missing, remembered
 from polymodal.train import Scores, predict_without
 
 FORMAT = 1
@@ -137,21 +137,41 @@ class Run:
         for name, member in self.members.items():
             inputs = {modality: prepared[i] for modality, i in member.forms.items()}
             module = member.module.to(device())
-            objectives = {t: self.objectives[t] for t in module_targets(module)}
-            # Sets that differ in what this member does not read are one to it.
-            own = list(dict.fromkeys(gone & frozenset(inputs) for gone in absent))
+            own = _sets_of(member, absent)
             compute = partial(
-                predict_without, module, objectives, Collator(inputs, {}), rows, Kernels()
+                predict_without, module, self._asked(module), Collator(inputs, {}), rows, Kernels()
             )
             if cache is None:
                 scored = compute(absent=own)
             else:
-                built = [member.spec.model_dump(), asdict(member.kernels), _versions()]
-                key = key_of(module, built, objectives, inputs, rows)
-                scored = remembered(cache, key, own, compute)
+                scored = remembered(cache, self._key(name, prepared, rows), own, compute)
             for one, gone in zip(found, absent, strict=True):
                 one[name] = scored[own.index(gone & frozenset(inputs))]
         return found
+
+    def unscored(
+        self,
+        prepared: Sequence[Prepared],
+        rows: np.ndarray[Any, Any],
+        absent: Sequence[frozenset[str]],
+        cache: Path,
+    ) -> dict[str, list[frozenset[str]]]:
+        """Member -> what of its modalities to leave out `scores_without` would have to compute."""
+        return {
+            name: missing(cache, self._key(name, prepared, rows), _sets_of(member, absent))
+            for name, member in self.members.items()
+        }
+
+    def _key(self, name: str, prepared: Sequence[Prepared], rows: np.ndarray[Any, Any]) -> bytes:
+        """Under which a member's scores are kept."""
+        member = self.members[name]
+        module = member.module.to(device())
+        inputs = {modality: prepared[i] for modality, i in member.forms.items()}
+        built = [member.spec.model_dump(), asdict(member.kernels), _versions()]
+        return key_of(module, built, self._asked(module), inputs, rows)
+
+    def _asked(self, module: nn.Module) -> dict[str, Objective]:
+        return {target: self.objectives[target] for target in module_targets(module)}
 
     def combine(
         self,
@@ -251,7 +271,7 @@ class Run:
         robustness: bool = False,
         contributions: str | None = None,
         max_bad_rows: int = 0,
-        tell: Callable[[str], None] = lambda _: None,
+        tell: Callable[[str], None] | None = None,
     ) -> Evaluation:
         """Measure the model and its rivals on a table that has the targets, and give the verdict.
 
@@ -486,6 +506,11 @@ def _form(item: dict[str, Any], folder: Path) -> Form:
     assert isinstance(form, Form)
     form.state = item["state"]
     return form
+
+
+def _sets_of(member: Trained, absent: Sequence[frozenset[str]]) -> list[frozenset[str]]:
+    """Sets that differ in what a member does not read are one to it."""
+    return list(dict.fromkeys(gone & frozenset(member.forms) for gone in absent))
 
 
 def _versions() -> dict[str, str]:

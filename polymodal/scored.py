@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
@@ -43,18 +44,24 @@ def remembered(
         key: of everything else that they depend on; see `key_of`.
         compute: called with the sets that are not kept as `absent`, returns their scores.
     """
-    paths = [folder / SCORES / f"{_named(key, gone)}.npz" for gone in absent]
+    paths = [_path(folder, key, gone) for gone in absent]
     with explained(folder):
         found = [_read(path) for path in paths]
-    missing = [i for i, scores in enumerate(found) if scores is None]
-    if missing:
-        computed = compute(absent=[absent[i] for i in missing])
-        for i, scores in zip(missing, computed, strict=True):
+    left = [i for i, scores in enumerate(found) if scores is None]
+    if left:
+        computed = compute(absent=[absent[i] for i in left])
+        for i, scores in zip(left, computed, strict=True):
             found[i] = scores
             _write(paths[i], scores)
         with explained(folder):
             _bound(folder / SCORES)
     return [scores for scores in found if scores is not None]
+
+
+def missing(folder: Path, key: bytes, absent: Sequence[frozenset[str]]) -> list[frozenset[str]]:
+    """Those sets whose scores `remembered` does not find."""
+    with explained(folder):
+        return [gone for gone in absent if _read(_path(folder, key, gone)) is None]
 
 
 def key_of(
@@ -81,9 +88,10 @@ def key_of(
         "computed": [str(device_of(module)), torch.backends.cpu.get_cpu_capability()],
     }
     known.update(json.dumps(about).encode())
+    known.update(_OWN)
     parts = [*module.modules(), *objectives.values()]
-    for file in sorted({lookup.file_of(type(part)) for part in parts}):
-        known.update(_source(file))
+    for name in sorted({base.__module__ for part in parts for base in type(part).__mro__}):
+        known.update(_source(name))
     for name, tensor in module.state_dict().items():
         known.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         # A copy, for a tensor of one number may have strides that `view` refuses.
@@ -94,14 +102,24 @@ def key_of(
     return known.digest()
 
 
-def _named(key: bytes, absent: Collection[str]) -> str:
-    return blake2b(key + json.dumps(sorted(absent)).encode(), digest_size=_DIGEST).hexdigest()
+def _path(folder: Path, key: bytes, absent: Collection[str]) -> Path:
+    data = key + json.dumps(sorted(absent)).encode()
+    return folder / SCORES / f"{_digest(data).hex()}.npz"
 
 
 @cache
-def _source(file: str) -> bytes:
-    """Hash of a file of code."""
-    return blake2b(Path(file).read_bytes(), digest_size=_DIGEST).digest()
+def _source(name: str) -> bytes:
+    """Hash of a module's name and file; a file that a recipe names has its content in the name."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return _digest(name.encode() + (Path(file).read_bytes() if file else b""))
+
+
+def _package() -> bytes:
+    """Hash of all code of this package."""
+    known = blake2b(digest_size=_DIGEST)
+    for path in sorted(lookup.ROOT.rglob("*.py")):
+        known.update(f"{path.relative_to(lookup.ROOT)}".encode() + _digest(path.read_bytes()))
+    return known.digest()
 
 
 def _write(path: Path, scores: Scores) -> None:
@@ -155,3 +173,7 @@ def _stamp(path: Path) -> tuple[float, int]:
 
 def _digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=_DIGEST).digest()
+
+
+# Taken on import, when the code is loaded: what is edited later does not run in this process.
+_OWN = _package()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,8 @@ import torch
 from PIL import Image
 
 import polymodal as pm
+from polymodal import lookup, scored
 from polymodal import run as running
-from polymodal import scored
 from polymodal.data.cache import clear, kept
 from polymodal.data.ledger import Ledger
 from polymodal.recipe import Recipe
@@ -285,3 +287,49 @@ def test_rows_of_different_lengths_come_back(tmp_path: Path) -> None:
             for mine, own in zip(found[name], values, strict=True):
                 assert mine.dtype == own.dtype
                 np.testing.assert_array_equal(mine, own)
+
+
+MINE = """
+import numpy as np
+
+from polymodal.objectives.classify import Classify
+
+
+class Mine(Classify):
+    def scores(self, logits):
+        return super().scores(logits) * 0 + {share}
+"""
+
+
+def test_edited_code_of_the_users_own_misses(
+    run: pm.Run, table: Path, asked: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two uses in one process, with size and time of the file as before."""
+    file = table.parent / "mine.py"
+    objectives, stamp = [], 10**18
+    for share in (0.25, 0.75):
+        file.write_text(MINE.format(share=share))
+        os.utime(file, ns=(stamp, stamp))
+        objective = lookup.build("objectives", f"{file}:Mine", "label")
+        objective.state = run.objectives["label"].state
+        objectives.append(objective)
+    # The class of before the edit keeps its own answers, and takes none of the later one's.
+    for objective, share in zip([*objectives, objectives[0]], (0.25, 0.75, 0.25), strict=True):
+        run.objectives["label"] = objective
+        np.testing.assert_allclose(answers(run, table), share)
+    assert asked.taken() == 2 * len(run.members)
+
+
+def test_edited_code_of_the_package_misses(
+    run: pm.Run, table: Path, asked: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(run, table)
+    asked.taken()
+    copy = shutil.copytree(lookup.ROOT, tmp_path / "copy", ignore=lambda *_: ["__pycache__"])
+    monkeypatch.setattr(lookup, "ROOT", copy)
+    assert scored._package() == scored._OWN
+    helper = copy / "fusion" / "_pooling.py"
+    helper.write_text(helper.read_text() + "\n")
+    monkeypatch.setattr(scored, "_OWN", scored._package())
+    answers(run, table)
+    assert asked.taken() == len(run.members)

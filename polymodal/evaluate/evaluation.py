@@ -145,7 +145,7 @@ def evaluate(
     robustness: bool = False,
     contributions: str | None = None,
     max_bad_rows: int = 0,
-    tell: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Measure a run on a table that has its target columns.
 
@@ -158,7 +158,8 @@ def evaluate(
         contributions: of which sets of modalities, on which rows: "exact", "sampled" or "none";
             see `sets.plan`.
         max_bad_rows: cells of a modality that may be unreadable; they count as missing.
-        tell: called with a line about how long scoring takes, before it begins.
+        tell: called with a line about how long scoring takes, before it begins; None: that is not
+            measured.
     """
     table = run.table(source, require_targets=True)
     ledger = Ledger()
@@ -166,7 +167,7 @@ def evaluate(
     prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
     rows = np.arange(len(table))
     planned = sets.plan(list(run.schema.modalities()), len(table), contributions)
-    if planned is not None:
+    if planned is not None and tell is not None:
         tell(sets.announcement(run, prepared, len(table), planned))
     scores, played = sets.play(run, prepared, len(table), planned)
     combined = run.combine(scores)
@@ -262,7 +263,7 @@ def _measure(
         classes = objective.state["classes"]
         found.reports[name] = classification_report(truth, stacked, classes)
     if objective.kind == "category":
-        found.calibration[name] = _calibration(stacked, truth)
+        found.calibration[name] = _calibration(stacked, truth, part.clusters)
         found.figures[name] = {"confusion": figures.confusion(truth, stacked.argmax(1), classes)}
     elif objective.kind == "number":
         true = slices.in_unit(objective, part.targets)
@@ -314,21 +315,26 @@ def _contributions(
     values[frozenset()] = game.constant(part.objective, values[max(played, key=len)])
     targets = [part.targets[i] for i in own]
     clusters = None if part.clusters is None else part.clusters[own]
-    step = max(1, len(part.rows) // game.SAMPLE)
-    sample = np.arange(len(part.rows))[::step][: game.SAMPLE]
+    sample = sets.drawn(len(part.rows), game.SAMPLE)
     exchange = game.Exchange(run, prepared, part.rows[sample])
     return {
         **game.contributions(part.objective, values, targets, clusters, planned.walks),
-        "sample": game.interactions(exchange, part.name, [part.targets[i] for i in sample]),
+        "sample": game.interactions(
+            exchange,
+            part.name,
+            [part.targets[i] for i in sample],
+            None if part.clusters is None else part.clusters[sample],
+        ),
     }
 
 
-def _calibration(scores: Array, truth: Array) -> dict[str, Any]:
+def _calibration(scores: Array, truth: Array, clusters: Array | None) -> dict[str, Any]:
     """The reliability diagram, and what a calibrated model's ECE would be at this size."""
+    classwise = calibration.classwise_ece(scores, truth)
     return {
         "bins": [asdict(one) for one in calibration.reliability(scores, truth) if one.rows],
         "null_ece": calibration.calibrated_ece(scores.max(1)),
-        "classwise_ece": asdict(interval(calibration.classwise_ece(scores, truth), len(truth))),
+        "classwise_ece": asdict(interval(classwise, len(truth), clusters)),
     }
 
 

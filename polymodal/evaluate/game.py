@@ -27,6 +27,7 @@ from polymodal.evaluate.contribution import (
     perceptual_score,
     shape,
 )
+from polymodal.evaluate.metrics import primary
 from polymodal.evaluate.statistics import Clusters, Interval, interval
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ def contributions(
         targets: the rows' encoded targets, all known.
         walks: orders of joining that pass the sets, where these are not all there are.
     """
-    metrics = {
-        team: objective.metrics(found, targets)[objective.primary] for team, found in scores.items()
-    }
+    metrics = {team: primary(objective, found, targets) for team, found in scores.items()}
     everyone = max(metrics, key=len)
     found = shape(metrics, len(targets), clusters, walks=walks)
     sign = 1 if metrics[everyone].greater_is_better else -1
@@ -134,20 +133,27 @@ class Exchange:
         return np.stack(self.run.combine(found, targets=[target])[target])
 
 
-def interactions(exchange: Exchange, target: str, targets: Scores, seed: int = 0) -> dict[str, Any]:
+def interactions(
+    exchange: Exchange,
+    target: str,
+    targets: Scores,
+    clusters: Clusters | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Perceptual scores, and what is owed to the interaction of modalities (EMAP), of a sample.
 
     Both are turned so that above 0 helps, of errors too.
 
     Args:
         targets: encoded targets of the sample's rows.
+        clusters: theirs, or None where rows are independent.
     """
     objective = exchange.run.objectives[target]
     rows, names = len(exchange.rows), exchange.names
     own = np.tile(np.arange(rows), (len(names), 1))
 
     def measured(scores: Array) -> Metric:
-        return objective.metrics(list(scores), targets)[objective.primary]
+        return primary(objective, list(scores), targets)
 
     def exchanged(m: int, order: Array) -> Metric:
         chosen = own.copy()
@@ -166,7 +172,7 @@ def interactions(exchange: Exchange, target: str, targets: Scores, seed: int = 0
     sign = 1 if whole.greater_is_better else -1
 
     def turned(metric: Metric) -> dict[str, float]:
-        return _span(interval(Metric(lambda w: sign * metric.statistic(w)), rows))
+        return _span(interval(Metric(lambda w: sign * metric.statistic(w)), rows, clusters))
 
     gain = Metric(lambda w: whole.statistic(w) - without.statistic(w))
     perceptual = {

@@ -17,6 +17,7 @@ from polymodal.data.prepare import Prepared
 from polymodal.evaluate import game
 from polymodal.evaluate._shown import Plain, Shown
 from polymodal.evaluate._weighted import Array
+from polymodal.evaluate.metrics import primary
 from polymodal.evaluate.statistics import (
     Clusters,
     approximate_randomisation,
@@ -34,8 +35,6 @@ Against = Literal["single", "constant"]
 
 # The leaderboard's name and role of always giving the same answer, and how it is said.
 CONSTANT, SAME = "constant", "always the same answer"
-# Of a metric that a rival's answers leave without a value.
-UNDEFINED = Metric(lambda w: np.full(len(w), np.nan))
 
 # Exchanges of a randomisation test of two models.
 EXCHANGES = 2000
@@ -84,7 +83,7 @@ def paired_test(
         right = [np.stack(list(one)).argmax(1) == truth for one in (first, second)]
         wins, losses = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
         return Test("McNemar's mid-p", mcnemar(wins, losses).mid_p)
-    both = objective.metrics([*first, *second], [*targets, *targets])[objective.primary]
+    both = primary(objective, [*first, *second], [*targets, *targets])
     p = approximate_randomisation(both, len(targets), clusters, exchanges)
     return Test("approximate randomisation", p)
 
@@ -116,16 +115,13 @@ def verdict(
     """
     constant = game.constant(objective, fused)
     rival = singles[best] if against == "single" else constant
-    both: Metric = objective.metrics([*fused, *rival], [*targets, *targets])[objective.primary]
+    both = primary(objective, [*fused, *rival], [*targets, *targets])
     test = paired_test(objective, fused, rival, targets, clusters)
     found = verdict_of_metric(both, len(targets), clusters=clusters, test=test)
     described = asdict(found)
     described["test"], described["p"] = found.test.name, found.test.p
-    metrics = {
-        name: objective.metrics(scores, targets).get(objective.primary, UNDEFINED)
-        for name, scores in singles.items()
-    }
-    own = objective.metrics(fused, targets)[objective.primary]
+    metrics = {name: primary(objective, scores, targets) for name, scores in singles.items()}
+    own = primary(objective, fused, targets)
     values = {name: _value(metric, len(targets)) for name, metric in metrics.items()}
     beside = _constant(objective, own, constant, targets, clusters)
     return {
@@ -152,10 +148,7 @@ def _constant(
     Args:
         own: the fused model's metric.
     """
-    metric, rows = (
-        objective.metrics(constant, targets).get(objective.primary, UNDEFINED),
-        len(targets),
-    )
+    metric, rows = primary(objective, constant, targets), len(targets)
     first, second = (own, metric) if own.greater_is_better else (metric, own)
     gain = paired_difference(first, second, rows, clusters)
     return {**asdict(interval(metric, rows, clusters)), "gain": asdict(gain)}

@@ -14,9 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.contract import Metric
+from polymodal.contract import Metric, Objective
 from polymodal.evaluate import _weighted as weighted
 from polymodal.evaluate._weighted import Array, mean, nanmean, ratio
+
+
+def primary(objective: Objective, scores: Sequence[Array], targets: Sequence[Array]) -> Metric:
+    """The metric that models are chosen by; NaN for all weights where the rows do not define it.
+
+    Args:
+        scores, targets: of the rows, as `Objective.metrics` takes them.
+    """
+    undefined = Metric(lambda w: np.full(len(w), np.nan))
+    return objective.metrics(scores, targets).get(objective.primary, undefined)
 
 
 def decisions(predicted: Array, targets: Array, classes: int) -> dict[str, Metric]:

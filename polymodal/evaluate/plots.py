@@ -94,7 +94,7 @@ def _row(
 ) -> str:
     value, low, high = _ends(shown.at(*mark.path), mark.key)
     parts = [_vertical(axis.at(tick), "grid") for tick in axis.ticks]
-    if base is not None:
+    if base is not None and math.isfinite(value):
         left, right = sorted((base, value))
         width = 100 * (right - left) / (axis.high - axis.low)
         parts.append(
@@ -106,7 +106,8 @@ def _row(
             f'<line class="whisker" x1="{axis.at(low)}" x2="{axis.at(high)}" y1="50%" y2="50%"/>'
         )
     where = pointer(*mark.path, mark.key)
-    parts.append(f'<circle {where} cx="{axis.at(value)}" cy="50%" r="4.5"/>')
+    if math.isfinite(value):
+        parts.append(f'<circle {where} cx="{axis.at(value)}" cy="50%" r="4.5"/>')
     figure = shown.number(*mark.path, mark.key, signed=signed)
     return (
         f'<div class="row {mark.style}"><span class="name">{mark.label}</span>'

@@ -168,12 +168,13 @@ def _contributions(shown: Shown, target: str) -> list[str]:
     found = shown.at(*at)
     better = "" if found["greater_is_better"] else " (an error: less is better)"
     zero = [Line(0.0, "zero")]
+    nothing = found["values"][""]["value"]
     sets = sorted(found["values"], key=lambda name: (name.count("+") + bool(name), name))
     values = plots.forest(
         shown,
         [Mark(_team(name), (*at, "values", name)) for name in sets],
-        [Line(found["values"][""]["value"], "zero")],
-        base=found["values"][""]["value"],
+        [] if nothing is None else [Line(nothing, "zero")],
+        base=nothing,
     )
     worth = plots.forest(
         shown,

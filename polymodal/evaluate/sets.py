@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from polymodal.data.cache import default_folder
 from polymodal.data.collate import Collator
 from polymodal.data.prepare import Prepared
-from polymodal.devices import device
+from polymodal.devices import device, wait
 from polymodal.errors import UserError
 from polymodal.evaluate._weighted import Array
 from polymodal.evaluate.contribution import Names, orders, subsets, visited
@@ -69,83 +70,101 @@ def plan(names: Sequence[str], rows: int, choice: str | None = None, seed: int =
     many = len(names) > MOST
     if choice == "exact" or (choice is None and not many):
         return Plan([team for team in subsets(names) if team], np.arange(rows))
-    chosen = np.random.default_rng(seed).choice(rows, min(ROWS, rows), replace=False)
+    chosen = drawn(rows, ROWS, seed)
     if not many:
-        return Plan([team for team in subsets(names) if team], np.sort(chosen))
+        return Plan([team for team in subsets(names) if team], chosen)
     walks = orders(names, PAIRS, seed)
     everyone = frozenset(names)
     # Utilisation and imbalance ask for these, which an order may miss.
     ends = [team for name in names for team in (frozenset([name]), everyone - {name})]
     passed = [team for team in visited(walks) if team]
-    return Plan(list(dict.fromkeys([*ends, *passed])), np.sort(chosen), walks)
+    return Plan(list(dict.fromkeys([*ends, *passed])), chosen, walks)
+
+
+def drawn(rows: int, most: int, seed: int = 0) -> Array:
+    """Row numbers of a random sample, ascending; all of them if there are no more than `most`."""
+    return np.sort(np.random.default_rng(seed).choice(rows, min(most, rows), replace=False))
 
 
 def play(
     run: Run, prepared: Sequence[Prepared], rows: int, planned: Plan | None
 ) -> tuple[dict[str, Any], dict[Names, Any]]:
     """Members' scores of all rows, and those of the planned rows with every planned set."""
-    everything, cache = np.arange(rows), default_folder()
+    everything, folder = np.arange(rows), default_folder()
     if planned is None:
-        return run.scores(prepared, everything, cache=cache), {}
+        return run.scores(prepared, everything, cache=folder), {}
     everyone = max(planned.sets, key=len)
     absent = [everyone - team for team in planned.sets]
-    found = run.scores_without(prepared, planned.rows, absent, cache)
+    found = run.scores_without(prepared, planned.rows, absent, folder)
     played = dict(zip(planned.sets, found, strict=True))
     if len(planned.rows) == rows:
         return played[everyone], played
-    return run.scores(prepared, everything, cache=cache), played
+    return run.scores(prepared, everything, cache=folder), played
 
 
 def announcement(run: Run, prepared: Sequence[Prepared], rows: int, planned: Plan) -> str:
-    """About how long the plan takes, in words, and what sampling would."""
-    seconds = _seconds(run, prepared, rows)
-    names = list(run.schema.modalities())
-    answers = seconds([frozenset(names)], rows)
+    """About how long the plan takes, in words, and what sampling would; what is kept takes none."""
+    seconds = _seconds(run, prepared)
+    names, everything = list(run.schema.modalities()), np.arange(rows)
     said = f"V(S) of {len(planned.sets)} sets of modalities"
+    answers = seconds([frozenset(names)], everything)
+    whole = seconds(planned.sets, planned.rows)
+    if answers == whole == 0:
+        return f"{said}: kept"
     if len(planned.rows) < rows:
-        took = answers + seconds(planned.sets, len(planned.rows))
-        return f"{said} on {len(planned.rows):,} of {rows:,} rows: about {_told(took)}"
-    said += f": about {_told(seconds(planned.sets, rows))}, the answers alone {_told(answers)}"
+        took = _told(answers + whole)
+        return f"{said} on {len(planned.rows):,} of {rows:,} rows: about {took}"
+    said += f": about {_told(whole)}, the answers alone {_told(answers)}"
     sample = plan(names, rows, "sampled")
     if sample is None or len(sample.rows) == rows:
         return said
-    took = answers + seconds(sample.sets, len(sample.rows))
-    return f"{said}; `contributions` sampled: about {_told(took)}"
+    took = _told(answers + seconds(sample.sets, sample.rows))
+    return f"{said}; `contributions` sampled: about {took}"
 
 
-def _seconds(
-    run: Run, prepared: Sequence[Prepared], rows: int
-) -> Callable[[Sequence[Names], int], float]:
-    """(sets, rows) -> about how many seconds to score them: encoders once, the rest once a set."""
-    batch = np.arange(min(BATCH, rows))
-    measured = []
-    for member in run.members.values():
-        names = list(member.forms)
-        module: Any = member.module.to(device()).eval()
-        collator = Collator({name: prepared[i] for name, i in member.forms.items()}, {})
-        with torch.inference_mode():
-            module(collator(batch[:2]).to(device()).inputs)  # the first call does more
-            start = time.perf_counter()
-            tokens = module.encode(collator(batch).to(device()).inputs)
-            encode = time.perf_counter() - start
-            # By size, for what is absent may cost nothing.
-            fuse = [_timed(module, tokens, names[size:]) for size in range(len(names) + 1)]
-        measured.append((frozenset(names), encode, fuse))
+def _seconds(run: Run, prepared: Sequence[Prepared]) -> Callable[[Sequence[Names], Array], float]:
+    """(sets, rows) -> about how many seconds to score what of them is not kept.
 
-    def seconds(sets: Sequence[Names], count: int) -> float:
+    Encoders run once, the rest once a set. Members are timed when they are first asked for.
+    """
+    everyone, costs = frozenset(run.schema.modalities()), cache(partial(_costs, run, prepared))
+
+    def seconds(sets: Sequence[Names], rows: Array) -> float:
+        absent = [everyone - team for team in sets]
         total = 0.0
-        for names, encode, fuse in measured:
-            total += encode + sum(fuse[len(own)] for own in {team & names for team in sets})
-        return total * count / len(batch)
+        for name, left in run.unscored(prepared, rows, absent, default_folder()).items():
+            if left:
+                encode, fuse = costs(name)
+                total += encode + sum(fuse[len(gone)] for gone in left)
+        return total * len(rows)
 
     return seconds
 
 
-def _timed(module: Any, tokens: Any, absent: Sequence[str]) -> float:
-    start = time.perf_counter()
-    for logits in module.fuse(tokens, absent).logits.values():
-        logits.cpu()  # waits for a GPU
-    return time.perf_counter() - start
+def _costs(run: Run, prepared: Sequence[Prepared], name: str) -> tuple[float, list[float]]:
+    """Seconds a row to encode, and to fuse without so many modalities, of a member."""
+    member, place = run.members[name], device()
+    names = list(member.forms)
+    module: Any = member.module.to(place).eval()
+    collator = Collator({name: prepared[i] for name, i in member.forms.items()}, {})
+    batch = np.arange(min(BATCH, len(prepared[0])))
+
+    def seconds(call: Callable[[], Any]) -> float:
+        wait(place)
+        start = time.perf_counter()
+        call()
+        wait(place)
+        return (time.perf_counter() - start) / len(batch)
+
+    with torch.inference_mode():
+        module(collator(batch[:2]).to(place).inputs)  # the first call does more
+        tokens: list[Any] = []
+        encode = seconds(lambda: tokens.append(module.encode(collator(batch).to(place).inputs)))
+        # By size, for what is absent may cost nothing.
+        fuse = [
+            seconds(partial(module.fuse, tokens[0], names[:size])) for size in range(len(names) + 1)
+        ]
+    return encode, fuse
 
 
 def _told(seconds: float) -> str:

@@ -14,6 +14,7 @@ from polymodal.data.cells import cells, content
 from polymodal.data.corrupted import corrupted
 from polymodal.data.ledger import Ledger
 from polymodal.ensemble import average
+from polymodal.evaluate.metrics import primary
 from polymodal.evaluate.robustness import effective_robustness, lost, relative_robustness
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _curve(
 
     def measure(scores: Sequence[Any]) -> float:
         nonlocal better
-        metric = objective.metrics(scores, truth)[objective.primary]
+        metric = primary(objective, scores, truth)
         better = metric.greater_is_better
         return float(metric.statistic(np.ones((1, len(truth))))[0])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections import Counter
@@ -19,7 +20,7 @@ from polymodal import run as running
 from polymodal.contract import Metric
 from polymodal.data.ledger import Ledger
 from polymodal.errors import UserError
-from polymodal.evaluate import contribution, sets
+from polymodal.evaluate import contribution, game, sets
 from polymodal.evaluate.contribution import subsets
 from polymodal.recipe import Recipe
 
@@ -131,6 +132,10 @@ def test_what_sets_cost_is_told_before_they_are_scored(
     )
     assert happened[1:] == ["scored"]
     happened.clear()
+    again = run.evaluate(frame, tell=happened.append)
+    assert happened == ["V(S) of 15 sets of modalities: kept"]
+    assert again.targets == exact.targets
+    happened.clear()
     sampled = run.evaluate(frame, contributions="sampled", tell=happened.append)
     assert happened[0].startswith("V(S) of 15 sets of modalities on 100 of 300 rows: about ")
     happened.clear()
@@ -167,13 +172,94 @@ def test_the_cost_is_the_encoders_once_and_the_rest_once_a_set(
     monkeypatch.setattr(module, "encode", slow_encode)
     monkeypatch.setattr(module, "fuse", slow_fuse)
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    prepared = run.prepare(run.table(frame), Ledger())
+    # What a GPU still does when a call returns is waited for, and counted.
+    monkeypatch.setattr(sets, "wait", lambda place: clock.__setitem__(0, clock[0] + 0.5))
+    table = frame.sample(2 * BATCH, replace=True, random_state=0)
+    prepared = run.prepare(run.table(table), Ledger())
     names = list(run.schema.modalities())
     planned = sets.plan(names, 2 * BATCH)
     assert planned is not None
-    # Two batches: (8 + 4 * 1 + 6 * 2 + 4 * 3 + 4) s each, against (8 + 4) s.
+    # Two batches: (8 + 4 * 1 + 6 * 2 + 4 * 3 + 4) s each, against (8 + 4) s, and
+    # half a second for each of 16 calls, against 2.
     said = sets.announcement(run, prepared, 2 * BATCH, planned)
-    assert said.startswith("V(S) of 15 sets of modalities: about 80 s, the answers alone 24 s")
+    assert said.startswith("V(S) of 15 sets of modalities: about 96 s, the answers alone 26 s")
+
+
+def test_nothing_is_timed_for_nobody_and_nothing_that_is_kept(
+    run: pm.Run, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[str] = []
+    own = sets._costs
+    monkeypatch.setattr(sets, "_costs", lambda *given: (timed.append(given[-1]), own(*given))[1])
+    run.evaluate(frame)
+    assert timed == []
+    run.evaluate(frame, tell=lambda _: None)
+    assert timed == []
+    run.evaluate(frame[1:], tell=lambda _: None)
+    assert timed == ["model"]
+
+
+def test_exchanged_cells_are_of_rows_from_everywhere_and_respect_groups(
+    run: pm.Run, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(game, "SAMPLE", 160)
+    chosen: list[np.ndarray] = []
+    own = game.Exchange
+
+    def exchange(run: pm.Run, prepared: Any, rows: np.ndarray) -> game.Exchange:
+        chosen.append(rows)
+        return own(run, prepared, rows)
+
+    monkeypatch.setattr(game, "Exchange", exchange)
+    # Every row ten times, so that whole groups agree and rows are no independent evidence.
+    repeated = frame[:30].loc[np.repeat(np.arange(30), 10)]
+    repeated["who"] = np.repeat(np.arange(30), 10)
+    plain = run.evaluate(repeated)
+    grouped = run.evaluate(repeated, group="who")
+    (rows, again) = chosen
+    np.testing.assert_array_equal(rows, again)
+    assert len(set(rows.tolist())) == 160 and (np.diff(rows) > 0).all()
+    assert rows[0] < 20 and rows[-1] >= 280 and rows.max() - rows.min() > 260
+
+    def width(span: dict[str, float]) -> float:
+        return span["high"] - span["low"]
+
+    def widths(found: Any) -> list[float]:
+        sample = found.contributions["label"]["sample"]
+        ece = found.calibration["label"]["classwise_ece"]
+        return [width(ece), sum(map(width, sample["perceptual"].values()))]
+
+    for wide, narrow in zip(widths(grouped), widths(plain), strict=True):
+        assert wide > 1.5 * narrow
+
+
+def test_a_metric_that_a_sample_does_not_define_has_no_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the sampled rows none has a label, so that micro F1 has nothing to count."""
+    monkeypatch.setattr(sets, "ROWS", 10)
+    monkeypatch.setattr(game, "SAMPLE", 10)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"x": rng.normal(size=60), "note": [f"this is note {i} of some" for i in range(60)]}
+    )
+    tags = np.full(60, "", object)
+    left = np.setdiff1d(np.arange(60), sets.drawn(60, 10))
+    tags[left[:6]] = "a"
+    table["tags"] = [[tag] if tag else [] for tag in tags]
+    every: dict[str, Any] = {"note": {}, "table": {}}
+    member = {"name": "model", "learner": "linear", "modalities": every}
+    recipe = {"members": [member], "data": {"kinds": {"note": "text"}}}
+    found = pm.fit(table, {"tags": "multilabel"}, recipe=Recipe.model_validate(recipe))
+    result = found.evaluate(table, contributions="sampled")
+    worth = result.contributions["tags"]
+    assert worth["rows"] == worth["sample"]["rows"] == 10
+    assert np.isnan(worth["values"]["note+table"]["value"])
+    assert np.isnan(list(worth["utilisation"].values())).all()
+    result.save(tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text())["contributions"]["tags"]
+    assert written["values"]["note+table"]["value"] is None
+    assert "nan%" not in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_an_unknown_choice_is_refused(run: pm.Run, frame: pd.DataFrame) -> None:
