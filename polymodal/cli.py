@@ -118,6 +118,10 @@ def evaluate(
         str | None,
         typer.Option(help="Sets of modalities to score: exact (all), sampled or none."),
     ] = None,
+    explain: Annotated[
+        int | None,
+        typer.Option(min=0, help="Explain the answers to so many rows; 6 by default."),
+    ] = None,
     max_bad_rows: BadRows = 0,
     trust: Trust = False,
 ) -> None:
@@ -130,6 +134,7 @@ def evaluate(
         group=group,
         robustness=robustness,
         contributions=contributions,
+        explain=explain,
         max_bad_rows=max_bad_rows,
         tell=lambda line: print(line, file=sys.stderr),
     )

@@ -30,7 +30,9 @@ from polymodal.data.row import is_row
 from polymodal.devices import device
 from polymodal.ensemble import average
 from polymodal.errors import UserError
+from polymodal.evaluate import game
 from polymodal.evaluate.evaluation import Evaluation, evaluate
+from polymodal.evaluate.explain import explain
 from polymodal.files import damaged, read_json, read_tensors, whole, write_json, write_tensors
 from polymodal.measure import Kernels
 from polymodal.recipe import Member, Recipe
@@ -270,6 +272,7 @@ class Run:
         group: str | None = None,
         robustness: bool = False,
         contributions: str | None = None,
+        explain: int | None = None,
         max_bad_rows: int = 0,
         tell: Callable[[str], None] | None = None,
     ) -> Evaluation:
@@ -283,9 +286,19 @@ class Run:
             group=group,
             robustness=robustness,
             contributions=contributions,
+            explain=explain,
             max_bad_rows=max_bad_rows,
             tell=tell,
         )
+
+    def explain(
+        self, source: Any, rows: Sequence[int], *, max_bad_rows: int = 0
+    ) -> dict[str, dict[str, Any]]:
+        """Which modality, and which parts of its cell, carried the answers to some rows.
+
+        Args: as for `explain.explain`, whose result this is.
+        """
+        return explain(self, self.table(source), rows, max_bad_rows=max_bad_rows)
 
     def embed(self, source: Any, *, max_bad_rows: int = 0) -> np.ndarray[Any, Any]:
         """Fused vectors `(rows, width)` of the strongest member that has them."""
@@ -305,10 +318,7 @@ class Run:
         return np.stack(found)
 
     def _embedder(self) -> str:
-        shares: dict[str, float] = {}
-        for weights in self.weights[FUSED].values():
-            for name, share in weights.items():
-                shares[name] = shares.get(name, 0.0) + share
+        shares = game.members(self)
         candidates = [n for n, t in self.members.items() if not build.is_expert(t.spec)]
         if not candidates:
             raise UserError(

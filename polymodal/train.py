@@ -395,11 +395,11 @@ def predict_without(
             tokens = model.encode(batch.to(place).inputs)  # type: ignore[operator]
             for scored, gone in zip(found, absent, strict=True):
                 outputs = model.fuse(tokens, gone)  # type: ignore[operator]
-                _collect(scored, positions, model, objectives, outputs)
+                collect(scored, positions, model, objectives, outputs)
     return found
 
 
-def _collect(
+def collect(
     scored: Scores,
     positions: np.ndarray[Any, Any],
     model: nn.Module,

@@ -53,6 +53,30 @@ class Prepared:
         self._flat, self._offsets, self._failed, self._ragged = flat, offsets, failed, ragged
         self._fingerprint, self._keys = fingerprint, keys
 
+    @classmethod
+    def of(cls, arrays: Sequence[Array | None], form: Form, shape: tuple[int, ...]) -> Prepared:
+        """Cells that a form has encoded already, None where missing, held in memory.
+
+        Args:
+            shape: `Prepared.shape` of the form's other cells.
+        """
+        present = np.array([array is not None for array in arrays])
+        flat = [np.zeros(0, form.dtype) if array is None else array.ravel() for array in arrays]
+        lengths = [0 if array is None else len(array) if form.ragged else 1 for array in arrays]
+        offsets = np.cumsum([0, *(len(values) for values in flat)])[:-1]
+        failed = np.zeros(len(arrays), bool)
+        return cls(
+            np.concatenate(flat),
+            offsets,
+            np.array(lengths),
+            present,
+            failed,
+            shape,
+            form.ragged,
+            form.fingerprint,
+            None,
+        )
+
     def __len__(self) -> int:
         return len(self.present)
 

@@ -73,6 +73,11 @@ class Plain(Shown):
         return name
 
 
+def card(title: str, body: str) -> str:
+    """A part of the page."""
+    return f'<section class="card"><h3>{title}</h3>{body}</section>'
+
+
 def pointer(*path: str | int) -> str:
     """The attribute that says where a figure comes from."""
     keys = (str(key).replace("~", "~0").replace("/", "~1") for key in path)

@@ -7,7 +7,8 @@ retrieval beside them.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,12 @@ import numpy as np
 from polymodal.contract import Metric
 from polymodal.errors import UserError
 from polymodal.evaluate._weighted import Array, mean
+from polymodal.evaluate.statistics import Clusters, intervals
 
 # Similarities held at once: 32 MiB.
 BLOCK = 2**22
+# HSIC_1 is not defined for fewer rows.
+FEWEST = 4
 # Equal items may get float32 similarities that differ in the last digits.
 TIE = 1e-6
 PESSIMISTIC = f"of items whose similarities differ by less than {TIE:g} wrong ones come first"
@@ -40,9 +44,12 @@ def cka(x: Array, y: Array) -> float:
     Papers: "Similarity of Neural Network Representations Revisited" (Kornblith et al. 2019,
     arXiv 1905.00414); HSIC_1: "Feature Selection via Dependence Maximization" (Song et al. 2012).
     """
-    if len(x) < 4:
+    if len(x) < FEWEST:
         raise UserError(
-            "CKA needs more rows", expected="at least 4", got=f"{len(x)}", do="measure more rows"
+            "CKA needs more rows",
+            expected=f"at least {FEWEST}",
+            got=f"{len(x)}",
+            do="measure more rows",
         )
     # Shifts cancel exactly; centred, they cancel without loss of digits too.
     x, y = (side.astype(float) - side.mean(0, dtype=float) for side in (x, y))
@@ -246,6 +253,73 @@ def tsne(embeddings: Mapping[str, Array], seed: int = 0) -> dict[str, Array]:
     perplexity = min(30, (len(points) - 1) / 3)
     flat = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
     return _parted(flat, embeddings)
+
+
+def describe(embeddings: Mapping[str, Array], clusters: Clusters | None = None) -> dict[str, Any]:
+    """Every pair of modalities compared, and all of them seen from above.
+
+    Of a query, the item of its own row is right; equal items of other rows count as wrong, and
+    come first.
+
+    Args:
+        embeddings: modality -> `(rows, d)`, NaN in rows without it, d from 2 and shared.
+        clusters: of the rows, for the intervals.
+
+    Returns:
+        "pairs", of those that FEWEST rows have: "modalities", "rows" that have both, "cka", "gap",
+        and "retrieval" in both directions ("direction", "gallery", and recall_at_1, _5, _10 and
+        median_rank with their 95 % intervals). "views": modality -> "rows" (positions), "pca",
+        "tsne" (points `(rows, 2)` within -1 and 1); none where all embeddings are one point.
+    """
+    known = {name: np.asarray(np.isfinite(own).all(1)) for name, own in embeddings.items()}
+    pairs = []
+    for one, other in combinations(embeddings, 2):
+        both = np.flatnonzero(known[one] & known[other])
+        if len(both) < FEWEST:
+            continue
+        x, y = embeddings[one][both], embeddings[other][both]
+        own = None if clusters is None else np.asarray(clusters)[both]
+        pairs.append(
+            {
+                "modalities": [one, other],
+                "rows": len(both),
+                "cka": cka(x, y),
+                "gap": modality_gap(x, y),
+                "retrieval": [
+                    _found(retrieval(x, y, f"{one} to {other}"), own),
+                    _found(retrieval(y, x, f"{other} to {one}"), own),
+                ],
+            }
+        )
+    return {"pairs": pairs, "views": _views(embeddings, known)}
+
+
+def _found(ranks: Retrieval, clusters: Clusters | None) -> dict[str, Any]:
+    metrics = ranks.metrics()
+    shown = [name for name in metrics if name.startswith(("recall", "median"))]
+    spans = intervals({name: metrics[name] for name in shown}, len(ranks.first), clusters)
+    return {
+        "direction": ranks.direction,
+        "gallery": ranks.gallery,
+        **{name: asdict(span) for name, span in spans.items()},
+    }
+
+
+def _views(embeddings: Mapping[str, Array], known: Mapping[str, Array]) -> dict[str, Any]:
+    points = {name: own[known[name]] for name, own in embeddings.items() if known[name].any()}
+    together = _stacked(points) if points else np.zeros((0, 2))
+    # t-SNE asks for three neighbours, and neither view can turn a point.
+    if len(together) < FEWEST or not (np.ptp(together, axis=0) > 0).any():
+        return {}
+    described: dict[str, Any] = {
+        name: {"rows": np.flatnonzero(known[name]).tolist()} for name in points
+    }
+    for view, flat in {"pca": pca(points), "tsne": tsne(points)}.items():
+        reach = max(float(np.abs(own).max()) for own in flat.values())
+        for name, own in flat.items():
+            # More digits than one sees would make the page large.
+            described[name][view] = np.round(own.astype(float) / reach, 3).tolist()
+    return described
 
 
 def _hsic(x: Array, y: Array) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ from polymodal.data.collate import Targets
 from polymodal.data.ledger import Ledger
 from polymodal.data.prepare import Prepared
 from polymodal.errors import UserError
-from polymodal.evaluate import calibration, figures, game, judge, sets, slices, stress
+from polymodal.evaluate import alignment, calibration, figures, game, judge, sets, slices, stress
 from polymodal.evaluate._shown import Plain, counted, span, written
 from polymodal.evaluate._weighted import Array
 from polymodal.evaluate.contribution import Names
 from polymodal.evaluate.examples import Examples
+from polymodal.evaluate.explain import explain as explain_rows
 from polymodal.evaluate.metrics import classification_report, report_text
 from polymodal.evaluate.report import page
 from polymodal.evaluate.statistics import codes, interval, intervals
@@ -34,6 +36,9 @@ Numbers = dict[str, dict[str, dict[str, float]]]
 Scores = Sequence[Array]
 # A metric that a rival's answers leave undefined.
 NOT = {"value": math.nan}
+
+# Rows whose answers are explained.
+EXPLAINED = 6
 
 # The report's name in an evaluation's folder.
 REPORT = "report.html"
@@ -60,6 +65,10 @@ class Evaluation:
         figures: target of classes -> its confusion matrix; of a number -> where the rows lie in
             the plane of true and predicted values (`figures`).
         slices: target -> where the fused model errs and its rivals do not (`slices.describe`).
+        alignment: how one member's encoders place the modalities (`alignment.describe`) and which
+            one it is, on a sample of rows; empty where no member but experts has two.
+        explanations: target -> why the fused model answered as it did to some of the slices' rows,
+            with their true values (`explain.explain`).
         table: what was measured, for the report to show some of its rows.
         schema: of the run.
     """
@@ -77,6 +86,8 @@ class Evaluation:
     robustness: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    alignment: dict[str, Any] = field(default_factory=dict)
+    explanations: dict[str, dict[str, Any]] = field(default_factory=dict)
     table: Table | None = None
     schema: Schema | None = None
 
@@ -94,6 +105,8 @@ class Evaluation:
             "reports": self.reports,
             "figures": self.figures,
             "slices": self.slices,
+            "explanations": self.explanations,
+            "alignment": self.alignment,
             "ledger": self.ledger,
         }
 
@@ -144,6 +157,7 @@ def evaluate(
     group: str | None = None,
     robustness: bool = False,
     contributions: str | None = None,
+    explain: int | None = None,
     max_bad_rows: int = 0,
     tell: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -157,6 +171,8 @@ def evaluate(
         robustness: also score corrupted and missing cells (`stress.stress`): minutes more.
         contributions: of which sets of modalities, on which rows: "exact", "sampled" or "none";
             see `sets.plan`.
+        explain: explain the answers to so many rows, the most telling ones of every slice;
+            EXPLAINED by default.
         max_bad_rows: cells of a modality that may be unreadable; they count as missing.
         tell: called with a line about how long scoring takes, before it begins; None: that is not
             measured.
@@ -177,10 +193,17 @@ def evaluate(
     for name, values in run.targets(table).items():
         part = Known(values, clusters)
         known[name] = part.rows
+        exchange = None
+        if len(run.schema.modalities()) > 1:
+            drawn = sets.drawn(len(part.rows), game.SAMPLE)
+            exchange = game.Exchange(run, prepared, part.rows[drawn])
+            found.alignment = found.alignment or _alignment(exchange, part)
         _measure(found, run, part, combined[name], scores, prepared)
-        if planned is not None and part.objective.level == "row":
-            worth = _contributions(run, part, planned, played, prepared)
+        if planned is not None and exchange is not None and part.objective.level == "row":
+            worth = _contributions(part, planned, played, exchange)
             found.contributions |= {name: worth} if worth else {}
+        most = EXPLAINED if explain is None else explain
+        found.explanations |= _explanations(found, run, name, most, max_bad_rows)
     measured = account(ledger, known, rows)
     found.ledger = ledger.to_json()
     if robustness:
@@ -293,16 +316,16 @@ def _measure(
 
 
 def _contributions(
-    run: Run,
     part: Known,
     planned: sets.Plan,
     played: Mapping[Names, Mapping[str, Any]],
-    prepared: Sequence[Prepared],
+    exchange: game.Exchange,
 ) -> dict[str, Any]:
     """What modalities are worth to one target; {} if no planned row has it.
 
     Args:
         played: set of present modalities -> member -> target -> scores of the planned rows.
+        exchange: of a sample of the target's rows.
     """
     at = np.flatnonzero(np.isin(planned.rows, part.rows))
     if not len(at):
@@ -310,22 +333,53 @@ def _contributions(
     own = np.searchsorted(part.rows, planned.rows[at])
     values: dict[Names, Scores] = {}
     for team, scores in played.items():
-        combined = run.combine(scores, targets=[part.name])[part.name]
+        combined = exchange.run.combine(scores, targets=[part.name])[part.name]
         values[team] = [combined[i] for i in at]
     values[frozenset()] = game.constant(part.objective, values[max(played, key=len)])
     targets = [part.targets[i] for i in own]
     clusters = None if part.clusters is None else part.clusters[own]
-    sample = sets.drawn(len(part.rows), game.SAMPLE)
-    exchange = game.Exchange(run, prepared, part.rows[sample])
+    drawn = np.searchsorted(part.rows, exchange.rows)
     return {
         **game.contributions(part.objective, values, targets, clusters, planned.walks),
         "sample": game.interactions(
             exchange,
             part.name,
-            [part.targets[i] for i in sample],
-            None if part.clusters is None else part.clusters[sample],
+            [part.targets[i] for i in drawn],
+            None if part.clusters is None else part.clusters[drawn],
         ),
     }
+
+
+def _alignment(exchange: game.Exchange, part: Known) -> dict[str, Any]:
+    """`alignment.describe` of a sample of a target's rows; its classes, where it has any."""
+    embeddings = exchange.embeddings()
+    if embeddings is None:
+        return {}
+    member, found = embeddings
+    positions = np.searchsorted(part.rows, exchange.rows)
+    clusters = None if part.clusters is None else part.clusters[positions]
+    described = {"member": member, "sample": exchange.rows.tolist()}
+    if part.objective.kind == "category":
+        classes = part.objective.state["classes"]
+        labels = [classes[part.targets[i]] for i in positions]
+        described |= {"target": part.name, "labels": labels}
+    return {**described, **alignment.describe(found, clusters)}
+
+
+def _explanations(
+    found: Evaluation, run: Run, target: str, most: int, max_bad_rows: int
+) -> dict[str, dict[str, Any]]:
+    """Of `most` rows, taken from the target's slices in turn; nothing if there are to be none."""
+    examples = [one["examples"] for one in found.slices[target]["slices"].values()]
+    turns = (row for turn in zip_longest(*examples) for row in turn if row is not None)
+    true = {example["row"]: example["true"] for example in turns}
+    rows = list(true)[:most]
+    if not rows or found.table is None:
+        return {}
+    explained = explain_rows(run, found.table, rows, [target], max_bad_rows=max_bad_rows)
+    for one in explained[target]["rows"]:
+        one["true"] = true[one["row"]]
+    return explained
 
 
 def _calibration(scores: Array, truth: Array, clusters: Array | None) -> dict[str, Any]:

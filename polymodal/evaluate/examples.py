@@ -50,7 +50,7 @@ class Examples:
         cells = [c for c in self.schema.inputs if c.kind not in (*MEDIA, "text")]
         shown = [f"<figure>{self._one(column, row)}</figure>" for column in single]
         pairs = [
-            f"<dt>{escape(cut(c.name, 40))}</dt><dd>{_words(self._value(c, row), 40)}</dd>"
+            f"<dt>{escape(cut(c.name, 40))}</dt><dd>{self.value(c.name, row)}</dd>"
             for c in cells[:CELLS]
         ]
         if len(cells) > CELLS:
@@ -58,22 +58,32 @@ class Examples:
         table = f"<dl>{''.join(pairs)}</dl>" if pairs else ""
         return f'<div class="cells">{"".join(shown)}{table}</div>'
 
+    def media(self, name: str, row: int) -> str:
+        """A picture or curve of one cell; words where there is none to draw."""
+        media = next(self.table.media(name, [row]))
+        if media is None:
+            return "<p><i>missing</i></p>"
+        if not self.left:
+            return f"<p><i>{escape(cut(media.label, CHARACTERS))}</i></p>"
+        self.left -= 1
+        kind = self.schema.column(name).kind
+        try:
+            if kind == "series":
+                return _series(self._layout(name).load(media))
+            return DRAW[kind](media)
+        except UserError as error:
+            return f"<p><i>{escape(cut(error.what, CHARACTERS))}</i></p>"
+
+    def value(self, name: str, row: int) -> str:
+        """A number, category or set; nothing where the name is of several columns together."""
+        known = name in self.table.names
+        return _words(self._value(self.schema.column(name), row), 40) if known else ""
+
     def _one(self, column: Column, row: int) -> str:
         caption = f"<figcaption>{escape(cut(column.name, 40))}</figcaption>"
         if column.kind == "text":
             return caption + f"<p>{_words(self._value(column, row), CHARACTERS)}</p>"
-        media = next(self.table.media(column.name, [row]))
-        if media is None:
-            return caption + "<p><i>missing</i></p>"
-        if not self.left:
-            return caption + f"<p><i>{escape(cut(media.label, CHARACTERS))}</i></p>"
-        self.left -= 1
-        try:
-            if column.kind == "series":
-                return caption + _series(self._layout(column.name).load(media))
-            return caption + DRAW[column.kind](media)
-        except UserError as error:
-            return caption + f"<p><i>{escape(cut(error.what, CHARACTERS))}</i></p>"
+        return caption + self.media(column.name, row)
 
     def _layout(self, name: str) -> Steps:
         """Which axis of a series is time: one cell alone may not tell."""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from polymodal import build
 from polymodal.batch import Tokens
 from polymodal.contract import Metric, Objective
 from polymodal.data.collate import Collator
@@ -107,8 +108,7 @@ class Exchange:
         self.run, self.rows = run, rows
         self.names = list(run.schema.modalities())
         self.tokens: dict[str, dict[str, Tokens]] = {}
-        used = (name for shares in run.weights["fused"].values() for name in shares)
-        for name in dict.fromkeys(used):
+        for name in members(run):
             member = run.members[name]
             inputs = {modality: prepared[i] for modality, i in member.forms.items()}
             module = member.module.cpu().eval()
@@ -131,6 +131,40 @@ class Exchange:
             if target in outputs.logits:
                 found[name] = {target: list(objective.scores(outputs.logits[target]).numpy())}
         return np.stack(self.run.combine(found, targets=[target])[target])
+
+    def embeddings(self) -> tuple[str, dict[str, Array]] | None:
+        """What one member's encoders make of the sample: a modality's tokens, their mean a row.
+
+        Taken is the member with the largest share among those of the most modalities. Experts are
+        left out: what they make of a modality is no embedding.
+
+        Returns:
+            The member's name, and modality -> `(rows, width)`, NaN in rows without it; None if
+            there is no such member of two modalities.
+        """
+        shares = members(self.run)
+        joint = [
+            name
+            for name, tokens in self.tokens.items()
+            if len(tokens) > 1 and not build.is_expert(self.run.members[name].spec)
+        ]
+        if not joint:
+            return None
+        chosen = max(joint, key=lambda name: (len(self.tokens[name]), shares[name]))
+        found = {}
+        for modality, tokens in self.tokens[chosen].items():
+            mean = tokens.mean().float().numpy()
+            found[modality] = np.where(tokens.present().numpy()[:, None], mean, np.nan)
+        return chosen, found
+
+
+def members(run: Run) -> dict[str, float]:
+    """The fused model's members, and the shares of each in all targets together."""
+    found: dict[str, float] = {}
+    for shares in run.weights["fused"].values():
+        for name, share in shares.items():
+            found[name] = found.get(name, 0.0) + share
+    return found
 
 
 def interactions(

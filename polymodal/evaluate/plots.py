@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import NamedTuple
@@ -185,6 +185,19 @@ def curves(shown: Shown, path: Path, levels: Sequence[float], axis: Axis) -> str
         f'<svg class="curves" viewBox="-16 -3 120 72" aria-hidden="true">'
         f'<rect class="frame" width="100" height="60"/>{"".join(parts)}<g class="axis">{marks}'
         '<text x="0" y="67">0</text><text x="100" y="67">1</text></g></svg>'
+    )
+
+
+def scatter(groups: Iterable[Sequence[Sequence[float]]]) -> str:
+    """Points `(n, 2)` within -1 and 1, each group in a colour of its own, the first above all."""
+    drawn = []
+    for i, points in reversed(list(enumerate(groups))):
+        # A line of no length, round at both ends, is a dot: one element for all of them.
+        dots = "".join(f"M{50 + 46 * x:.1f} {50 - 46 * y:.1f}h0" for x, y in points)
+        drawn.append(f'<path class="c{i}" d="{dots}"/>')
+    return (
+        '<svg class="scatter" viewBox="0 0 100 100" aria-hidden="true">'
+        f'<rect class="frame" width="100" height="100"/>{"".join(drawn)}</svg>'
     )
 
 

@@ -14,8 +14,8 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from polymodal.evaluate import plots
-from polymodal.evaluate._shown import Path, Shown, cut
+from polymodal.evaluate import aligned, explained, plots
+from polymodal.evaluate._shown import Path, Shown, card, cut
 from polymodal.evaluate.judge import SAME, headline, made_of, sentence
 from polymodal.evaluate.plots import Line, Mark
 from polymodal.files import finite
@@ -53,6 +53,8 @@ def page(document: Mapping[str, Any], examples: Examples | None = None) -> str:
     body += [_verdict(shown, target) for target in targets]
     for target in targets:
         body += [f"<h2>{escape(cut(target, 60))}</h2>", *_details(shown, target, examples)]
+    if shown.at("alignment"):
+        body += ["<h2>Encoders</h2>", aligned.section(shown)]
     body.append(_ledger(shown))
     template = resources.files("polymodal.evaluate").joinpath("report.html")
     return Template(template.read_text(encoding="utf-8")).substitute(
@@ -68,7 +70,7 @@ def _verdict(shown: Shown, target: str) -> str:
     name = escape(cut(target, 60))
     if target not in shown.at("verdicts"):
         metric = next(iter(shown.at("targets", target)))
-        return _card(
+        return card(
             f"{name}: {metric} {shown.number('targets', target, metric, 'value')}",
             '<p class="note">95 % interval '
             f"{shown.interval('targets', target, metric)}. There is one modality, so there is "
@@ -138,7 +140,7 @@ def _details(shown: Shown, target: str, examples: Examples | None) -> list[str]:
     figures = shown.at("figures").get(target, {})
     if "histogram" in figures:
         parts.append(
-            _card(
+            card(
                 "Predicted against true",
                 '<p class="note">Rows by true and predicted value; darker is more, the dashed line '
                 f"is no error.</p>{plots.histogram(shown, ('figures', target, 'histogram'))}",
@@ -146,7 +148,7 @@ def _details(shown: Shown, target: str, examples: Examples | None) -> list[str]:
         )
     wide: list[str] = []
     if "confusion" in figures:
-        matrix = _card(
+        matrix = card(
             "What is taken for what",
             '<p class="note">Rows by true and predicted class, the largest classes first; '
             "darker is a larger share of its line.</p>"
@@ -158,6 +160,8 @@ def _details(shown: Shown, target: str, examples: Examples | None) -> list[str]:
     wide.append(_metrics(shown, target))
     if target in shown.at("robustness"):
         wide.append(_robustness(shown, target))
+    if target in shown.at("explanations"):
+        wide.append(explained.section(shown, target, examples))
     if target in shown.at("slices"):
         wide.append(_slices(shown, target, examples))
     return [f'<div class="columns">{"".join(parts)}</div>', *wide]
@@ -197,18 +201,18 @@ def _contributions(shown: Shown, target: str) -> list[str]:
     )
     orders = f" and {shown.number(*at, 'orders')} orders of joining" if found["orders"] else ""
     cards = [
-        _card(
+        card(
             "What the fused model scores with each set of modalities",
             f'<p class="note">{found["metric"]}{better} of {shown.number(*at, "rows")} rows'
             f"{orders}; the others are {found['absent']}. "
             "Bars start at what nothing scores.</p>" + values,
         ),
-        _card(
+        card(
             "What each modality is worth to it",
             f'<p class="note">Shapley values: shares of what all add to nothing, in '
             f"{found['metric']}.</p>{worth}{_use(shown, target)}",
         ),
-        _card(
+        card(
             "What it loses when cells are exchanged among rows",
             f'<p class="note">A sample of {shown.number(*at, "sample", "rows")} rows. Perceptual '
             f"score: the share of its {found['metric']} that goes when one modality's cells are "
@@ -218,7 +222,7 @@ def _contributions(shown: Shown, target: str) -> list[str]:
         ),
     ]
     if found["cooperation"]:
-        card = _card(
+        cooperation = card(
             "Cooperation",
             '<p class="note">Above 0 they complement, below 0 they repeat each other.</p>'
             + plots.forest(
@@ -228,7 +232,7 @@ def _contributions(shown: Shown, target: str) -> list[str]:
                 signed=True,
             ),
         )
-        cards.insert(2, card)
+        cards.insert(2, cooperation)
     return cards
 
 
@@ -259,7 +263,7 @@ def _calibration(shown: Shown, target: str) -> str:
     if "ece" in shown.at("targets", target):
         where = ("targets", target, "ece")
         ece = f"ECE <b>{shown.number(*where, 'value')}</b> {shown.interval(*where)}; "
-    return _card(
+    return card(
         "Are its probabilities true?",
         f"<p>{ece}true probabilities would score {shown.number(*at, 'null_ece')} on as many rows. "
         f"Class-wise ECE {shown.number(*at, 'classwise_ece', 'value')} "
@@ -285,7 +289,7 @@ def _metrics(shown: Shown, target: str) -> str:
             for at in places
         )
         lines.append(f'<tr><th scope="row">{metric}</th>{cells}</tr>')
-    return _card(
+    return card(
         "All metrics, with 95 % intervals",
         f'<div class="scroll"><table><thead><tr><th></th><th>fused</th>{heads}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>",
@@ -314,7 +318,7 @@ def _classes(shown: Shown, target: str) -> str:
             f'<p class="note">The largest classes; {shown.number(*at, "not_listed")} more are in '
             "metrics.json.</p>"
         )
-    return _card(
+    return card(
         "Class by class",
         f'{cut_off}<div class="report"><table><thead><tr><th></th>{heads}</tr></thead><tbody>'
         f"{lines}</tbody></table></div>",
@@ -343,7 +347,7 @@ def _robustness(shown: Shown, target: str) -> str:
             f'<figure><figcaption class="name">{escape(label)}</figcaption>'
             f"{plots.curves(shown, place, found['levels'], axis)}<small>{figures}</small></figure>"
         )
-    return _card(
+    return card(
         "When cells get worse or go missing",
         f'<p class="note">{found["metric"]} of {shown.number(*at, "rows")} rows by the level of a '
         "corruption, or the share of missing cells. τ is the area under the fused model's curve; ρ "
@@ -383,7 +387,7 @@ def _slices(shown: Shown, target: str, examples: Examples | None) -> str:
             f"<details{opened}><summary>{head}</summary>{plots.forest(shown, marks)}"
             f'<div class="examples">{"".join(rows)}</div></details>'
         )
-    return _card("Rows to look at", f'<p class="note">{note}</p>{"".join(parts)}')
+    return card("Rows to look at", f'<p class="note">{note}</p>{"".join(parts)}')
 
 
 def _example(shown: Shown, target: str, at: Path, examples: Examples | None) -> str:
@@ -410,14 +414,10 @@ def _ledger(shown: Shown) -> str:
         for what, reasons in shown.at("ledger").items()
         for why in reasons
     ]
-    return _card(
+    return card(
         "What became of the rows",
         f'<div class="scroll"><table><tbody>{"".join(lines)}</tbody></table></div>',
     )
-
-
-def _card(title: str, body: str) -> str:
-    return f'<section class="card"><h3>{title}</h3>{body}</section>'
 
 
 def _team(name: str) -> str:

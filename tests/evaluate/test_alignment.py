@@ -211,3 +211,35 @@ def test_figures_come_with_their_conditions():
     assert "lists" in alignment.found_in([[1]], [{1}], "").conditions()["ties"]
     with pytest.raises(UserError, match="names an item twice"):
         alignment.found_in([[1, 1]], [{1}], "")
+
+
+def test_pairs_are_described_on_the_rows_that_have_both() -> None:
+    x = gaussians(0, 30, 8)[0]
+    y = x @ np.linalg.qr(gaussians(1, 8, 8)[0])[0]
+    y[:5] = np.nan
+    found = alignment.describe({"a": x, "b": x.copy(), "c": y})
+    pairs = {tuple(pair["modalities"]): pair for pair in found["pairs"]}
+    same, turned = pairs["a", "b"], pairs["a", "c"]
+    assert (same["rows"], turned["rows"]) == (30, 25)
+    assert same["gap"] == 0
+    assert turned["cka"] == pytest.approx(1)
+    for way, direction in zip(same["retrieval"], ("a to b", "b to a"), strict=True):
+        assert (way["direction"], way["gallery"]) == (direction, 30)
+        assert way["recall_at_1"]["value"] == way["median_rank"]["value"] == 1
+    assert found["views"]["c"]["rows"] == list(range(5, 30))
+    for view in ("pca", "tsne"):
+        points = np.concatenate([found["views"][name][view] for name in "abc"])
+        assert points.shape == (85, 2)
+        assert np.abs(points).max() == 1
+
+
+def test_what_cannot_be_compared_is_left_out() -> None:
+    x = np.ones((6, 3))
+    y = x.copy()
+    y[2:] = np.nan
+    found = alignment.describe({"a": x, "b": y})
+    assert found == {"pairs": [], "views": {}}
+    (pair,) = alignment.describe({"a": x, "b": x})["pairs"]
+    assert np.isnan(pair["cka"])
+    # Nothing is told apart, so all wrong items come first.
+    assert pair["retrieval"][0]["median_rank"]["value"] == 6

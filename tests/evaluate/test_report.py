@@ -20,7 +20,7 @@ from polymodal.contract import Objective
 from polymodal.data.media import wav
 from polymodal.data.read import Table, read
 from polymodal.errors import UserError
-from polymodal.evaluate import calibration, examples, figures, game, judge, slices
+from polymodal.evaluate import alignment, calibration, examples, figures, game, judge, slices
 from polymodal.evaluate._shown import Shown, written
 from polymodal.evaluate.contribution import subsets
 from polymodal.evaluate.evaluation import Evaluation
@@ -100,8 +100,45 @@ def evaluation(objective: Objective, cells: list[Any], best: str | None = RIVALS
                 "emap_gain": span(-0.03),
             },
         }
+        found.alignment = aligned(list(map(str, cells))[:50])
+    found.explanations[name] = explained(objective, fused)
     by_row(found, objective, targets, {"fused": fused, **rivals}, best)
     return found
+
+
+def aligned(labels: list[str]) -> dict[str, Any]:
+    x = np.random.default_rng(0).normal(size=(2, len(labels), 4))
+    x[1, 3] = np.nan
+    described = alignment.describe(dict(zip(RIVALS, x, strict=True)))
+    sample = list(range(len(labels)))
+    return {"member": "gated <b>", "sample": sample, "labels": labels, **described}
+
+
+def explained(objective: Objective, scores: list) -> dict[str, Any]:
+    """One row of every sort of parts."""
+    losses = np.random.default_rng(0).normal(size=6).tolist()
+    words = [EVIL, "is", "it", "2", "be", "5.0"]
+    parts = [
+        {
+            "modality": "words" if unit == "words" else "picture" if unit == "patches" else "curve",
+            "unit": unit,
+            "replaced_by": "<nothing>",
+            "columns": 3 if unit == "patches" else 0,
+            "labels": ["weight", "a", "b", "c", "d", "e"] if unit == "cells" else words,
+            "losses": losses,
+        }
+        for unit in ("patches", "words", "seconds", "frames", "steps", "channels", "cells")
+    ]
+    row = {
+        "row": 7,
+        "answer": objective.decode([scores[7]])[objective.column][0],
+        "true": "2",
+        "support": 0.8125,
+        "nothing": 0.25,
+        "shapley": dict(zip(RIVALS, (0.6, -0.0375), strict=True)),
+        "parts": parts,
+    }
+    return {"of": "its probability", "rows": [row]}
 
 
 def made_up(objective: Objective, targets: list) -> tuple[list, dict[str, list]]:
@@ -240,6 +277,9 @@ def test_the_page_holds_the_verdict_and_every_part() -> None:
         "Modalities disagree",
         "Worst rows",
         "When cells get worse or go missing",
+        "What carried the answer",
+        "t-SNE, by class",
+        "R@10",
         "What became of the rows",
     ):
         assert words in text, words
@@ -305,6 +345,37 @@ def test_curves_fall_as_their_values_do() -> None:
     assert x.tolist() == [0, 50, 100]
     assert (y[1] - y[0]) / (y[2] - y[0]) == pytest.approx(0.2 / 0.5, abs=0.01)
     assert y[0] < y[2]  # SVG counts from the top
+
+
+def test_words_and_patches_are_as_strong_as_their_losses() -> None:
+    reader = Reader(page(of_classes().to_json()))
+    (row,) = reader.document["explanations"]["what <b>is</b> it"]["rows"]
+    losses = row["parts"][0]["losses"]
+    most = max(map(abs, losses))
+    sides = ["for" if loss >= 0 else "against" for loss in losses]
+    words = [a for tag, a in reader.elements if tag == "span" and "--s" in a.get("style", "")]
+    assert [a["class"] for a in words] == sides
+    shades = [float(a["style"].removeprefix("--s:")) for a in words]
+    assert shades == pytest.approx([abs(loss) / most for loss in losses], abs=0.01)
+    squares = [a for tag, a in reader.elements if tag == "rect" and "fill-opacity" in a]
+    patches = [a for a in squares if a.get("class") in ("for", "against")]
+    assert [a["class"] for a in patches] == sides
+    assert [(a["x"], a["y"]) for a in patches] == [(str(i % 3), str(i // 3)) for i in range(6)]
+    assert [float(a["fill-opacity"]) / 0.85 for a in patches] == pytest.approx(shades, abs=0.02)
+
+
+def test_points_lie_where_the_views_have_them() -> None:
+    reader = Reader(page(of_classes().to_json()))
+    views = reader.document["alignment"]["views"]
+    dots = [a for tag, a in reader.elements if tag == "path" and a["d"].endswith("h0")]
+    drawn = [a["d"] for a in dots]
+    assert [a["class"] for a in dots[:2]] == ["c1", "c0"]
+    for path, name in zip(drawn[:2], reversed(RIVALS), strict=True):
+        points = np.array([dot.split() for dot in path[1:].replace("h0", "").split("M")], float)
+        shown = (points - 50) / [46, -46]
+        assert np.allclose(shown, views[name]["pca"], atol=0.002)
+    by_class = sum(path.count("h0") for path in drawn[4:]) / 2
+    assert by_class == sum(len(view["rows"]) for view in views.values()) == 50 + 49
 
 
 def test_missing_ends_of_intervals_are_dashes() -> None:

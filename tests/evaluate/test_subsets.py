@@ -124,7 +124,7 @@ def test_what_sets_cost_is_told_before_they_are_scored(
         return own(*given, **more)
 
     monkeypatch.setattr(running, "predict_without", scoring)
-    exact = run.evaluate(frame, tell=happened.append)
+    exact = run.evaluate(frame, explain=0, tell=happened.append)
     assert re.fullmatch(
         r"V\(S\) of 15 sets of modalities: about (.+), the answers alone (.+); "
         r"`contributions` sampled: about (.+)",
@@ -132,14 +132,14 @@ def test_what_sets_cost_is_told_before_they_are_scored(
     )
     assert happened[1:] == ["scored"]
     happened.clear()
-    again = run.evaluate(frame, tell=happened.append)
+    again = run.evaluate(frame, explain=0, tell=happened.append)
     assert happened == ["V(S) of 15 sets of modalities: kept"]
     assert again.targets == exact.targets
     happened.clear()
-    sampled = run.evaluate(frame, contributions="sampled", tell=happened.append)
+    sampled = run.evaluate(frame, explain=0, contributions="sampled", tell=happened.append)
     assert happened[0].startswith("V(S) of 15 sets of modalities on 100 of 300 rows: about ")
     happened.clear()
-    none = run.evaluate(frame, contributions="none", tell=happened.append)
+    none = run.evaluate(frame, explain=0, contributions="none", tell=happened.append)
     assert none.contributions == {} and happened == []
     # All measure every row; only the game is of a sample, and knows that it is less sure.
     assert exact.targets == sampled.targets == none.targets

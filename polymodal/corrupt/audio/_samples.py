@@ -12,19 +12,30 @@ from polymodal.data.media import Media, wav
 from polymodal.forms.audio import _decode
 
 
+def load(cell: Media) -> tuple[np.ndarray[Any, Any], int | None]:
+    """A sound's float32 samples, mono, and how many there are a second; None if it is an array."""
+    if cell.values is not None:
+        # An array does not know its rate: at one sample a second none of it is cut.
+        return _decode.waveform(cell, 1, len(cell.values)), None
+    rate = _decode.header(cell).rate
+    return _decode.waveform(cell, rate, _decode.LONGEST), rate
+
+
+def save(cell: Media, samples: np.ndarray[Any, Any], rate: int | None) -> Media:
+    """Other samples in place of what `load` found in a cell."""
+    if rate is None:
+        return Media(cell.label, values=samples)
+    return Media(cell.label, data=wav(samples, rate))
+
+
 class SampleCorruption(Corruption):
     """A corruption of a sound's samples; an array stays one, a file becomes a WAV of its rate."""
 
     kind: ClassVar[str] = "audio"
 
     def corrupt(self, cell: Media, level: float, rng: np.random.Generator) -> Media:
-        if cell.values is not None:
-            # An array does not know its rate: at one sample a second none of it is cut.
-            samples = _decode.waveform(cell, 1, len(cell.values))
-            return Media(cell.label, values=self.change(samples, level, rng))
-        rate = _decode.header(cell).rate
-        samples = _decode.waveform(cell, rate, _decode.LONGEST)
-        return Media(cell.label, data=wav(self.change(samples, level, rng), rate))
+        samples, rate = load(cell)
+        return save(cell, self.change(samples, level, rng), rate)
 
     @abstractmethod
     def change(

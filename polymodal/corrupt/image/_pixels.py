@@ -16,6 +16,13 @@ from polymodal.forms import _picture
 SIDE = 224
 
 
+def load(cell: Media) -> np.ndarray[Any, Any]:
+    """A picture as uint8 RGB `(height, width, 3)`, at most SIDE a side."""
+    picture = _picture.read(cell, SIDE)
+    picture.thumbnail((SIDE, SIDE))
+    return np.asarray(picture)
+
+
 class PixelCorruption(Corruption):
     """A corruption of pictures of at most SIDE pixels a side (Hendrycks and Dietterich 2019,
     "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations")."""
@@ -23,9 +30,7 @@ class PixelCorruption(Corruption):
     kind: ClassVar[str] = "image"
 
     def corrupt(self, cell: Media, level: float, rng: np.random.Generator) -> Media:
-        picture = _picture.read(cell, SIDE)
-        picture.thumbnail((SIDE, SIDE))
-        return Media(cell.label, values=self.change(np.asarray(picture), level, rng))
+        return Media(cell.label, values=self.change(load(cell), level, rng))
 
     @abstractmethod
     def change(

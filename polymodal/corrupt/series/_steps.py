@@ -13,6 +13,22 @@ from polymodal.data.media import Media
 from polymodal.forms.series._read import read
 
 
+def load(cell: Media, transposed: bool) -> np.ndarray[Any, Any]:
+    """A series as float64 `(steps, channels)`.
+
+    Args:
+        transposed: whether the form's arrays have channels first.
+    """
+    array, is_table = read(cell)
+    steps = array.astype(float)
+    return steps.T if transposed and not is_table else steps
+
+
+def save(cell: Media, steps: np.ndarray[Any, Any], transposed: bool) -> Media:
+    """Other numbers in place of what `load` found in a cell."""
+    return Media(cell.label, values=steps.T if transposed else steps)
+
+
 class StepCorruption(Corruption):
     """A corruption of a series' numbers; whether channels come first is learned from the form."""
 
@@ -25,10 +41,8 @@ class StepCorruption(Corruption):
         self.transposed = form.state.get("transposed", False)
 
     def corrupt(self, cell: Media, level: float, rng: np.random.Generator) -> Media:
-        array, is_table = read(cell)
-        steps = array.astype(float)
-        worse = self.change(steps.T if self.transposed and not is_table else steps, level, rng)
-        return Media(cell.label, values=worse.T if self.transposed else worse)
+        worse = self.change(load(cell, self.transposed), level, rng)
+        return save(cell, worse, self.transposed)
 
     @abstractmethod
     def change(

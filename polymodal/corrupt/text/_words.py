@@ -13,17 +13,21 @@ from polymodal.contract import Corruption
 from polymodal.forms.text import _hashing
 
 
+def save(cell: Any, words: list[str]) -> Any:
+    """Other words in place of a text's own; the space between them stays."""
+    if not isinstance(cell, str):
+        return words
+    others = iter(words)
+    return re.sub(r"\S+", lambda _: next(others), cell)
+
+
 class WordCorruption(Corruption):
     """A corruption of a text's words; tags that label them still fit."""
 
     kind: ClassVar[str] = "text"
 
     def corrupt(self, cell: Any, level: float, rng: np.random.Generator) -> Any:
-        words = self.change(_hashing.split(cell), level, rng)
-        if not isinstance(cell, str):
-            return words
-        worse = iter(words)
-        return re.sub(r"\S+", lambda _: next(worse), cell)
+        return save(cell, self.change(_hashing.split(cell), level, rng))
 
     @abstractmethod
     def change(self, words: Sequence[str], level: float, rng: np.random.Generator) -> list[str]:

@@ -15,6 +15,15 @@ from polymodal.forms.video.frames import choose
 FRAMES = 32  # spread over the clip, where no form says how many it takes
 
 
+def load(cell: Media, frames: int) -> np.ndarray[Any, Any]:
+    """At most `frames` frames, spread over a clip: uint8 `(frames, height, width, 3)`, at most SIDE
+    a side."""
+    pictures = list(choose(cell, frames))
+    if pictures:
+        pictures[0].thumbnail((SIDE, SIDE))
+    return np.array([np.asarray(picture.resize(pictures[0].size)) for picture in pictures])
+
+
 class DroppedFrames(Corruption):
     """The last frame kept in place of each, with chance `level`; black where none was kept yet.
 
@@ -30,11 +39,9 @@ class DroppedFrames(Corruption):
         self.frames = form.settings.get("frames", FRAMES)
 
     def corrupt(self, cell: Media, level: float, rng: np.random.Generator) -> Media:
-        pictures = list(choose(cell, self.frames))
-        if not pictures:
+        clip = load(cell, self.frames)
+        if not len(clip):
             return cell  # and its form says what is wrong with it
-        pictures[0].thumbnail((SIDE, SIDE))
-        clip = np.stack([np.asarray(p.resize(pictures[0].size)) for p in pictures])
         kept = rng.random(len(clip)) >= level
         shown = np.maximum.accumulate(np.where(kept, np.arange(len(clip)), -1))
         worse = clip[shown]
