@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from polymodal import lookup
-from polymodal.errors import UserError
 
 # "tags" is a label per token, "set" several labels a row; "skip" is read by nothing.
 KINDS = ("text", "image", "audio", "video", "series", "number", "category", "set", "tags", "skip")
@@ -36,12 +35,8 @@ class Column:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            match = lookup.nearest(self.kind, list(KINDS))
-            raise UserError(
-                f"Column '{self.name}' was given the unknown kind '{self.kind}'",
-                expected=f"one of {', '.join(KINDS)}",
-                do=f"did you mean '{match}'?" if match else f"`kind` {self.name}=text, for example",
-            )
+            what = f"Column '{self.name}' was given the unknown kind '{self.kind}'"
+            raise lookup.unknown(what, self.kind, KINDS, f"`kind` {self.name}=text, for example")
 
 
 @dataclass(frozen=True)

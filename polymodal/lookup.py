@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from polymodal.errors import UserError
 
 ROOT = Path(__file__).parent
+ABOVE = "choose one of the names above"
 # The user's own files that were executed, by module names that hold a hash of the content.
 _users: dict[str, ModuleType] = {}
 # The kinds that have encoders and forms; number, category and set columns share "table".
@@ -48,7 +49,7 @@ def find(folder: str, name: str) -> type[Any]:
             f"There is no {folder} called '{name}'",
             expected=f"one of {', '.join(known)}; or my_file.py:MyClass",
             got=repr(name),
-            do=_nearest(name, known),
+            do=meant(name, known, ABOVE),
         )
     module = importlib.import_module("polymodal." + folder.replace("/", ".") + "." + name)
     found = getattr(module, class_name(name))
@@ -115,7 +116,7 @@ def check_options(cls: type[Any], name: str, given: Mapping[str, Any]) -> None:
                 f"'{name}' has no option '{key}'",
                 expected=_signature(cls, name),
                 got=f"{key}={value!r}",
-                do=_nearest(key, list(known)),
+                do=meant(key, known, ABOVE),
             )
         try:
             TypeAdapter(types.get(key, Any)).validate_python(value, strict=True)
@@ -162,15 +163,21 @@ def class_name(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def nearest(name: str, known: list[str]) -> str | None:
+def nearest(name: str, known: Collection[str]) -> str | None:
     """The known name most like `name`, or None."""
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, list(known), n=1)
     return close[0] if close else None
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def meant(name: str, known: Collection[str], otherwise: str = "") -> str:
+    """What to do about a name that is not known: the nearest, or `otherwise` if none is near."""
     match = nearest(name, known)
-    return f"did you mean '{match}'?" if match else "choose one of the names above"
+    return f"did you mean '{match}'?" if match else otherwise
+
+
+def unknown(what: str, name: str, known: Collection[str], otherwise: str = "") -> UserError:
+    """The error that happened (`what`) because `name` is none of the known names."""
+    return UserError(what, expected=f"one of {', '.join(known)}", do=meant(name, known, otherwise))
 
 
 def _find_in_file(name: str) -> type[Any]:
@@ -189,7 +196,7 @@ def _find_in_file(name: str) -> type[Any]:
         raise UserError(
             f"'{file}' has no class '{cls}'",
             expected=f"one of {', '.join(classes) or 'its classes (it has none)'}",
-            do=_nearest(cls, classes),
+            do=meant(cls, classes, ABOVE),
         )
     return found
 

@@ -228,22 +228,13 @@ def _can_tag(schema: Schema, modalities: Sequence[str]) -> bool:
 
 def _columns(grouped: Mapping[str, list[Column]], name: str, chosen: Sequence[str]) -> list[Column]:
     """A modality's columns, or those of them that the recipe chooses."""
-    from polymodal.errors import UserError
-
+    advice = "see `polymodal check` for the columns"
     if name not in grouped:
-        match = lookup.nearest(name, list(grouped))
-        raise UserError(
-            f"The recipe names a modality '{name}' that the table does not have",
-            expected=f"one of {', '.join(grouped)}",
-            do=f"did you mean '{match}'?" if match else "see `polymodal check` for the columns",
-        )
+        what = f"The recipe names a modality '{name}' that the table does not have"
+        raise lookup.unknown(what, name, grouped, advice)
     known = {column.name: column for column in grouped[name]}
     for column in chosen:
         if column not in known:
-            match = lookup.nearest(column, list(known))
-            raise UserError(
-                f"The recipe gives the modality '{name}' a column '{column}', which it has not",
-                expected=f"one of {', '.join(known)}",
-                do=f"did you mean '{match}'?" if match else "see `polymodal check` for the columns",
-            )
+            what = f"The recipe gives the modality '{name}' a column '{column}', which it has not"
+            raise lookup.unknown(what, column, known, advice)
     return [known[column] for column in chosen] or grouped[name]

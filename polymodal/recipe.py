@@ -313,12 +313,11 @@ def validate(described: dict[str, Any], source: str) -> Recipe:
         reference = "see the recipe reference in docs/recipe.md"
         if first["type"] == "extra_forbidden":
             known = _keys_beside(first["loc"])
-            match = lookup.nearest(str(first["loc"][-1]), known)
             raise UserError(
                 f"{source}: there is no key '{where}'",
                 expected=f"one of {', '.join(known)}",
                 got=f"{where}: {first['input']!r}"[:200],
-                do=f"did you mean '{match}'?" if match else reference,
+                do=lookup.meant(str(first["loc"][-1]), known, reference),
             ) from error
         raise UserError(
             f"{source}: '{where or 'recipe'}' is not valid",

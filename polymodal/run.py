@@ -214,11 +214,10 @@ class Run:
         absent = [absent] if isinstance(absent, str) else list(absent)
         for name in absent:
             if name not in names:
-                match = lookup.nearest(name, names)
                 raise UserError(
                     f"The run has no modality '{name}' to ignore",
                     expected=f"some of {', '.join(names)}",
-                    do=f"did you mean '{match}'?" if match else "leave it out",
+                    do=lookup.meant(name, names, "leave it out"),
                 )
         table = self.table([self._whole(source)] if self._is_row(source) else source)
         prepared = self.prepare(table, Ledger(), max_bad_rows=max_bad_rows)
@@ -257,12 +256,7 @@ class Run:
         known = [column.name for column in self.schema.inputs]
         for name in row:
             if name not in known:
-                match = lookup.nearest(name, known)
-                raise UserError(
-                    f"The run has no input column '{name}'",
-                    expected=f"one of {', '.join(known)}",
-                    do=f"did you mean '{match}'?" if match else "",
-                )
+                raise lookup.unknown(f"The run has no input column '{name}'", name, known)
         return {name: row.get(name) for name in known}
 
     def evaluate(

@@ -159,11 +159,10 @@ def score(
 
 def _family(metric: str) -> Family:
     if metric not in FAMILIES:
-        match = lookup.nearest(metric, list(FAMILIES))
         raise UserError(
             f"There is no metric '{metric}'",
             expected=", ".join(FAMILIES),
-            do=f"did you mean '{match}'?" if match else "",
+            do=lookup.meant(metric, FAMILIES),
         )
     return FAMILIES[metric]
 

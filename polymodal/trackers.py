@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from polymodal import lookup
-from polymodal.errors import MissingExtra, UserError
+from polymodal.errors import MissingExtra
 
 Log = Callable[[str, int, dict[str, float]], None]
 
@@ -76,11 +76,6 @@ def _check(name: str) -> None:
     import importlib.util
 
     if name not in KNOWN:
-        match = lookup.nearest(name, list(KNOWN))
-        raise UserError(
-            f"There is no tracker called '{name}'",
-            expected=f"one of {', '.join(KNOWN)}",
-            do=f"did you mean '{match}'?" if match else "",
-        )
+        raise lookup.unknown(f"There is no tracker called '{name}'", name, KNOWN)
     if importlib.util.find_spec(name) is None:
         raise MissingExtra(name, name, f"Logging to {name}")

@@ -1,8 +1,12 @@
-"""Tiny random Hugging Face checkpoints, written once a session."""
+"""What several tests share: tiny random Hugging Face checkpoints, and Ctrl-C in a training."""
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +22,28 @@ CORPUS = [
     "a small tokenizer needs small words: one two three four five six seven",
     "http://example.com @anna #fun 2024",
 ]
+
+
+@pytest.fixture
+def ctrl_c_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Has the n-th step of training from now on interrupted, as Ctrl-C does; once."""
+    from polymodal.train import Loop
+
+    original = Loop._step
+
+    def arm(wanted: int) -> None:
+        steps = 0
+
+        def counted(self: Loop, rows: Any) -> float:
+            nonlocal steps
+            steps += 1
+            if steps == wanted:
+                os.kill(os.getpid(), signal.SIGINT)
+            return original(self, rows)
+
+        monkeypatch.setattr(Loop, "_step", counted)
+
+    return arm
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ import polymodal as pm
 from polymodal import lookup
 from polymodal.errors import MissingExtra, UserError
 from polymodal.recipe import Recipe
-from polymodal.train import Interrupted, Loop, _groups
+from polymodal.train import Interrupted, _groups
 
 QUICK = {
     "epochs": 2,
@@ -97,20 +95,11 @@ def history(run: pm.Run) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("balance", SPECS, ids=str)
 def test_it_repeats_itself_and_goes_on_after_ctrl_c(
-    balance: Any, fit: Callable[..., pm.Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    balance: Any, fit: Callable[..., pm.Run], tmp_path: Path, ctrl_c_at: Callable[[int], None]
 ) -> None:
     whole = fit(balance)
     assert not same(whole, fit(None))
-    steps, original = 0, Loop._step
-
-    def counted(self: Loop, rows: np.ndarray) -> float:
-        nonlocal steps
-        steps += 1
-        if steps == 6:  # in the middle of an epoch
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, rows)
-
-    monkeypatch.setattr(Loop, "_step", counted)
+    ctrl_c_at(6)  # in the middle of an epoch
     with pytest.raises(Interrupted):
         fit(balance, out=tmp_path / "run")
     resumed = fit(balance, out=tmp_path / "run")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -97,21 +96,11 @@ def test_a_saved_run_predicts_the_same(tmp_path: Path) -> None:
 
 
 def test_interrupted_then_resumed_equals_uninterrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ctrl_c_at: Callable[[int], None]
 ) -> None:
     data = table()
     whole = pm.fit(data, "label", recipe=recipe(), out=tmp_path / "whole")
-    steps = 0
-    original = Loop._step
-
-    def counted(self: Loop, rows: np.ndarray) -> float:
-        nonlocal steps
-        steps += 1
-        if steps == 10:  # in the middle of an epoch
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, rows)
-
-    monkeypatch.setattr(Loop, "_step", counted)
+    ctrl_c_at(10)  # in the middle of an epoch
     with pytest.raises(Interrupted):
         pm.fit(data, "label", recipe=recipe(), out=tmp_path / "broken")
     assert not (tmp_path / "broken" / "run.json").exists()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from polymodal import lookup
 from polymodal.contract import Alone, Balance
-from polymodal.errors import MissingExtra, UserError
+from polymodal.errors import MissingExtra
 from polymodal.evaluate.contribution import gradient_conflict
 
 # Of torchjd's, what aggregates any matrix by itself. UPGrad is not among them: its solver is under
@@ -37,12 +37,8 @@ class JacobianDescent(Balance):
 
     def __init__(self, *, aggregator: str = "PCGrad") -> None:
         if aggregator not in AGGREGATORS:
-            match = lookup.nearest(aggregator, list(AGGREGATORS))
-            raise UserError(
-                f"jacobian_descent has no aggregator '{aggregator}'",
-                expected=f"one of {', '.join(AGGREGATORS)}",
-                do=f"did you mean '{match}'?" if match else "",
-            )
+            what = f"jacobian_descent has no aggregator '{aggregator}'"
+            raise lookup.unknown(what, aggregator, AGGREGATORS)
         if importlib.util.find_spec("torchjd") is None:
             raise MissingExtra("torchjd", "torchjd", "balance: jacobian_descent")
         from torchjd import aggregation

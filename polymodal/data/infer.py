@@ -137,12 +137,8 @@ def _check_arguments(
     for flag, names in given.items():
         for name in names:
             if name not in table.names:
-                match = lookup.nearest(str(name), table.names)
-                raise UserError(
-                    f"{table.source} has no column '{name}' ({flag})",
-                    expected=f"one of {', '.join(table.names)}",
-                    do=f"did you mean '{match}'?" if match else "check the table's header",
-                )
+                what = f"{table.source} has no column '{name}' ({flag})"
+                raise lookup.unknown(what, str(name), table.names, "check the table's header")
     for name, count in Counter(targets).items():
         if count > 1 or name in drop:
             raise UserError(

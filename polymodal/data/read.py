@@ -108,12 +108,8 @@ class Table:
 
     def _column(self, name: str) -> pa.ChunkedArray:
         if name not in self.names:
-            match = lookup.nearest(name, self.names)
-            raise UserError(
-                f"{self.source} has no column '{name}'",
-                expected=f"one of {', '.join(self.names)}",
-                do=f"did you mean '{match}'?" if match else "check the table's header",
-            )
+            what = f"{self.source} has no column '{name}'"
+            raise lookup.unknown(what, name, self.names, "check the table's header")
         return self.data.column(name)
 
 

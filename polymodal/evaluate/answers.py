@@ -176,10 +176,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _no_pattern(pattern: str, why: str) -> UserError:
-    match = lookup.nearest(pattern, list(PATTERNS))
     return UserError(
         f"'{pattern}' is no way to extract an answer",
         expected=f"{', '.join(PATTERNS)}, or a regular expression with one group (...)",
         got=why,
-        do=f"did you mean '{match}'?" if match else "",
+        do=lookup.meant(pattern, PATTERNS),
     )

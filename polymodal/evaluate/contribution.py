@@ -11,7 +11,6 @@ per-row values `(rows,)` is per-row too and its mean is that of the means.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -124,7 +123,10 @@ def shape(
     def figures(weights: Array) -> dict[tuple[str, str | Names], Array]:
         values = {team: metric.statistic(weights) for team, metric in metrics.items()}
         game = {team: sign * value for team, value in values.items()}
-        phi = shapley(game) if walks is None else _mean_gains(game, walks)
+        if walks is None:
+            phi = shapley(game)
+        else:
+            phi = dict(zip(names, _gains(game, names, walks).mean(0), strict=True))
         size = np.abs(game[everyone])
         return {
             **{("values", team): value for team, value in values.items()},
@@ -139,7 +141,7 @@ def shape(
         parts[part][of] = interval
     if walks is not None:
         plain = {team: sign * value.value for team, value in parts["values"].items()}
-        reach = _reach(_gains(plain.__getitem__, names, walks))
+        reach = _reach(_gains(plain, names, walks))
         for name, half in zip(names, reach, strict=True):
             parts["shapley"][name] = _wider(parts["shapley"][name], half)
             share = half / abs(plain[everyone]) if plain[everyone] else 0.0
@@ -150,8 +152,12 @@ def shape(
 def orders(names: Sequence[str], pairs: int, seed: int = 0) -> list[list[str]]:
     """Random orders of joining, each followed by its reverse, whose errors tend to the other side.
 
+    A modality's gain on joining, averaged over them, is an unbiased estimate of its Shapley value.
+
     Args:
-        pairs: orders to draw.
+        pairs: orders to draw, two or more for an interval.
+
+    Paper: "Sampling Permutations for Shapley Value Estimation" (Mitchell et al. 2022).
     """
     rng = np.random.default_rng(seed)
     drawn = [[names[i] for i in rng.permutation(len(names))] for _ in range(pairs)]
@@ -162,30 +168,6 @@ def visited(walks: Sequence[Sequence[str]]) -> list[Names]:
     """The sets that form as modalities join in these orders, each once."""
     passed = (frozenset(walk[:i]) for walk in walks for i in range(len(walk) + 1))
     return list(dict.fromkeys(passed))
-
-
-def sampled_shapley(
-    value: Callable[[Names], float], names: Sequence[str], pairs: int = 100, seed: int = 0
-) -> dict[str, Interval]:
-    """Shapley values from random orders, for games too expensive to play in full.
-
-    A modality's gain on joining, averaged over random orders of joining, is an unbiased estimate.
-    Each order is followed by its reverse, whose errors tend to the other side; the intervals (95 %,
-    Student's t over pairs) are of the sampling of orders only, not of the rows. Nothing is asked
-    twice, so it costs at most 2^M values.
-
-    Args:
-        value: set of modalities -> its value.
-        names: the modalities.
-        pairs: orders to draw, two or more; each is also walked backwards.
-
-    Paper: "Sampling Permutations for Shapley Value Estimation" (Mitchell et al. 2022).
-    """
-    gains = _gains(functools.cache(value), names, orders(names, pairs, seed))
-    return {
-        name: Interval(float(mean), float(mean - half), float(mean + half))
-        for name, mean, half in zip(names, gains.mean(0), _reach(gains), strict=True)
-    }
 
 
 def perceptual_score(
@@ -348,7 +330,7 @@ def mm_shap(tokens: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
 
 
 def _gains(
-    value: Callable[[Names], float], names: Sequence[str], walks: Sequence[Sequence[str]]
+    game: Mapping[Names, Value], names: Sequence[str], walks: Sequence[Sequence[str]]
 ) -> Array:
     """What every modality adds on joining, a mean over each order and its reverse.
 
@@ -356,25 +338,15 @@ def _gains(
         walks: `orders`.
 
     Returns:
-        `(pairs, modalities)`.
+        `(pairs, modalities)`, and the values' own shape behind.
     """
     place = {name: i for i, name in enumerate(names)}
-    gains = np.zeros((len(walks) // 2, len(names)))
+    gains = np.zeros((len(walks) // 2, len(names), *np.shape(game[frozenset()])))
     for number, walk in enumerate(walks):
         for i, name in enumerate(walk):
-            joined = value(frozenset(walk[: i + 1])) - value(frozenset(walk[:i]))
+            joined = game[frozenset(walk[: i + 1])] - game[frozenset(walk[:i])]
             gains[number // 2, place[name]] += joined / 2
     return gains
-
-
-def _mean_gains(game: Mapping[Names, Array], walks: Sequence[Sequence[str]]) -> dict[str, Array]:
-    """Shapley values from some orders, of values that are arrays."""
-    total = dict.fromkeys(walks[0], 0 * game[frozenset()])
-    for walk in walks:
-        for i, name in enumerate(walk):
-            joined = game[frozenset(walk[: i + 1])] - game[frozenset(walk[:i])]
-            total[name] = total[name] + joined / len(walks)
-    return total
 
 
 def _reach(gains: Array) -> Array:

@@ -403,10 +403,6 @@ def clusters_of(table: Table, group: str | None, fitted: str | None) -> Array | 
     if column is None or (group is None and column not in table.names):
         return None
     if column not in table.names:
-        match = lookup.nearest(column, table.names)
-        raise UserError(
-            f"{table.source} has no column '{column}' (`group`)",
-            expected=f"one of {', '.join(table.names)}",
-            do=f"did you mean '{match}'?" if match else "check the table's header",
-        )
+        what = f"{table.source} has no column '{column}' (`group`)"
+        raise lookup.unknown(what, column, table.names, "check the table's header")
     return codes(table.cells(column))

@@ -12,7 +12,7 @@ import numpy as np
 
 from polymodal.data.builtin import _render
 from polymodal.errors import UserError
-from polymodal.lookup import nearest
+from polymodal.lookup import unknown
 
 Cells = dict[str, Any]
 Content = TypeVar("Content", str, bytes, np.ndarray)
@@ -77,12 +77,7 @@ def write(
 def choose(what: str, name: str, known: Collection[str]) -> None:
     """UserError unless `name` is one of the known ones; `what` says of which sort."""
     if name not in known:
-        match = nearest(name, list(known))
-        raise UserError(
-            f"There is no {what} '{name}'",
-            expected=f"one of {', '.join(known)}",
-            do=f"did you mean '{match}'?" if match else "choose one of these",
-        )
+        raise unknown(f"There is no {what} '{name}'", name, known, "choose one of these")
 
 
 def divide(rows: int, shares: Mapping[str, float]) -> dict[str, int]:

@@ -28,12 +28,8 @@ class SeriesForm(Form, ABC):
 
     def __init__(self, layout: str) -> None:
         if layout not in LAYOUTS:
-            match = lookup.nearest(layout, list(LAYOUTS))
-            raise UserError(
-                f"There is no layout '{layout}' of a series",
-                expected=f"one of {', '.join(LAYOUTS)}",
-                do=f"did you mean '{match}'?" if match else "choose one of these",
-            )
+            what = f"There is no layout '{layout}' of a series"
+            raise lookup.unknown(what, layout, LAYOUTS, "choose one of these")
         self.layout = layout
         self._learned: Layout | None = None
 
