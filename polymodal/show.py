@@ -149,17 +149,18 @@ def _board(run: Run, target: str) -> Grid:
     lines = [line for line in run.leaderboard if line["target"] == target]
     title = f"{target}: {lines[0]['metric']} on validation rows (95 % intervals)"
     grid = Grid(title=Text(title), title_justify="left")
-    # A name is not broken, nor hidden while there is room for it.
-    grid.add_column("model", no_wrap=True)
+    # On a narrow screen names are broken, between their modalities if that will do: never figures.
+    grid.add_column("model", overflow="fold")
     for heading in ("value", "interval", "parameters", "seconds"):
-        grid.add_column(heading, justify="left" if heading == "interval" else "right")
+        justify = "left" if heading == "interval" else "right"
+        grid.add_column(heading, justify=justify, no_wrap=True)
     combined = [line["members"] for line in lines if line["role"] in COMBINED]
     for line in lines:
         # Of a combination of one member, that member's line would say the same again.
         if line["role"] == "member" and line["members"] in combined:
             continue
         grid.add_row(
-            Text(label(line)),
+            Text(label(line).replace("+", " + ")),
             written(line["value"]),
             Text(span(line)),
             f"{line['parameters']:,}",

@@ -1,28 +1,49 @@
-"""What the lines of the leaderboard hold."""
+"""What the lines of the leaderboard hold, and how they are shown."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 import polymodal as pm
+from polymodal.evaluate._shown import span, written
 from polymodal.recipe import Recipe
+from polymodal.show import leaderboard
 
 
-def test_every_number_that_a_member_holds_is_a_parameter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pm.Run:
     monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
     level = np.random.default_rng(0).normal(size=60)
     table = {"level": level, "note": ["sea", "town"] * 30, "label": np.where(level > 0, "up", "no")}
     expert = {"name": "expert", "learner": "linear", "modalities": {"note": {}, "table": {}}}
     net = {"name": "net", "modalities": {"table": {}}, "width": 8, "training": {"epochs": 1}}
     recipe = Recipe.model_validate({"members": [expert, net]})
-    run = pm.fit(pd.DataFrame(table), "label", recipe=recipe, kinds={"note": "text"})
+    return pm.fit(pd.DataFrame(table), "label", recipe=recipe, kinds={"note": "text"})
+
+
+def test_every_number_that_a_member_holds_is_a_parameter(run: pm.Run) -> None:
     for line in run.leaderboard:
         held = [run.members[n].module.state_dict().values() for n in line["members"]]
         size = sum(tensor.numel() for tensors in held for tensor in tensors)
         assert line["parameters"] == size and bool(size) == bool(held)
+
+
+def test_figures_are_whole_on_a_narrow_screen(run: pm.Run) -> None:
+    long = "+".join(f"column{i}" for i in range(20))
+    run.leaderboard = [line for line in run.leaderboard if line["role"] != "member"]
+    for line in run.leaderboard:
+        line["name"] += long
+        line["parameters"] = 123_456_789
+    file = io.StringIO()
+    Console(file=file, width=80).print(leaderboard(run))
+    shown = file.getvalue()
+    assert "…" not in shown
+    assert shown.count("123,456,789") == len(run.leaderboard)
+    assert all(written(line["value"]) in shown and span(line) in shown for line in run.leaderboard)
+    assert all(f"column{i} " in shown for i in range(20))
