@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import label_ranking_average_precision_score
 
@@ -115,6 +115,9 @@ def test_map_equals_scikit_learn_without_ties(seed):
     queries, gallery = rng.normal(size=(12, 5)), rng.normal(size=(30, 5))
     ids, offered = rng.integers(0, 4, 12), np.append(np.arange(4), rng.integers(0, 4, 26))
     similar = queries @ gallery.T / np.linalg.norm(gallery, axis=1)
+    similar /= np.linalg.norm(queries, axis=1, keepdims=True)
+    # Items this close are ties here and not there, such as one pair of seed 21.
+    assume(np.diff(np.sort(similar)).min() > 2 * alignment.TIE)
     wanted = label_ranking_average_precision_score(ids[:, None] == offered, similar)
     assert ones(alignment.retrieval(queries, gallery, "", ids, offered))["map"] == pytest.approx(
         wanted
