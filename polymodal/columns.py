@@ -13,6 +13,9 @@ KINDS = ("text", "image", "audio", "video", "series", "number", "category", "set
 MEDIA = ("image", "audio", "video", "series")
 TABLE = ("number", "category", "set")
 
+# What the model of all modalities is called; no modality may be called so.
+FUSED = "fused"
+
 
 @dataclass(frozen=True)
 class Column:

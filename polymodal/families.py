@@ -286,7 +286,9 @@ def _sets(cells: Sequence[Any]) -> list[list[str]]:
 def _rankings(cells: Sequence[Any]) -> list[list[str]]:
     between = values.separator([cell for cell in cells if cell is not None])
     return [
-        [] if is_missing(cell) else [canonical(item) for item in values.parts(cell, between)]
+        []
+        if is_missing(cell)
+        else [canonical(item) for item in values.parts(cell, between) if not is_missing(item)]
         for cell in cells
     ]
 

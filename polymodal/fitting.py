@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from polymodal import brought, build, learn, lookup, plan
+from polymodal.columns import FUSED
 from polymodal.contract import Objective
 from polymodal.data import check as checks
 from polymodal.data import infer, split
@@ -34,7 +35,7 @@ from polymodal.evaluate.statistics import codes, interval
 from polymodal.files import write_json
 from polymodal.folder import checkpoints, claimed, mark, resumed, unmark
 from polymodal.recipe import Member, Recipe, Spec, validate
-from polymodal.run import FUSED, Run, Trained
+from polymodal.run import Run, Trained
 from polymodal.show import Show
 from polymodal.trackers import Trackers
 from polymodal.train import Scores

@@ -50,7 +50,11 @@ def alone(
             target = _only(batch.targets[name], batch.inputs[modality].present, objective)
             known = _known(target, objective)
             if known.any():
-                logits = _fit_length(own.logits[name], target)
+                logits = own.logits[name]
+                if objective.level == "token" and logits.shape[1] == 1:
+                    # Where the tagged text is absent, one decision stands for all its words.
+                    logits = logits.expand(-1, target.shape[1], -1)
+                logits = _fit_length(logits, target)
                 each.append(objective.loss(logits, target))
                 likelihoods.append(_likelihood(logits, target, objective)[known].mean())
         if each:

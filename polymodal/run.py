@@ -18,7 +18,7 @@ from torch import nn
 
 import polymodal.build as build
 from polymodal import brought, lookup, pretrained
-from polymodal.columns import Schema
+from polymodal.columns import FUSED, Schema
 from polymodal.contract import Form, Objective
 from polymodal.data.cache import default_folder
 from polymodal.data.collate import Collator, Targets
@@ -40,7 +40,6 @@ from polymodal.scored import key_of, missing, remembered
 from polymodal.train import Scores, predict_without
 
 FORMAT = 1
-FUSED = "fused"
 VERSIONS = ("polymodal", "torch", "transformers", "accelerate", "lightgbm", "scikit-learn", "numpy")
 
 

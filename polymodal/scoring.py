@@ -13,6 +13,7 @@ from polymodal import lookup
 from polymodal.contract import Metric
 from polymodal.data.read import Table, read
 from polymodal.errors import UserError
+from polymodal.evaluate._shown import written
 from polymodal.evaluate.answers import extractor
 from polymodal.evaluate.statistics import (
     Clusters,
@@ -82,7 +83,7 @@ class Scored:
             lines += ["", f"{first} - {second} ({TEST}; p corrected for all by Holm's method)"]
             for metric, found in self.difference.items():
                 tail = f"  p = {found['p']:.2g} (corrected {found['p_holm']:.2g})"
-                lines.append(_line(metric, found, "+") + tail)
+                lines.append(_line(metric, found, signed=True) + tail)
         return "\n".join(lines)
 
 
@@ -267,8 +268,8 @@ def _difference(
     return found
 
 
-def _line(metric: str, found: dict[str, Any], sign: str = "") -> str:
-    value, low, high = (f"{found[key]:{sign}.4f}" for key in ("value", "low", "high"))
+def _line(metric: str, found: dict[str, Any], signed: bool = False) -> str:
+    value, low, high = (written(found[key], signed) for key in ("value", "low", "high"))
     return f"  {metric:<24}{value:>9}  [{low}, {high}]"
 
 

@@ -58,11 +58,13 @@ class Show:
     def schema(self, schema: Schema, table: Table) -> None:
         from polymodal.data.infer import describe
 
-        grid = Grid(title=f"{table.source}: {counted(len(table), 'row')}", title_justify="left")
+        # Texts: in a plain string rich takes "[kg]" for markup.
+        title = Text(f"{table.source}: {counted(len(table), 'row')}")
+        grid = Grid(title=title, title_justify="left")
         for heading in ("column", "use", "kind", "why"):
             grid.add_column(heading, overflow="fold")
         for row in describe(schema, table):
-            grid.add_row(*[str(cell) for cell in row])
+            grid.add_row(*[Text(str(cell)) for cell in row])
         self.console.print(grid)
         self.console.print("Wrong? Overrule it: `kind` COLUMN=KIND, or `drop` COLUMN.\n")
 

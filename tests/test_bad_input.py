@@ -183,6 +183,7 @@ FITS: dict[str, Case] = {
     "unknown kind": (text(GOOD), [*FIT, "--kind", "note=txt"], "text"),
     "kind without column": (text(GOOD), [*FIT, "--kind", "text"], "COLUMN=KIND"),
     "everything dropped": (text(GOOD), [*FIT, "--drop", "note", "--drop", "level"], "no column"),
+    "column called as the model of all": (text(GOOD.replace("note", "fused", 1)), FIT, "rename it"),
     "target dropped": (text(GOOD), [*FIT, "--drop", "label"], "label"),
     "duplicate header": (text(GOOD.replace("level", "note", 1)), FIT, "'note' 2 times"),
     "column all missing": (

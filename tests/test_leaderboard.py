@@ -11,9 +11,11 @@ import pytest
 from rich.console import Console
 
 import polymodal as pm
+from polymodal.data.infer import infer
+from polymodal.data.read import read
 from polymodal.evaluate._shown import span, written
 from polymodal.recipe import Recipe
-from polymodal.show import leaderboard
+from polymodal.show import Show, leaderboard
 
 
 @pytest.fixture
@@ -32,6 +34,13 @@ def test_every_number_that_a_member_holds_is_a_parameter(run: pm.Run) -> None:
         held = [run.members[n].module.state_dict().values() for n in line["members"]]
         size = sum(tensor.numel() for tensors in held for tensor in tensors)
         assert line["parameters"] == size and bool(size) == bool(held)
+
+
+def test_brackets_in_names_are_no_markup() -> None:
+    table = read({"weight [kg]": [1.5, 2.5, 3.5], "price [/kg]": [2.5, 1.5, 0.5], "y": [0, 1, 0]})
+    file = io.StringIO()
+    Show(file).schema(infer(table, ["y"]), table)
+    assert "weight [kg]" in file.getvalue() and "price [/kg]" in file.getvalue()
 
 
 def test_figures_are_whole_on_a_narrow_screen(run: pm.Run) -> None:

@@ -110,3 +110,15 @@ def test_every_kind_of_target_counts_alike() -> None:
     assert found["a"].ratio == pytest.approx(right["a"] / right["b"], rel=1e-5)
     total = sum(o.loss(own["b"][t], targets[t]) for t, o in objectives.items())
     torch.testing.assert_close(found["b"].loss, total)
+
+
+def test_one_decision_stands_for_all_words_of_an_absent_text() -> None:
+    """Of an absent text one position is left; what it says is no guess at the first word alone."""
+    target = torch.tensor([[0, 1, 1], [1, 0, -100]])
+    one = logits(0, 2, 1, 2)
+    seen = batch({"tags": target}, a=[True, True], b=[True, True])
+    outputs = {"a": Outputs({"tags": one}), "b": Outputs({"tags": logits(1, 2, 3, 2)})}
+    found = alone(outputs, seen, {"tags": TAGS})
+    torch.testing.assert_close(found["a"].loss, TAGS.loss(one.expand(2, 3, 2), target))
+    outputs["a"] = Outputs({"tags": one.expand(2, 3, 2)})
+    assert found["a"].ratio == pytest.approx(alone(outputs, seen, {"tags": TAGS})["a"].ratio)

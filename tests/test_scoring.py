@@ -229,6 +229,18 @@ def test_right_items_are_written_as_rankings_are(right):
     assert found.predictions["ranked"]["map"]["value"] == pytest.approx((1 + 1 / 2) / 2)
 
 
+def test_a_separator_at_the_end_names_no_item():
+    table = {"ranked": ["a;b;", "b;a"], "right": ["a;b;", "a;b"]}
+    found = score(table, "retrieval", prediction="ranked", reference="right")
+    assert found.predictions["ranked"]["map"]["value"] == 1
+    assert found.conditions["ranked"]["gallery"] == 2
+
+
+def test_small_figures_are_not_rounded_away():
+    table = {"prediction": [1.00001, 2.0, 3.0], "reference": [1.0, 2.0, 3.00002]}
+    assert "1.3e-05" in score(table, "regress").text()
+
+
 def test_numbers_sets_and_tags():
     table = {"prediction": ["1.5", "2", "4"], "reference": [1, 2, 3]}
     numbers = score(table, "regress").predictions["prediction"]

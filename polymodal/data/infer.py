@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from polymodal import lookup
-from polymodal.columns import Column, Schema
+from polymodal.columns import FUSED, Column, Schema
 from polymodal.data import _kinds, _targets
 from polymodal.data.read import Table
 from polymodal.data.readers.columnar import holds_binary
@@ -71,6 +71,12 @@ def infer(
         {name: skipped[name] for name in table.names if name in skipped},
         tuple(name for name, column in inputs.items() if column.details.get("identifies")),
     )
+    if FUSED in schema.modalities():
+        raise UserError(
+            f"{table.source} has a {schema.column(FUSED).kind} column called '{FUSED}'",
+            expected="another name: the model of all modalities is called so",
+            do=f"rename it, or `drop` {FUSED}",
+        )
     if not schema.inputs:
         reasons = "; ".join(f"{name}: {why}" for name, why in skipped.items())
         raise UserError(

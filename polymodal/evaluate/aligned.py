@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from html import escape
 
 from polymodal.evaluate import plots
@@ -66,30 +67,30 @@ def _views(shown: Shown) -> list[str]:
     labels = shown.at("alignment").get("labels")
     panels = []
     for view, title in VIEWS.items():
-        names = {cut(name, 30): own[view] for name, own in views.items()}
-        panels.append(_panel(f"{title}, by modality", names))
+        names = {name: own[view] for name, own in views.items()}
+        panels.append(_panel(f"{title}, by modality", [*names.items()]))
     if labels is None:
         return panels
     largest = [name for name, _ in Counter(labels).most_common(CLASSES)]
     for view, title in VIEWS.items():
-        groups: dict[str, list[list[float]]] = {cut(name, 30): [] for name in largest}
-        if len(set(labels)) > len(largest):
-            groups["others"] = []
+        groups: dict[str, list[list[float]]] = {name: [] for name in largest}
+        others = []
         for own in views.values():
             for row, point in zip(own["rows"], own[view], strict=True):
-                name = labels[row] if labels[row] in largest else "others"
-                groups[cut(name, 30)].append(point)
-        panels.append(_panel(f"{title}, by class", groups))
+                groups.get(labels[row], others).append(point)
+        found = [*groups.items()] + ([("others", others)] if others else [])
+        panels.append(_panel(f"{title}, by class", found))
     return panels
 
 
-def _panel(title: str, groups: dict[str, list[list[float]]]) -> str:
+def _panel(title: str, groups: Sequence[tuple[str, list[list[float]]]]) -> str:
     keys = "".join(
         f'<span class="key-of"><span class="dot c{i}"></span>'
-        f'<span class="name">{escape(name)}</span></span> '
-        for i, name in enumerate(groups)
+        f'<span class="name">{escape(cut(name, 30))}</span></span> '
+        for i, (name, _) in enumerate(groups)
     )
+    drawn = plots.scatter([points for _, points in groups])
     return (
-        f'<figure><figcaption class="name">{title}</figcaption>{plots.scatter(groups.values())}'
+        f'<figure><figcaption class="name">{title}</figcaption>{drawn}'
         f"<small>{keys}</small></figure>"
     )

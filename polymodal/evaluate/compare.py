@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.columns import FUSED
 from polymodal.contract import Metric, Objective
 from polymodal.data.cache import default_folder
 from polymodal.data.ledger import Ledger
@@ -22,11 +23,12 @@ from polymodal.data.read import read
 from polymodal.ensemble import average
 from polymodal.errors import UserError
 from polymodal.evaluate import judge
+from polymodal.evaluate._shown import written
 from polymodal.evaluate._weighted import Array
 from polymodal.evaluate.evaluation import Known, account, clusters_of
 from polymodal.evaluate.statistics import Clusters, bootstrap, holm
 from polymodal.files import make_folder, write_json
-from polymodal.run import FUSED, Run, load
+from polymodal.run import Run, load
 from polymodal.show import label
 
 Scores = Sequence[Array]
@@ -325,6 +327,10 @@ def _group(runs: Mapping[str, Run], asked: str | None) -> str | None:
     return next(iter(groups), None)
 
 
+def _span(found: Mapping[str, float], signed: bool = False) -> str:
+    return f"[{written(found['low'], signed)}, {written(found['high'], signed)}]"
+
+
 def _text(target: str, found: Mapping[str, Any]) -> str:
     heads = ["", found["metric"], "95 %", "to the best", "95 %", "p"]
     lines = [[*heads, "parameters", "rows/s", "ms a row", "trained s"]]
@@ -335,14 +341,14 @@ def _text(target: str, found: Mapping[str, Any]) -> str:
         lines.append(
             [
                 mark + model["name"],
-                f"{model['value']:.4f}",
-                f"[{model['low']:.4f}, {model['high']:.4f}]",
+                written(model["value"]),
+                _span(model),
                 *(
                     ["best", "", ""]
                     if gap is None
                     else [
-                        f"{gap['value']:+.4f}",
-                        f"[{gap['low']:+.4f}, {gap['high']:+.4f}]",
+                        written(gap["value"], signed=True),
+                        _span(gap, signed=True),
                         f"{model['p']:.2g}",
                     ]
                 ),

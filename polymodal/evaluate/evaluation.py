@@ -57,7 +57,7 @@ class Evaluation:
         ledger: what became of every row.
         members: target -> what the fused model is made of (`judge.composition`).
         verdicts: target -> whether fusion pays, with the evidence (`judge.verdict`) and what both
-            models cost; empty with a single modality.
+            models cost; without a target for which no single modality's model was validated.
         contributions: target -> what each modality and their combination are worth to the model
             (`game.contributions`, `game.interactions`).
         calibration: target of classes -> whether its probabilities are true.
@@ -143,8 +143,8 @@ class Evaluation:
                 lines.append(f"  {metric:<24}{value:>9}  {span(found):<18}{beside}")
             for modality, curves in self.robustness.get(target, {}).get("corruptions", {}).items():
                 for name, curve in curves.items():
-                    values = " ".join(f"{value:.3f}" for value in curve["fused"])
-                    lines.append(f"  {modality}, {name}: {values}  tau {curve['tau']:.3f}")
+                    values = " ".join(map(written, curve["fused"]))
+                    lines.append(f"  {modality}, {name}: {values}  tau {written(curve['tau'])}")
             if target in self.reports and len(self.reports[target]["classes"]) < 40:
                 lines += ["", report_text(self.reports[target])]
         return "\n".join(lines)

@@ -151,7 +151,11 @@ class _Asked:
             # Without any of what the row has the model knows nothing.
             if team <= self.here[row]:
                 scores = self._combined(team, row, target)
-                values[team] = support(objective, scores, answered)
+                # Without the tagged text no word is tagged, and nothing better known of any.
+                tagged = objective.level == "row" or len(scores)
+                values[team] = (
+                    support(objective, scores, answered) if tagged else values[frozenset()]
+                )
         full = support(objective, answered, answered)
         complete = len(self.scores) > 1 or len(everyone) == 1
         shares = dict.fromkeys(self.columns, 0.0)

@@ -30,13 +30,10 @@ def section(shown: Shown, target: str, examples: Examples | None) -> str:
 
 def _row(shown: Shown, at: Path, examples: Examples | None) -> str:
     found = shown.at(*at)
-    losses = [loss for part in found["parts"] for loss in part["losses"]]
+    parts = [(*at, "parts", i) for i in range(len(found["parts"]))]
     # One scale for the whole row: what matters little is pale.
-    most = max((abs(loss) for loss in losses if loss is not None), default=0.0) or 1.0
-    drawn = [
-        _part(shown, (*at, "parts", i), found["row"], most, examples)
-        for i in range(len(found["parts"]))
-    ]
+    most = max((abs(loss) for part in parts for loss in _losses(shown, part)), default=0.0) or 1.0
+    drawn = [_part(shown, part, found["row"], most, examples) for part in parts]
     return (
         f'<div class="example"><b>row {shown.number(*at, "row")}</b>: answered '
         f"<b>{shown.text(*at, 'answer')}</b>, true {shown.text(*at, 'true')}"
@@ -44,9 +41,14 @@ def _row(shown: Shown, at: Path, examples: Examples | None) -> str:
     )
 
 
+def _losses(shown: Shown, at: Path) -> list[float]:
+    """Of a sort of parts; 0 where the model gave no number, as a missing figure says beside it."""
+    return [loss or 0.0 for loss in shown.at(*at, "losses")]
+
+
 def _shares(shown: Shown, at: Path) -> str:
     """A bar a modality, between the support of the answer to nothing and that of the row's."""
-    shares = shown.at(*at, "shapley")
+    shares = {name: share or 0.0 for name, share in shown.at(*at, "shapley").items()}
     most = max((abs(share) for share in shares.values()), default=0.0) or 1.0
     lines = [f"<li><span>no input</span>{shown.number(*at, 'nothing')}</li>"]
     for name, share in shares.items():
@@ -67,7 +69,7 @@ def _shares(shown: Shown, at: Path) -> str:
 def _part(shown: Shown, at: Path, row: int, most: float, examples: Examples | None) -> str:
     """One sort of parts of one modality: its cell, and what each part is worth."""
     part = shown.at(*at)
-    modality, losses = part["modality"], part["losses"]
+    modality, losses = part["modality"], _losses(shown, at)
     if not losses:
         return ""
     head = (
@@ -87,7 +89,7 @@ def _part(shown: Shown, at: Path, row: int, most: float, examples: Examples | No
 
 
 def _strongest(shown: Shown, at: Path) -> str:
-    losses = shown.at(*at, "losses")
+    losses = _losses(shown, at)
     i = max(range(len(losses)), key=lambda i: abs(losses[i]))
     return (
         f'<p class="note">most: {shown.text(*at, "labels", i)}: '
@@ -128,7 +130,7 @@ def _bars(losses: Sequence[float], most: float) -> str:
 
 def _words(shown: Shown, at: Path, most: float) -> str:
     words = []
-    for i, loss in enumerate(shown.at(*at, "losses")):
+    for i, loss in enumerate(_losses(shown, at)):
         shade = f'style="--s:{_strength(loss, most):.2f}"'
         words.append(
             f'<span class="{_side(loss)}" {shade}>{shown.text(*at, "labels", i, most=200)}</span>'
@@ -137,7 +139,7 @@ def _words(shown: Shown, at: Path, most: float) -> str:
 
 
 def _cells(shown: Shown, at: Path, row: int, most: float, examples: Examples | None) -> str:
-    losses = shown.at(*at, "losses")
+    losses = _losses(shown, at)
     order = sorted(range(len(losses)), key=lambda i: -abs(losses[i]))[:CELLS]
     lines = []
     for i in order:

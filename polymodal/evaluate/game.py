@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
+from scipy.special import expit, logit, softmax
 
 from polymodal import build
 from polymodal.batch import Tokens
@@ -195,13 +195,13 @@ def interactions(
         return measured(exchange.scores(chosen, target))
 
     def answers(chosen: Array) -> Array:
-        found = exchange.scores(chosen, target)
-        # Sums of functions are meant in logits: for probabilities their logarithm.
-        return np.log(np.maximum(found, 1e-30)) if objective.kind == "category" else found
+        return _logits(objective, exchange.scores(chosen, target))
 
     additive = additive_projection(answers, rows, len(names), min(EXCHANGES, rows), seed)
     if objective.kind == "category":
         additive = softmax(additive, axis=1)
+    elif objective.kind == "set":
+        additive = expit(additive)
     whole, without = measured(exchange.scores(own, target)), measured(additive)
     sign = 1 if whole.greater_is_better else -1
 
@@ -214,6 +214,16 @@ def interactions(
         for m, name in enumerate(names)
     }
     return {"rows": rows, "perceptual": perceptual, "emap_gain": turned(gain)}
+
+
+def _logits(objective: Objective, scores: Array) -> Array:
+    """Where sums of functions of the modalities are meant: probabilities as logits."""
+    least = 1e-12
+    if objective.kind == "category":
+        return np.asarray(np.log(np.maximum(scores, least)))
+    if objective.kind == "set":
+        return np.asarray(logit(np.clip(scores, least, 1 - least)))
+    return scores
 
 
 def _label(team: Names) -> str:

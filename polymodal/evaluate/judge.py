@@ -44,7 +44,7 @@ TIMED, ALONE = 256, 20
 
 
 def best_single(run: Run, target: str) -> str | None:
-    """The modality whose own model validated best; None if there is only one modality."""
+    """The modality whose own model validated best; None if no such model was."""
     rivals = _validated(run, target, "rival")
     return max(rivals, key=rivals.__getitem__) if rivals else None
 

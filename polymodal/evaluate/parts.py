@@ -34,6 +34,7 @@ from polymodal.corrupt.text import _words
 from polymodal.corrupt.text.dropped_words import BLANK
 from polymodal.corrupt.video import dropped_frames
 from polymodal.data.media import Media
+from polymodal.errors import UserError
 from polymodal.forms.audio._decode import LONGEST
 from polymodal.forms.text._hashing import split
 
@@ -147,7 +148,8 @@ def _video(cell: Media, forms: Sequence[Form]) -> tuple[Any, list[Parts]]:
 def _series(cell: Media, forms: Sequence[Form], sample: Iterable[Media]) -> tuple[Any, list[Parts]]:
     transposed = forms[0].state.get("transposed", False)
     steps = _steps.load(cell, transposed)
-    typical = np.mean([_steps.load(other, transposed).mean(0) for other in sample], axis=0)
+    means = [_steps.load(other, transposed).mean(0) for other in sample if _reads(forms[0], other)]
+    typical = np.mean(means or [steps.mean(0)], axis=0)
 
     def covered(lines: slice, channels: slice) -> Media:
         other = steps.copy()
@@ -163,6 +165,15 @@ def _series(cell: Media, forms: Sequence[Form], sample: Iterable[Media]) -> tupl
         labels = [_numbered(unit, *span) for span in spans]
         found.append(Parts(f"{unit}s", replaced_by, labels, cells))
     return _steps.save(cell, steps, transposed), found
+
+
+def _reads(form: Form, cell: Any) -> bool:
+    """Whether a form can read a cell; one that it cannot counts as missing (`max_bad_rows`)."""
+    try:
+        form.encode(cell)
+    except UserError:
+        return False
+    return True
 
 
 def _table(cell: Mapping[str, Any]) -> tuple[Any, list[Parts]]:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from html import escape
 from importlib import resources
+from itertools import chain
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -70,11 +71,18 @@ def _verdict(shown: Shown, target: str) -> str:
     name = escape(cut(target, 60))
     if target not in shown.at("verdicts"):
         metric = next(iter(shown.at("targets", target)))
+        read = [member["modalities"] for member in shown.at("members", target).values()]
+        why = "There is one modality, so there is nothing to fuse and no verdict on it."
+        if len(set(chain(*read))) > 1:
+            why = (
+                "No model of a single modality was trained beside it, or none could be validated, "
+                "so there is no verdict on the fusion (recipe: <code>rivals: true</code>)."
+            )
         return card(
             f"{name}: {metric} {shown.number('targets', target, metric, 'value')}",
             '<p class="note">95 % interval '
-            f"{shown.interval('targets', target, metric)}. There is one modality, so there is "
-            f"nothing to fuse and no verdict on it.</p><p>{made_of(shown, 'members', target)}</p>",
+            f"{shown.interval('targets', target, metric)}. {why}</p>"
+            f"<p>{made_of(shown, 'members', target)}</p>",
         )
     at = ("verdicts", target)
     found = shown.at(*at)
@@ -101,7 +109,10 @@ def _rivals(shown: Shown, target: str) -> str:
     """The fused model and each modality's own, in the metric of the verdict."""
     metric = shown.at("verdicts", target, "metric")
     best = shown.at("verdicts", target, "best_single")
-    marks = [Mark("fused", ("targets", target, metric), style="strong")]
+    marks = []
+    # The rows may leave a metric undefined.
+    if metric in shown.at("targets", target):
+        marks.append(Mark("fused", ("targets", target, metric), style="strong"))
     for name, targets in shown.at("rivals").items():
         if metric in targets.get(target, {}):
             chosen = " <small>(best on validation)</small>" if name == best else ""

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.columns import FUSED
 from polymodal.contract import Metric, Objective
 from polymodal.evaluate._weighted import Array, mean
 from polymodal.evaluate.statistics import Clusters, intervals
 
 Scores = Sequence[Array]
 
-FUSED = "fused"
 # Of each slice, and all of the worst.
 EXAMPLES = 24
 # Of the true values' standard deviation on the same rows.

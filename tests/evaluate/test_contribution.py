@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from itertools import permutations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit, softmax
 
 from polymodal.contract import Metric
 from polymodal.data.builtin import interactions
-from polymodal.evaluate import contribution, statistics
+from polymodal.evaluate import contribution, game, statistics
 from polymodal.evaluate.contribution import subsets
 from polymodal.files import finite
+from polymodal.objectives.classify import Classify
+from polymodal.objectives.multilabel import Multilabel
+from polymodal.objectives.regress import Regress
 
 EXACT = 1e-12
 
@@ -261,6 +267,32 @@ def test_emap_keeps_an_additive_model():
     parts = additive(np.random.default_rng(0), 30, 2)
     pairs = parts[0][:, None] + parts[1][None]
     assert contribution.emap(pairs) == pytest.approx(parts.sum(0), abs=EXACT)
+
+
+@pytest.mark.parametrize("objective", [Multilabel("y"), Classify("y"), Regress("y")], ids=repr)
+def test_what_adds_up_in_logits_owes_nothing_to_interaction(objective):
+    rng = np.random.default_rng(0)
+    rows, size = 64, 1 if objective.kind == "number" else 3
+    first, second = 2 * rng.normal(size=(2, rows, size))
+    answer = {"set": expit, "category": partial(softmax, axis=1), "number": np.asarray}
+
+    def scores(chosen, target):
+        return answer[objective.kind](first[chosen[0]] + second[chosen[1]])
+
+    whole = scores(np.tile(np.arange(rows), (2, 1)), "y")
+    drawn = rng.random(whole.shape) < whole
+    targets = {"set": drawn.astype(float), "category": whole.argmax(1), "number": whole[:, 0]}
+    cells = {"set": [["a", "b", "c"], ["a"]], "category": list("abc"), "number": [0.0, 1.0]}
+    objective.fit(cells[objective.kind])
+    exchange = SimpleNamespace(
+        run=SimpleNamespace(objectives={"y": objective}),
+        rows=np.arange(rows),
+        names=["one", "two"],
+        scores=scores,
+    )
+    found = game.interactions(exchange, "y", list(targets[objective.kind]))
+    assert found["emap_gain"]["value"] == pytest.approx(0, abs=1e-6)
+    assert found["perceptual"]["one"]["value"] != 0
 
 
 def test_emap_by_its_formula_and_of_xor():

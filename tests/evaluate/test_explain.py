@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from polymodal import lookup
 from polymodal.batch import Field, Outputs, Tokens
 from polymodal.data.media import wav
 from polymodal.errors import UserError
-from polymodal.evaluate.explain import support
+from polymodal.evaluate.explain import _Asked, support
 from polymodal.evaluate.parts import GRID, PARTS, SPANS, parts
 from polymodal.objectives.multilabel import Multilabel
 from polymodal.objectives.tag import Tag
@@ -224,6 +225,39 @@ def test_support() -> None:
     assert support(tags, np.array([[0.7, 0.3], [0.5, 0.5]]), answered) == pytest.approx(0.6)
     assert support(tags, np.array([[0.7, 0.3]]), answered) == pytest.approx(0.7)
     assert support(tags, np.zeros((0, 2)), answered) == 0
+
+
+def test_without_its_text_a_tagger_supports_what_it_says_to_no_input() -> None:
+    """A team without the tagged text scores no words; that is no worse than knowing nothing."""
+    both = np.array([[0.95, 0.05], [0.95, 0.05]])
+    tags = Tag("tags")
+    tags.fit([["O", "B-x"], ["O", "O"]])
+    asked: Any = SimpleNamespace(
+        columns={"text": [], "image": []},
+        here=[frozenset({"text", "image"})],
+        occluded=[[]],
+        scores={
+            frozenset({"text"}): {"m": {"tags": [both]}},
+            frozenset({"image"}): {"m": {"tags": [both[:0]]}},
+            frozenset({"text", "image"}): {"m": {"tags": [both]}},
+        },
+        run=SimpleNamespace(combine=lambda scores, targets: {"tags": scores["m"]["tags"]}),
+    )
+    asked._combined = functools.partial(_Asked._combined, asked)
+    found = _Asked.explanation(asked, 0, tags)
+    assert found["shapley"]["image"] == 0
+    assert found["shapley"]["text"] == pytest.approx(found["support"] - found["nothing"])
+
+
+def test_bad_series_that_may_count_as_missing_do_not_spoil_the_typical_one(fitted: Fitted) -> None:
+    run, table = fitted("linear"), frame()
+    good = run.explain(table, [1])["label"]["rows"][0]
+    cells = table["signal"].tolist()
+    cells[0], cells[2] = [[1.0, 2.0]] * 3, [[1.0, float("nan"), 0.0]] * 3
+    explained = run.explain(table.assign(signal=cells), [1])["label"]["rows"][0]
+    for part, before in zip(explained["parts"], good["parts"], strict=True):
+        assert np.isfinite(part["losses"]).all()
+        assert np.argmax(part["losses"]) == np.argmax(before["losses"])
 
 
 def test_rows_that_are_not_there(fitted: Fitted) -> None:

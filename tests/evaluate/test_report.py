@@ -318,10 +318,47 @@ def test_names_are_text() -> None:
 
 
 def test_one_modality_has_no_verdict() -> None:
-    text = page(of_classes(best=None).to_json())
-    assert "nothing to fuse" in text
+    found = of_classes(best=None)
+    for member in found.members["what <b>is</b> it"].values():
+        member["modalities"] = ["picture"]
+    text = page(found.to_json())
+    assert "nothing to fuse and no verdict" in text
     assert "Worst rows" in text
     assert "Fusion harm" not in text
+
+
+def test_several_modalities_without_rivals_are_not_said_to_be_one() -> None:
+    text = page(of_classes(best=None).to_json())
+    assert "There is one modality" not in text
+    assert "rivals: true" in text
+
+
+def test_a_verdict_on_a_metric_that_the_rows_do_not_define() -> None:
+    found = of_classes()
+    name, metric = next((n, v["metric"]) for n, v in found.verdicts.items())
+    del found.targets[name][metric]
+    rivals = page(found.to_json()).partition("each model trained on its own")[2]
+    assert ">fused<" not in rivals[:300] and "only picture" in rivals[:300]
+
+
+def test_figures_that_a_model_did_not_give_are_dashes() -> None:
+    found = of_classes()
+    name = next(iter(found.explanations))
+    row = found.explanations[name]["rows"][0]
+    row["parts"][0]["losses"][0] = float("nan")
+    row["shapley"] = {who: float("nan") for who in row["shapley"]}
+    assert "–" in page(found.to_json())
+
+
+def test_names_that_begin_alike_keep_their_points() -> None:
+    found = of_classes()
+    views = found.alignment["views"]
+    first, second = ("a long history of the present illness " + end for end in ("then", "now"))
+    found.alignment["views"] = dict(zip((first, second), views.values(), strict=True))
+    drawn = [a["d"] for tag, a in Reader(page(found.to_json())).elements if tag == "path"]
+    points = sum(len(view["rows"]) for view in views.values())
+    # PCA and t-SNE, by modality and by class.
+    assert sum(path.count("h0") for path in drawn) == 4 * points
 
 
 def test_dots_lie_where_their_values_are() -> None:
