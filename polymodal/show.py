@@ -153,9 +153,10 @@ def _board(run: Run, target: str) -> Grid:
     grid = Grid(title=Text(title), title_justify="left")
     # On a narrow screen names are broken, between their modalities if that will do: never figures.
     grid.add_column("model", overflow="fold")
-    for heading in ("value", "interval", "parameters", "seconds"):
-        justify = "left" if heading == "interval" else "right"
-        grid.add_column(heading, justify=justify, no_wrap=True)
+    grid.add_column("value", justify="right", no_wrap=True)
+    grid.add_column("interval", no_wrap=True)
+    for heading in ("parameters", "seconds"):
+        grid.add_column(heading, justify="right", no_wrap=True)
     combined = [line["members"] for line in lines if line["role"] in COMBINED]
     for line in lines:
         # Of a combination of one member, that member's line would say the same again.

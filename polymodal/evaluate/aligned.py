@@ -74,7 +74,7 @@ def _views(shown: Shown) -> list[str]:
     largest = [name for name, _ in Counter(labels).most_common(CLASSES)]
     for view, title in VIEWS.items():
         groups: dict[str, list[list[float]]] = {name: [] for name in largest}
-        others = []
+        others: list[list[float]] = []
         for own in views.values():
             for row, point in zip(own["rows"], own[view], strict=True):
                 groups.get(labels[row], others).append(point)
