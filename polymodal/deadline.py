@@ -25,7 +25,12 @@ def within(seconds: float) -> Iterator[None]:
         _END.reset(token)
 
 
+def left() -> float:
+    """Seconds until the time is over; infinite without a limit."""
+    return _END.get() - time.perf_counter()
+
+
 def check() -> None:
     """Raise Late if the time is over."""
-    if time.perf_counter() > _END.get():
+    if left() < 0:
         raise Late("it was not done in its part of the time")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ STRENGTHS = (0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 RADIUS = 100.0
 # Strengths are told apart long before their fits are done.
 CHOOSING = 3e-3
+# A whole fit takes so many times as long as one for choosing, and of the next strength as of this.
+WHOLE, STRONGER = 2.0, 1.5
 # A bias without any penalty has no curvature once every row is certain, and the step explodes.
 HOLD = 1e-6
 
@@ -141,15 +144,17 @@ def choose(
     folds: Sequence[Fold],
     strengths: Sequence[float] = STRENGTHS,
     prior: Array | None = None,
+    after: int = 0,
 ) -> float:
     """The strength of the lowest loss on held-out rows.
 
-    Strengths are tried upwards, each fit from the one before, until the loss rises.
+    Strengths are tried upwards, each fit from the one before, until the loss rises, or until no
+    more than `after` fits of the strength reached may be done in the time that is left.
     """
     best, lowest = strengths[0], np.inf
     fits: list[Fitted | None] = [None] * len(folds)
     for strength in strengths:
-        total = 0.0
+        begun, total = time.perf_counter(), 0.0
         for i, (fit, held) in enumerate(folds):
             found = solve(features, loss, size, strength, fit, fits[i], prior, CHOOSING)
             fits[i] = found
@@ -157,6 +162,9 @@ def choose(
         if total >= lowest:
             break
         best, lowest = strength, total
+        each = (time.perf_counter() - begun) / len(folds)
+        if STRONGER * each * (len(folds) + WHOLE * after) > deadline.left():
+            break
     return best
 
 

@@ -175,7 +175,8 @@ def _alone(
         return [(fit[present[fit]], held[present[held]]) for fit, held in cut]
 
     own = np.flatnonzero(present[:rows])
-    strength = choose(matrix, loss, size, having(choosing(rows, len(present), folds)))
+    held = having(choosing(rows, len(present), folds))
+    strength = choose(matrix, loss, size, held, after=len(folds) + 1)
     logits = out_of_fold(matrix, loss, size, strength, having(folds))
     fitted = solve(matrix, loss, size, strength, own)
     later = np.arange(rows, len(present))

@@ -13,8 +13,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from torch.nn import functional as F
 
+from polymodal import deadline
 from polymodal.errors import UserError
-from polymodal.experts import _stacking
+from polymodal.experts import _convex, _stacking
 from polymodal.experts._blocks import Ngrams
 from polymodal.experts._convex import STRENGTHS, choose, minimise, out_of_fold
 from polymodal.experts._task import deal
@@ -160,6 +161,32 @@ def test_the_strength_is_that_of_the_lowest_loss_on_held_out_rows():
     assert strength(np.random.default_rng(5).integers(0, 2, 300)) <= 0.1
     assert strength((x[:, 0] > 0).astype(int)) >= 100
     assert {strength(y)} <= set(STRENGTHS)
+
+
+def test_stronger_fits_are_tried_only_while_there_is_time(monkeypatch):
+    """What is certain wants much strength; whoever runs out of time gets the one reached."""
+    x, _ = cloud(300, 20, 2)
+    certain = torch.from_numpy((x[:, 0] > 0).astype(int))
+    folds = deal(certain.numpy(), 3, np.random.default_rng(0))
+    clock = [0.0]
+
+    def loss(z: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+        clock[0] += len(rows) == len(folds[0][1])  # a second for each strength and fold
+        return F.cross_entropy(z, certain[rows])
+
+    def reached(seconds: float, after: int) -> int:
+        clock[0] = 0.0
+        monkeypatch.setattr(deadline, "left", lambda: seconds - clock[0])
+        return STRENGTHS.index(choose(x, loss, 2, folds, after=after))
+
+    monkeypatch.setattr(deadline, "check", lambda: None)
+    monkeypatch.setattr(_convex.time, "perf_counter", lambda: clock[0])
+    # Of three seconds for each strength; the next is taken to last 4.5, each fit after it 3.
+    assert reached(0.0, 0) == 0
+    assert reached(3 + 4.5, 0) == 1
+    assert reached(3 + 4.5 + 4 * 3, 4) == 1
+    assert reached(3 + 4.5 + 4 * 3 - 0.1, 4) == 0
+    assert reached(1e6, 4) > 1
 
 
 def test_out_of_fold_logits_come_from_fits_that_have_not_seen_the_row():
