@@ -8,6 +8,8 @@ from html import escape
 from typing import Any
 
 Path = Sequence[str | int]
+# Of a gain or share, what is left of rounding.
+NOISE = 1e-12
 
 
 class Shown:
@@ -89,6 +91,9 @@ def written(value: float | None, signed: bool = False) -> str:
     if value is None or math.isnan(value):
         return "–"
     sign = "+" if signed else ""
+    # Differences of equal sums are not always 0 to the last bit; p-values, which have no sign, may
+    # be as small.
+    value = 0.0 if signed and abs(value) < NOISE else value
     size = abs(value)
     if isinstance(value, int) or size >= 10_000:
         return f"{value:{sign},.0f}"

@@ -454,6 +454,11 @@ def test_digits(value: float | None, text: str) -> None:
     assert written(value) == text
 
 
+def test_what_rounding_leaves_of_a_difference_is_nothing() -> None:
+    assert written(-5.6e-17, signed=True) == "+0.0000" == written(1.2e-16, signed=True)
+    assert written(5.6e-17) == "5.6e-17"
+
+
 def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
