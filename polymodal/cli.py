@@ -200,8 +200,11 @@ def predict(
         return
     if out is None:
         raise UserError("No output file was given", do="--out predictions.csv")
-    rows = predict_table(loaded, data, out, max_bad_rows=max_bad_rows)
+    rows, ledger = predict_table(loaded, data, out, max_bad_rows=max_bad_rows)
     print(f"{counted(rows, 'row')} in {out}")
+    for reasons in ledger.to_json().values():
+        for reason, count in reasons.items():
+            print(f"  {counted(count, 'row')}: {reason}")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -375,7 +376,7 @@ class _Fit:
             trained[member.name], scores[member.name] = found
             self.show.trained(member.name, found[0].facts)
 
-        longest = 0.0
+        longest, skipped = 0.0, []
         for i, member in enumerate(self.members):
             allowance = self._allowance(i)
             try:
@@ -388,11 +389,26 @@ class _Fit:
                     longest = max(longest, trained[member.name].facts["seconds"])
             except Late as late:
                 self.show.skipped(member.name, str(late))
+                skipped.append(member)
+        # What others have left over: without a rival a modality cannot win against the fusion.
+        lacking = [m for m in skipped if self._is_lacking(m, trained)]
+        for i, member in enumerate(lacking):
+            with contextlib.suppress(Late):
+                attempt(member, self._left() / (len(lacking) - i))
+                skipped.remove(member)
+        if skipped and self.recipe.budget is not None:
+            self.show.too_short(len(skipped), self.recipe.budget, len(folds))
         if not trained:
             # One model there must be, and the first is the best that little time can give: the
             # plan's is the linear expert on everything, part of which may be done already.
             attempt(self.members[0], 0.0, must=True)
         return trained, scores, rows
+
+    @staticmethod
+    def _is_lacking(member: Member, trained: Mapping[str, Trained]) -> bool:
+        """Whether a member is of one modality that no trained member is of."""
+        has = [list(one.spec.modalities) for one in trained.values()]
+        return len(member.modalities) == 1 and list(member.modalities) not in has
 
     def _known(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         known = np.zeros(len(self.table), bool)
@@ -417,7 +433,7 @@ class _Fit:
         """
         place = {row: i for i, row in enumerate(rows)}
         collected: dict[str, list[Any]] = {n: [None] * len(rows) for n in self.objectives}
-        shares = []
+        shares, seconds = [], 0.0
         expert, end = build.is_expert(member), time.perf_counter() + allowance
 
         def part() -> float:
@@ -433,6 +449,7 @@ class _Fit:
             for target, values in scores.items():
                 for row, value in zip(outer, values, strict=True):
                     collected[target][place[row]] = value
+            seconds += one.facts["seconds"]
             if "best_step" in one.facts:
                 shares.append(one.facts["best_step"] / one.facts["planned_steps"])
         share = float(np.median(shares)) if shares else 1.0
@@ -442,7 +459,8 @@ class _Fit:
         whole, _ = learn.learn(
             self.job, member, train, np.arange(0), last, part(), share=least, must=must
         )
-        return whole, collected
+        facts = {**whole.facts, "seconds": round(seconds + whole.facts["seconds"], 2)}
+        return replace(whole, facts=facts), collected
 
     def _log_fold(self, k: int, member: str, step: int, numbers: dict[str, float]) -> None:
         self.trackers.log(f"{member}/fold {k}", step, numbers)

@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from polymodal.data.ledger import Ledger
 from polymodal.files import write_array, write_csv
 from polymodal.run import Run
 
 
-def predict_table(run: Run, source: Any, out: Path, *, max_bad_rows: int = 0) -> int:
-    """Predict a table's rows to a CSV file with the columns of `Run.predict`; returns how many."""
-    columns = run.predict(run.table(source), max_bad_rows=max_bad_rows)
+def predict_table(run: Run, source: Any, out: Path, *, max_bad_rows: int = 0) -> tuple[int, Ledger]:
+    """Predict a table's rows to a CSV file with the columns of `Run.predict`.
+
+    Returns:
+        How many rows, and which of them lack a cell or its end.
+    """
+    ledger = Ledger()
+    columns = run.predict(run.table(source), max_bad_rows=max_bad_rows, ledger=ledger)
     write_csv(out, columns)
-    return len(columns["row"])
+    return len(columns["row"]), ledger
 
 
 def predict_row(run: Run, row: dict[str, Any]) -> dict[str, Any]:

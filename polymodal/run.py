@@ -192,7 +192,12 @@ class Run:
         }
 
     def predict(
-        self, source: Any, *, max_bad_rows: int = 0, absent: Sequence[str] = ()
+        self,
+        source: Any,
+        *,
+        max_bad_rows: int = 0,
+        absent: Sequence[str] = (),
+        ledger: Ledger | None = None,
     ) -> dict[str, list[Any]]:
         """Predictions for new rows.
 
@@ -201,6 +206,7 @@ class Run:
                 which columns may be left out.
             max_bad_rows: cells of a modality that may be unreadable; they count as missing.
             absent: modalities to ignore.
+            ledger: where rows with cells that are cut or count as missing are noted.
 
         Raises:
             UserError: the table does not suit the run, or the run has no such modality to ignore.
@@ -219,7 +225,8 @@ class Run:
                     do=lookup.meant(name, names, "leave it out"),
                 )
         table = self.table([self._whole(source)] if self._is_row(source) else source)
-        prepared = self.prepare(table, Ledger(), max_bad_rows=max_bad_rows)
+        noted = Ledger() if ledger is None else ledger
+        prepared = self.prepare(table, noted, max_bad_rows=max_bad_rows)
         rows = np.arange(len(table))
         # One row is sooner computed than looked up, and rows that come singly are many.
         cache = default_folder() if len(rows) > 1 else None

@@ -93,6 +93,16 @@ class Show:
         self._end()
         self.console.print(f"  {member}: skipped, {why}", markup=False)
 
+    def too_short(self, models: int, budget: float, folds: int) -> None:
+        """What to do about models that were skipped."""
+        self._end()
+        instead = f", and so does `data: {{valid: 0.15}}` instead of {folds} folds" * (folds > 0)
+        self.console.print(
+            f"{counted(models, 'model')} skipped within {budget:.0f} s: "
+            f"a longer `budget` trains more{instead}.",
+            markup=False,
+        )
+
     def trained(self, member: str, facts: dict[str, Any]) -> None:
         self._end()
         steps = ""

@@ -80,3 +80,38 @@ def test_few_steps_are_enough_where_the_epochs_have_no_more(
     run, told = fit(60, short)
     assert run.members["network"].facts["steps"] == 5
     assert "skipped" not in told
+
+
+def test_a_skipped_rival_gets_what_the_others_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are thought to be slow and turn out fast: what seemed too long fits in the end."""
+    slow(monkeypatch, 0.2)
+    rng = np.random.default_rng(0)
+    level = rng.normal(size=100)
+    table = pd.DataFrame(
+        {
+            "level": level,
+            "note": [f"{rng.choice(['sea', 'town'])} {i}" for i in range(100)],
+            "label": np.where(level > 0, "up", "down"),
+        }
+    )
+    both = {**NETWORK, "name": "both", "modalities": {"table": {}, "note": {}}}
+    recipe = Recipe.model_validate({"members": [NETWORK, both], "data": DATA})
+    told = io.StringIO()
+    run = pm.fit(table, "label", recipe=recipe, budget=60, show=Show(told))
+    assert "network: skipped" in told.getvalue()
+    assert set(run.weights) == {"fused", "table"} and run.members["network"].facts["steps"] >= 50
+    assert "longer `budget`" not in told.getvalue()
+
+
+def test_what_was_skipped_is_counted_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow(monkeypatch, 10.0)
+    _, told = fit(60, EXPERT, NETWORK)
+    assert "1 model skipped within 60 s: a longer `budget` trains more." in told
+    _, told = fit(60, EXPERT, NETWORK, folds=2)
+    assert "and so does `data: {valid: 0.15}` instead of 2 folds." in told
+
+
+def test_seconds_are_those_of_all_folds() -> None:
+    whole, _ = fit(600, NETWORK, folds=4)
+    listed = whole.leaderboard[0]["seconds"]
+    assert listed > 1.5 * fit(600, NETWORK)[0].leaderboard[0]["seconds"]

@@ -117,7 +117,7 @@ def validate(schema: Schema, table: Table, *, require_targets: bool) -> None:
             f"{table.source} lacks {', '.join(map(repr, lacking))}",
             expected=f"the columns {', '.join(column.name for column in columns)}",
             got=", ".join(table.names),
-            do=" ".join(close) or "add them; leave the cells empty where nothing is known",
+            do=" ".join(close) or _about_lacking(schema, lacking),
         )
     for column in columns:
         _check(table, column)
@@ -125,6 +125,12 @@ def validate(schema: Schema, table: Table, *, require_targets: bool) -> None:
             _targets.check_present(table, column.name)
         if column.kind == "tags":
             _check_lengths(table, column)
+
+
+def _about_lacking(schema: Schema, names: Sequence[str]) -> str:
+    if schema.targets and {target.name for target in schema.targets} >= set(names):
+        return "add what there is to measure against; to predict rows without it, use `predict`"
+    return "add them; leave the cells empty where nothing is known"
 
 
 def _check_arguments(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polymodal import lookup
+from polymodal.contract import Objective
 from polymodal.data.collate import Targets
 from polymodal.data.ledger import Ledger
 from polymodal.data.prepare import Prepared
@@ -56,8 +57,9 @@ class Evaluation:
         predictions: columns of the predictions file.
         ledger: what became of every row.
         members: target -> what the fused model is made of (`judge.composition`).
-        verdicts: target -> whether fusion pays, with the evidence (`judge.verdict`) and what both
-            models cost; without a target for which no single modality's model was validated.
+        verdicts: target -> whether fusion pays, with the evidence (`judge.verdict`), the modalities
+            that have no model of their own ("untrained"), and what both models cost; without
+            targets for which no single modality's model was validated.
         contributions: target -> what each modality and their combination are worth to the model
             (`game.contributions`, `game.interactions`).
         calibration: target of classes -> whether its probabilities are true.
@@ -141,7 +143,11 @@ class Evaluation:
                 )
                 value = written(found["value"])
                 lines.append(f"  {metric:<24}{value:>9}  {span(found):<18}{beside}")
-            for modality, curves in self.robustness.get(target, {}).get("corruptions", {}).items():
+            stressed = self.robustness.get(target, {"corruptions": {}})
+            if stressed["corruptions"]:
+                levels = " ".join(f"{level:g}" for level in stressed["levels"])
+                lines += ["", f"{stressed['metric']} of the fused model, corrupted by {levels}:"]
+            for modality, curves in stressed["corruptions"].items():
                 for name, curve in curves.items():
                     values = " ".join(map(written, curve["fused"]))
                     lines.append(f"  {modality}, {name}: {values}  tau {written(curve['tau'])}")
@@ -308,11 +314,19 @@ def _measure(
                 part.targets,
                 part.clusters,
             ),
+            "untrained": _untrained(run, objective, rivals),
             "cost": {
                 "fused": judge.cost(run, prepared, run.weights["fused"][name]),
                 "single": judge.cost(run, prepared, run.weights[best][name]),
             },
         }
+
+
+def _untrained(run: Run, objective: Objective, rivals: Collection[str]) -> list[str]:
+    """The modalities that might have a model of their own and have none."""
+    # Words can be tagged only where they are read.
+    able = run.schema.modalities() if objective.level == "row" else ()
+    return [name for name in able if name not in rivals]
 
 
 def _contributions(

@@ -24,7 +24,8 @@ def section(shown: Shown, target: str, examples: Examples | None) -> str:
         "that of the answer to no input (Shapley values of the row). Below: what is lost when a "
         'part is replaced; <span class="chip for">blue</span> parts speak for the answer, '
         '<span class="chip against">red</span> ones against it, the stronger the more. Parts that '
-        f'repeat each other lose nothing alone.</p><div class="explained">{drawn}</div>',
+        "repeat each other lose nothing alone. Pictures under patches are in grey.</p>"
+        f'<div class="explained">{drawn}</div>',
     )
 
 

@@ -38,6 +38,7 @@ CONSTANT, SAME = "constant", "always the same answer"
 
 # Exchanges of a randomisation test of two models.
 EXCHANGES = 2000
+RANDOMISATION = "approximate randomisation"
 
 # Costs are timed on this many rows, in batches like prediction's and one by one.
 TIMED, ALONE = 256, 20
@@ -85,7 +86,7 @@ def paired_test(
         return Test("McNemar's mid-p", mcnemar(wins, losses).mid_p)
     both = primary(objective, [*first, *second], [*targets, *targets])
     p = approximate_randomisation(both, len(targets), clusters, exchanges)
-    return Test("approximate randomisation", p)
+    return Test(RANDOMISATION, p)
 
 
 def verdict(
@@ -107,7 +108,8 @@ def verdict(
         targets: encoded.
 
     Returns:
-        The fields of `Verdict`, with "p", and test's name under "test"; "metric"; "fused" and
+        The fields of `Verdict`, with "p", and test's name under "test"; "metric"; "groups" that the
+        rows are in (None: independent); "fused" and
         "single": the values of the fused model and of the best single modality's; "best_single"
         and "against"; "constant": "value", "low", "high" of always the same answer, and "gain",
         the fused model's over it, with its own interval; "stronger": what scores better on these
@@ -126,6 +128,7 @@ def verdict(
     beside = _constant(objective, own, constant, targets, clusters)
     return {
         "metric": objective.primary,
+        "groups": None if clusters is None else len(set(clusters)),
         "fused": _value(own, len(targets)),
         "single": values[best],
         "best_single": best,
@@ -225,8 +228,12 @@ def headline(shown: Shown, *at: str) -> str:
     """
     found = shown.at(*at)
     little = found["answer"] == "pays" and found["high"] < found["least"]
-    return ANSWERS[found["answer"]] + (
-        f", but by less than {shown.number(*at, 'least')}" if little else ""
+    # "Does not pay" holds all the more against a stronger rival.
+    doubted = found["answer"] == "pays" and found["untrained"]
+    return (
+        ANSWERS[found["answer"]]
+        + (f", but by less than {shown.number(*at, 'least')}" if little else "")
+        + (", against the rivals that were trained" if doubted else "")
     )
 
 
@@ -240,11 +247,19 @@ def sentence(shown: Shown, *at: str) -> str:
             f"{shown.number(*at, 'constant', 'value')} of {SAME}, which validated better than "
             f"{single}, here at {shown.number(*at, 'single')}"
         )
+    groups = f" in {shown.number(*at, 'groups')} groups" if found["groups"] else ""
+    # Of so many exchanges none was as far apart.
+    least = found["test"] == RANDOMISATION and found["p"] <= 1 / (EXCHANGES + 1)
     words = [
         f"{found['metric']} {shown.number(*at, 'fused')} against {rival}: gain "
-        f"{_gain(shown, *at, key='gain')}, p = {shown.number(*at, 'p')} "
-        f"({found['test']}) on {shown.number(*at, 'rows')} rows."
+        f"{_gain(shown, *at, key='gain')}, p {'≤' if least else '='} {shown.number(*at, 'p')} "
+        f"({found['test']}) on {shown.number(*at, 'rows')} rows{groups}."
     ]
+    if found["untrained"]:
+        names = ", ".join(shown.text(*at, "untrained", i) for i in range(len(found["untrained"])))
+        words.append(
+            f"No model of its own was trained for {names}, which might be a stronger rival."
+        )
     if found["answer"] == "pays" and found["high"] < found["least"]:
         words.append(
             f"The gain is proven, and all of its interval lies below the smallest gain worth "

@@ -158,6 +158,8 @@ def _series(cell: Media, forms: Sequence[Form], sample: Iterable[Media]) -> tupl
 
     found, replaced_by = [], "the channel's mean over some rows"
     for unit, length, most in (("step", len(steps), SPANS), ("channel", steps.shape[1], PARTS)):
+        if unit == "channel" and length == 1:
+            continue  # it is the whole cell
         spans = _spans(length, most)
         lines = [slice(*span) if unit == "step" else slice(None) for span in spans]
         channels = [slice(*span) if unit == "channel" else slice(None) for span in spans]

@@ -106,20 +106,20 @@ def announcement(run: Run, prepared: Sequence[Prepared], rows: int, planned: Pla
     """About how long the plan takes, in words, and what sampling would; what is kept takes none."""
     seconds = _seconds(run, prepared)
     names, everything = list(run.schema.modalities()), np.arange(rows)
-    said = f"V(S) of {len(planned.sets)} sets of modalities"
+    said = f"scoring {len(planned.sets)} sets of modalities"
     answers = seconds([frozenset(names)], everything)
     whole = seconds(planned.sets, planned.rows)
     if answers == whole == 0:
-        return f"{said}: kept"
+        return f"{said}: done before and kept"
     if len(planned.rows) < rows:
         took = _told(answers + whole)
-        return f"{said} on {len(planned.rows):,} of {rows:,} rows: about {took}"
-    said += f": about {_told(whole)}, the answers alone {_told(answers)}"
+        return f"{said} on {len(planned.rows):,} of {rows:,} rows: {took}"
+    said += f": {_told(whole)}, the answers alone {_told(answers)}"
     sample = plan(names, rows, "sampled")
     if sample is None or len(sample.rows) == rows:
         return said
     took = _told(answers + seconds(sample.sets, sample.rows))
-    return f"{said}; `contributions` sampled: about {took}"
+    return f"{said}; `contributions` sampled: {took}"
 
 
 def _seconds(run: Run, prepared: Sequence[Prepared]) -> Callable[[Sequence[Names], Array], float]:
@@ -170,4 +170,4 @@ def _costs(run: Run, prepared: Sequence[Prepared], name: str) -> tuple[float, li
 def _told(seconds: float) -> str:
     if seconds < 1:
         return "under 1 s"
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} min"

@@ -111,7 +111,9 @@ def bootstrap(
         low, high = np.quantile(values, [tail, 1 - tail]) if len(values) else (math.nan, math.nan)
         if units < 2:
             low = high = math.nan
-        found[name] = Interval(float(plain[name][0]), float(low), float(high))
+        value = float(plain[name][0])
+        # A figure that every resample makes larger, as small calibration errors, is its own end.
+        found[name] = Interval(value, min(float(low), value), max(float(high), value))
     return found
 
 

@@ -70,7 +70,7 @@ def judged(
     fused = scores(right["fused"])
     found = judge.verdict(objective, fused, singles, "photo", against, targets, None)
     cost = {"fused": {"latency_ms": 3.0}, "single": {"latency_ms": 2.0}}
-    return {**found, "cost": cost}
+    return {**found, "untrained": [], "cost": cost}
 
 
 def test_a_constant_that_beats_the_single_modality_is_said() -> None:
@@ -121,6 +121,26 @@ def test_a_gain_below_the_least_is_said_in_the_first_words() -> None:
     assert judge.text(little).startswith("Fusion pays, but by less than 0.0200: accuracy 0.908")
     assert "smallest gain worth having" in judge.text(little)
     assert judge.text(judged(fused=0.95, photo=0.85)).startswith("Fusion pays: accuracy 0.95")
+
+
+def test_a_modality_without_a_model_of_its_own_is_said_and_doubts_a_gain() -> None:
+    found = judged(fused=0.95, photo=0.85) | {"untrained": ["cough", "note"]}
+    assert judge.text(found).startswith("Fusion pays, against the rivals that were trained: ")
+    assert "No model of its own was trained for cough, note, which might be" in judge.text(found)
+    worse = judged(fused=0.7, photo=0.85) | {"untrained": ["cough"]}
+    assert judge.text(worse).startswith("Fusion does not pay: ")
+
+
+def test_groups_and_the_least_possible_p_are_said() -> None:
+    objective = Regress("y")
+    objective.fit([0.0, 1.0])
+    targets = objective.encode([0.0] * 200)
+    far, near = list(np.full((200, 1), 2.0)), list(np.full((200, 1), 0.1))
+    codes = np.arange(200) // 4
+    found = judge.verdict(objective, near, {"a": far}, "a", "single", targets, codes)
+    cost = {"fused": {"latency_ms": 3.0}, "single": {"latency_ms": 2.0}}
+    text = judge.text({**found, "untrained": [], "cost": cost})
+    assert "p ≤ 0.0005 (approximate randomisation) on 200 rows in 50 groups." in text
 
 
 def test_rows_are_asked_for_only_where_undecided() -> None:

@@ -74,6 +74,7 @@ def evaluation(objective: Objective, cells: list[Any], best: str | None = RIVALS
         found.verdicts[name] = {
             "target": name,
             **judge.verdict(objective, fused, rivals, best, "single", targets, None),
+            "untrained": [],
             "cost": {"fused": cost, "single": cost},
         }
         games = {frozenset([who]): own for who, own in rivals.items()}

@@ -286,3 +286,12 @@ def test_randomisation_holds_its_level():
         rejected += statistics.approximate_randomisation(both, 40, resamples=199) <= 0.05
     print(f"type-I error of approximate randomisation, 40 rows, 2000 draws: {rejected / 2000:.4f}")
     assert rejected / 2000 <= 0.055 + 2 * 0.005  # two standard errors of the simulation
+
+
+def test_a_value_lies_within_its_interval():
+    """Every resample of an absolute mean that is 0 is larger."""
+    rows = np.tile([-1.0, 1.0], 50)
+    metric = Metric(lambda w: np.abs(w @ rows) / w.sum(1))
+    found = statistics.interval(metric, 100)
+    assert found.low == found.value == 0 < found.high
+    assert np.isnan(statistics.interval(metric, 100, np.zeros(100, int)).low)

@@ -127,18 +127,18 @@ def test_what_sets_cost_is_told_before_they_are_scored(
     monkeypatch.setattr(running, "predict_without", scoring)
     exact = run.evaluate(frame, explain=0, tell=happened.append)
     assert re.fullmatch(
-        r"V\(S\) of 15 sets of modalities: about (.+), the answers alone (.+); "
-        r"`contributions` sampled: about (.+)",
+        r"scoring 15 sets of modalities: (.+), the answers alone (.+); "
+        r"`contributions` sampled: (.+)",
         happened[0],
     )
     assert happened[1:] == ["scored"]
     happened.clear()
     again = run.evaluate(frame, explain=0, tell=happened.append)
-    assert happened == ["V(S) of 15 sets of modalities: kept"]
+    assert happened == ["scoring 15 sets of modalities: done before and kept"]
     assert again.targets == exact.targets
     happened.clear()
     sampled = run.evaluate(frame, explain=0, contributions="sampled", tell=happened.append)
-    assert happened[0].startswith("V(S) of 15 sets of modalities on 100 of 300 rows: about ")
+    assert happened[0].startswith("scoring 15 sets of modalities on 100 of 300 rows: ")
     happened.clear()
     none = run.evaluate(frame, explain=0, contributions="none", tell=happened.append)
     assert none.contributions == {} and happened == []
@@ -183,7 +183,9 @@ def test_the_cost_is_the_encoders_once_and_the_rest_once_a_set(
     # Two batches: (8 + 4 * 1 + 6 * 2 + 4 * 3 + 4) s each, against (8 + 4) s, and
     # half a second for each of 16 calls, against 2.
     said = sets.announcement(run, prepared, 2 * BATCH, planned)
-    assert said.startswith("V(S) of 15 sets of modalities: about 96 s, the answers alone 26 s")
+    assert said.startswith(
+        "scoring 15 sets of modalities: about 96 s, the answers alone about 26 s"
+    )
 
 
 def test_nothing_is_timed_for_nobody_and_nothing_that_is_kept(
