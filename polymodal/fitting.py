@@ -393,9 +393,11 @@ class _Fit:
         # What others have left over: without a rival a modality cannot win against the fusion.
         lacking = [m for m in skipped if self._is_lacking(m, trained)]
         for i, member in enumerate(lacking):
-            with contextlib.suppress(Late):
-                attempt(member, self._left() / (len(lacking) - i))
-                skipped.remove(member)
+            allowance = self._left() / (len(lacking) - i)
+            if allowance > 0:
+                with contextlib.suppress(Late):
+                    attempt(member, allowance)
+                    skipped.remove(member)
         if skipped and self.recipe.budget is not None:
             self.show.too_short(len(skipped), self.recipe.budget, len(folds))
         if not trained:
