@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 import polymodal as pm
-from polymodal.data.builtin import scenes
-from polymodal.data.ledger import Ledger
-from polymodal.data.read import Table, read
-from polymodal.recipe import Data, Recipe, Training
+from polymodal.builtin import scenes
+from polymodal.contract.recipe import Data, Recipe, Training
+from polymodal.table.ledger import Ledger
+from polymodal.table.read import Table, read
 
 # Fixed, so that all are computed alike whatever the machine is busy with.
 KERNELS: dict[str, Any] = {

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 import polymodal as pm
-from polymodal.data.builtin import interactions
-from polymodal.recipe import Modality, Recipe, Training
+from polymodal.builtin import interactions
+from polymodal.contract.recipe import Modality, Recipe, Training
 
 TARGET = "label"
 # How far a trained model's cooperation may be from the best possible model's.
@@ -76,7 +76,7 @@ def measure(
     frame = interactions.frame(game, kinds, rows + test_rows, seed, noise)
     plan = recipe(kinds, epochs) if budget is None else None
     run = pm.fit(frame[:rows], TARGET, recipe=plan, budget=budget, seed=seed)
-    found = run.evaluate(frame[rows:].reset_index(drop=True))
+    found = pm.evaluate(run, frame[rows:].reset_index(drop=True))
     known, verdict = found.contributions[TARGET], found.verdicts[TARGET]
     names = {modality(letter, kind): letter for letter, kind in zip("ab", kinds, strict=True)}
 

@@ -3,7 +3,7 @@
     python benchmarks/loop.py --repeats 3
 
 Both train the same network on the same rows in batches of one size, with the same kernels,
-optimiser and clipping. One is `polymodal.train.Loop` from prepared data: gathering, schedule,
+optimiser and clipping. One is `polymodal.train.loop.Loop` from prepared data: gathering, schedule,
 moving average, progress and checks for Ctrl-C. The other is handed ready tensors and does nothing
 else. They take turns, a step each, so that both meet the same moods of the machine.
 """
@@ -23,14 +23,14 @@ import numpy as np
 import torch
 
 import polymodal as pm
-from polymodal.batch import Batch
-from polymodal.data.builtin import scenes
-from polymodal.data.collate import Collator
-from polymodal.data.ledger import Ledger
-from polymodal.losses import as_float, losses
-from polymodal.measure import Kernels
-from polymodal.recipe import Modality, Recipe, Training
-from polymodal.train import Loop
+from polymodal.builtin import scenes
+from polymodal.contract.batch import Batch
+from polymodal.contract.recipe import Modality, Recipe, Training
+from polymodal.prepared.collate import Collator
+from polymodal.table.ledger import Ledger
+from polymodal.train.kernels import Kernels
+from polymodal.train.loop import Loop
+from polymodal.train.losses import as_float, losses
 
 TARGET = "answer"
 

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 import polymodal as pm
-from polymodal.data.builtin import scenes
-from polymodal.data.ledger import Ledger
-from polymodal.data.read import Table
-from polymodal.evaluate.contribution import subsets
-from polymodal.recipe import Recipe
+from polymodal.builtin import scenes
+from polymodal.contract.recipe import Recipe
+from polymodal.metrics.contribution import subsets
+from polymodal.table.ledger import Ledger
+from polymodal.table.read import Table
 
 RUNS = ("concat", "gated", "cross_attention", "early", "linear", "trees", "default")
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from polymodal.data.builtin import scenes
+from polymodal.builtin import scenes
 
 HERE = Path(__file__).resolve().parent
 

@@ -31,15 +31,15 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import polymodal as pm
-from polymodal import build
-from polymodal.batch import Batch, Field
-from polymodal.data.builtin import scenes
-from polymodal.data.cells import cells
-from polymodal.data.read import read
-from polymodal.losses import losses
-from polymodal.measure import Kernels
-from polymodal.recipe import Member, Modality, Recipe, Training
-from polymodal.run import Run
+from polymodal.builtin import scenes
+from polymodal.contract.batch import Batch, Field
+from polymodal.contract.recipe import Member, Modality, Recipe, Training
+from polymodal.models import build
+from polymodal.prepared.cells import cells
+from polymodal.run.run import Run
+from polymodal.table.read import read
+from polymodal.train.kernels import Kernels
+from polymodal.train.losses import losses
 
 TARGET = "answer"
 MODELS: dict[str, dict[str, Any]] = {

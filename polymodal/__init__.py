@@ -9,24 +9,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polymodal.errors import PolymodalError as PolymodalError
-    from polymodal.errors import UserError as UserError
-    from polymodal.evaluate.compare import compare as compare
-    from polymodal.fitting import fit as fit
-    from polymodal.recipe import Recipe as Recipe
-    from polymodal.run import Run as Run
-    from polymodal.run import load as load
-    from polymodal.scoring import score as score
+    from polymodal.base.errors import PolymodalError as PolymodalError
+    from polymodal.base.errors import UserError as UserError
+    from polymodal.contract.recipe import Recipe as Recipe
+    from polymodal.evaluation.compare import compare as compare
+    from polymodal.evaluation.evaluate import evaluate as evaluate
+    from polymodal.evaluation.explain import explain as explain
+    from polymodal.evaluation.scoring import score as score
+    from polymodal.fitting.fit import fit as fit
+    from polymodal.run.run import Run as Run
+    from polymodal.run.run import load as load
 
 _HOMES = {
-    "compare": "polymodal.evaluate.compare",
-    "fit": "polymodal.fitting",
-    "load": "polymodal.run",
-    "score": "polymodal.scoring",
-    "Run": "polymodal.run",
-    "Recipe": "polymodal.recipe",
-    "UserError": "polymodal.errors",
-    "PolymodalError": "polymodal.errors",
+    "compare": "polymodal.evaluation.compare",
+    "evaluate": "polymodal.evaluation.evaluate",
+    "explain": "polymodal.evaluation.explain",
+    "fit": "polymodal.fitting.fit",
+    "load": "polymodal.run.run",
+    "score": "polymodal.evaluation.scoring",
+    "Run": "polymodal.run.run",
+    "Recipe": "polymodal.contract.recipe",
+    "UserError": "polymodal.base.errors",
+    "PolymodalError": "polymodal.base.errors",
 }
 __all__ = sorted(_HOMES)
 

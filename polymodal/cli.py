@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from polymodal.errors import PolymodalError, UserError
+from polymodal.base.errors import PolymodalError, UserError
 
 app = typer.Typer(
     help="From a table of text, images, audio, video, series, numbers and categories "
@@ -76,9 +76,9 @@ def fit(
     out: Out = Path("runs/latest"),
 ) -> None:
     """Train, compare and combine models of a table; resumes what Ctrl-C interrupted."""
-    from polymodal.fitting import fit as fit_table
-    from polymodal.recipe import Recipe, load
-    from polymodal.show import Show
+    from polymodal.contract.recipe import Recipe, load
+    from polymodal.fitting.fit import fit as fit_table
+    from polymodal.report.console import Show
 
     recipe = load(Path(train)) if train.endswith((".yaml", ".yml")) else Recipe(train=train)
     recipe = _with_data(recipe, split, folds, max_bad_rows)
@@ -126,10 +126,12 @@ def evaluate(
     trust: Trust = False,
 ) -> None:
     """Measure a run on a table and say whether fusion pays, in OUT/metrics.json and report.html."""
-    from polymodal.evaluate.evaluation import REPORT
-    from polymodal.run import load
+    from polymodal.evaluation.evaluate import REPORT
+    from polymodal.evaluation.evaluate import evaluate as evaluate_run
+    from polymodal.run.run import load
 
-    result = load(run, trust=trust).evaluate(
+    result = evaluate_run(
+        load(run, trust=trust),
         data,
         group=group,
         robustness=robustness,
@@ -158,7 +160,7 @@ def compare(
     trust: Trust = False,
 ) -> None:
     """Measure models on the same rows and test every pair: best first, and who is as good."""
-    from polymodal.evaluate.compare import compare as compare_runs
+    from polymodal.evaluation.compare import compare as compare_runs
 
     found = compare_runs(
         runs, data, target=target, group=group, max_bad_rows=max_bad_rows, trust=trust
@@ -178,9 +180,9 @@ def predict(
     trust: Trust = False,
 ) -> None:
     """Predict new rows: --data FILE --out FILE.csv, or one row as --COLUMN VALUE ..."""
-    from polymodal.evaluate._shown import counted
-    from polymodal.predict import predict_row, predict_table
-    from polymodal.run import load
+    from polymodal.report.words import counted
+    from polymodal.run.predict import predict_row, predict_table
+    from polymodal.run.run import load
 
     row = _row(context.args)
     if (data is None) == (not row):
@@ -216,9 +218,9 @@ def embed(
     trust: Trust = False,
 ) -> None:
     """Fused vectors of a table's rows."""
-    from polymodal.evaluate._shown import counted
-    from polymodal.predict import embed_table
-    from polymodal.run import load
+    from polymodal.report.words import counted
+    from polymodal.run.predict import embed_table
+    from polymodal.run.run import load
 
     rows, width = embed_table(load(run, trust=trust), data, out, max_bad_rows=max_bad_rows)
     print(f"{counted(rows, 'vector')} of width {width} in {out}")
@@ -253,7 +255,7 @@ def score(
     out: Annotated[Path | None, typer.Option(help="Folder for metrics.json.")] = None,
 ) -> None:
     """Metrics of any predictions with 95 % intervals; of two columns also the difference."""
-    from polymodal.scoring import score as score_table
+    from polymodal.evaluation.scoring import score as score_table
 
     found = score_table(
         predictions,
@@ -284,8 +286,8 @@ def check(
     max_bad_rows: BadRows = 0,
 ) -> None:
     """The pre-flight alone: columns, kinds, leaks, duplicates, bad cells; 2 if a fit would fail."""
-    from polymodal.fitting import preflight
-    from polymodal.show import Show
+    from polymodal.fitting.fit import preflight
+    from polymodal.report.console import Show
 
     show = Show(sys.stdout)
     kinds = _pairs(kind)
@@ -298,7 +300,7 @@ def check(
 @app.command(name="list")
 def list_components() -> None:
     """Every component that there is, with its options."""
-    from polymodal.lookup import catalogue
+    from polymodal.base.lookup import catalogue
 
     for folder, name, options in catalogue():
         print(f"{folder + ': ' + name:<32} {options}")
@@ -309,7 +311,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Delete what is kept.")] = False,
 ) -> None:
     """What is decoded and measured once for all fits: where it is kept, and how large it is."""
-    from polymodal.data import cache as kept
+    from polymodal.prepared import cache as kept
 
     folder = kept.default_folder()
     files = kept.kept(folder)
@@ -329,7 +331,7 @@ def quickstart(
 ) -> None:
     """Embedded data, a fit, its rivals, test figures and a prediction, in a few minutes."""
     from polymodal.quickstart import quickstart as run_quickstart
-    from polymodal.show import Show
+    from polymodal.report.console import Show
 
     run_quickstart(
         out,
@@ -373,7 +375,7 @@ def _pairs(items: list[str] | None) -> dict[str, str]:
 
 
 def _with_data(recipe: Any, split: str | None, folds: int | None, max_bad_rows: int) -> Any:
-    from polymodal.recipe import Data, Recipe
+    from polymodal.contract.recipe import Data, Recipe
 
     update: dict[str, Any] = {}
     if split is not None:
@@ -385,7 +387,7 @@ def _with_data(recipe: Any, split: str | None, folds: int | None, max_bad_rows: 
     if max_bad_rows:
         update["max_bad_rows"] = max_bad_rows
     assert isinstance(recipe, Recipe)
-    from polymodal.recipe import validate
+    from polymodal.contract.recipe import validate
 
     described = recipe.model_dump()
     described["data"] = {**recipe.data.model_dump(), **update}

@@ -6,12 +6,13 @@ import json
 import time
 from pathlib import Path
 
-from polymodal.data.builtin import scenes
-from polymodal.evaluate import judge
-from polymodal.fitting import fit
-from polymodal.folder import refuse_finished
-from polymodal.predict import predict_row
-from polymodal.show import Show
+from polymodal.builtin import scenes
+from polymodal.evaluation.evaluate import evaluate
+from polymodal.fitting.fit import fit
+from polymodal.fitting.folder import refuse_finished
+from polymodal.report import sentences
+from polymodal.report.console import Show
+from polymodal.run.predict import predict_row
 
 TARGET = "answer"
 
@@ -35,7 +36,7 @@ def quickstart(
         overwrite=overwrite,
         show=show,
     )
-    result = run.evaluate(paths["test"])
+    result = evaluate(run, paths["test"])
     result.save(out / "test")
     fused = result.targets[TARGET]["accuracy"]
     print(f"\nTest accuracy on {result.rows:,} rows that no model has seen:")
@@ -43,7 +44,7 @@ def quickstart(
     for name, numbers in result.rivals.items():
         print(f"  only {name:<7} {numbers[TARGET]['accuracy']['value']:.3f}")
     for verdict in result.verdicts.values():
-        print(judge.text(verdict))
+        print(sentences.text(verdict))
     table = run.table(paths["test"])
     row = {column.name: table.cells(column.name)[0] for column in run.schema.inputs}
     for column in run.schema.inputs:

@@ -27,7 +27,7 @@ CORPUS = [
 @pytest.fixture
 def ctrl_c_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Has the n-th step of training from now on interrupted, as Ctrl-C does; once."""
-    from polymodal.train import Loop
+    from polymodal.train.loop import Loop
 
     original = Loop._step
 

@@ -23,9 +23,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from polymodal import cli, fitting, learn
-from polymodal.data.media import Media
-from polymodal.train import Loop
+from polymodal import cli
+from polymodal.fitting import fit as fitting
+from polymodal.fitting import learn
+from polymodal.table.media import Media
+from polymodal.train.loop import Loop
 
 Make = Callable[[Path], None]
 Case = tuple[Make, list[str], str]

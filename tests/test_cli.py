@@ -12,10 +12,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import polymodal as pm
-from polymodal import cli, fitting
-from polymodal.data.builtin import scenes
-from polymodal.data.readers import columnar
-from polymodal.errors import UserError
+from polymodal import cli
+from polymodal.base.errors import UserError
+from polymodal.builtin import scenes
+from polymodal.fitting import fit as fitting
+from polymodal.table.readers import columnar
 
 
 def call(*words: str) -> None:
@@ -107,13 +108,17 @@ def test_everything_that_a_recipe_can_name_is_listed(capsys: pytest.CaptureFixtu
     cli.list_components()
     listed = capsys.readouterr().out.splitlines()
     root = Path(pm.__file__).parent
-    folders = ["forms/*", "encoders/*", "fusion", "objectives", "experts", "augment", "balance"]
-    folders.append("corrupt/*")
+    parts = ["modalities/*/forms", "modalities/*/encoders", "modalities/*/corruptions"]
+    folders = [*parts, "fusion", "tasks", "models/experts", "train/balance"]
     files = [f for folder in folders for f in root.glob(f"{folder}/*.py") if f.stem[0] != "_"]
+    files += root.glob("modalities/*/augment.py")
     assert sorted(line.split(maxsplit=2)[:2] for line in listed) == sorted(
         [f"{f.parent.relative_to(root)}:", f.stem] for f in files
     )
-    assert any(line.split() == ["forms/text:", "pieces", "path,", "limit=512"] for line in listed)
+    assert any(
+        line.split() == ["modalities/text/forms:", "pieces", "path,", "limit=512"]
+        for line in listed
+    )
 
 
 def test_the_cache_is_measured_and_cleared(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from polymodal.errors import MissingExtra
+from polymodal.base.errors import MissingExtra
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

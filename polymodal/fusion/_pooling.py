@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from polymodal.batch import Tokens
+from polymodal.contract.batch import Tokens
 
 # exp(-30) is nothing beside any other weight, but a modality that is alone still gets all of it.
 LOWEST = -30.0

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polymodal.batch import Fused, Tokens
-from polymodal.contract import Fusion
-from polymodal.errors import UserError
+from polymodal.base.errors import UserError
+from polymodal.contract.batch import Fused, Tokens
+from polymodal.contract.interfaces import Fusion
 from polymodal.fusion import _pooling
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from polymodal.batch import Fused, Tokens
-from polymodal.contract import Fusion
+from polymodal.contract.batch import Fused, Tokens
+from polymodal.contract.interfaces import Fusion
 from polymodal.fusion import _pooling
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from polymodal.attention import Attention, Block
-from polymodal.batch import Fused, Tokens
-from polymodal.contract import Fusion
-from polymodal.errors import UserError
+from polymodal.base.errors import UserError
+from polymodal.contract.batch import Fused, Tokens
+from polymodal.contract.interfaces import Fusion
 from polymodal.fusion import _pooling
+from polymodal.nn.attention import Attention, Block
 
 
 class Perceiver(Fusion):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from polymodal.batch import Fused, Tokens
-from polymodal.contract import Fusion
+from polymodal.contract.batch import Fused, Tokens
+from polymodal.contract.interfaces import Fusion
 from polymodal.fusion import _pooling
 
 

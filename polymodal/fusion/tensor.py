@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from polymodal.batch import Fused, Tokens
-from polymodal.contract import Fusion
-from polymodal.errors import UserError
+from polymodal.base.errors import UserError
+from polymodal.contract.batch import Fused, Tokens
+from polymodal.contract.interfaces import Fusion
 from polymodal.fusion import _pooling
 
 USUAL = 2**12  # entries of the outer product, if the size is not given

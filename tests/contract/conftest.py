@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import nn
 
-from polymodal import lookup
-from polymodal.batch import Field, Tokens
-from polymodal.contract import Encoder, Form
-from polymodal.data.media import Media
+from polymodal.base import lookup
+from polymodal.contract.batch import Field, Tokens
+from polymodal.contract.interfaces import Encoder, Form
+from polymodal.table.media import Media
 
 ROWS = 6
 HAS_SUBJECT = [True, True, True, True, False, False]
@@ -168,7 +168,7 @@ def fitted_form(cells: dict[str, list[Any]], bert_path: str, vit_path: str) -> C
 
     def make(kind: str, name: str, words: bool = False) -> Form:
         if (kind, name, words) not in built:
-            cls = lookup.find(f"forms/{kind}", name)
+            cls = lookup.find(f"modalities/{kind}/forms", name)
             given: dict[str, Any] = SMALL | {
                 "path": paths.get(kind),
                 "columns": [{"name": n, "kind": k} for n, k in columns],
@@ -193,7 +193,7 @@ def subject(
     def make(kind: str, name: str, words: bool = False) -> Subject:
         if (kind, name, words) in made:
             return made[kind, name, words]
-        cls = lookup.find(f"encoders/{kind}", name)
+        cls = lookup.find(f"modalities/{kind}/encoders", name)
         form = fitted_form(kind, cls.form, words)
         field = collate(form, cells[kind])
         options = {"words": True} if words else {}

@@ -7,17 +7,21 @@ import copy
 import numpy as np
 import pytest
 
-from polymodal import lookup
-from polymodal.data.corrupted import Corrupted, worse
-from polymodal.data.media import Media
-from polymodal.errors import UserError
-from polymodal.lookup import KINDS
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
+from polymodal.base.lookup import KINDS
+from polymodal.evaluation.corrupted import Corrupted, worse
+from polymodal.table.media import Media
 
-CORRUPTIONS = [(kind, name) for kind in KINDS for name in lookup.names(f"corrupt/{kind}")]
+CORRUPTIONS = [
+    (kind, name) for kind in KINDS for name in lookup.names(f"modalities/{kind}/corruptions")
+]
 # They follow from the cell and the level alone.
 UNDRAWN = {("image", "blur"), ("image", "jpeg"), ("audio", "clipping")}
 FITTED = [
-    (kind, name, form) for kind, name in CORRUPTIONS for form in lookup.names(f"forms/{kind}")
+    (kind, name, form)
+    for kind, name in CORRUPTIONS
+    for form in lookup.names(f"modalities/{kind}/forms")
 ]
 
 
@@ -35,7 +39,7 @@ def test_every_form_takes_what_is_corrupted(kind, name, form_name, cells, fitted
     present = [cell for cell in cells[kind] if cell is not None]
     before = [content(cell) for cell in copy.deepcopy(present)]
     clean = form.encode_many(present)
-    corruption = lookup.build(f"corrupt/{kind}", name)
+    corruption = lookup.build(f"modalities/{kind}/corruptions", name)
     corruption.fit(form, present)
     prints = {form.fingerprint}
     for level in (0.0, 0.3, 1.0):
@@ -57,8 +61,8 @@ def test_every_form_takes_what_is_corrupted(kind, name, form_name, cells, fitted
 @pytest.mark.parametrize(("kind", "name"), CORRUPTIONS)
 def test_the_seed_the_row_and_nothing_else_decide(kind, name, cells, fitted_form):
     present = [cell for cell in cells[kind] if cell is not None]
-    corruption = lookup.build(f"corrupt/{kind}", name)
-    corruption.fit(fitted_form(kind, lookup.names(f"forms/{kind}")[0]), present)
+    corruption = lookup.build(f"modalities/{kind}/corruptions", name)
+    corruption.fit(fitted_form(kind, lookup.names(f"modalities/{kind}/forms")[0]), present)
     for cell in present:
         assert corruption(cell, 0.0, np.random.default_rng()) is cell
         found = [content(worse(cell, corruption, 0.5, seed)) for seed in range(12)]
@@ -68,6 +72,6 @@ def test_the_seed_the_row_and_nothing_else_decide(kind, name, cells, fitted_form
 
 @pytest.mark.parametrize("level", [-0.1, 1.01, float("nan")])
 def test_a_level_is_a_share(level):
-    corruption = lookup.build("corrupt/text", "typos")
+    corruption = lookup.build("modalities/text/corruptions", "typos")
     with pytest.raises(UserError, match="level"):
         corruption("a text", level, np.random.default_rng(0))

@@ -7,13 +7,17 @@ import inspect
 import pytest
 import torch
 
-from polymodal import lookup
-from polymodal.batch import Field, Tokens
-from polymodal.lookup import KINDS
+from polymodal.base import lookup
+from polymodal.base.lookup import KINDS
+from polymodal.contract.batch import Field, Tokens
 
-PLAIN = [(kind, name, False) for kind in KINDS for name in lookup.names(f"encoders/{kind}")]
+PLAIN = [
+    (kind, name, False) for kind in KINDS for name in lookup.names(f"modalities/{kind}/encoders")
+]
 BY_WORD = [
-    (kind, name, True) for kind, name, _ in PLAIN if lookup.find(f"encoders/{kind}", name).words
+    (kind, name, True)
+    for kind, name, _ in PLAIN
+    if lookup.find(f"modalities/{kind}/encoders", name).words
 ]
 ENCODERS = PLAIN + BY_WORD
 
@@ -38,7 +42,7 @@ def rows_of(field: Field, rows: list[int]) -> Field:
 @every_encoder
 def test_tokens(kind, name, words, subject):
     s = subject(kind, name, words)
-    cls = lookup.find(f"encoders/{kind}", name)
+    cls = lookup.find(f"modalities/{kind}/encoders", name)
     assert cls.kind == kind
     tokens = s.build(16).eval()(s.field)
     batch, length = tokens.mask.shape
@@ -126,5 +130,5 @@ def test_a_batch_in_which_no_row_has_it(kind, name, words, subject):
 
 @pytest.mark.parametrize(("kind", "name", "words"), PLAIN)
 def test_every_option_has_a_default(kind, name, words):
-    defaults = lookup.options(lookup.find(f"encoders/{kind}", name))
+    defaults = lookup.options(lookup.find(f"modalities/{kind}/encoders", name))
     assert inspect.Parameter.empty not in defaults.values()

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from polymodal import lookup
-from polymodal.lookup import KINDS
+from polymodal.base import lookup
+from polymodal.base.lookup import KINDS
 
-FORMS = [(kind, name) for kind in KINDS for name in lookup.names(f"forms/{kind}")]
+FORMS = [(kind, name) for kind in KINDS for name in lookup.names(f"modalities/{kind}/forms")]
 
 
 @pytest.mark.parametrize(("kind", "name"), FORMS)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from polymodal import lookup
-from polymodal.batch import Tokens
-from polymodal.contract import Fusion
+from polymodal.base import lookup
+from polymodal.contract.batch import Tokens
+from polymodal.contract.interfaces import Fusion
 
 WIDTH = 16
 NAMES = ["a", "b", "c"]

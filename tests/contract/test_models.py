@@ -16,19 +16,23 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from polymodal import lookup
-from polymodal.batch import Field, Outputs
-from polymodal.contract import Objective
-from polymodal.lookup import KINDS
-from polymodal.model import Head, Model
-from polymodal.run import fill
+from polymodal.base import lookup
+from polymodal.base.lookup import KINDS
+from polymodal.contract.batch import Field, Outputs
+from polymodal.contract.interfaces import Objective
+from polymodal.models.model import Head, Model
+from polymodal.run.run import fill
 
 WIDTH = 16
 FUSIONS = lookup.names("fusion")
-OBJECTIVES = lookup.names("objectives")
-PLAIN = [(kind, name, False) for kind in KINDS for name in lookup.names(f"encoders/{kind}")]
+OBJECTIVES = lookup.names("tasks")
+PLAIN = [
+    (kind, name, False) for kind in KINDS for name in lookup.names(f"modalities/{kind}/encoders")
+]
 BY_WORD = [
-    (kind, name, True) for kind, name, _ in PLAIN if lookup.find(f"encoders/{kind}", name).words
+    (kind, name, True)
+    for kind, name, _ in PLAIN
+    if lookup.find(f"modalities/{kind}/encoders", name).words
 ]
 # The first step's gradient is 0 by design where the next layer starts at 0.
 STEPS = 2
@@ -60,7 +64,7 @@ def case(subject, stub, target_cells) -> Callable[..., Case]:
             tags, tagged = s.tags, "subject"
         objectives, targets, heads = {}, {}, {}
         for name in names:
-            objective = lookup.build("objectives", name, name)
+            objective = lookup.build("tasks", name, name)
             cells = (target_cells | {"tags": tags})[objective.kind]
             objective.fit(cells)
             objectives[name] = objective

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from polymodal import lookup
-from polymodal.errors import UserError
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
 
 WORDS = 4
 TAGS = [["O", "B-X"], ["B-X", "I-X", "O", "O"], None, ["O"], ["B-Y", "O"], ["O", "B-Y"]]
-every_objective = pytest.mark.parametrize("name", lookup.names("objectives"))
+every_objective = pytest.mark.parametrize("name", lookup.names("tasks"))
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def fitted(target_cells):
     """`fitted(name)`: the objective and six cells, one of them missing, that it was fitted on."""
 
     def make(name: str):
-        objective = lookup.build("objectives", name, "y")
+        objective = lookup.build("tasks", name, "y")
         cells = (target_cells | {"tags": TAGS})[objective.kind]
         objective.fit(cells)
         return objective, cells
@@ -71,7 +71,7 @@ def test_no_target_at_all_is_a_loss_of_zero(name, fitted):
 @every_objective
 def test_restored_from_json(name, fitted):
     objective, cells = fitted(name)
-    restored = lookup.build("objectives", name, "y")
+    restored = lookup.build("tasks", name, "y")
     restored.state = json.loads(json.dumps(objective.state))
     assert restored.size == objective.size and restored.primary == objective.primary
     for ours, theirs in zip(restored.encode(cells), objective.encode(cells), strict=True):

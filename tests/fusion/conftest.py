@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from polymodal.batch import Tokens
+from polymodal.contract.batch import Tokens
 
 # Real positions of every row; modality "b" is absent in row 1, "a" in row 2, both in row 3.
 LENGTHS = {"a": [3, 5, 0, 0], "b": [2, 0, 1, 0]}

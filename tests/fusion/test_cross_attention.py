@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from polymodal.errors import UserError
+from polymodal.base.errors import UserError
 from polymodal.fusion.cross_attention import CrossAttention
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from polymodal.errors import UserError
+from polymodal.base.errors import UserError
 from polymodal.fusion.early import Early
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from polymodal import lookup
-from polymodal.batch import Field, Tokens
-from polymodal.model import Head, Model
+from polymodal.base import lookup
+from polymodal.contract.batch import Field, Tokens
+from polymodal.models.model import Head, Model
 
 ROWS = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
 LABELS = ROWS[:, 0] ^ ROWS[:, 1]

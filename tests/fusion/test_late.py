@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from polymodal.batch import Field, Tokens
+from polymodal.contract.batch import Field, Tokens
 from polymodal.fusion.late import Late
-from polymodal.model import Head, Model
+from polymodal.models.model import Head, Model
 
 
 class Given(torch.nn.Module):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from polymodal.errors import UserError
+from polymodal.base.errors import UserError
 from polymodal.fusion import _pooling
 from polymodal.fusion.low_rank import LowRank
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from polymodal.errors import UserError
+from polymodal.base.errors import UserError
 from polymodal.fusion.moe import Moe
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from polymodal.batch import Tokens
-from polymodal.errors import UserError
+from polymodal.base.errors import UserError
+from polymodal.contract.batch import Tokens
 from polymodal.fusion.perceiver import Perceiver
 
 BOTH = {"a": [3, 3], "b": [3, 2]}

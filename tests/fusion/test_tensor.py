@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from polymodal.batch import Tokens
-from polymodal.errors import UserError
+from polymodal.base.errors import UserError
+from polymodal.contract.batch import Tokens
 from polymodal.fusion.tensor import MOST, Tensor
 
 LENGTHS = {"a": [3, 5, 0, 0], "b": [2, 0, 1, 0], "c": [1, 2, 0, 0]}

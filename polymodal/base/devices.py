@@ -1,0 +1,43 @@
+"""Where tensors are computed: one rule for training, prediction and frozen backbones."""
+
+from __future__ import annotations
+
+import os
+from itertools import chain
+
+import torch
+from torch import nn
+
+from polymodal.base.errors import UserError
+
+# What torchrun and the usual launchers of MPI tell each of their processes.
+WORLD = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
+
+
+def device() -> torch.device:
+    """The CUDA device if there is one, else the CPU: Apple's MPS lacks the experts' float64."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's tensors lie; the CPU if it has none."""
+    tensors = chain(module.parameters(), module.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+def wait(place: torch.device) -> None:
+    """Until a GPU has done what it was given: before a clock is read."""
+    if place.type == "cuda":
+        torch.cuda.synchronize(place)
+
+
+def refuse_several_processes() -> None:
+    """UserError under a launcher of several processes, which would all fit into one folder."""
+    for name in WORLD:
+        if int(os.environ.get(name, 1)) > 1:
+            raise UserError(
+                "A fit is the work of one process",
+                expected="to be started once, on one machine",
+                got=f"{name}={os.environ[name]}",
+                do="start it without torchrun, accelerate launch or mpirun",
+            )

@@ -1,0 +1,139 @@
+"""Files written whole or not at all: under a temporary name first, then renamed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+
+from polymodal.base.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder for results; UserError if that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(folder, error) from error
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary path to write a file or folder at, renamed to `path` once all is written.
+
+    Whatever goes wrong, nothing is left under the temporary name. A device or pipe, such as
+    /dev/stdout, is written to directly.
+
+    Raises:
+        UserError: the disk is full, or the place cannot be written to.
+    """
+    special = path.exists() and not path.is_file() and not path.is_dir()
+    temporary = path if special else path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if not special:
+            os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise _refused(path, error) from error
+    finally:
+        if not special and temporary.exists():
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8."""
+    with whole(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON document, with null for what is no finite number: JSON knows no NaN."""
+    write_text(path, json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def finite(value: Any) -> Any:
+    """The same with None for every float that is not finite."""
+    if isinstance(value, Mapping):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON document of ours; UserError if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+
+
+def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Write columns of equal length as a CSV file with a header."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    write_text(path, text.getvalue())
+
+
+def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
+    """Write an array as .npy."""
+    with whole(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, array)
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors as safetensors; those that share storage are written apart."""
+    from safetensors.torch import save_file
+
+    own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    with whole(path) as temporary:
+        save_file(own, temporary, metadata=metadata)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file; UserError if it is damaged."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    try:
+        with safe_open(path, "pt") as file:
+            return load_file(path), file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> UserError:
+    """What to raise when something that was written whole is whole no longer."""
+    return UserError(
+        f"'{path}' is missing or damaged",
+        expected="what polymodal wrote there",
+        got=f"{type(error).__name__}: {error}"[:200],
+        do="copy the folder again, or delete it and fit again",
+    )
+
+
+def _refused(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"'{path}' cannot be written",
+        expected="a writable place with room on its disk",
+        got=getattr(error, "strerror", None) or str(error),
+        do="free some space, or write somewhere else (`out`, or POLYMODAL_CACHE for the cache)",
+    )

@@ -1,0 +1,226 @@
+"""From a component's name to its class: `fusion/gated.py` holds `Gated` and is `fusion: gated`.
+
+Folders are listed without importing them; nothing registers itself. A recipe may also name a
+class of the user's own as `path/to/my_file.py:MyFusion`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Collection, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from polymodal.base.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+ABOVE = "choose one of the names above"
+# The user's own files that were executed, by module names that hold a hash of the content.
+_users: dict[str, ModuleType] = {}
+# The kinds that have encoders and forms; number, category and set columns share "table".
+KINDS = ("text", "image", "audio", "video", "series", "table")
+
+
+def names(folder: str) -> list[str]:
+    """Component names in a folder such as "fusion", sorted; imports nothing."""
+    return sorted(f.stem for f in (ROOT / folder).glob("*.py") if not f.stem.startswith("_"))
+
+
+def find(folder: str, name: str) -> type[Any]:
+    """The class that `name` means in `folder`.
+
+    Args:
+        folder: for example "fusion" or "modalities/text/encoders".
+        name: a file's name without ".py", or "file.py:Class" for a user's own file.
+    """
+    if ":" in name:
+        return _find_in_file(name)
+    known = names(folder)
+    if name not in known:
+        raise UserError(
+            f"There is no {folder} called '{name}'",
+            expected=f"one of {', '.join(known)}; or my_file.py:MyClass",
+            got=repr(name),
+            do=meant(name, known, ABOVE),
+        )
+    module = importlib.import_module("polymodal." + folder.replace("/", ".") + "." + name)
+    found = getattr(module, class_name(name))
+    assert isinstance(found, type)
+    return found
+
+
+def build(folder: str, spec: str | Mapping[str, Any], *context: Any, **inner: Any) -> Any:
+    """Build the component that a recipe describes.
+
+    Args:
+        folder: where to look.
+        spec: a name, or a mapping with "name" and the component's keyword options.
+        context: positional arguments that the caller, not the recipe, supplies.
+        inner: keyword arguments that the caller supplies.
+    """
+    described: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = str(described.pop("name"))
+    cls = find(folder, name)
+    check_options(cls, name, described)
+    try:
+        return cls(*context, **described, **inner)
+    except (ValueError, ArithmeticError, AssertionError, RuntimeError) as error:
+        if not described:
+            raise
+        raise UserError(
+            f"'{name}' cannot be built with these options",
+            expected=f"such as {_signature(cls, name)}",
+            got=f"{described} ({error})",
+            do="change the recipe",
+        ) from error
+
+
+def name_of(cls: type[Any]) -> str:
+    """What a recipe calls a class: the inverse of `find`."""
+    if cls.__module__.startswith("polymodal."):
+        return cls.__module__.rpartition(".")[2]
+    return f"{file_of(cls)}:{cls.__name__}"
+
+
+def file_of(cls: type[Any]) -> str:
+    """The file that defines a class; the user's own are no importable modules."""
+    user = _users.get(cls.__module__)
+    return inspect.getfile(cls) if user is None else str(user.__file__)
+
+
+def options(cls: type[Any]) -> dict[str, Any]:
+    """A component's options (its constructor's keyword-only parameters) and their defaults."""
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def chosen(component: Any) -> dict[str, Any]:
+    """The options that a component was built with."""
+    return {name: getattr(component, name) for name in options(type(component))}
+
+
+def check_options(cls: type[Any], name: str, given: Mapping[str, Any]) -> None:
+    """Fail on an option that the component does not have, or on a value of the wrong type."""
+    known, types = options(cls), get_type_hints(cls.__init__)
+    for key, value in given.items():
+        if key not in known:
+            raise UserError(
+                f"'{name}' has no option '{key}'",
+                expected=_signature(cls, name),
+                got=f"{key}={value!r}",
+                do=meant(key, known, ABOVE),
+            )
+        try:
+            TypeAdapter(types.get(key, Any)).validate_python(value, strict=True)
+        except ValidationError as error:
+            raise UserError(
+                f"The option '{key}' of '{name}' has the wrong type",
+                expected=f"{error.errors()[0]['msg']}, as in {_signature(cls, name)}",
+                got=f"{key}={value!r}",
+                do="change the recipe",
+            ) from error
+
+
+def _signature(cls: type[Any], name: str) -> str:
+    return f"{name}({_shown(cls) or 'no options'})"
+
+
+def _shown(cls: type[Any]) -> str:
+    """A component's options with their defaults; those that must be given have none."""
+    given = options(cls).items()
+    return ", ".join(k if v is inspect.Parameter.empty else f"{k}={v!r}" for k, v in given)
+
+
+def catalogue() -> list[tuple[str, str, str]]:
+    """Every component as (folder, name, options), for `polymodal list` and the docs."""
+    found = []
+    folders = [
+        *(f"modalities/{kind}/forms" for kind in KINDS),
+        *(f"modalities/{kind}/encoders" for kind in KINDS),
+        "fusion",
+        "tasks",
+        "models/experts",
+        "train/balance",
+        *(f"modalities/{kind}/corruptions" for kind in KINDS),
+    ]
+    for folder in folders:
+        for name in names(folder):
+            found.append((folder, name, _shown(find(folder, name))))
+    for kind in KINDS:
+        folder = f"modalities/{kind}"
+        if "augment" in names(folder):
+            found.append((folder, "augment", _shown(find(folder, "augment"))))
+    return found
+
+
+def class_name(name: str) -> str:
+    """The class that a file must export: "cross_attention" -> "CrossAttention"."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """The known name most like `name`, or None."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return close[0] if close else None
+
+
+def meant(name: str, known: Collection[str], otherwise: str = "") -> str:
+    """What to do about a name that is not known: the nearest, or `otherwise` if none is near."""
+    match = nearest(name, known)
+    return f"did you mean '{match}'?" if match else otherwise
+
+
+def unknown(what: str, name: str, known: Collection[str], otherwise: str = "") -> UserError:
+    """The error that happened (`what`) because `name` is none of the known names."""
+    return UserError(what, expected=f"one of {', '.join(known)}", do=meant(name, known, otherwise))
+
+
+def _find_in_file(name: str) -> type[Any]:
+    file, _, cls = name.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise UserError(
+            f"The file '{file}' named by '{name}' does not exist",
+            expected="an existing Python file, as my_file.py:MyClass",
+            do=f"check the path; it is relative to {Path.cwd()}",
+        )
+    module = _executed(path.resolve())
+    found = getattr(module, cls, None)
+    if not isinstance(found, type):
+        classes = [k for k, v in vars(module).items() if isinstance(v, type)]
+        raise UserError(
+            f"'{file}' has no class '{cls}'",
+            expected=f"one of {', '.join(classes) or 'its classes (it has none)'}",
+            do=meant(cls, classes, ABOVE),
+        )
+    return found
+
+
+def _executed(path: Path) -> ModuleType:
+    """The file as a module, executed once for as long as it does not change."""
+    source = path.read_bytes()
+    digest = blake2b(str(path).encode() + b"\0" + source, digest_size=16).hexdigest()
+    name = f"polymodal_user_{path.stem}_{digest}"
+    if name in _users:
+        return _users[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up while they are made. Later it must not be found there:
+    # what worker processes cannot import is sent to them by value.
+    sys.modules[name] = module
+    try:
+        # Not by the loader, which may take bytecode of another content of the same second.
+        exec(compile(source, path, "exec"), vars(module))
+    finally:
+        del sys.modules[name]
+    _users[name] = module
+    return module

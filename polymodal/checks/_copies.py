@@ -1,0 +1,125 @@
+"""Rows with equal inputs, by content, and whether they are copies or alike by chance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from polymodal.prepared.cache import Files
+from polymodal.prepared.cells import content_keys
+from polymodal.table import values
+from polymodal.table.read import Table
+from polymodal.table.schema import TABLE, Column
+
+# Texts shorter than this many words repeat without coming from one source.
+LONG_TEXT = 10
+# Texts that fewer rows than this share, on average, are no stock phrases.
+SELDOM = 10
+
+Array = np.ndarray[Any, Any]
+# Column -> table -> row -> a key that is equal for equal contents, None where missing.
+Contents = Mapping[str, Sequence[Sequence[Any]]]
+
+
+def codes(cells: Iterable[Any]) -> Array:
+    """Equal cells to equal numbers, 0, 1, ... in order of appearance: `(rows,)` int64."""
+    seen: dict[Any, int] = {}
+    return np.array([seen.setdefault(cell, len(seen)) for cell in cells], np.int64)
+
+
+def contents(
+    tables: Sequence[Table], column: Column, files: Files
+) -> tuple[list[list[Any]], list[dict[int, str]]]:
+    """A column's cells, comparable across tables: media and texts by hash.
+
+    Returns:
+        The keys, table by table, and each table's unreadable rows with the reason.
+    """
+    found: list[list[Any]] = []
+    unreadable: list[dict[int, str]] = []
+    for i, table in enumerate(tables):
+        if column.kind in TABLE:
+            one = values.category if column.kind != "set" else _joined
+            found.append([one(cell) for cell in table.cells(column.name)])
+            unreadable.append({})
+            continue
+        keys, reasons = content_keys(table, column, files)
+        # What cannot be read is equal to nothing.
+        found.append([(i, row) if row in reasons else key for row, key in enumerate(keys)])
+        unreadable.append(reasons)
+    return found, unreadable
+
+
+def _joined(cell: Any) -> str | None:
+    return None if cell is None else repr(cell)
+
+
+def equal(
+    tables: Sequence[Table],
+    columns: Sequence[Column],
+    contents: Contents,
+    words: int = LONG_TEXT,
+) -> tuple[list[Array], float]:
+    """Which rows have equal inputs, and how likely two rows are to have them by chance.
+
+    Args:
+        columns: the inputs.
+        words: how long a text must be that equal ones are copies.
+
+    Returns:
+        Equal numbers for rows with equal inputs, of each table `(rows,)`; and the chance, were
+        columns independent: 0 with media or such texts, which are never equal by chance.
+    """
+    rich = [c.name for c in columns if _is_rich(c, tables[0], words)]
+    keys: list[Any] = list(zip(*(chain(*contents[c.name]) for c in columns), strict=True))
+    if rich:
+        # Rows that lack every rich cell are alike by chance: each counts as different.
+        lacking = zip(*(chain(*contents[name]) for name in rich), strict=True)
+        for row, cells in enumerate(lacking):
+            if all(cell is None for cell in cells):
+                keys[row] = row
+    ends = np.cumsum([len(table) for table in tables])
+    chance = 0.0 if rich else _chance([contents[c.name][0] for c in columns])
+    return np.split(codes(keys), ends[:-1]), chance
+
+
+def _is_rich(column: Column, train: Table, words: int) -> bool:
+    """Whether equal cells of a column are copies rather than chance."""
+    return column.kind not in TABLE and (
+        column.kind != "text" or is_long(train.cells(column.name), words)
+    )
+
+
+def is_long(texts: Sequence[Any], words: int = LONG_TEXT) -> bool:
+    """Whether most texts are long and come seldom: "yes" repeats, an article does not."""
+    known = [text for text in texts if text is not None]
+    present = [" ".join(text) if isinstance(text, list) else str(text) for text in known]
+    lengths = [len(text.split()) for text in present]
+    seldom = len(set(present)) > len(present) / SELDOM
+    # Where there is no text, there is none that comes seldom.
+    return seldom and float(np.median(lengths)) >= words
+
+
+def _chance(columns: Sequence[Sequence[Any]]) -> float:
+    """How likely two rows are to be equal, were columns independent."""
+    chance = 1.0
+    for cells in columns:
+        counts = np.array(list(Counter(cells).values()), float)
+        chance *= np.sum(counts * (counts - 1)) / max(1, len(cells) * (len(cells) - 1))
+    return chance
+
+
+def explained(chance: float, pairs: float) -> float:
+    """How many equal rows `chance` explains, with room for columns that go together."""
+    return 2 + 10 * chance * pairs if chance else 0
+
+
+def repeats(found: Array) -> Array:
+    """True for every row whose code an earlier row has."""
+    repeated = np.ones(len(found), bool)
+    repeated[np.unique(found, return_index=True)[1]] = False
+    return repeated

@@ -1,0 +1,187 @@
+"""What is wrong, or may be, with a table before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polymodal.base.errors import UserError
+from polymodal.checks import _leaks, _repeats
+from polymodal.checks._finding import Finding
+from polymodal.checks.split import labels
+from polymodal.contract.interfaces import Form
+from polymodal.prepared.cache import Files, default_folder
+from polymodal.prepared.cells import cells
+from polymodal.prepared.encode import encode
+from polymodal.table import values
+from polymodal.table.read import Table
+from polymodal.table.schema import MEDIA, Column, Schema
+
+SEVERITIES = ("error", "warning", "info")
+FEW_ROWS, SOME_ROWS = 5, 10
+# What share of missing cells is a warning.
+MANY_MISSING = 0.5
+# Media cells a column that are decoded as a sample.
+SAMPLE = 200
+
+
+@dataclass
+class Report:
+    """All findings, the worst first."""
+
+    findings: list[Finding] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.findings.sort(key=lambda f: SEVERITIES.index(f.severity))
+
+    def lines(self) -> list[str]:
+        """For printing: what, with an example and advice."""
+        lines = []
+        for f in self.findings:
+            example = f" (for example {f.example})" if f.example else ""
+            lines.append(
+                f"{f.severity:<8} {f.what}{example}." + (f" {f.advice}." if f.advice else "")
+            )
+        return lines
+
+    def raise_for_errors(self) -> None:
+        """UserError if anything was found that a fit fails on."""
+        errors = [f.what for f in self.findings if f.severity == "error"]
+        if errors:
+            raise UserError(
+                "A fit of this table would fail",
+                expected="no finding of the severity error",
+                got="; ".join(errors),
+                do="see the lines above",
+            )
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [asdict(f) for f in self.findings]
+
+
+def check(
+    train: Table,
+    schema: Schema,
+    valid: Table | None = None,
+    test: Table | None = None,
+    *,
+    cache: Path | None = None,
+    forms: Mapping[str, Form] | None = None,
+    max_bad_rows: int = 0,
+) -> Report:
+    """Look for what spoils training or flatters its figures.
+
+    Repeated rows and media (by content) within and across tables, columns that give a target
+    away, classes with few rows, missing and constant columns, unreadable cells, groups on both
+    sides, equal inputs with different targets.
+
+    Args:
+        valid, test: tables that must not share rows, media or groups with `train`.
+        cache: where files' hashes are remembered; by default the cache's folder.
+        forms: media column -> form that decodes a sample of it; without one media are only opened.
+        max_bad_rows: so many unreadable cells of a column are a warning only.
+    """
+    tables = [t for t in (train, valid, test) if t is not None]
+    findings = _targets(train, schema) + _columns(train, schema)
+    with Files(cache or default_folder()) as files:
+        contents = {}
+        for column in schema.inputs:
+            contents[column.name], found = _repeats.contents(tables, column, files, max_bad_rows)
+            findings += found
+    for name, form in (forms or {}).items():
+        findings += _sample(tables, schema.column(name), form, contents[name], max_bad_rows)
+    findings += _repeats.rows(tables, schema, contents)
+    for column in schema.inputs:
+        findings += _repeats.column(tables, schema, column, contents)
+    findings += _repeats.groups(tables, schema) + _leaks.give_aways(train, schema)
+    return Report(findings)
+
+
+def _targets(train: Table, schema: Schema) -> list[Finding]:
+    findings = []
+    for target in schema.targets:
+        missing = train.data.column(target.name).null_count
+        if missing:
+            what = f"{missing:,} of {len(train):,} rows have no '{target.name}' to learn from"
+            findings.append(Finding("info", what, missing))
+        if target.kind == "number":
+            different = len(set(train.cells(target.name)) - {None})
+        else:
+            counts = Counter(label for row in labels(train, target) for label in set(row))
+            different = len(counts)
+            findings += _small_classes(target, counts)
+        if different < 2:
+            what = f"Target '{target.name}' has {different} different value(s): nothing to learn"
+            findings.append(Finding("error", what, different))
+    return findings
+
+
+def _small_classes(target: Column, counts: Counter[str]) -> list[Finding]:
+    findings = []
+    for severity, low, high in (("warning", 0, FEW_ROWS), ("info", FEW_ROWS, SOME_ROWS)):
+        small = sorted((n, name) for name, n in counts.items() if low <= n < high)
+        if small:
+            what = f"{len(small):,} of {len(counts):,} classes of '{target.name}' have fewer than"
+            example = f"'{small[0][1]}' has {small[0][0]}"
+            advice = "Collect more of them, merge them, or expect them to be missed"
+            findings.append(Finding(severity, f"{what} {high} rows", len(small), example, advice))
+    return findings
+
+
+def _columns(train: Table, schema: Schema) -> list[Finding]:
+    findings = []
+    for column in schema.inputs:
+        missing = train.data.column(column.name).null_count
+        if missing:
+            what = f"{missing:,} of {len(train):,} cells of '{column.name}' are missing"
+            severity = "warning" if missing >= MANY_MISSING * len(train) else "info"
+            findings.append(Finding(severity, what, missing))
+        if column.kind == "number":
+            findings += _numbers(train, column)
+        if column.kind not in MEDIA and len(set(map(repr, train.cells(column.name)))) == 1:
+            what = f"Column '{column.name}' holds the same in all {len(train):,} rows"
+            advice = f"Leave it out: `drop` {column.name}"
+            findings.append(Finding("warning", what, len(train), advice=advice))
+    return findings
+
+
+def _numbers(train: Table, column: Column) -> list[Finding]:
+    """Cells of a number column that are none."""
+    reasons = []
+    for row, cell in enumerate(train.cells(column.name)):
+        try:
+            values.number(cell)
+        except ValueError as error:
+            reasons.append(f"row {row}: {cell!r} {error}")
+    if not reasons:
+        return []
+    what = f"{len(reasons):,} of {len(train):,} cells of '{column.name}' are no numbers"
+    return [Finding("error", what, len(reasons), reasons[0], "Mend or empty them")]
+
+
+def _sample(
+    tables: Sequence[Table],
+    column: Column,
+    form: Form,
+    keys: Sequence[Sequence[Any]],
+    max_bad_rows: int,
+) -> list[Finding]:
+    """Decode some cells of those that open, to find those that are broken nevertheless."""
+    findings = []
+    for i, table in enumerate(tables):
+        opened = np.array([row for row, key in enumerate(keys[i]) if isinstance(key, bytes)], int)
+        rows = opened[:: max(1, len(opened) // SAMPLE)][:SAMPLE]
+        if not i:
+            form.fit(cells(table, [column], rows))
+        outcomes = [outcome for _, outcome in encode(table, column, form, rows, 1, None)]
+        reasons = [outcome for outcome in outcomes if isinstance(outcome, str)]
+        if reasons:
+            what = f"{len(reasons):,} of {len(rows):,} sampled cells of '{column.name}' in"
+            what += f" {table.source} cannot be decoded"
+            findings.append(Finding.unreadable(what, reasons, max_bad_rows))
+    return findings

@@ -1,0 +1,356 @@
+"""The recipe: a fit spelled out, validated, and saved resolved in every run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
+from polymodal.base.files import write_text
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("name"), str)):
+        return value
+    raise ValueError("a component's name, or a mapping with 'name' and its options")
+
+
+# A component in a recipe: its name, or a mapping with "name" and its options.
+Spec = Annotated[str | dict[str, Any], BeforeValidator(_named)]
+
+
+def label(spec: Spec) -> str:
+    """What to call a component: "gated", or "moe (experts=4)"."""
+    if isinstance(spec, str):
+        return spec.rpartition(":")[2]
+    options = ", ".join(f"{key}={value}" for key, value in spec.items() if key != "name")
+    return label(spec["name"]) + (f" ({options})" if options else "")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Modality(_Strict):
+    """One modality of a member.
+
+    Attributes:
+        columns: the columns it reads; several only for a table. Empty: what the schema says.
+        encoder: a file of `modalities/<kind>/encoders/`; None: the plan's choice.
+        form: options of the encoder's form, such as `{size: 64}`.
+        augment: False for none, or options of `modalities/<kind>/augment.py`.
+        pretrained: path or hub id of a Hugging Face backbone, instead of `encoder`.
+        tune: with `pretrained`: train the backbone too. Otherwise it is frozen and its outputs are
+            cached.
+    """
+
+    columns: list[str] = []
+    encoder: Spec | None = None
+    form: dict[str, Any] = {}
+    augment: bool | dict[str, Any] = True
+    pretrained: str | None = None
+    tune: bool = False
+
+    @model_validator(mode="after")
+    def _one_door(self) -> Modality:
+        if self.pretrained and self.encoder:
+            raise ValueError("give either 'encoder' or 'pretrained', not both")
+        if self.tune and not self.pretrained:
+            raise ValueError("'tune' goes with 'pretrained': a path or hub id")
+        return self
+
+
+class Training(_Strict):
+    """How a member learns by gradient.
+
+    Attributes:
+        epochs: passes over the training rows, fewer if the budget ends before; None: 20.
+        batch_size: rows a step.
+        lr: peak learning rate of AdamW, after `warmup` and before the cosine to zero.
+        pretrained_lr: the same for the weights of a pretrained backbone that is tuned.
+        weight_decay: decoupled; not on biases, norms and embeddings.
+        warmup: share of all steps.
+        clip: largest gradient norm.
+        ema: decay of the weights' moving average that is validated and kept; 0 for none.
+        patience: validations without improvement before training stops; 0 to never stop.
+        select: "best": the weights that validated best; "last": those of the last step.
+        dropout: before the heads.
+        modality_dropout: chance to hide a present modality of a training row.
+        balance: a file of `train/balance/` by which modalities are kept from starving each other;
+            None: the joint loss alone. A member of one modality has nothing to balance.
+        precision: "fp32", "bf16", or "auto": the faster of the two, by measuring a step.
+        attention: "plain" (two products and a softmax), "sdpa", or "auto": measured.
+        memory_format: "channels_last", "contiguous", or "auto": measured.
+        threads: CPU threads; 0: measured.
+    """
+
+    epochs: int | None = Field(None, ge=1)
+    batch_size: int = Field(64, ge=1)
+    lr: float = Field(2e-3, gt=0)
+    pretrained_lr: float = Field(5e-5, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    warmup: float = Field(0.1, ge=0, lt=1)
+    clip: float = Field(1.0, gt=0)
+    ema: float = Field(0.98, ge=0, lt=1)
+    patience: int = Field(8, ge=0)
+    select: Literal["best", "last"] = "best"
+    dropout: float = Field(0.1, ge=0, lt=1)
+    modality_dropout: float = Field(0.1, ge=0, lt=1)
+    balance: Spec | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    attention: Literal["auto", "plain", "sdpa"] = "auto"
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    threads: int = Field(0, ge=0)
+
+
+class Member(_Strict):
+    """One model of the run: a fusion of some modalities, or a rival with one.
+
+    Attributes:
+        name: unique in the recipe; what the leaderboard calls it.
+        learner: "gradient", or an expert of `models/experts/` ("linear", "trees") with its options.
+        modalities: name -> Modality.
+        fusion: a file of `fusion/`.
+        width: of the tokens and the fused vector.
+        training: how it learns.
+
+    An expert has no fusion, width, training or encoders: to give them is an error.
+    """
+
+    name: str
+    learner: Spec = "gradient"
+    modalities: dict[str, Modality]
+    fusion: Spec = "concat"
+    width: int = Field(128, ge=4)
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _experts_have_no_network(self) -> Member:
+        learner = self.learner if isinstance(self.learner, str) else self.learner["name"]
+        if learner == "gradient":
+            return self
+
+        def given(part: _Strict, where: str, *keys: str) -> list[str]:
+            known = type(part).model_fields
+            return [where + k for k in keys if getattr(part, k) != known[k].default]
+
+        unused = given(self, "", "fusion", "width", "training")
+        for name, modality in self.modalities.items():
+            unused += given(modality, f"modalities.{name}.", "encoder", "pretrained", "augment")
+        if unused:
+            raise ValueError(
+                f"no {' and no '.join(unused)} in the member '{self.name}': its learner "
+                f"'{learner}' has none. Leave them out, or give it learner: gradient"
+            )
+        return self
+
+
+class Data(_Strict):
+    """What is read of the table, and how it is divided.
+
+    Attributes:
+        kinds: column -> kind, overruling what is inferred.
+        drop: columns to leave out.
+        group: column whose equal values are never split apart.
+        time: column by which `split: time` cuts; `split: auto` then does.
+        split: how validation rows are taken from the training table when no file is given.
+        valid: share of the rows that validation takes; None: 15 % of them, or five folds if they
+            are under 1 000 and the members are the plan's.
+        folds: cross-validate with this many folds; 0: one split, but see `valid`.
+        max_bad_rows: so many unreadable cells of a modality count as missing; more are an error.
+        workers: processes that decode media; 0: as many as cores.
+    """
+
+    kinds: dict[str, str] = {}
+    drop: list[str] = []
+    group: str | None = None
+    time: str | None = None
+    split: Literal["auto", "random", "stratified", "group", "time"] = "auto"
+    valid: float | None = Field(None, gt=0, lt=1)
+    folds: int = Field(0, ge=0)
+    max_bad_rows: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_division(self) -> Data:
+        if self.time and self.split not in ("auto", "time"):
+            raise ValueError(f"'time' goes with 'split: time', not with 'split: {self.split}'")
+        if self.folds and self.valid:
+            raise ValueError("give either 'folds' or 'valid', not both")
+        return self
+
+    def division(self) -> list[str]:
+        """The keys given here that say how the training table is divided."""
+        keys = ("split", "time", "valid", "folds")
+        return [key for key in keys if getattr(self, key) != type(self).model_fields[key].default]
+
+
+class Recipe(_Strict):
+    """A whole fit.
+
+    Attributes:
+        train: table of training rows (any source that `read` takes, if it is a path).
+        valid: table of validation rows; None: split from `train`.
+        targets: target column -> objective (a file of `tasks/`); None: by the column's kind.
+        data: see Data.
+        modalities, fusion, width, training: one model spelled out; several that differ in their
+            fusion if that is a list, each with the same part of the budget, all kept for `compare`.
+            With none of these keys and no `members`, the plan chooses the members by the data's
+            size.
+        members: several models spelled out.
+        rivals: with spelled-out models of several modalities, also train each modality alone
+            (the plan does so unasked).
+        seed: of everything random.
+        budget: seconds for the whole fit; None: no limit of its own.
+    """
+
+    train: str | None = None
+    valid: str | None = None
+    targets: dict[str, Spec | None] = {}
+    data: Data = Data()
+    modalities: dict[str, Modality] | None = None
+    fusion: Spec | list[Spec] | None = None
+    width: int | None = Field(None, ge=4)
+    training: Training | None = None
+    members: list[Member] | None = None
+    rivals: bool = False
+    seed: int = Field(0, ge=0, lt=2**32)
+    budget: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Recipe:
+        spelled = [k for k in ("modalities", "fusion", "width", "training") if getattr(self, k)]
+        if self.members and spelled:
+            raise ValueError(f"give either 'members' or {' / '.join(spelled)}, not both")
+        if self.rivals and not spelled:
+            raise ValueError(
+                "'rivals' goes with one model spelled out, or several fusions; among "
+                "'members' name them, and without either the plan has them anyway"
+            )
+        names = [m.name for m in self.members or []]
+        if len(set(names)) < len(names):
+            raise ValueError("two members have the same name")
+        if self.fusion == []:
+            raise ValueError("'fusion' takes at least one")
+        fusions = [label(spec) for spec in self.fusions]
+        if len(set(fusions)) < len(fusions):
+            raise ValueError("the same fusion is listed twice")
+        return self
+
+    @property
+    def fusions(self) -> list[Spec]:
+        """Those to be compared with each other: what `fusion` lists, if it is a list."""
+        return self.fusion if isinstance(self.fusion, list) else []
+
+    @property
+    def spelled_out(self) -> bool:
+        """Whether the recipe, not the plan, says what is trained."""
+        return any((self.members, self.modalities, self.fusion, self.width, self.training))
+
+    def save(self, path: Path) -> None:
+        write_text(path, yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True))
+
+
+def load(path: Path) -> Recipe:
+    """Read a YAML recipe; `train`, `valid` and "file.py:Class" names are relative to its folder."""
+    try:
+        described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(
+            f"The recipe '{path}' cannot be read",
+            expected="a YAML file",
+            got=" ".join(str(error).split())[:300],
+        ) from error
+    if not isinstance(described, dict):
+        raise UserError(
+            f"The recipe '{path}' is not a mapping",
+            expected="keys such as train, targets, modalities, fusion, training",
+            got=type(described).__name__,
+        )
+    if "target" in described:
+        if "targets" in described:
+            raise UserError(
+                f"{path}: both 'target' and 'targets' are given",
+                expected="one of them",
+                do="write targets: {COLUMN: OBJECTIVE}",
+            )
+        target = described.pop("target")
+        names = [target] if isinstance(target, str) else target
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(
+                f"{path}: 'target' is not valid",
+                expected="a column's name, or a list of them",
+                got=repr(target)[:200],
+                do="write targets: {COLUMN: OBJECTIVE} to choose objectives too",
+            )
+        described["targets"] = dict.fromkeys(names)
+    for key in ("train", "valid"):
+        value = described.get(key)
+        if isinstance(value, str) and "://" not in value:
+            described[key] = str(path.parent / value)
+    return validate(_anchored(described, path.parent), str(path))
+
+
+def validate(described: dict[str, Any], source: str) -> Recipe:
+    """A mapping to a Recipe; UserError names the key, what it takes and the nearest match."""
+    try:
+        return Recipe.model_validate(described)
+    except ValidationError as error:
+        first = error.errors()[0]
+        # A union's branch names ("str", "dict[...]") are no part of the user's path.
+        where = ".".join(str(part) for part in first["loc"] if not _is_branch(part))
+        reference = "see the recipe reference in docs/recipe.md"
+        if first["type"] == "extra_forbidden":
+            known = _keys_beside(first["loc"])
+            raise UserError(
+                f"{source}: there is no key '{where}'",
+                expected=f"one of {', '.join(known)}",
+                got=f"{where}: {first['input']!r}"[:200],
+                do=lookup.meant(str(first["loc"][-1]), known, reference),
+            ) from error
+        raise UserError(
+            f"{source}: '{where or 'recipe'}' is not valid",
+            expected=first["msg"].removeprefix("Value error, "),
+            got=repr(first.get("input"))[:200],
+            do=reference,
+        ) from error
+
+
+def _anchored(value: Any, folder: Path) -> Any:
+    """Component names of the form "file.py:Class" made relative to the recipe's folder."""
+    if isinstance(value, dict):
+        return {key: _anchored(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_anchored(inner, folder) for inner in value]
+    if isinstance(value, str) and ".py:" in value and not Path(value).is_absolute():
+        return str(folder / value)
+    return value
+
+
+def _is_branch(part: Any) -> bool:
+    return isinstance(part, str) and (part in ("str", "bool", "int", "float") or "[" in part)
+
+
+def _keys_beside(location: tuple[Any, ...]) -> list[str]:
+    """The keys that the model at the end of a validation error's location has."""
+    here: type[BaseModel] = Recipe
+    inner: dict[str, type[BaseModel]] = {
+        "data": Data,
+        "training": Training,
+        "modalities": Modality,
+        "members": Member,
+    }
+    for part in location[:-1]:
+        here = inner.get(str(part), here)
+    return list(here.model_fields)

@@ -1,0 +1,374 @@
+"""Models compared on the same rows: every pair tested, corrected for their number, best first.
+
+Every run is measured anew on one table, so the rows are the same whatever was measured before. The
+folder that `evaluate` writes is no substitute for its run: it keeps decoded predictions, and the
+metrics are of scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polymodal.base.errors import UserError
+from polymodal.base.files import make_folder, write_json
+from polymodal.contract.interfaces import Metric, Objective
+from polymodal.evaluation import judge
+from polymodal.evaluation.evaluate import Known, account, clusters_of
+from polymodal.metrics._weighted import Array
+from polymodal.metrics.statistics import EXCHANGES, Clusters, bootstrap, holm
+from polymodal.models.ensemble import average
+from polymodal.prepared.cache import default_folder
+from polymodal.report.console import label
+from polymodal.report.words import written
+from polymodal.run.run import Run, load
+from polymodal.table.ledger import Ledger
+from polymodal.table.read import read
+from polymodal.table.schema import FUSED
+
+Scores = Sequence[Array]
+# Target -> model -> its members' shares.
+Models = dict[str, dict[str, dict[str, float]]]
+
+FILE = "compare.json"
+# Two models differ if the corrected p-value is at most this.
+LEVEL = 0.05
+# Exchanges for every pair: the least p-value possible, times the pairs, must stay below LEVEL.
+EXCHANGES_A_PAIR = 200
+
+
+@dataclass
+class Comparison:
+    """How models did on the same rows.
+
+    Attributes:
+        rows: of the table.
+        targets: target -> `ranked`; its models also have "members" (their shares) and "cost".
+        ledger: what became of every row.
+    """
+
+    rows: int
+    targets: dict[str, dict[str, Any]]
+    ledger: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def save(self, folder: Path) -> None:
+        """Write compare.json."""
+        make_folder(folder)
+        write_json(folder / FILE, self.to_json())
+
+    def text(self) -> str:
+        """For a terminal: a table of each target, best first, and which models are as good."""
+        return "\n\n".join(_text(name, found) for name, found in self.targets.items())
+
+
+def compare(
+    runs: str | Path | Run | Sequence[str | Path | Run],
+    data: Any,
+    *,
+    target: str | Sequence[str] | None = None,
+    group: str | None = None,
+    max_bad_rows: int = 0,
+    trust: bool = False,
+) -> Comparison:
+    """Measure models on the same rows and test every pair of them.
+
+    Args:
+        runs: runs or their folders. Of several, the fused models are compared; of a single one,
+            all models that it keeps: its members, its rivals and the fused one.
+        data: a table with the targets, as `read` takes it.
+        target: those to compare on; by default all, which must then be the same in every run.
+        group: column whose equal values are one cluster; by default the one that the runs were
+            fitted with, where the table has it.
+        max_bad_rows: rows whose media may be unreadable; they are measured without them.
+        trust: execute the components of the user's own that the runs bring.
+
+    Raises:
+        UserError: there are no two models to compare, or they answer different questions: their
+            targets, classes, metrics or groups differ.
+    """
+    loaded = _loaded([runs] if isinstance(runs, str | Path | Run) else runs, trust)
+    targets = _targets(loaded, [target] if isinstance(target, str) else list(target or []))
+    models = {who: _models(run, targets, who, len(loaded) == 1) for who, run in loaded.items()}
+    fitted_group = _group(loaded, group)
+    table = read(data, cache=default_folder())
+    for run in loaded.values():
+        run.table(table, require_targets=True)
+    clusters = clusters_of(table, group, fitted_group)
+    encoded = next(iter(loaded.values())).targets(table)
+    known = {name: Known(encoded[name], clusters) for name in targets}
+    ledger, rows = Ledger(), np.arange(len(table))
+    answers: dict[str, dict[str, Scores]] = {name: {} for name in targets}
+    facts: dict[str, dict[str, Any]] = {name: {} for name in targets}
+    for folder, run in loaded.items():
+        prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
+        scores = run.scores(prepared, rows, cache=default_folder())
+        for name, chosen in models[folder].items():
+            for who, shares in chosen.items():
+                combined = average({m: scores[m][name] for m in shares}, shares)
+                answers[name][who] = known[name].of(combined)
+                seconds = sum(run.members[m].facts["seconds"] for m in shares)
+                cost = {**judge.cost(run, prepared, shares), "training_seconds": seconds}
+                facts[name][who] = {"members": shares, "cost": cost}
+    account(ledger, {name: part.rows for name, part in known.items()}, rows)
+    found = Comparison(len(table), {}, ledger.to_json())
+    for name, part in known.items():
+        own = ranked(part.objective, answers[name], part.targets, part.clusters)
+        own["models"] = [{**model, **facts[name][model["name"]]} for model in own["models"]]
+        found.targets[name] = own
+    return found
+
+
+def ranked(
+    objective: Objective,
+    answers: Mapping[str, Scores],
+    targets: Scores,
+    clusters: Clusters | None,
+) -> dict[str, Any]:
+    """Models by their primary metric, and every pair's difference, tested as the verdict's is.
+
+    Args:
+        objective: fitted.
+        answers: two models or more -> scores of the same rows, whose target is known.
+        targets: encoded.
+        clusters: each row's cluster, or None where rows are independent.
+
+    Returns:
+        {"metric", "greater_is_better", "rows", "test", "models": best first, {"name", "value",
+        "low", "high", "difference" to the best (None for the best), "p"}, "pairs": {"first",
+        "second", "difference", "p"}, "undistinguished": the models not told from the best}. A
+        difference is {"value", "low", "high"} with its 95 % interval, above 0 where the first is
+        better (also of an error); "p" is Holm's, corrected for all pairs, and a pair's "raw" not.
+    """
+    metrics = {who: _primary(objective, own, targets, who) for who, own in answers.items()}
+    better = next(iter(metrics.values())).greater_is_better
+    sign, rows = 1 if better else -1, len(targets)
+    ones = np.ones((1, rows))
+    order = sorted(metrics, key=lambda who: -sign * float(metrics[who].statistic(ones)[0]))
+    pairs = list(combinations(order, 2))
+
+    def figures(weights: Array) -> dict[tuple[str, ...], Array]:
+        own = {who: metrics[who].statistic(weights) for who in order}
+        alone: dict[tuple[str, ...], Array] = {(who,): values for who, values in own.items()}
+        return alone | {(a, b): sign * (own[a] - own[b]) for a, b in pairs}
+
+    spans = bootstrap(figures, rows, clusters)
+    exchanges = max(EXCHANGES, EXCHANGES_A_PAIR * len(pairs))
+    tests = [
+        judge.paired_test(objective, answers[a], answers[b], targets, clusters, exchanges)
+        for a, b in pairs
+    ]
+    corrected = dict(zip(pairs, holm([test.p for test in tests]), strict=True))
+    best, *others = order
+    behind = {who: spans[best, who] for who in others}
+    return {
+        "metric": objective.primary,
+        "greater_is_better": better,
+        "rows": rows,
+        "test": tests[0].name,
+        "models": [
+            {"name": best, **asdict(spans[best,]), "difference": None, "p": None},
+            *(
+                {
+                    "name": who,
+                    **asdict(spans[who,]),
+                    # From 0, or no difference would be -0.
+                    "difference": {
+                        "value": 0 - gain.value,
+                        "low": 0 - gain.high,
+                        "high": 0 - gain.low,
+                    },
+                    "p": corrected[best, who],
+                }
+                for who, gain in behind.items()
+            ),
+        ],
+        "pairs": [
+            {
+                "first": a,
+                "second": b,
+                "difference": asdict(spans[a, b]),
+                "raw": test.p,
+                "p": corrected[a, b],
+            }
+            for (a, b), test in zip(pairs, tests, strict=True)
+        ],
+        "undistinguished": [who for who in others if corrected[best, who] > LEVEL],
+    }
+
+
+def _primary(objective: Objective, scores: Scores, targets: Scores, who: str) -> Metric:
+    found = objective.metrics(scores, targets).get(objective.primary)
+    if found is None:
+        raise UserError(
+            f"The {objective.primary} of '{who}' is not defined on these rows",
+            expected=f"rows of '{objective.column}' with something of what it counts",
+            do="compare on another table",
+        )
+    return found
+
+
+def _loaded(runs: Sequence[str | Path | Run], trust: bool) -> dict[str, Run]:
+    """What to call each run -> the run."""
+    found: dict[str, Run] = {}
+    for i, one in enumerate(runs):
+        folder = one.folder if isinstance(one, Run) else Path(one)
+        name = f"run {i + 1}" if folder is None else str(folder)
+        if name in found:
+            raise UserError(f"'{name}' is given twice", expected="different runs to compare")
+        if isinstance(one, Run):
+            found[name] = one
+            continue
+        if (Path(one) / "metrics.json").is_file() and not (Path(one) / "run.json").is_file():
+            raise UserError(
+                f"'{one}' is the evaluation of a run",
+                expected="the folder of the run itself",
+                do="give the run, and the table that it was evaluated on as `data`",
+            )
+        found[name] = load(one, trust=trust)
+    if not found:
+        raise UserError("No run was given", expected="the folder of at least one")
+    return found
+
+
+def _targets(runs: Mapping[str, Run], asked: Sequence[str]) -> list[str]:
+    """The targets to compare on, after a look at whether every run means the same by them."""
+    (reference, first), *others = runs.items()
+    for who, run in runs.items():
+        for name in asked:
+            if name not in run.objectives:
+                raise UserError(
+                    f"'{who}' does not predict '{name}' (`target`)",
+                    expected=f"one of {', '.join(run.objectives)}",
+                )
+        if not asked and set(run.objectives) != set(first.objectives):
+            raise UserError(
+                f"'{reference}' and '{who}' do not predict the same targets",
+                expected=", ".join(first.objectives),
+                got=", ".join(run.objectives),
+                do="compare on one that they share: `target` COLUMN",
+            )
+    names = list(asked or first.objectives)
+    for name in names:
+        for who, run in others:
+            _refuse_another_question(name, reference, first, who, run)
+    return names
+
+
+def _refuse_another_question(target: str, reference: str, first: Run, who: str, run: Run) -> None:
+    """UserError unless both runs answer with the same classes and are measured by one metric."""
+    one, other = first.objectives[target], run.objectives[target]
+    kinds = [f"{o.primary} of {type(o).__name__.lower()}" for o in (one, other)]
+    if kinds[0] != kinds[1]:
+        raise UserError(
+            f"'{reference}' and '{who}' are not measured by the same metric on '{target}'",
+            expected=kinds[0],
+            got=kinds[1],
+            do=f"fit both with the same objective and kind for '{target}'",
+        )
+    classes = [o.state.get("classes") or [] for o in (one, other)]
+    if classes[0] != classes[1]:
+        only = [sorted(set(a) - set(b)) for a, b in (classes, classes[::-1])]
+        raise UserError(
+            f"'{reference}' and '{who}' do not know the same classes of '{target}'",
+            expected="the same classes in both, so that both could have answered every row",
+            got="; ".join(
+                f"only '{folder}' knows {', '.join(names[:10])}"
+                for folder, names in zip((reference, who), only, strict=True)
+                if names
+            ),
+            do="fit both on rows that have every class",
+        )
+
+
+def _models(run: Run, targets: Sequence[str], who: str, alone: bool) -> Models:
+    """What of a run is compared: its fused model, or if it is `alone` all its models."""
+    if not alone:
+        return {name: {who: run.weights[FUSED][name]} for name in targets}
+    found = {name: _kept(run, name) for name in targets}
+    for name, models in found.items():
+        if len(models) < 2:
+            raise UserError(
+                f"'{who}' keeps only one model of '{name}', so there is nothing to compare",
+                expected="several runs, or one with several models",
+                do="give more runs, or fit with several fusions (`fusion`)",
+            )
+    return found
+
+
+def _kept(run: Run, target: str) -> dict[str, dict[str, float]]:
+    """The models of a run's leaderboard whose members it keeps, each once."""
+    found: dict[str, dict[str, float]] = {}
+    for line in run.leaderboard:
+        members = line["members"]
+        known = line["target"] == target and members and members.keys() <= run.members.keys()
+        if known and members not in found.values():
+            found[label(line)] = members
+    return found
+
+
+def _group(runs: Mapping[str, Run], asked: str | None) -> str | None:
+    """The column that the runs were fitted to keep together."""
+    groups = {run.schema.group for run in runs.values()} - {None}
+    if asked is None and len(groups) > 1:
+        raise UserError(
+            "The runs were fitted with different groups",
+            expected="one column whose equal values belong together",
+            got=", ".join(sorted(str(group) for group in groups)),
+            do="`group` COLUMN",
+        )
+    return next(iter(groups), None)
+
+
+def _span(found: Mapping[str, float], signed: bool = False) -> str:
+    return f"[{written(found['low'], signed)}, {written(found['high'], signed)}]"
+
+
+def _text(target: str, found: Mapping[str, Any]) -> str:
+    heads = ["", found["metric"], "95 %", "to the best", "95 %", "p"]
+    lines = [[*heads, "parameters", "rows/s", "ms a row", "trained s"]]
+    as_good = found["undistinguished"]
+    for model in found["models"]:
+        gap, cost = model["difference"], model["cost"]
+        mark = "* " if model["name"] in as_good else "  "
+        lines.append(
+            [
+                mark + model["name"],
+                written(model["value"]),
+                _span(model),
+                *(
+                    ["best", "", ""]
+                    if gap is None
+                    else [
+                        written(gap["value"], signed=True),
+                        _span(gap, signed=True),
+                        f"{model['p']:.2g}",
+                    ]
+                ),
+                f"{cost['parameters']:,}",
+                f"{cost['rows_per_second']:,.0f}",
+                f"{cost['latency_ms']:.2f}",
+                f"{cost['training_seconds']:.1f}",
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+        for line in lines
+    ]
+    count = len(found["pairs"])
+    return "\n".join(
+        [
+            f"{target}: {found['metric']} of {found['rows']:,} rows. Below 0 is worse than the "
+            f"best; p by {found['test']}, corrected for {count} pair{'s' * (count > 1)} (Holm).",
+            *rows,
+            f"Not distinguishable from the best: {', '.join(as_good) or 'none'}.",
+        ]
+    )

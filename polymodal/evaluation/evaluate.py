@@ -1,0 +1,422 @@
+"""A run measured on a table: metrics with intervals, a classification report, predictions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
+from polymodal.base.files import make_folder, write_csv, write_json, write_text
+from polymodal.contract.interfaces import Objective
+from polymodal.evaluation import game, judge, sets, slices, stress
+from polymodal.evaluation.explain import explain as explain_rows
+from polymodal.metrics import alignment, calibration, figures
+from polymodal.metrics._weighted import Array
+from polymodal.metrics.contribution import Names
+from polymodal.metrics.metrics import classification_report, report_text
+from polymodal.metrics.statistics import codes, interval, intervals
+from polymodal.prepared.collate import Targets
+from polymodal.prepared.prepare import Prepared
+from polymodal.report import sentences
+from polymodal.report.examples import Examples
+from polymodal.report.page import page
+from polymodal.report.words import Plain, counted, span, written
+from polymodal.run.run import Run
+from polymodal.table.ledger import Ledger
+from polymodal.table.read import Table
+from polymodal.table.schema import Schema
+
+Numbers = dict[str, dict[str, dict[str, float]]]
+Scores = Sequence[Array]
+# A metric that a rival's answers leave undefined.
+NOT = {"value": math.nan}
+
+# Rows whose answers are explained.
+EXPLAINED = 6
+
+# The report's name in an evaluation's folder.
+REPORT = "report.html"
+
+
+@dataclass
+class Evaluation:
+    """What a run scored on a table.
+
+    Attributes:
+        rows: rows of the table.
+        targets: target -> metric -> value, low, high (95 % interval).
+        rivals: modality -> the same for its own best model, trained and chosen without the others.
+        reports: target of classes -> its classification report.
+        predictions: columns of the predictions file.
+        ledger: what became of every row.
+        members: target -> what the fused model is made of (`Run.composition`).
+        verdicts: target -> whether fusion pays, with the evidence (`judge.verdict`), the modalities
+            that have no model of their own ("untrained"), and what both models cost; without
+            targets for which no single modality's model was validated.
+        contributions: target -> what each modality and their combination are worth to the model
+            (`game.contributions`, `game.interactions`).
+        calibration: target of classes -> whether its probabilities are true.
+        robustness: target -> curves over corruptions and missing cells (`stress.stress`), if asked.
+        figures: target of classes -> its confusion matrix; of a number -> where the rows lie in
+            the plane of true and predicted values (`figures`).
+        slices: target -> where the fused model errs and its rivals do not (`slices.describe`).
+        alignment: how one member's encoders place the modalities (`alignment.describe`) and which
+            one it is, on a sample of rows; empty where no member but experts has two.
+        explanations: target -> why the fused model answered as it did to some of the slices' rows,
+            with their true values (`explain.explain`).
+        table: what was measured, for the report to show some of its rows.
+        schema: of the run.
+    """
+
+    rows: int
+    targets: Numbers
+    rivals: dict[str, Numbers]
+    reports: dict[str, dict[str, Any]]
+    predictions: dict[str, list[Any]]
+    ledger: dict[str, Any]
+    members: dict[str, dict[str, Any]] = field(default_factory=dict)
+    verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    contributions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
+    robustness: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    slices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    alignment: dict[str, Any] = field(default_factory=dict)
+    explanations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    table: Table | None = None
+    schema: Schema | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "targets": self.targets,
+            "verdict": next(iter(self.verdicts.values()), None),
+            "verdicts": self.verdicts,
+            "members": self.members,
+            "contributions": self.contributions,
+            "calibration": self.calibration,
+            "robustness": self.robustness,
+            "rivals": self.rivals,
+            "reports": self.reports,
+            "figures": self.figures,
+            "slices": self.slices,
+            "explanations": self.explanations,
+            "alignment": self.alignment,
+            "ledger": self.ledger,
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write metrics.json, predictions.csv and report.html."""
+        make_folder(folder)
+        write_csv(folder / "predictions.csv", self.predictions)
+        write_json(folder / "metrics.json", self.to_json())
+        self.to_html(folder / REPORT)
+
+    def to_html(self, path: str | Path) -> None:
+        """Write the report: one page that needs nothing beside it and no network."""
+        examples = None
+        if self.table is not None and self.schema is not None:
+            examples = Examples(self.table, self.schema)
+        write_text(Path(path), page(self.to_json(), examples))
+
+    def text(self) -> str:
+        """For a terminal: every metric of the model, beside the rivals' values."""
+        lines = []
+        for target, numbers in self.targets.items():
+            if target in self.verdicts:
+                lines.append(sentences.text(self.verdicts[target]))
+            lines += [sentences.made_of(Plain(self.members[target])), ""]
+            heads = "".join(f"  {'only ' + name:>16}" for name in self.rivals)
+            title = f"{target} ({counted(self.rows, 'row')})"
+            lines.append(f"{title:<26}{'value':>9}  {'95 %':<18}{heads}")
+            for metric, found in numbers.items():
+                beside = "".join(
+                    f"  {written(rival[target].get(metric, NOT)['value']):>16}"
+                    for rival in self.rivals.values()
+                )
+                value = written(found["value"])
+                lines.append(f"  {metric:<24}{value:>9}  {span(found):<18}{beside}")
+            stressed = self.robustness.get(target, {"corruptions": {}})
+            if stressed["corruptions"]:
+                levels = " ".join(f"{level:g}" for level in stressed["levels"])
+                lines += ["", f"{stressed['metric']} of the fused model, corrupted by {levels}:"]
+            for modality, curves in stressed["corruptions"].items():
+                for name, curve in curves.items():
+                    values = " ".join(map(written, curve["fused"]))
+                    lines.append(f"  {modality}, {name}: {values}  tau {written(curve['tau'])}")
+            if target in self.reports and len(self.reports[target]["classes"]) < 40:
+                lines += ["", report_text(self.reports[target])]
+        return "\n".join(lines)
+
+
+def evaluate(
+    run: Run,
+    source: Any,
+    *,
+    group: str | None = None,
+    robustness: bool = False,
+    contributions: str | None = None,
+    explain: int | None = None,
+    max_bad_rows: int = 0,
+    tell: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Measure a run on a table that has its target columns.
+
+    Every encoder runs once a batch: the scores with every set of modalities come from its output.
+
+    Args:
+        group: column whose equal values are one cluster of the bootstrap; by default the group
+            column that the run was fitted with, where the table has it.
+        robustness: also score corrupted and missing cells (`stress.stress`): minutes more.
+        contributions: of which sets of modalities, on which rows: "exact", "sampled" or "none";
+            see `sets.plan`.
+        explain: explain the answers to so many rows, the most telling ones of every slice;
+            EXPLAINED by default.
+        max_bad_rows: cells of a modality that may be unreadable; they count as missing.
+        tell: called with a line about how long scoring takes, before it begins; None: that is not
+            measured.
+    """
+    table = run.table(source, require_targets=True)
+    ledger = Ledger()
+    clusters = clusters_of(table, group, run.schema.group)
+    prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
+    rows = np.arange(len(table))
+    planned = sets.plan(list(run.schema.modalities()), len(table), contributions)
+    if planned is not None and tell is not None:
+        tell(sets.announcement(run, prepared, len(table), planned))
+    scores, played = sets.play(run, prepared, len(table), planned)
+    combined = run.combine(scores)
+    predictions = run.decoded(table, combined)
+    found = Evaluation(len(table), {}, {}, {}, predictions, {}, table=table, schema=run.schema)
+    known = {}
+    for name, values in run.targets(table).items():
+        part = Known(values, clusters)
+        known[name] = part.rows
+        exchange = None
+        if len(run.schema.modalities()) > 1:
+            drawn = sets.drawn(len(part.rows), game.SAMPLE)
+            exchange = game.Exchange(run, prepared, part.rows[drawn])
+            found.alignment = found.alignment or _alignment(exchange, part)
+        _measure(found, run, part, combined[name], scores, prepared)
+        if planned is not None and exchange is not None and part.objective.level == "row":
+            worth = _contributions(part, planned, played, exchange)
+            found.contributions |= {name: worth} if worth else {}
+        most = EXPLAINED if explain is None else explain
+        found.explanations |= _explanations(found, run, name, most, max_bad_rows)
+    measured = account(ledger, known, rows)
+    found.ledger = ledger.to_json()
+    if robustness:
+        whole = table.take(np.flatnonzero(np.isin(rows, measured)))
+        found.robustness = stress.stress(run, whole, max_bad_rows=max_bad_rows)
+    return found
+
+
+class Known:
+    """A target on the rows that have it.
+
+    Args:
+        target: of all rows.
+        clusters: all rows', or None.
+
+    Raises:
+        UserError: no row has it.
+    """
+
+    def __init__(self, target: Targets, clusters: Array | None) -> None:
+        self.objective, self.name = target.objective, target.objective.column
+        self.rows = np.flatnonzero(target.known())
+        if not len(self.rows):
+            raise UserError(
+                f"No row has a value in the target '{self.name}'",
+                expected="at least one, to measure against",
+                do="predict such rows instead: that needs no targets",
+            )
+        self.targets = self.of(target.values)
+        self.clusters = None if clusters is None else clusters[self.rows]
+
+    def of(self, scores: Scores) -> list[Array]:
+        return [scores[row] for row in self.rows.tolist()]
+
+    def metrics(self, scores: Scores) -> dict[str, dict[str, float]]:
+        """Metric -> value and 95 % interval of scores of all rows."""
+        metrics = self.objective.metrics(self.of(scores), self.targets)
+        spans = intervals(metrics, len(self.rows), self.clusters)
+        return {name: asdict(span) for name, span in spans.items()}
+
+
+def account(ledger: Ledger, known: Mapping[str, Array], rows: Array) -> Array:
+    """Note what became of all rows, those with each target being known; returns those with any."""
+    measured = np.unique(np.concatenate(list(known.values())))
+    ledger.add("used", "measured", measured)
+    for name, own in known.items():
+        reason = f"no value in target '{name}'"
+        ledger.add("incomplete", reason, np.setdiff1d(measured, own))
+        ledger.add("skipped", reason, np.setdiff1d(rows, measured))
+    return measured
+
+
+def _measure(
+    found: Evaluation,
+    run: Run,
+    part: Known,
+    fused: Scores,
+    scores: Mapping[str, Any],
+    prepared: Sequence[Prepared],
+) -> None:
+    """Everything about one target.
+
+    Args:
+        fused: the fused model's scores of all rows.
+        scores: member -> target -> scores of all rows.
+    """
+    name, objective = part.name, part.objective
+    found.targets[name] = part.metrics(fused)
+    found.members[name] = run.composition(name)
+    rivals = {
+        who: run.combine(scores, who, [name])[name]
+        for who, weights in run.weights.items()
+        if who != "fused" and name in weights
+    }
+    for who, theirs in rivals.items():
+        found.rivals.setdefault(who, {})[name] = part.metrics(theirs)
+    mine = part.of(fused)
+    if objective.kind in ("category", "set"):
+        stacked, truth = np.stack(mine), np.stack(part.targets)
+        classes = objective.state["classes"]
+        found.reports[name] = classification_report(truth, stacked, classes)
+    if objective.kind == "category":
+        found.calibration[name] = _calibration(stacked, truth, part.clusters)
+        found.figures[name] = {"confusion": figures.confusion(truth, stacked.argmax(1), classes)}
+    elif objective.kind == "number":
+        true = slices.in_unit(objective, part.targets)
+        found.figures[name] = {"histogram": figures.histogram(true, np.stack(mine)[:, 0])}
+    best = judge.best_single(run, name)
+    answers = {"fused": mine, **{who: part.of(theirs) for who, theirs in rivals.items()}}
+    found.slices[name] = slices.describe(
+        objective, answers, part.targets, part.rows, best, part.clusters
+    )
+    if best is not None:
+        found.verdicts[name] = {
+            "target": name,
+            **judge.verdict(
+                objective,
+                mine,
+                {who: answers[who] for who in rivals},
+                best,
+                judge.hardest(run, name),
+                part.targets,
+                part.clusters,
+            ),
+            "untrained": _untrained(run, objective, rivals),
+            "cost": {
+                "fused": judge.cost(run, prepared, run.weights["fused"][name]),
+                "single": judge.cost(run, prepared, run.weights[best][name]),
+            },
+        }
+
+
+def _untrained(run: Run, objective: Objective, rivals: Collection[str]) -> list[str]:
+    """The modalities that might have a model of their own and have none."""
+    # Words can be tagged only where they are read.
+    able = run.schema.modalities() if objective.level == "row" else ()
+    return [name for name in able if name not in rivals]
+
+
+def _contributions(
+    part: Known,
+    planned: sets.Plan,
+    played: Mapping[Names, Mapping[str, Any]],
+    exchange: game.Exchange,
+) -> dict[str, Any]:
+    """What modalities are worth to one target; {} if no planned row has it.
+
+    Args:
+        played: set of present modalities -> member -> target -> scores of the planned rows.
+        exchange: of a sample of the target's rows.
+    """
+    at = np.flatnonzero(np.isin(planned.rows, part.rows))
+    if not len(at):
+        return {}
+    own = np.searchsorted(part.rows, planned.rows[at])
+    values: dict[Names, Scores] = {}
+    for team, scores in played.items():
+        combined = exchange.run.combine(scores, targets=[part.name])[part.name]
+        values[team] = [combined[i] for i in at]
+    values[frozenset()] = game.constant(part.objective, values[max(played, key=len)])
+    targets = [part.targets[i] for i in own]
+    clusters = None if part.clusters is None else part.clusters[own]
+    drawn = np.searchsorted(part.rows, exchange.rows)
+    return {
+        **game.contributions(part.objective, values, targets, clusters, planned.walks),
+        "sample": game.interactions(
+            exchange,
+            part.name,
+            [part.targets[i] for i in drawn],
+            None if part.clusters is None else part.clusters[drawn],
+        ),
+    }
+
+
+def _alignment(exchange: game.Exchange, part: Known) -> dict[str, Any]:
+    """`alignment.describe` of a sample of a target's rows; its classes, where it has any."""
+    embeddings = exchange.embeddings()
+    if embeddings is None:
+        return {}
+    member, found = embeddings
+    positions = np.searchsorted(part.rows, exchange.rows)
+    clusters = None if part.clusters is None else part.clusters[positions]
+    described = {"member": member, "sample": exchange.rows.tolist()}
+    if part.objective.kind == "category":
+        classes = part.objective.state["classes"]
+        labels = [classes[part.targets[i]] for i in positions]
+        described |= {"target": part.name, "labels": labels}
+    return {**described, **alignment.describe(found, clusters)}
+
+
+def _explanations(
+    found: Evaluation, run: Run, target: str, most: int, max_bad_rows: int
+) -> dict[str, dict[str, Any]]:
+    """Of `most` rows, taken from the target's slices in turn; nothing if there are to be none."""
+    examples = [one["examples"] for one in found.slices[target]["slices"].values()]
+    turns = (row for turn in zip_longest(*examples) for row in turn if row is not None)
+    true = {example["row"]: example["true"] for example in turns}
+    rows = list(true)[:most]
+    if not rows or found.table is None:
+        return {}
+    explained = explain_rows(run, found.table, rows, [target], max_bad_rows=max_bad_rows)
+    for one in explained[target]["rows"]:
+        one["true"] = true[one["row"]]
+    return explained
+
+
+def _calibration(scores: Array, truth: Array, clusters: Array | None) -> dict[str, Any]:
+    """The reliability diagram, and what a calibrated model's ECE would be at this size."""
+    classwise = calibration.classwise_ece(scores, truth)
+    return {
+        "bins": [asdict(one) for one in calibration.reliability(scores, truth) if one.rows],
+        "null_ece": calibration.calibrated_ece(scores.max(1)),
+        "classwise_ece": asdict(interval(classwise, len(truth), clusters)),
+    }
+
+
+def clusters_of(table: Table, group: str | None, fitted: str | None) -> Array | None:
+    """Each row's cluster as a code, or None where rows are independent.
+
+    Args:
+        group: the column that was asked for.
+        fitted: the one that the run was fitted with; used if the table has it.
+    """
+    column = group or fitted
+    if column is None or (group is None and column not in table.names):
+        return None
+    if column not in table.names:
+        what = f"{table.source} has no column '{column}' (`group`)"
+        raise lookup.unknown(what, column, table.names, "check the table's header")
+    return codes(table.cells(column))

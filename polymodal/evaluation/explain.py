@@ -1,0 +1,264 @@
+"""Why a model answered as it did to one row: which modality carried it, and which parts of a cell.
+
+Support is what is explained, of the answer that the fused model gave with all of the row:
+
+| target | support |
+|---|---|
+| a class | its probability |
+| a number | the number itself |
+| a set | the mean, over labels, of the probability of there being each or not, as answered |
+| tags | the mean over words of the tags' probabilities |
+
+A modality's share is its Shapley value in the game of the row's supports; a missing modality's is
+exactly 0. In a row that has any, the shares add up to the support less that of the answer to no
+input, which is the commonest class or the mean (`game.constant`). A part's loss is
+what the support loses when the part is replaced as `parts` says; above 0 it speaks for the answer.
+Losses do not add up to anything.
+
+A row takes at most 2^M passes through the fusion and, per modality, parts.PARTS (two sorts of
+parts: SPANS more) and one through its encoder and the fusion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from polymodal.base.devices import device
+from polymodal.base.errors import UserError
+from polymodal.contract.batch import Field, Tokens
+from polymodal.contract.interfaces import Objective
+from polymodal.evaluation import game, sets
+from polymodal.evaluation.parts import parts
+from polymodal.metrics._weighted import Array
+from polymodal.metrics.contribution import Names, shapley, subsets
+from polymodal.models import build
+from polymodal.prepared.cells import cells
+from polymodal.prepared.prepare import Prepared
+from polymodal.run.run import Run
+from polymodal.table.ledger import Ledger
+from polymodal.table.read import Table
+from polymodal.train.loop import collect
+
+# Rows whose series say what a channel is like.
+SAMPLE = 32
+OF = {
+    "category": "the probability of its answer",
+    "number": "its answer",
+    "set": "the mean probability of its answers",
+    "tags": "the mean probability of its tags",
+}
+
+
+def explain(
+    run: Run,
+    source: Any,
+    rows: Sequence[int],
+    targets: Sequence[str] | None = None,
+    *,
+    max_bad_rows: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """Explain the fused model's answers to some rows; each is explained on its own.
+
+    Args:
+        source: a table, in any form that `read` takes.
+        rows: numbers of its rows.
+        targets: some of the run's; all by default.
+        max_bad_rows: cells of a modality that may be unreadable; they count as missing.
+
+    Returns:
+        Target -> {"of": support in words, "rows": one explanation each: "row", "answer",
+        "support", "nothing" (the support of the answer to no input), "shapley": modality -> share
+        (empty with more than sets.MOST modalities), "parts": one entry for every sort of part of
+        every modality the row has: "modality", "unit", "replaced_by", "columns" (of a grid, else
+        0), "labels", "losses"}.
+
+    Raises:
+        UserError: the table has no such row.
+    """
+    table = run.table(source)
+    wrong = [row for row in rows if not 0 <= row < len(table)]
+    if wrong:
+        raise UserError(
+            f"{table.source} has no row {wrong[0]}", expected=f"rows from 0 to {len(table) - 1}"
+        )
+    asked = _Asked(run, table, rows, max_bad_rows)
+    return {
+        name: {
+            "of": OF[objective.kind],
+            "rows": [
+                {"row": int(row), **asked.explanation(i, objective)} for i, row in enumerate(rows)
+            ],
+        }
+        for name, objective in run.objectives.items()
+        if targets is None or name in targets
+    }
+
+
+def support(objective: Objective, scores: Array, answered: Array) -> float:
+    """How far a row's scores support the answer that other scores of the row gave."""
+    if objective.kind == "number":
+        return float(scores[0])
+    if objective.kind == "set":
+        return float(np.where(answered >= 0.5, scores, 1 - scores).mean())
+    # A replaced word may leave room for more words, or for fewer.
+    words = min(len(scores), len(answered)) if objective.level == "token" else None
+    scores, answered = scores[:words], answered[:words]
+    own = np.take_along_axis(scores, answered.argmax(-1)[..., None], -1)
+    return float(own.mean()) if own.size else 0.0
+
+
+class _Asked:
+    """What the fused model scores on some rows, whole and with parts of their cells replaced.
+
+    Attributes:
+        here: per row the modalities that it has.
+        scores: set of present modalities -> member -> target -> scores of the rows.
+    """
+
+    def __init__(self, run: Run, table: Table, rows: Sequence[int], max_bad_rows: int) -> None:
+        self.run, self.table = run, table
+        self.rows = table.take(list(rows))
+        self.prepared = run.prepare(self.rows, Ledger(), max_bad_rows=max_bad_rows)
+        self.columns = run.schema.modalities()
+        members = [run.members[name] for name in run.shares()]
+        self.forms = {
+            name: sorted({member.forms[name] for member in members if name in member.forms})
+            for name in self.columns
+        }
+        self.here = [
+            frozenset(n for n, own in self.forms.items() if any(self._has(i, row) for i in own))
+            for row in range(len(rows))
+        ]
+        everyone = frozenset(self.columns)
+        teams = subsets(list(self.columns))[1:] if len(everyone) <= sets.MOST else [everyone]
+        gone = [everyone - team for team in teams]
+        scored = run.scores_without(self.prepared, np.arange(len(rows)), gone)
+        self.scores = dict(zip(teams, scored, strict=True))
+        self.occluded = [self._occluded(row) for row in range(len(rows))]
+
+    def explanation(self, row: int, objective: Objective) -> dict[str, Any]:
+        """Of one row's answer to one target."""
+        target = objective.column
+        everyone = max(self.scores, key=len)
+        answered = self._combined(everyone, row, target)
+        empty = game.constant(objective, [answered])[0]
+        values: dict[Names, float] = {frozenset(): support(objective, empty, answered)}
+        for team in self.scores:
+            # Without any of what the row has the model knows nothing.
+            if team <= self.here[row]:
+                scores = self._combined(team, row, target)
+                # Without the tagged text no word is tagged, and nothing better known of any.
+                tagged = objective.level == "row" or len(scores)
+                values[team] = (
+                    support(objective, scores, answered) if tagged else values[frozenset()]
+                )
+        full = support(objective, answered, answered)
+        complete = len(self.scores) > 1 or len(everyone) == 1
+        shares = dict.fromkeys(self.columns, 0.0)
+        found = []
+        for part, rescored in self.occluded[row]:
+            combined = self.run.combine(rescored, targets=[target])[target]
+            supports = [support(objective, own, answered) for own in combined]
+            losses = [supports[0] - own for own in supports[1:]]
+            found.append({**part, "losses": losses})
+        return {
+            "answer": objective.decode([answered])[target][0],
+            "support": full,
+            "nothing": values[frozenset()],
+            "shapley": shares | shapley(values) if complete else {},
+            "parts": found,
+        }
+
+    def _combined(self, team: Names, row: int, target: str) -> Array:
+        scores = {
+            member: {target: [own[target][row]]}
+            for member, own in self.scores[team].items()
+            if target in own
+        }
+        found: Array = self.run.combine(scores, targets=[target])[target][0]
+        return found
+
+    def _has(self, form: int, row: int) -> bool:
+        return bool(self.prepared[form].present[row])
+
+    def _occluded(self, row: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Each sort of parts, and member -> target -> scores: of the whole cell, then without each
+        part."""
+        found = []
+        for modality in self.columns:
+            if modality not in self.here[row]:
+                continue
+            columns = self.columns[modality]
+            cell = next(cells(self.rows, columns, np.array([row])))
+            forms = [self.run.forms[i] for i in self.forms[modality]]
+            kind = build.folder_kind(columns)
+            whole, sorts = parts(kind, cell, forms, self._sample(modality))
+            for sort in sorts:
+                described = {
+                    "modality": modality,
+                    "unit": sort.unit,
+                    "replaced_by": sort.replaced_by,
+                    "columns": sort.columns,
+                    "labels": sort.labels,
+                }
+                found.append((described, self._rescored(row, modality, [whole, *sort.cells])))
+        return found
+
+    def _sample(self, modality: str) -> Any:
+        """Some of the table's cells of a modality."""
+        rows = np.unique(np.linspace(0, len(self.table) - 1, SAMPLE).astype(int))
+        found = cells(self.table, self.columns[modality], rows)
+        return (cell for cell in found if cell is not None)
+
+    def _rescored(self, row: int, modality: str, given: Sequence[Any]) -> dict[str, Any]:
+        """Member -> target -> scores of the row with each of the given cells in place of its own.
+
+        What is not replaced is encoded once.
+        """
+        fields: dict[int, Field] = {}
+        for i in self.forms[modality]:
+            form, shape = self.run.forms[i], self.prepared[i].shape
+            present = [k for k, cell in enumerate(given) if not _is_missing(cell)]
+            arrays: list[Array | None] = [None] * len(given)
+            for k, array in zip(
+                present, form.encode_many([given[k] for k in present]), strict=True
+            ):
+                arrays[k] = array
+            fields[i] = Prepared.of(arrays, form, shape).gather(np.arange(len(given)))
+        found: dict[str, Any] = {}
+        for name in self.run.shares():
+            forms = self.run.members[name].forms
+            if modality in forms:
+                found[name] = self._member(name, row, {modality: fields[forms[modality]]})
+            else:
+                own = self.scores[max(self.scores, key=len)][name]
+                found[name] = {t: [scores[row]] * len(given) for t, scores in own.items()}
+        return found
+
+    def _member(self, name: str, row: int, given: Mapping[str, Field]) -> dict[str, list[Any]]:
+        """A member's scores of the row: target -> one for each row of the given fields."""
+        member = self.run.members[name]
+        module = member.module.to(device()).eval()
+        own = {m: self.prepared[i].gather(np.array([row])) for m, i in member.forms.items()}
+        inputs = {m: field.to(device()) for m, field in {**own, **given}.items()}
+        count = max(len(field.present) for field in given.values())
+        targets: Any = module.targets
+        scored: dict[str, list[Any]] = {target: [None] * count for target in targets}
+        with torch.inference_mode():
+            tokens = {
+                m: Tokens(t.values.expand(count, -1, -1), t.mask.expand(count, -1))
+                for m, t in module.encode(inputs).items()  # type: ignore[operator]
+            }
+            outputs = module.fuse(tokens)  # type: ignore[operator]
+        objectives = {target: self.run.objectives[target] for target in targets}
+        collect(scored, np.arange(count), module, objectives, outputs)
+        return scored
+
+
+def _is_missing(cell: Any) -> bool:
+    """Whether a table's row has no cell left."""
+    return isinstance(cell, Mapping) and all(value is None for value in cell.values())

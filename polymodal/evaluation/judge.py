@@ -1,0 +1,198 @@
+"""The verdict on a run: its fused model against the best rival, in figures."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from polymodal.contract.interfaces import Metric, Objective
+from polymodal.evaluation import game
+from polymodal.metrics._weighted import Array
+from polymodal.metrics.metrics import primary
+from polymodal.metrics.statistics import (
+    EXCHANGES,
+    RANDOMISATION,
+    Clusters,
+    approximate_randomisation,
+    interval,
+    mcnemar,
+    paired_difference,
+)
+from polymodal.metrics.verdict import Test, verdict_of_metric
+from polymodal.prepared.collate import Collator
+from polymodal.prepared.prepare import Prepared
+from polymodal.run.run import Run
+from polymodal.table.schema import CONSTANT
+
+Scores = Sequence[Array]
+Against = Literal["single", "constant"]
+
+# Costs are timed on this many rows, in batches like prediction's and one by one.
+TIMED, ALONE = 256, 20
+
+
+def best_single(run: Run, target: str) -> str | None:
+    """The modality whose own model validated best; None if no such model was."""
+    rivals = _validated(run, target, "rival")
+    return max(rivals, key=rivals.__getitem__) if rivals else None
+
+
+def hardest(run: Run, target: str) -> Against:
+    """What validated best of what fusion has to beat: a single modality, or the constant."""
+    constant = max(_validated(run, target, CONSTANT).values(), default=-math.inf)
+    return "constant" if constant > max(_validated(run, target, "rival").values()) else "single"
+
+
+def _validated(run: Run, target: str, role: str) -> dict[str, float]:
+    """Validation values of the leaderboard's lines of a role, turned so that more is better."""
+    return {
+        line["name"]: line["value"] if line["greater_is_better"] else -line["value"]
+        for line in run.leaderboard
+        if line["target"] == target and line["role"] == role
+        # Not every metric is defined on every validation table.
+        if line["value"] is not None and not math.isnan(line["value"])
+    }
+
+
+def paired_test(
+    objective: Objective,
+    first: Scores,
+    second: Scores,
+    targets: Scores,
+    clusters: Clusters | None,
+    exchanges: int = EXCHANGES,
+) -> Test:
+    """Whether two models' primary metric differs on the same rows, whose target is known.
+
+    McNemar's mid-p for the accuracy of independent rows, approximate randomisation for all else.
+    """
+    if clusters is None and objective.primary == "accuracy":
+        truth = np.stack(list(targets))
+        right = [np.stack(list(one)).argmax(1) == truth for one in (first, second)]
+        wins, losses = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+        return Test("McNemar's mid-p", mcnemar(wins, losses).mid_p)
+    both = primary(objective, [*first, *second], [*targets, *targets])
+    p = approximate_randomisation(both, len(targets), clusters, exchanges)
+    return Test(RANDOMISATION, p)
+
+
+def verdict(
+    objective: Objective,
+    fused: Scores,
+    singles: Mapping[str, Scores],
+    best: str,
+    against: Against,
+    targets: Scores,
+    clusters: Clusters | None,
+) -> dict[str, Any]:
+    """Whether the fused model's gain pays, on rows whose target is known.
+
+    Args:
+        fused: scores of the rows.
+        singles: modality -> its own model's scores of the same rows.
+        best: the modality that validated best.
+        against: what the fused model is compared with: that modality, or the constant.
+        targets: encoded.
+
+    Returns:
+        The fields of `Verdict`, with "p", and test's name under "test"; "metric"; "groups" that the
+        rows are in (None: independent); "fused" and
+        "single": the values of the fused model and of the best single modality's; "best_single"
+        and "against"; "constant": "value", "low", "high" of always the same answer, and "gain",
+        the fused model's over it, with its own interval; "stronger": what scores better on these
+        rows than the rival that validation chose ("against", "name", "value"), or None.
+    """
+    constant = game.constant(objective, fused)
+    rival = singles[best] if against == "single" else constant
+    both = primary(objective, [*fused, *rival], [*targets, *targets])
+    test = paired_test(objective, fused, rival, targets, clusters)
+    found = verdict_of_metric(both, len(targets), clusters=clusters, test=test)
+    described = asdict(found)
+    described["test"], described["p"] = found.test.name, found.test.p
+    metrics = {name: primary(objective, scores, targets) for name, scores in singles.items()}
+    own = primary(objective, fused, targets)
+    values = {name: _value(metric, len(targets)) for name, metric in metrics.items()}
+    beside = _constant(objective, own, constant, targets, clusters)
+    return {
+        "metric": objective.primary,
+        "groups": None if clusters is None else len(set(clusters)),
+        "fused": _value(own, len(targets)),
+        "single": values[best],
+        "best_single": best,
+        "against": against,
+        "constant": beside,
+        "stronger": _stronger(values, beside["value"], best, against, own.greater_is_better),
+        **described,
+    }
+
+
+def _constant(
+    objective: Objective,
+    own: Metric,
+    constant: Scores,
+    targets: Scores,
+    clusters: Clusters | None,
+) -> dict[str, Any]:
+    """The constant's value with its interval, and the fused model's gain over it.
+
+    Args:
+        own: the fused model's metric.
+    """
+    metric, rows = primary(objective, constant, targets), len(targets)
+    first, second = (own, metric) if own.greater_is_better else (metric, own)
+    gain = paired_difference(first, second, rows, clusters)
+    return {**asdict(interval(metric, rows, clusters)), "gain": asdict(gain)}
+
+
+def _stronger(
+    singles: Mapping[str, float], constant: float, best: str, against: Against, greater: bool
+) -> dict[str, Any] | None:
+    """The best of the rivals that score better than the one compared with."""
+    values = {("single", name): value for name, value in singles.items()}
+    values["constant", CONSTANT] = constant
+    sign = 1 if greater else -1
+    bar = sign * values["single", best] if against == "single" else sign * constant
+    better = {who: value for who, value in values.items() if sign * value > bar}
+    if not better:
+        return None
+    kind, name = max(better, key=lambda who: sign * better[who])
+    return {"against": kind, "name": name, "value": better[kind, name]}
+
+
+def _value(metric: Metric, rows: int) -> float:
+    return float(metric.statistic(np.ones((1, rows)))[0])
+
+
+def cost(run: Run, prepared: Sequence[Prepared], names: Iterable[str]) -> dict[str, float]:
+    """Parameters, rows a second in batches, and milliseconds for one row, of members together.
+
+    Reading and decoding of the cells is not in it: it is the same work for every model.
+    """
+    members = [run.members[name] for name in names]
+    total = len(prepared[0])
+    rows = np.arange(min(TIMED, total))
+    collators = [Collator({m: prepared[i] for m, i in t.forms.items()}, {}) for t in members]
+
+    def seconds(rows: Array) -> float:
+        start = time.perf_counter()
+        with torch.inference_mode():
+            for member, collator in zip(members, collators, strict=True):
+                member.module(collator(rows).inputs)
+        return time.perf_counter() - start
+
+    for member in members:
+        member.module.cpu().eval()
+    seconds(rows)
+    batch = min(seconds(rows) for _ in range(3))
+    single = float(np.median([seconds(rows[i % len(rows)][None]) for i in range(ALONE)]))
+    return {
+        "parameters": sum(member.facts["parameters"] for member in members),
+        "rows_per_second": len(rows) / batch,
+        "latency_ms": 1e3 * single,
+    }

@@ -1,0 +1,242 @@
+"""Which members a default fit tries, and how each is set, from the data's kind and size.
+
+Few dials, each derived number beside its source. Everything here is a default: a recipe overrules
+it key by key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from polymodal.base import lookup
+from polymodal.contract.recipe import Member, Modality, Recipe, Training, label
+from polymodal.models import build
+from polymodal.nn import pretrained
+from polymodal.table.read import Table
+from polymodal.table.schema import Column, Schema
+
+# Under this many rows one validation split is too small to choose anything by.
+FEW_ROWS = 1000
+FOLDS = 5
+# The encoder of a text whose words are tagged: it must have a token per word.
+TAGGER = "transformer"
+SAMPLE = 64
+# The fusion that is always tried, and those that what is left of the budget goes to.
+FUSION = "concat"
+FURTHER = ("gated", "cross_attention")
+# An installed text model is used if reading every text with it once takes this part of the budget
+# at most; trained on, if an epoch, three such readings long, takes TUNED_PART of it.
+FROZEN_PART = 0.15
+TUNED_PART = 0.75
+TUNED_READINGS = 3
+TUNED = {"epochs": 4, "pretrained_lr": 2e-4}
+
+
+@dataclass
+class Facts:
+    """What the plan knows of the data.
+
+    Attributes:
+        rows: training rows.
+        forms: modality -> options of its media form, from a sample of its cells.
+        backbones: text modality -> folder of the pretrained model that the budget affords for it.
+    """
+
+    rows: int
+    forms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    backbones: dict[str, str] = field(default_factory=dict)
+
+
+def facts(table: Table, schema: Schema, rows: int, recipe: Recipe) -> Facts:
+    """Look at a sample of the cells: sizes, sampling rates, lengths, time to read a text."""
+    found = Facts(rows)
+    tagged = _tagged(schema)
+    path = None if recipe.spelled_out else pretrained.installed()
+    for name, columns in schema.modalities().items():
+        kind = build.folder_kind(columns)
+        if kind == "text" and path is not None:
+            texts = [cell for cell in table.cells(columns[0].name) if cell is not None]
+            readings = TUNED_READINGS if name in tagged else 1
+            part = TUNED_PART if name in tagged else FROZEN_PART
+            needed = readings * len(texts) * _seconds_a_text(path, texts)
+            if recipe.budget is None or needed <= part * recipe.budget:
+                found.backbones[name] = path
+        if kind in ("image", "audio", "video"):
+            step = max(1, len(table) // SAMPLE)
+            cells = table.media(columns[0].name, range(0, len(table), step))
+            sample = [cell for cell in cells if cell is not None][:SAMPLE]
+            encoder = lookup.find(f"modalities/{kind}/encoders", build.DEFAULT[kind])
+            form = lookup.find(f"modalities/{kind}/forms", encoder.form)
+            found.forms[name] = dict(form.suggest(sample)) if sample else {}
+    return found
+
+
+def training(rows: int, *, tags: bool = False) -> Training:
+    """Batch size and epochs by the number of rows.
+
+    About 250 updates are the least that a cosine from scratch needs, and past about 2 500 small
+    sets overfit; batches shrink on small sets so that those updates fit into 60 epochs. A text to
+    tag is many examples: few epochs do.
+    """
+    batch = 8 if rows < 150 else 16 if rows < 600 else 32 if rows < 4000 or tags else 64
+    epochs = max(6, min(60, round((40_000 if tags else 100_000) / max(rows, 1))))
+    return Training(batch_size=batch, epochs=epochs)
+
+
+def _seconds_a_text(path: str, texts: list[Any]) -> float:
+    """Measured on a sample with the model in `path`."""
+    form = lookup.build("modalities/text/forms", {"name": "frozen", "path": path})
+    sample = texts[:: max(1, len(texts) // SAMPLE)][:SAMPLE]
+    form.encode_many(sample[:1])  # the first call also loads the model
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        form.encode_many(sample)
+        return time.perf_counter() - start
+
+    # The less disturbed of two: what is decided by it is no matter of a busy moment.
+    return min(seconds(), seconds()) / max(1, len(sample))
+
+
+def members(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
+    """The recipe's members, completed; or the plan's own."""
+    if recipe.members:
+        return [_completed(m, schema, known) for m in recipe.members]
+    if recipe.spelled_out:
+        return _spelled_out(schema, known, recipe)
+    return _default(schema, known)
+
+
+def _spelled_out(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
+    """A model as the recipe says, or one with each of its fusions; and the rivals it asks for."""
+    modalities = recipe.modalities or {name: Modality() for name in schema.modalities()}
+    chosen = Member(
+        name="model",
+        modalities=modalities,
+        width=recipe.width or 128,
+        training=recipe.training or training(known.rows),
+    )
+    if isinstance(recipe.fusion, list):
+        fusions = {label(spec): spec for spec in recipe.fusion}
+    else:
+        fusions = {"model": recipe.fusion or FUSION}
+    models, rivals = [], []
+    for name, fusion in fusions.items():
+        # A rival is called like its modality.
+        name = f"{name} fusion" if name in modalities else name
+        models.append(chosen.model_copy(update={"name": name, "fusion": fusion}))
+    if recipe.rivals and len(modalities) > 1:
+        for name in modalities:
+            if _can_tag(schema, [name]):
+                alone = {"name": name, "modalities": {name: modalities[name]}, "fusion": FUSION}
+                rivals.append(chosen.model_copy(update=alone))
+    # Of several fusions none is the one to have in any case. Rivals come first then: a little more
+    # time than planned for each fusion would take all of theirs.
+    found = rivals + models if recipe.fusions else models + rivals
+    return [_completed(member, schema, known) for member in found]
+
+
+def _default(schema: Schema, known: Facts) -> list[Member]:
+    grouped = schema.modalities()
+    kinds = {name: build.folder_kind(columns) for name, columns in grouped.items()}
+    tagged = _tagged(schema)
+    tags = bool(tagged)
+    settings = training(known.rows, tags=tags)
+    if tagged & set(known.backbones):
+        settings = settings.model_copy(update=TUNED)
+    found: list[Member] = []
+
+    def add(name: str, chosen: list[str], learner: str = "gradient", fusion: str = FUSION) -> None:
+        modalities = {}
+        for n in chosen:
+            # Experts read n-grams, which know the words of this table; the backbone knows others.
+            backbone = known.backbones.get(n) if learner == "gradient" else None
+            tune = backbone is not None and n in tagged
+            modalities[n] = Modality(pretrained=backbone, tune=tune, augment=n not in tagged)
+        network: dict[str, Any] = (
+            {"fusion": fusion, "training": settings} if learner == "gradient" else {}
+        )
+        member = Member(name=name, modalities=modalities, learner=learner, **network)
+        found.append(_completed(member, schema, known))
+
+    subsets = [[name] for name in grouped] + ([list(grouped)] if len(grouped) > 1 else [])
+    subsets = [subset for subset in subsets if _can_tag(schema, subset)]
+    if not tags:
+        for subset in subsets:
+            for expert in lookup.names("models/experts"):
+                reads = lookup.find("models/experts", expert).forms
+                readable = [name for name in subset if kinds[name] in reads]
+                if expert == "trees":
+                    # Boosting thousands of descriptors for many classes costs more than it gives.
+                    readable = [name for name in readable if kinds[name] in ("text", "table")]
+                    if not any(kinds[name] == "table" for name in readable):
+                        continue
+                if readable and (len(subset) == 1 or len(readable) > 1):
+                    label = "+".join(readable)
+                    add(f"{label} ({expert})", readable, learner=expert)
+    for subset in subsets:
+        add("+".join(subset), subset)
+
+    # Experts first, which reach far in a short time, and the fusion after its rivals: each has its
+    # part of the budget, and what the quick ones leave of theirs is the fusion's.
+    def turn(member: Member) -> tuple[bool, int]:
+        size = len(member.modalities)
+        return (True, size) if member.learner == "gradient" else (False, -size)
+
+    found.sort(key=turn)
+    if len(subsets[-1]) > 1:
+        for fusion in FURTHER:
+            add(f"{'+'.join(subsets[-1])} ({fusion})", subsets[-1], fusion=fusion)
+    return found
+
+
+def _completed(member: Member, schema: Schema, known: Facts) -> Member:
+    """A member with columns, encoders and form options resolved, so that the run says them all."""
+    grouped = schema.modalities()
+    tagged = _tagged(schema)
+    modalities = {}
+    for name, modality in member.modalities.items():
+        columns = _columns(grouped, name, modality.columns)
+        kind = build.folder_kind(columns)
+        if name in tagged and not modality.encoder and not modality.pretrained:
+            modality = modality.model_copy(update={"encoder": TAGGER})
+        update: dict[str, Any] = {"columns": [c.name for c in columns]}
+        if build.is_expert(member):
+            form = lookup.find("models/experts", build.name_of(member.learner)).forms[kind]
+        else:
+            spec = build.encoder_spec(modality, kind, member.fusion)
+            form = lookup.find(f"modalities/{kind}/encoders", spec["name"]).form
+            if modality.pretrained is None:
+                update["encoder"] = spec
+        takes = lookup.options(lookup.find(f"modalities/{kind}/forms", form))
+        suggested = {k: v for k, v in known.forms.get(name, {}).items() if k in takes}
+        update["form"] = suggested | modality.form
+        modalities[name] = modality.model_copy(update=update)
+    return member.model_copy(update={"modalities": modalities})
+
+
+def _tagged(schema: Schema) -> set[str]:
+    """The text modalities whose words are labelled."""
+    return {str(c.details["text"]) for c in schema.targets if c.kind == "tags"}
+
+
+def _can_tag(schema: Schema, modalities: Sequence[str]) -> bool:
+    """Whether every text whose words are labelled is read: without it there is nothing to tag."""
+    return _tagged(schema) <= set(modalities)
+
+
+def _columns(grouped: Mapping[str, list[Column]], name: str, chosen: Sequence[str]) -> list[Column]:
+    """A modality's columns, or those of them that the recipe chooses."""
+    advice = "see `polymodal check` for the columns"
+    if name not in grouped:
+        what = f"The recipe names a modality '{name}' that the table does not have"
+        raise lookup.unknown(what, name, grouped, advice)
+    known = {column.name: column for column in grouped[name]}
+    for column in chosen:
+        if column not in known:
+            what = f"The recipe gives the modality '{name}' a column '{column}', which it has not"
+            raise lookup.unknown(what, column, known, advice)
+    return [known[column] for column in chosen] or grouped[name]

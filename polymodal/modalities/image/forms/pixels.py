@@ -1,0 +1,48 @@
+"""Pictures as squares of RGB pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import numpy as np
+
+from polymodal.base.errors import UserError
+from polymodal.contract.interfaces import Form
+from polymodal.modalities.image import picture as _picture
+from polymodal.table.media import Media
+
+
+class Pixels(Form):
+    """A picture to uint8 `(size, size, 3)`, upright, over white where it is transparent.
+
+    Args:
+        size: side in pixels. Larger than the pictures themselves only costs time.
+        resize: "pad" keeps the aspect ratio; "stretch" ignores it and uses every pixel, which is
+            better where all pictures have the same one.
+    """
+
+    kind: ClassVar[str] = "image"
+    dtype: ClassVar[str] = "uint8"
+    ragged: ClassVar[bool] = False
+
+    def __init__(self, *, size: int = 64, resize: str = "pad") -> None:
+        _picture.check_options(size, resize)
+        self.size = size
+        self.resize = resize
+
+    @staticmethod
+    def suggest(cells: Iterable[Media], *, largest: int = 64) -> dict[str, Any]:
+        """Options that suit a sample of the pictures; a larger `largest` costs its square.
+
+        Cells that cannot be read are passed over: whoever prepares the table reports them.
+        """
+        shapes = []
+        for cell in cells:
+            with suppress(UserError):
+                shapes.append(_picture.shape(cell))
+        return _picture.suggest(shapes, largest)
+
+    def encode(self, cell: Media) -> np.ndarray[Any, Any]:
+        return _picture.square(_picture.read(cell, self.size), self.size, self.resize)

@@ -1,0 +1,169 @@
+"""From a media cell to numbers `(steps, channels)`, whichever way round they were stored."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from polymodal.base.errors import UserError
+from polymodal.table.media import Media
+
+LAYOUTS = ("auto", "steps_first", "channels_first")
+SAMPLE = 1000  # cells that are enough to tell channels from steps
+FORMATS = "a list of numbers, a list of equally long lists, or a .npy, .csv or .json file of them"
+NO_HEADER = "numbers, one line a step, one column a channel; a header line is allowed"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which axis of a column's arrays is time, and how many channels the other one has.
+
+    Attributes:
+        channels: numbers a step.
+        transposed: True if arrays are stored `(channels, steps)`; a CSV file never is.
+    """
+
+    channels: int
+    transposed: bool
+
+    @classmethod
+    def learn(cls, cells: Iterable[Media], layout: str) -> Layout | None:
+        """The layout of the training cells, or None if none of them can be read.
+
+        With "auto", the channels are the axis whose length most cells agree on; where all agree
+        on both, the shorter one; of a square, the second.
+        """
+        arrays: list[tuple[int, ...]] = []
+        tables: list[tuple[int, ...]] = []
+        for cell in islice(cells, SAMPLE):
+            try:
+                array, is_table = read(cell)
+            except UserError:
+                continue  # `encode` meets this cell again and reports it with its row
+            (tables if is_table else arrays).append(array.shape)
+        transposed = bool(arrays) and _is_transposed(arrays, layout)
+        widths = [shape[0 if transposed else 1] for shape in arrays] + [s[1] for s in tables]
+        return cls(Counter(widths).most_common(1)[0][0], transposed) if widths else None
+
+    def load(self, media: Media) -> np.ndarray[Any, Any]:
+        """A cell as float32 `(steps, channels)`.
+
+        Raises:
+            UserError: not numbers, ragged, another number of channels than in training, no steps,
+                or numbers that are not finite in float32; the message names `media.label`.
+        """
+        array, is_table = read(media)
+        if self.transposed and not is_table:
+            array = array.T
+        if array.shape[1] != self.channels:
+            raise UserError(
+                f"{media.label} has another number of channels than the training rows",
+                expected=f"{self.channels} channels",
+                got=f"{array.shape[1]} channels of {array.shape[0]} steps",
+                do="check the row; if steps and channels are exchanged, set the option layout",
+            )
+        with np.errstate(over="ignore"):  # what overflows becomes infinite and is reported below
+            array = np.ascontiguousarray(array, np.float32)
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            step, channel = (int(i) for i in bad[0])
+            raise UserError(
+                f"{media.label} has numbers that are not finite",
+                expected="finite numbers",
+                got=f"{array[step, channel]} at step {step}, channel {channel}"
+                + (f", and {len(bad) - 1} more" if len(bad) > 1 else ""),
+                do="fill the gaps (interpolate, repeat the last value) or drop the row",
+            )
+        return array
+
+
+def read(media: Media) -> tuple[np.ndarray[Any, Any], bool]:
+    """A cell's numbers as stored, `(n, m)`, and whether they are a text table (a line a step)."""
+    if media.values is not None:
+        return _matrix(media, media.values), False
+    content = media.bytes()
+    if content.startswith(b"\x93NUMPY"):
+        try:
+            return _matrix(media, np.load(io.BytesIO(content), allow_pickle=False)), False
+        except (ValueError, EOFError) as error:
+            raise _unreadable(media, error, "a complete .npy file of numbers") from error
+    try:
+        text = content.decode("utf-8-sig").strip()
+        if text.startswith("["):
+            return _matrix(media, json.loads(text)), False
+        return _matrix(media, _table(text)), True
+    except ValueError as error:  # also of decoding and of JSON
+        raise _unreadable(media, error, NO_HEADER) from error
+
+
+def _is_transposed(shapes: list[tuple[int, ...]], layout: str) -> bool:
+    if layout != "auto":
+        return layout == "channels_first"
+    (rows, agree_rows), (columns, agree_columns) = (
+        Counter(shape[axis] for shape in shapes).most_common(1)[0] for axis in (0, 1)
+    )
+    return rows < columns if agree_rows == agree_columns else agree_rows > agree_columns
+
+
+def _table(text: str) -> np.ndarray[Any, Any]:
+    lines = text.splitlines()
+    if not lines:
+        return np.zeros((0, 1))
+    delimiter = next((mark for mark in "\t;," if mark in lines[0]), None)
+    if not all(_is_number(word) for word in lines[0].split(delimiter)):
+        lines = lines[1:]
+    if not lines:
+        return np.zeros((0, 1))
+    return np.loadtxt(lines, delimiter=delimiter, ndmin=2, comments=None)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _matrix(media: Media, values: Any) -> np.ndarray[Any, Any]:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        lengths = [len(v) if isinstance(v, list) else 1 for v in values]
+        raise UserError(
+            f"{media.label} is ragged",
+            expected=FORMATS,
+            got=f"lists of {min(lengths)} to {max(lengths)} numbers",
+            do="give every step the same number of channels, or drop the row",
+        ) from error
+    if array.size == 0:
+        raise UserError(
+            f"{media.label} has no steps",
+            expected="at least one",
+            got="an empty series",
+            do="drop the row",
+        )
+    if array.dtype.kind not in "biuf" or array.ndim not in (1, 2):
+        raise UserError(
+            f"{media.label} is not a series of numbers",
+            expected=FORMATS,
+            got=f"{array.ndim} axes of {array.dtype}, starting {array.flat[0]!r}",
+            do="convert or drop the row, or overrule the column's kind with `kind`",
+        )
+    return array[:, None] if array.ndim == 1 else array
+
+
+def _unreadable(media: Media, error: Exception, expected: str) -> UserError:
+    return UserError(
+        f"{media.label} cannot be read as a series",
+        expected=expected,
+        got=str(error),
+        do="correct the file or drop the row",
+    )

@@ -1,0 +1,62 @@
+"""One token a column: the raw token stream of a table, for early fusion and cross-attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import final
+
+import torch
+from torch import nn
+
+from polymodal.contract.batch import Field, Tokens
+from polymodal.contract.interfaces import Encoder
+from polymodal.modalities.table.encoders._categories import Categories
+from polymodal.modalities.table.encoders._numbers import Numbers
+from polymodal.modalities.table.forms import cells as form_cells
+
+
+@final
+class Cells(Encoder):
+    """Each column's cell as one token; a missing cell is a masked position.
+
+    A number is a linear function of its standardised value and its bins, a category an embedding,
+    a set the sum of its members' embeddings; to each a learned vector of the column is added. The
+    order is numbers, categories, sets.
+
+    Args:
+        form: fitted `table/cells`.
+        width: of the tokens.
+        bins: quantile bins a number is cut into (see `Numbers`).
+    """
+
+    kind = "table"
+    form = "cells"
+
+    def __init__(self, form: form_cells.Cells, width: int, *, bins: int = 16) -> None:
+        super().__init__()
+        numbers = [s.start for s in form.slots if s.kind == "number"]
+        self.sets = [(s.start, s.stop) for s in form.slots if s.kind == "set"]
+        self.numbers = Numbers(numbers, bins)
+        self.categories = Categories(form.slots, width)
+        self.members = nn.ParameterList(
+            nn.Parameter(torch.randn(stop - start, width) * 0.1) for start, stop in self.sets
+        )
+        features = self.numbers.features
+        self.weight = nn.Parameter(torch.randn(len(numbers), features, width) * features**-0.5)
+        self.column = nn.Parameter(torch.randn(len(form.slots), width) * 0.1)
+
+    def adapt(self, fields: Iterable[Field]) -> None:
+        self.numbers.adapt(fields)
+
+    def forward(self, field: Field) -> Tokens:
+        data = field.data
+        numbers = self.numbers(data).to(self.weight.dtype)
+        values = [torch.einsum("bnf,nfw->bnw", numbers, self.weight), self.categories(data)]
+        masks = [~data[:, self.numbers.columns].isnan(), self.categories.codes(data) > 0]
+        for (start, stop), members in zip(self.sets, self.members, strict=True):
+            chosen = data[:, start:stop]
+            values.append((chosen.nan_to_num().to(members.dtype) @ members).unsqueeze(1))
+            masks.append(~chosen.isnan().all(1, keepdim=True))
+        mask = torch.cat(masks, 1) & field.present.unsqueeze(1)
+        tokens = torch.cat(values, 1) + self.column
+        return Tokens(torch.where(mask.unsqueeze(-1), tokens, 0), mask)

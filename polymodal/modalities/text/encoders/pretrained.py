@@ -1,0 +1,73 @@
+"""A pretrained Hugging Face text model, trained on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from polymodal.contract.batch import Field, Tokens
+from polymodal.contract.interfaces import Encoder, Form
+from polymodal.modalities.text.forms.pieces import Pieces
+from polymodal.modalities.text.hashing import SHAPES
+from polymodal.nn.backbone import Backbone
+
+
+class Pretrained(Encoder):
+    """A model's last hidden state, projected, with each word's shape added.
+
+    The shape brings back the capitals that an uncased model does not see. The table of piece
+    vectors stays as it is: it is half of a small model, and small data move only a few of its rows.
+
+    Args:
+        form: text/pieces, of the model's own tokenizer.
+        width: of the tokens.
+        words: one token a word, the mean over its pieces; else one a piece.
+        dropout: of the projected tokens.
+    """
+
+    kind = "text"
+    form = "pieces"
+    words = True
+
+    def __init__(
+        self, form: Form, width: int, *, words: bool = False, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        assert isinstance(form, Pieces)
+        self.backbone = Backbone(form.path, "text")
+        self.backbone.model.get_input_embeddings().requires_grad_(False)
+        self.norm = nn.LayerNorm(self.backbone.width)
+        self.project = nn.Linear(self.backbone.width, width)
+        self.shapes = nn.Embedding(SHAPES, width, padding_idx=0)
+        self.dropout = nn.Dropout(dropout)
+        self.by_word = words
+
+    def forward(self, field: Field) -> Tokens:
+        """`(batch, pieces, 3)` int -> Tokens, one a word or one a piece."""
+        assert field.mask is not None
+        data = torch.where(field.mask.unsqueeze(-1), field.data, 0).long()
+        # Pieces that augmentation has hidden (below 0) are blanks that nothing attends to.
+        attended = field.mask & (data[..., 0] >= 0)
+        # Softmax over nothing is not a number: a row without a piece attends to its padding.
+        attended = attended | ~attended.any(1, keepdim=True)
+        values = self.backbone(input_ids=data[..., 0].clamp(min=0), attention_mask=attended.long())
+        shapes, mask = data[..., 2], field.mask
+        if self.by_word:
+            values, shapes, mask = _by_word(values, data)
+        values = self.project(self.norm(values)) + self.shapes(shapes)
+        return Tokens(self.dropout(values), mask)
+
+
+def _by_word(values: Tensor, data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Means over each word's pieces `(batch, words, width)`, the words' shapes, and their mask."""
+    numbers, shapes = data[..., 1], data[..., 2]
+    words = max(1, int(numbers.max()))
+    batch, _, width = values.shape
+    index = numbers.unsqueeze(-1).expand(-1, -1, width)
+    sums = values.new_zeros(batch, words + 1, width).scatter_add(1, index, values)
+    ones = torch.ones_like(values[..., 0])
+    counts = values.new_zeros(batch, words + 1).scatter_add(1, numbers, ones)
+    means = sums / counts.clamp(min=1).unsqueeze(-1)
+    of_words = shapes.new_zeros(batch, words + 1).scatter(1, numbers, shapes)
+    mask = torch.arange(1, words + 1, device=data.device) <= numbers.amax(1, keepdim=True)
+    return means[:, 1:], of_words[:, 1:], mask

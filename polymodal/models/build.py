@@ -1,0 +1,174 @@
+"""From a recipe's member to its forms and its module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
+from polymodal.contract.interfaces import Encoder, Form, Objective
+from polymodal.contract.recipe import Member, Modality, Spec
+from polymodal.models.model import Head, Model
+from polymodal.table.schema import MEDIA, TABLE, Column, Schema
+
+# The encoder of each kind when neither recipe nor plan says: strong on small data from scratch.
+DEFAULT = {
+    "text": "ngrams",
+    "image": "cnn",
+    "audio": "cnn",
+    "video": "cnn",
+    "series": "cnn",
+    "table": "mlp",
+}
+# For `fusion: early`: raw token streams, one shallow layer each.
+SHALLOW = {
+    "text": "embedding",
+    "image": "patch",
+    "audio": "patch",
+    "video": "patch",
+    "series": "patch",
+    "table": "cells",
+}
+
+
+def folder_kind(columns: list[Column]) -> str:
+    """The folder of encoders for a modality's columns."""
+    return "table" if columns[0].kind in TABLE else columns[0].kind
+
+
+def name_of(spec: Spec) -> str:
+    return spec if isinstance(spec, str) else str(spec["name"])
+
+
+def options_of(spec: Spec) -> dict[str, Any]:
+    return {} if isinstance(spec, str) else {k: v for k, v in spec.items() if k != "name"}
+
+
+def is_expert(member: Member) -> bool:
+    return name_of(member.learner) != "gradient"
+
+
+def encoder_spec(modality: Modality, kind: str, fusion: Spec) -> dict[str, Any]:
+    """The encoder's name and options, with `pretrained` and the defaults resolved."""
+    if modality.pretrained is not None:
+        return {"name": "pretrained" if modality.tune else "frozen"}
+    shallow = name_of(fusion) == "early"
+    spec: Spec = modality.encoder or (SHALLOW if shallow else DEFAULT)[kind]
+    return {"name": name_of(spec), **options_of(spec)}
+
+
+def check(member: Member, grouped: Mapping[str, list[Column]]) -> None:
+    """UserError for a component or an option that does not exist, before anything is decoded."""
+    specs: list[tuple[str, Spec]] = []
+    if is_expert(member):
+        specs.append(("models/experts", member.learner))
+    else:
+        specs.append(("fusion", member.fusion))
+        for name, modality in member.modalities.items():
+            kind = folder_kind(grouped[name])
+            specs.append(
+                (f"modalities/{kind}/encoders", encoder_spec(modality, kind, member.fusion))
+            )
+            if isinstance(modality.augment, dict):
+                specs.append((f"modalities/{kind}", {"name": "augment", **modality.augment}))
+        if member.training.balance is not None:
+            # Built, not only looked up: its package may be missing.
+            lookup.build("train/balance", member.training.balance)
+    for folder, spec in specs:
+        lookup.check_options(lookup.find(folder, name_of(spec)), name_of(spec), options_of(spec))
+
+
+def form_for(member: Member, name: str, columns: list[Column]) -> Form:
+    """The unfitted form that a member reads one of its modalities in."""
+    modality = member.modalities[name]
+    kind = folder_kind(columns)
+    if is_expert(member):
+        expert = lookup.find("models/experts", name_of(member.learner))
+        form_name = expert.forms.get(kind)
+        if form_name is None:
+            raise UserError(
+                f"The expert '{name_of(member.learner)}' cannot read '{name}', which is {kind}",
+                expected=f"modalities of the kinds {', '.join(expert.forms)}",
+                do="leave this modality out of the member, or use learner: gradient",
+            )
+    else:
+        spec = encoder_spec(modality, kind, member.fusion)
+        form_name = lookup.find(f"modalities/{kind}/encoders", spec["name"]).form
+    options = dict(modality.form)
+    if modality.pretrained is not None:
+        options["path"] = modality.pretrained
+    if kind == "table":
+        read = [c for c in columns if c.name in (modality.columns or [c.name])]
+        options["columns"] = [{"name": c.name, "kind": c.kind} for c in read]
+    form = lookup.build(f"modalities/{kind}/forms", {"name": form_name, **options})
+    assert isinstance(form, Form)
+    return form
+
+
+def media_forms(schema: Schema) -> dict[str, Form]:
+    """Media column -> the form that reads it by default, unfitted."""
+    return {
+        name: form_for(Member(name="any", modalities={name: Modality()}), name, columns)
+        for name, columns in schema.modalities().items()
+        if columns[0].kind in MEDIA
+    }
+
+
+def heads(objectives: Mapping[str, Objective], tagged: Mapping[str, str]) -> dict[str, Head]:
+    """What each fitted objective needs of a model; `tagged`: tag target -> its text modality."""
+    return {
+        name: Head(objective.size, tagged.get(name), objective.bias())
+        for name, objective in objectives.items()
+    }
+
+
+def module(
+    member: Member,
+    schema: Schema,
+    forms: Mapping[str, Form],
+    objectives: Mapping[str, Objective],
+    tagged: Mapping[str, str],
+) -> nn.Module:
+    """A member's untrained module.
+
+    Args:
+        forms: the member's modalities -> fitted forms, in order.
+    """
+    grouped = schema.modalities()
+    kinds = {name: folder_kind(grouped[name]) for name in forms}
+    needed = heads(objectives, tagged)
+    if is_expert(member):
+        built = lookup.build("models/experts", member.learner, kinds, dict(forms), needed)
+        assert isinstance(built, nn.Module)
+        return built
+    encoders: dict[str, Encoder] = {}
+    for name, form in forms.items():
+        spec = encoder_spec(member.modalities[name], kinds[name], member.fusion)
+        encoder = lookup.find(f"modalities/{kinds[name]}/encoders", spec["name"])
+        if name in tagged.values():
+            if not encoder.words:
+                raise UserError(
+                    f"The encoder '{spec['name']}' of '{name}' has no token per word to tag",
+                    expected=f"one of {', '.join(_word_encoders())}",
+                    do=f"set modalities.{name}.encoder to one of them",
+                )
+            spec["words"] = True
+        encoders[name] = lookup.build(
+            f"modalities/{kinds[name]}/encoders", spec, form, member.width
+        )
+    fusion = lookup.build("fusion", member.fusion, list(forms), member.width)
+    training = member.training
+    return Model(
+        encoders, fusion, needed, member.width, training.dropout, training.modality_dropout
+    )
+
+
+def _word_encoders() -> list[str]:
+    return [
+        n
+        for n in lookup.names("modalities/text/encoders")
+        if lookup.find("modalities/text/encoders", n).words
+    ]

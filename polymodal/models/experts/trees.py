@@ -1,0 +1,181 @@
+"""Boosted trees over table cells and descriptors, on top of a linear model of texts and cells."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from polymodal.contract.batch import Field, Outputs, Tokens
+from polymodal.contract.interfaces import Form, Objective
+from polymodal.models.experts._blocks import Array, Cellwise, chunks
+from polymodal.models.experts._boosting import boost
+from polymodal.models.experts._convex import minimise
+from polymodal.models.experts._forest import Forest
+from polymodal.models.experts._stacking import Stacked, choosing
+from polymodal.models.experts._task import Task, task
+from polymodal.models.experts.linear import Linear, check_heads
+from polymodal.models.model import Head
+
+# Trees cannot split on thousands of n-grams, nor well on categories of many codes.
+SCORED = ("text", "table")
+
+
+@final
+class Trees(nn.Module):
+    """Gradient boosting (Friedman 2001; Ke et al., "LightGBM", 2017), kept as tensors.
+
+    Boosting starts from the logits of a linear model of texts and table cells, out of fold for
+    training rows, and sees table cells, descriptors and the linear model's parts. A missing cell
+    goes where the tree learned that missing ones go, or counts as the training mean if training
+    had none; a missing modality likewise.
+
+    Args:
+        kinds: modality -> text, image, audio, series or table.
+        forms: modality -> fitted form.
+        heads: target -> Head.
+        leaves: of a tree.
+        rate: share of each tree's answer that is taken.
+        folds: parts that training rows are cut into for out-of-fold logits.
+
+    Attributes:
+        forms: which form each kind needs.
+    """
+
+    forms: ClassVar[dict[str, str]] = Linear.forms
+    start: Tensor
+
+    def __init__(
+        self,
+        kinds: Mapping[str, str],
+        forms: Mapping[str, Form],
+        heads: Mapping[str, Head],
+        *,
+        leaves: int = 15,
+        rate: float = 0.1,
+        folds: int = 5,
+    ) -> None:
+        super().__init__()
+        check_heads(heads, "trees")
+        self.leaves, self.rate, self.folds = leaves, rate, folds
+        self.names, self.targets = list(kinds), list(heads)
+        self.sizes = [head.size for head in heads.values()]
+        scored = {name: kind for name, kind in kinds.items() if kind in SCORED}
+        self.linear = Linear(scored, forms, heads, folds=folds) if scored else None
+        self.raw = [name for name, kind in kinds.items() if kind != "text"]
+        for i in range(len(self.raw)):
+            self.register_buffer(f"centre_{i}", torch.zeros(0))
+        self.register_buffer("start", torch.zeros(sum(self.sizes)))
+        self.forests = nn.ModuleList(Forest(size) for size in self.sizes)
+
+    def encode(self, inputs: Mapping[str, Field]) -> dict[str, Tokens]:
+        """Each modality as one token `(batch, 1, n)`: its own features, then its linear scores.
+
+        A gap in a table is NaN in the token too.
+        """
+        scores = self.linear.encode(inputs) if self.linear is not None else {}
+        tokens = {}
+        for name in self.names:
+            parts = [self._own(name, inputs[name])] if name in self.raw else []
+            parts += [scores[name].values[:, 0]] if name in scores else []
+            present = inputs[name].present.unsqueeze(1)
+            tokens[name] = Tokens(torch.cat(parts, 1).unsqueeze(1), present)
+        return tokens
+
+    def fuse(self, tokens: Mapping[str, Tokens], absent: Collection[str] = ()) -> Outputs:
+        """Linear logits plus the trees', as if the modalities in `absent` were missing."""
+        raw, scores = [], {}
+        for name in self.names:
+            known = tokens[name].mask & (name not in absent)
+            width = len(self._centre(name)) if name in self.raw else 0
+            values = tokens[name].values
+            own, rest = torch.split(values, [width, values.shape[2] - width], 2)
+            raw.append(torch.where(known, own[:, 0], torch.nan))
+            scores[name] = Tokens(rest, known)
+        logits = {}
+        linear = None if self.linear is None else self.linear.fuse(scores).logits
+        starts = torch.split(self.start.expand(len(known), -1), self.sizes, 1)
+        for i, (name, forest) in enumerate(zip(self.targets, self.forests, strict=True)):
+            features, begin = raw, starts[i]
+            if self.linear is not None and linear is not None:
+                begin = linear[name]
+                features = [*raw, self.linear.parts(scores, i), begin]
+            grown = forest(torch.cat(features, 1).double())
+            logits[name] = begin + grown.to(begin.dtype)
+        return Outputs(logits)
+
+    def forward(self, inputs: Mapping[str, Field]) -> Outputs:
+        return self.fuse(self.encode(inputs))
+
+    def fit(
+        self,
+        inputs: Mapping[str, Cellwise],
+        train: Array,
+        valid: Array | None,
+        targets: Mapping[str, Array],
+        objectives: Mapping[str, Objective],
+        seed: int,
+        groups: Array | None = None,
+        memo: dict[Any, Any] | None = None,
+    ) -> None:
+        """Fit to the training rows; see `Linear.fit`."""
+        rows = train if valid is None else np.concatenate([train, valid])
+        raw = [self._learn(name, inputs[name], train, rows) for name in self.raw]
+        stacked: dict[str, Stacked] = {}
+        if self.linear is not None:
+            stacked = self.linear.fit(inputs, train, valid, targets, objectives, seed, groups, memo)
+        starts = []
+        for name, size, forest in zip(self.targets, self.sizes, self.forests, strict=True):
+            job = task(
+                objectives[name], targets[name], train, valid, self.folds, seed, groups, memo
+            )
+            features = [x[job.known] for x in raw]
+            starts.append(_constant(job, size))
+            begin = np.tile(starts[-1], (len(job.known), 1))
+            if stacked:
+                begin = stacked[name].output().numpy()
+                features += [stacked[name].parts(), begin]
+            cut = choosing(job.rows, len(job.known), job.folds)
+            grown = boost(
+                np.concatenate(features, 1, dtype=np.float64),
+                job.loss,
+                begin,
+                job.rows,
+                cut,
+                self.leaves,
+                self.rate,
+                seed,
+            )
+            assert isinstance(forest, Forest)
+            forest.load(grown)
+        self.start = torch.from_numpy(np.concatenate(starts)).float()
+
+    def _learn(self, name: str, cells: Cellwise, train: Array, rows: Array) -> Array:
+        """Set a modality's centre; the rows' own features."""
+        data = np.concatenate([f.data[f.present].numpy() for f in chunks(cells, train)])
+        known = ~np.isnan(data)
+        mean = np.where(known, data, 0).sum(0, dtype=np.float64) / np.maximum(known.sum(0), 1)
+        setattr(self, f"centre_{self.raw.index(name)}", torch.from_numpy(mean).float())
+        found = [
+            torch.where(f.present.unsqueeze(1), self._own(name, f), torch.nan).numpy()
+            for f in chunks(cells, rows)
+        ]
+        return np.concatenate(found)
+
+    def _own(self, name: str, field: Field) -> Tensor:
+        return torch.where(field.present.unsqueeze(1), field.data - self._centre(name), 0)
+
+    def _centre(self, name: str) -> Tensor:
+        found = getattr(self, f"centre_{self.raw.index(name)}")
+        assert isinstance(found, Tensor)
+        return found
+
+
+def _constant(job: Task, size: int) -> Array:
+    """The best logits `(size,)` that are the same for every row."""
+    train = np.arange(job.rows)
+    nothing = np.zeros((job.rows, 0))
+    return minimise(nothing, lambda z: job.loss(z, train), size, 1.0).bias

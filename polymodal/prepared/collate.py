@@ -1,0 +1,113 @@
+"""Row numbers to batches: prepared inputs gathered, targets encoded and padded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polymodal.contract.batch import Batch
+from polymodal.contract.interfaces import Objective
+from polymodal.prepared.prepare import Prepared
+
+# Rows are sorted by length within this many batches: padding falls, order stays random enough.
+BUCKET = 24
+
+
+class Targets:
+    """One target's encoded values for every row of a table.
+
+    Args:
+        objective: fitted.
+        cells: the target column's cells, None where missing.
+    """
+
+    def __init__(self, objective: Objective, cells: Sequence[Any]) -> None:
+        self.objective = objective
+        self.values = objective.encode(cells)
+        stackable = objective.level == "row"
+        self._stacked = torch.from_numpy(np.stack(self.values)) if stackable else None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def gather(self, rows: np.ndarray[Any, Any]) -> Tensor:
+        """`(batch, ...)`, or `(batch, longest)` padded with the missing value."""
+        if self._stacked is not None:
+            return self._stacked[torch.from_numpy(rows)]
+        chosen = [self.values[row] for row in rows]
+        longest = max((len(v) for v in chosen), default=0)
+        padded = np.full((len(rows), max(longest, 1)), self.objective.missing, np.int64)
+        for i, value in enumerate(chosen):
+            padded[i, : len(value)] = value
+        return torch.from_numpy(padded)
+
+    def known(self) -> np.ndarray[Any, Any]:
+        """`(rows,)` bool: which rows have a target at all."""
+        missing = self.objective.missing
+
+        def is_known(value: np.ndarray[Any, Any]) -> bool:
+            if missing != missing:  # NaN
+                return not bool(np.isnan(value).all())
+            return bool((np.asarray(value) != missing).any())
+
+        return np.array([is_known(v) for v in self.values], bool)
+
+
+class Collator:
+    """Gathers rows into a Batch.
+
+    Args:
+        inputs: modality -> prepared cells.
+        targets: target -> encoded targets; empty at prediction time.
+    """
+
+    def __init__(self, inputs: Mapping[str, Prepared], targets: Mapping[str, Targets]) -> None:
+        self.inputs, self.targets = inputs, targets
+        ragged = [p.lengths for p in inputs.values() if p.lengths.max(initial=0) > 1]
+        varied = [lengths for lengths in ragged if lengths.min() != lengths.max()]
+        # What a row costs: its ragged modalities' lengths, each relative to its longest.
+        self.cost = sum(lengths / lengths.max() for lengths in varied) if varied else None
+
+    def __call__(self, rows: np.ndarray[Any, Any]) -> Batch:
+        inputs = {name: prepared.gather(rows) for name, prepared in self.inputs.items()}
+        targets = {name: values.gather(rows) for name, values in self.targets.items()}
+        return Batch(inputs, targets, torch.from_numpy(rows))
+
+    def order(
+        self, rows: np.ndarray[Any, Any], size: int, rng: np.random.Generator
+    ) -> list[np.ndarray[Any, Any]]:
+        """One epoch's batches: shuffled, rows of like length together.
+
+        The last rows make a smaller batch, unless a single row would be left over: that joins the
+        batch before it, since some layers cannot learn from one row.
+        """
+        rows = rng.permutation(rows)
+        if self.cost is None:
+            return _cut(rows, size)
+        batches: list[np.ndarray[Any, Any]] = []
+        for start in range(0, len(rows), size * BUCKET):
+            bucket = rows[start : start + size * BUCKET]
+            batches += _cut(bucket[np.argsort(self.cost[bucket], kind="stable")], size)
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def sequential(
+        self, rows: np.ndarray[Any, Any], size: int
+    ) -> Iterator[tuple[np.ndarray[Any, Any], Batch]]:
+        """All rows for evaluation, longest rows last: positions in `rows`, and their Batch."""
+        cost = self.cost
+        order = np.arange(len(rows)) if cost is None else np.argsort(cost[rows], kind="stable")
+        for start in range(0, len(rows), size):
+            positions = order[start : start + size]
+            yield positions, self(rows[positions])
+
+
+def _cut(rows: np.ndarray[Any, Any], size: int) -> list[np.ndarray[Any, Any]]:
+    batches = [rows[i : i + size] for i in range(0, len(rows), size)]
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        last = batches.pop()
+        batches[-1] = np.concatenate([batches[-1], last])
+    return batches

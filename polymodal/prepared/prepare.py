@@ -1,0 +1,292 @@
+"""Every cell decoded once, kept on disk by content, and gathered into batches from there."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from polymodal.base.errors import UserError
+from polymodal.contract.batch import Field
+from polymodal.contract.interfaces import Form
+from polymodal.prepared.cache import Entry, Files, Store
+from polymodal.prepared.cells import cells, content_keys
+from polymodal.prepared.encode import Progress, encode
+from polymodal.table.ledger import Ledger
+from polymodal.table.read import Table
+from polymodal.table.schema import MEDIA, Column
+
+Array = np.ndarray[Any, Any]
+
+
+class Prepared:
+    """One modality's encoded cells, a row each, wherever they are stored.
+
+    Attributes:
+        present: `(rows,)` bool, False where the cell is missing (or bad).
+        lengths: `(rows,)` int64: positions of a ragged form's array; for a fixed shape 1. 0 where
+            the cell is missing.
+        shape: of one position (ragged) or of the whole array (fixed). Keep it with a model, and
+            give it to `prepare` for later tables.
+    """
+
+    def __init__(
+        self,
+        flat: Array,
+        offsets: Array,
+        lengths: Array,
+        present: Array,
+        failed: Array,
+        shape: tuple[int, ...],
+        ragged: bool,
+        fingerprint: str,
+        keys: Sequence[bytes | None] | None,
+    ) -> None:
+        self.present, self.lengths, self.shape = present, lengths, shape
+        self._flat, self._offsets, self._failed, self._ragged = flat, offsets, failed, ragged
+        self._fingerprint, self._keys = fingerprint, keys
+
+    @classmethod
+    def of(cls, arrays: Sequence[Array | None], form: Form, shape: tuple[int, ...]) -> Prepared:
+        """Cells that a form has encoded already, None where missing, held in memory.
+
+        Args:
+            shape: `Prepared.shape` of the form's other cells.
+        """
+        present = np.array([array is not None for array in arrays])
+        flat = [np.zeros(0, form.dtype) if array is None else array.ravel() for array in arrays]
+        lengths = [0 if array is None else len(array) if form.ragged else 1 for array in arrays]
+        offsets = np.cumsum([0, *(len(values) for values in flat)])[:-1]
+        failed = np.zeros(len(arrays), bool)
+        return cls(
+            np.concatenate(flat),
+            offsets,
+            np.array(lengths),
+            present,
+            failed,
+            shape,
+            form.ragged,
+            form.fingerprint,
+            None,
+        )
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    @property
+    def bad(self) -> Array:
+        """Rows whose cell could not be decoded and counts as missing: `(bad,)` int64."""
+        return np.flatnonzero(self._failed)
+
+    def digest(self, rows: Array) -> bytes:
+        """Hash of what some rows hold, as media and texts wrote it, and of how it was encoded."""
+        found = hashlib.blake2b(repr((self._fingerprint, self.shape)).encode(), digest_size=16)
+        found.update(self.present[rows].tobytes())
+        if self._keys is None:
+            found.update(self.gather(rows).data.numpy().tobytes())
+        else:
+            found.update(repr([self._keys[row] for row in rows.tolist()]).encode())
+        return found.digest()
+
+    def gather(self, rows: Array) -> Field:
+        """The Field of some rows; ragged ones are padded to the longest of them, at least 1."""
+        lengths = self.lengths[rows]
+        longest = int(lengths.max(initial=1))
+        size = math.prod(self.shape)
+        data = np.zeros((len(rows), longest * size), self._flat.dtype)
+        flat = self._flat
+        spans = zip(self._offsets[rows].tolist(), (lengths * size).tolist(), strict=True)
+        for row, (start, count) in zip(data, spans, strict=True):
+            row[:count] = flat[start : start + count]
+        present = torch.from_numpy(self.present[rows])
+        if not self._ragged:
+            return Field(torch.from_numpy(data.reshape(len(rows), *self.shape)), None, present)
+        mask = torch.from_numpy(np.arange(longest) < lengths[:, None])
+        return Field(torch.from_numpy(data.reshape(len(rows), longest, *self.shape)), mask, present)
+
+
+def prepare(
+    table: Table,
+    columns: Sequence[Column],
+    form: Form,
+    *,
+    cache: Path,
+    ledger: Ledger,
+    workers: int = 0,
+    max_bad_rows: int = 0,
+    shape: tuple[int, ...] | None = None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Encode every present cell of a modality that is not in the cache already.
+
+    Numbers, categories and sets stay in memory: they take a few bytes a row and less time to
+    parse than to look up, and a form fitted on other rows would store them all again.
+
+    Args:
+        columns: one, or for a table form several.
+        form: fitted.
+        cache: folder shared by all forms and runs.
+        ledger: told of truncated rows and of those with an undecodable cell.
+        workers: processes that decode media where it takes long; 0: as many as cores.
+        max_bad_rows: how many undecodable cells may count as missing.
+        shape: `Prepared.shape` of the training table, which this one must match.
+        progress: called with the numbers of encoded cells and of cells to encode.
+
+    Raises:
+        UserError: more than `max_bad_rows` cells are bad; no cell is present and `shape` is not
+            given; the cache cannot be written.
+    """
+    truncated: list[int] = []
+    if form.kind == "table":
+        prepared, reasons = _in_memory(table, columns, form)
+    else:
+        workers = workers or os.cpu_count() or 1
+        entries, keys, flat, reasons, truncated = _stored(
+            table, columns[0], form, cache, workers, progress
+        )
+        prepared = _arrange(entries, keys, flat, form, shape, reasons)
+    what = _describe(columns, table)
+    _judge(what, len(table), reasons, max_bad_rows)
+    if shape is None and not prepared.present.any():
+        raise UserError(
+            f"No cell of {what} can be used",
+            expected="at least one present, readable cell",
+            do=f"leave it out: `drop` {columns[0].name}",
+        )
+    ledger.add("incomplete", f"{what} cannot be read: taken as missing", sorted(reasons))
+    name = type(form).__module__.rpartition(".")[2]
+    ledger.add("truncated", f"{what} is too long for {form.kind}/{name}: cut off", truncated)
+    return prepared
+
+
+def _in_memory(
+    table: Table, columns: Sequence[Column], form: Form
+) -> tuple[Prepared, dict[int, str]]:
+    reasons: dict[int, str] = {}
+    empty = form.encode({c.name: None for c in columns})
+    arrays = np.zeros((len(table), *empty.shape), form.dtype)
+    present = np.zeros(len(table), bool)
+    for row, cell in enumerate(cells(table, columns)):
+        if cell is None:
+            continue
+        try:
+            arrays[row] = form.encode(cell)
+            present[row] = True
+        except UserError as error:
+            reasons[row] = f"row {row}: {error.what}"
+    offsets = np.arange(len(table)) * empty.size
+    lengths = present.astype(np.int64)
+    failed = _mask(len(table), reasons)
+    prepared = Prepared(
+        arrays.ravel(),
+        offsets,
+        lengths,
+        present,
+        failed,
+        empty.shape,
+        False,
+        form.fingerprint,
+        None,
+    )
+    return prepared, reasons
+
+
+def _stored(
+    table: Table,
+    column: Column,
+    form: Form,
+    cache: Path,
+    workers: int,
+    progress: Progress | None,
+) -> tuple[list[Entry | None], list[bytes | None], Array, dict[int, str], list[int]]:
+    """Where each row's array lies in the store, None for missing and bad ones.
+
+    Then the cells' keys, the store's data and the reasons why cells are bad; last come the rows
+    whose array lacks the end of their cell.
+    """
+    with Files(cache) as files:
+        keys, reasons = content_keys(table, column, files)
+    first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None}
+    bad: dict[bytes, str] = {}
+    with Store(cache / form.kind / form.fingerprint, form.dtype) as store:
+        rows = sorted(row for key, row in first.items() if store.get(key) is None)
+        for row, outcome in encode(
+            table, column, form, np.array(rows, np.int64), workers, progress
+        ):
+            key = keys[row]
+            assert key is not None
+            if isinstance(outcome, str):
+                bad[key] = outcome
+            else:
+                array, cut = outcome
+                store.add(key, array, truncated=cut)
+        store.flush()
+        entries = [None if key is None else store.get(key) for key in keys]
+        flat = store.array()
+        cut_off = store.truncated()
+    for row, key in enumerate(keys):
+        if key in bad:
+            reasons[row] = bad[key] if column.kind in MEDIA else f"row {row}: {bad[key]}"
+    return entries, keys, flat, reasons, [row for row, key in enumerate(keys) if key in cut_off]
+
+
+def _arrange(
+    entries: list[Entry | None],
+    keys: list[bytes | None],
+    flat: Array,
+    form: Form,
+    shape: tuple[int, ...] | None,
+    reasons: dict[int, str],
+) -> Prepared:
+    """Rows of one shape to a Prepared; rows of another are added to `reasons`."""
+    tails = {row: e.shape[int(form.ragged) :] for row, e in enumerate(entries) if e is not None}
+    if shape is None:
+        shape = Counter(tails.values()).most_common(1)[0][0] if tails else ()
+    for row, tail in tails.items():
+        if tail != shape:
+            reasons[row] = f"row {row} has the shape {tail}, where {shape} was expected"
+    offsets, lengths = np.zeros((2, len(entries)), np.int64)
+    present = np.zeros(len(entries), bool)
+    for row, entry in enumerate(entries):
+        if entry is not None and row not in reasons:
+            offsets[row], present[row] = entry.offset, True
+            lengths[row] = entry.shape[0] if form.ragged else 1
+    failed = _mask(len(entries), reasons)
+    return Prepared(
+        flat, offsets, lengths, present, failed, shape, form.ragged, form.fingerprint, keys
+    )
+
+
+def _mask(count: int, rows: dict[int, str]) -> Array:
+    failed = np.zeros(count, bool)
+    failed[list(rows)] = True
+    return failed
+
+
+def _describe(columns: Sequence[Column], table: Table) -> str:
+    names = ", ".join(f"'{c.name}'" for c in columns[:3]) + (", ..." if len(columns) > 3 else "")
+    return f"column {names} of {table.source}"
+
+
+def _judge(what: str, rows: int, reasons: dict[int, str], max_bad_rows: int) -> None:
+    if len(reasons) <= max_bad_rows:
+        return
+    first = [reasons[row] for row in sorted(reasons)[:5]]
+    more = [f"and {len(reasons) - 5:,} more"] if len(reasons) > 5 else []
+    allowed = (
+        f"at most {max_bad_rows:,}, as `max_bad_rows` says" if max_bad_rows else "readable cells"
+    )
+    instead = "" if max_bad_rows else f", or take them as missing: `max_bad_rows` {len(reasons)}"
+    raise UserError(
+        f"{len(reasons):,} of {rows:,} cells of {what} cannot be read",
+        expected=allowed,
+        got="; ".join(first + more),
+        do=f"mend or empty these cells{instead}",
+    )

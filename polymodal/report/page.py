@@ -1,0 +1,450 @@
+"""The report of an evaluation: one HTML page that needs no other file and no network.
+
+Its size does not grow with the rows: plots are of binned counts, at most CLASSES classes are
+listed, and examples show so many rows and pictures at most. The figures that it shows are those of
+the JSON document inside it, which is metrics.json with no more classes than are listed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from html import escape
+from importlib import resources
+from itertools import chain
+from string import Template
+from typing import Any
+
+from polymodal.base.files import finite
+from polymodal.report import aligned, explained, plots
+from polymodal.report.examples import Examples
+from polymodal.report.plots import Line, Mark
+from polymodal.report.sentences import SAME, headline, made_of, sentence
+from polymodal.report.words import Path, Shown, card, cut
+
+# In the table of classes: those with the most rows. A confusion matrix up to NARROW classes fits
+# into a column.
+CLASSES, NARROW = 100, 12
+STYLES = {"pays": "pays", "does not pay": "not", "undecided": "undecided"}
+EMPTY = "nothing (the same answer always)"
+SLICES = {
+    "harm": ("Fusion harm", "the fused model is wrong where a single modality's is right"),
+    "help": ("Fusion help", "the fused model is right where the best single modality's is wrong"),
+    "disagree": ("Modalities disagree", "the single modalities' models answer differently"),
+    "worst": ("Worst rows", "the fused model's highest losses"),
+}
+
+
+def page(document: Mapping[str, Any], examples: Examples | None = None) -> str:
+    """The whole page.
+
+    Args:
+        document: `Evaluation.to_json()`.
+        examples: draws the cells of rows; None where the table is not at hand.
+    """
+    document = _listed(finite(document))
+    shown = Shown(document)
+    targets = list(document["targets"])
+    body = [
+        f"<header><h1>Evaluation</h1><span>{shown.number('rows')} rows, targets: "
+        f"{', '.join(escape(cut(name, 60)) for name in targets)}</span></header>"
+    ]
+    body += [_verdict(shown, target) for target in targets]
+    for target in targets:
+        body += [f"<h2>{escape(cut(target, 60))}</h2>", *_details(shown, target, examples)]
+    if shown.at("alignment"):
+        body += ["<h2>Encoders</h2>", aligned.section(shown)]
+    body.append(_ledger(shown))
+    template = resources.files("polymodal.evaluate").joinpath("report.html")
+    return Template(template.read_text(encoding="utf-8")).substitute(
+        title=escape(f"Evaluation: {cut(', '.join(targets), 80)}"),
+        body="\n".join(body),
+        # A "<" could end the script.
+        document=json.dumps(document, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
+    )
+
+
+def _verdict(shown: Shown, target: str) -> str:
+    """The first screen: whether fusion pays, by how much, against whom, at what cost."""
+    name = escape(cut(target, 60))
+    if target not in shown.at("verdicts"):
+        metric = next(iter(shown.at("targets", target)))
+        read = [member["modalities"] for member in shown.at("members", target).values()]
+        why = "There is one modality, so there is nothing to fuse and no verdict on it."
+        if len(set(chain(*read))) > 1:
+            why = (
+                "No model of a single modality was trained beside it, or none could be validated, "
+                "so there is no verdict on the fusion (recipe: <code>rivals: true</code>)."
+            )
+        return card(
+            f"{name}: {metric} {shown.number('targets', target, metric, 'value')}",
+            '<p class="note">95 % interval '
+            f"{shown.interval('targets', target, metric)}. {why}</p>"
+            f"<p>{made_of(shown, 'members', target)}</p>",
+        )
+    at = ("verdicts", target)
+    found = shown.at(*at)
+    gain = plots.forest(
+        shown,
+        [Mark("gain", at, "gain", "strong")],
+        [Line(0.0, "zero"), Line(found["least"], "least")],
+        signed=True,
+    )
+    return (
+        f'<section class="card verdict {STYLES[found["answer"]]}"><p>{name}</p>'
+        f'<p class="answer">{headline(shown, *at)}</p>'
+        f'<p class="sentence">{sentence(shown, *at)}</p>'
+        f"<p>{made_of(shown, 'members', target)}</p>{gain}"
+        '<p class="note"><span class="key"></span>no gain'
+        '<span class="key least"></span>smallest gain worth having, '
+        f"{shown.number(*at, 'least')}; whiskers are 95 % intervals</p>"
+        f'<div class="grid"><div>{_rivals(shown, target)}</div>'
+        f"<div>{_cost(shown, target)}</div></div></section>"
+    )
+
+
+def _rivals(shown: Shown, target: str) -> str:
+    """The fused model and each modality's own, in the metric of the verdict."""
+    metric = shown.at("verdicts", target, "metric")
+    best = shown.at("verdicts", target, "best_single")
+    marks = []
+    # The rows may leave a metric undefined.
+    if metric in shown.at("targets", target):
+        marks.append(Mark("fused", ("targets", target, metric), style="strong"))
+    for name, targets in shown.at("rivals").items():
+        if metric in targets.get(target, {}):
+            chosen = " <small>(best on validation)</small>" if name == best else ""
+            label = f"only {escape(cut(name, 40))}{chosen}"
+            marks.append(Mark(label, ("rivals", name, target, metric)))
+    marks.append(Mark(SAME, ("verdicts", target, "constant")))
+    return f"<h4>{metric}, each model trained on its own</h4>{plots.forest(shown, marks)}"
+
+
+def _cost(shown: Shown, target: str) -> str:
+    rows = {
+        "parameters": "parameters",
+        "rows_per_second": "rows a second, in batches",
+        "latency_ms": "milliseconds for one row",
+    }
+    at = ("verdicts", target, "cost")
+    lines = "".join(
+        f'<tr><th scope="row">{words}</th><td>{shown.number(*at, "fused", key)}</td>'
+        f"<td>{shown.number(*at, 'single', key)}</td></tr>"
+        for key, words in rows.items()
+    )
+    best = escape(cut(shown.at("verdicts", target, "best_single"), 40))
+    return (
+        '<h4>Cost, reading and decoding left out</h4><div class="scroll"><table><thead><tr>'
+        f"<th></th><th>fused</th><th>only {best}</th></tr></thead><tbody>{lines}</tbody></table>"
+        "</div>"
+    )
+
+
+def _details(shown: Shown, target: str, examples: Examples | None) -> list[str]:
+    parts = []
+    if target in shown.at("contributions"):
+        parts += _contributions(shown, target)
+    if target in shown.at("calibration"):
+        parts.append(_calibration(shown, target))
+    figures = shown.at("figures").get(target, {})
+    if "histogram" in figures:
+        parts.append(
+            card(
+                "Predicted against true",
+                '<p class="note">Rows by true and predicted value; darker is more, the dashed line '
+                f"is no error.</p>{plots.histogram(shown, ('figures', target, 'histogram'))}",
+            )
+        )
+    wide: list[str] = []
+    if "confusion" in figures:
+        matrix = card(
+            "What is taken for what",
+            '<p class="note">Rows by true and predicted class, the largest classes first; '
+            "darker is a larger share of its line.</p>"
+            + plots.confusion(shown, ("figures", target, "confusion")),
+        )
+        (parts if len(figures["confusion"]["counts"]) <= NARROW else wide).append(matrix)
+    if target in shown.at("reports"):
+        parts.append(_classes(shown, target))
+    wide.append(_metrics(shown, target))
+    if target in shown.at("robustness"):
+        wide.append(_robustness(shown, target))
+    if target in shown.at("explanations"):
+        wide.append(explained.section(shown, target, examples))
+    if target in shown.at("slices"):
+        wide.append(_slices(shown, target, examples))
+    return [f'<div class="columns">{"".join(parts)}</div>', *wide]
+
+
+def _contributions(shown: Shown, target: str) -> list[str]:
+    at = ("contributions", target)
+    found = shown.at(*at)
+    better = "" if found["greater_is_better"] else " (an error: less is better)"
+    zero = [Line(0.0, "zero")]
+    nothing = found["values"][""]["value"]
+    sets = sorted(found["values"], key=lambda name: (name.count("+") + bool(name), name))
+    values = plots.forest(
+        shown,
+        [Mark(_team(name), (*at, "values", name)) for name in sets],
+        [] if nothing is None else [Line(nothing, "zero")],
+        base=nothing,
+    )
+    worth = plots.forest(
+        shown,
+        [Mark(escape(cut(name, 40)), (*at, "shapley", name)) for name in found["shapley"]],
+        zero,
+        signed=True,
+    )
+    sample = found["sample"]
+    perceptual = plots.forest(
+        shown,
+        [
+            Mark(f"{escape(cut(name, 40))} exchanged", (*at, "sample", "perceptual", name))
+            for name in sample["perceptual"]
+        ],
+        zero,
+        signed=True,
+    )
+    gain = plots.forest(
+        shown, [Mark("interaction", (*at, "sample", "emap_gain"))], zero, signed=True
+    )
+    orders = f" and {shown.number(*at, 'orders')} orders of joining" if found["orders"] else ""
+    cards = [
+        card(
+            "What the fused model scores with each set of modalities",
+            f'<p class="note">{found["metric"]}{better} of {shown.number(*at, "rows")} rows'
+            f"{orders}; the others are {found['absent']}. "
+            "Bars start at what nothing scores.</p>" + values,
+        ),
+        card(
+            "What each modality is worth to it",
+            f'<p class="note">Shapley values: shares of what all add to nothing, in '
+            f"{found['metric']}.</p>{worth}{_use(shown, target)}",
+        ),
+        card(
+            "What it loses when cells are exchanged among rows",
+            f'<p class="note">A sample of {shown.number(*at, "sample", "rows")} rows. Perceptual '
+            f"score: the share of its {found['metric']} that goes when one modality's cells are "
+            f"those of other rows.</p>{perceptual}<h4>Gain over its additive part (EMAP)</h4>"
+            f'<p class="note">In {found["metric"]}: near 0, no modality changes what another '
+            f"means.</p>{gain}",
+        ),
+    ]
+    if found["cooperation"]:
+        cooperation = card(
+            "Cooperation",
+            '<p class="note">Above 0 they complement, below 0 they repeat each other.</p>'
+            + plots.forest(
+                shown,
+                [Mark(_team(name), (*at, "cooperation", name)) for name in found["cooperation"]],
+                zero,
+                signed=True,
+            ),
+        )
+        cards.insert(2, cooperation)
+    return cards
+
+
+def _use(shown: Shown, target: str) -> str:
+    """Utilisation of every modality and, for classes, how unequal they are alone."""
+    at = ("contributions", target)
+    kinds = {
+        "utilisation": "utilisation: share lost without it",
+        "discrepancy": "discrepancy: how much surer it is of the true class than the others",
+    }
+    kinds = {kind: words for kind, words in kinds.items() if kind in shown.at(*at)}
+    heads = "".join(f"<th>{kind}</th>" for kind in kinds)
+    lines = "".join(
+        f'<tr><th scope="row">{escape(cut(name, 40))}</th>'
+        + "".join(f"<td>{shown.number(*at, kind, name)}</td>" for kind in kinds)
+        + "</tr>"
+        for name in shown.at(*at, "shapley")
+    )
+    return (
+        f'<h4>Balance</h4><p class="note">{"; ".join(kinds.values())}.</p><div class="scroll">'
+        f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _calibration(shown: Shown, target: str) -> str:
+    at = ("calibration", target)
+    ece = ""
+    if "ece" in shown.at("targets", target):
+        where = ("targets", target, "ece")
+        ece = f"ECE <b>{shown.number(*where, 'value')}</b> {shown.interval(*where)}; "
+    return card(
+        "Are its probabilities true?",
+        f"<p>{ece}true probabilities would score {shown.number(*at, 'null_ece')} on as many rows. "
+        f"Class-wise ECE {shown.number(*at, 'classwise_ece', 'value')} "
+        f"{shown.interval(*at, 'classwise_ece')}.</p>"
+        f"{plots.reliability(shown, (*at, 'bins'))}"
+        '<p class="note"><span class="key mean"></span>mean confidence of the bin'
+        '<span class="key diagonal"></span>true probabilities; bars: share that is right</p>',
+    )
+
+
+def _metrics(shown: Shown, target: str) -> str:
+    """Every metric of the model and of its rivals."""
+    rivals = [name for name, targets in shown.at("rivals").items() if target in targets]
+    heads = "".join(f"<th>only {escape(cut(name, 40))}</th>" for name in rivals)
+    lines = []
+    for metric in shown.at("targets", target):
+        places: list[tuple[str, ...]] = [("targets", target, metric)]
+        places += [("rivals", name, target, metric) for name in rivals]
+        cells = "".join(
+            f"<td>{shown.number(*at, 'value')} {shown.interval(*at)}</td>"
+            if metric in shown.at(*at[:-1])
+            else "<td>–</td>"
+            for at in places
+        )
+        lines.append(f'<tr><th scope="row">{metric}</th>{cells}</tr>')
+    return card(
+        "All metrics, with 95 % intervals",
+        f'<div class="scroll"><table><thead><tr><th></th><th>fused</th>{heads}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>",
+    )
+
+
+def _classes(shown: Shown, target: str) -> str:
+    """The classification report."""
+    at = ("reports", target)
+    found = shown.at(*at)
+    columns = ("precision", "recall", "f1", "support")
+    places: list[tuple[str, Path]] = [
+        (escape(cut(name, 40)), (*at, "classes", name)) for name in found["classes"]
+    ]
+    places += [(f"({name})", (*at, name)) for name in ("micro", "macro", "weighted")]
+    lines = "".join(
+        f'<tr><th scope="row">{label}</th>'
+        + "".join(f"<td>{shown.number(*place, column)}</td>" for column in columns)
+        + "</tr>"
+        for label, place in places
+    )
+    heads = "".join(f"<th>{column}</th>" for column in columns)
+    cut_off = ""
+    if "not_listed" in found:
+        cut_off = (
+            f'<p class="note">The largest classes; {shown.number(*at, "not_listed")} more are in '
+            "metrics.json.</p>"
+        )
+    return card(
+        "Class by class",
+        f'{cut_off}<div class="report"><table><thead><tr><th></th>{heads}</tr></thead><tbody>'
+        f"{lines}</tbody></table></div>",
+    )
+
+
+def _robustness(shown: Shown, target: str) -> str:
+    """Curves over corruptions and missing cells, all on one axis."""
+    at = ("robustness", target)
+    found = shown.at(*at)
+    places: dict[str, Path] = {
+        f"{cut(modality, 40)} missing": (*at, "missing", modality) for modality in found["missing"]
+    }
+    for modality, corruptions in found["corruptions"].items():
+        for name in corruptions:
+            places[f"{cut(modality, 40)}: {name}"] = (*at, "corruptions", modality, name)
+    curves = [shown.at(*place) for place in places.values()]
+    lines = [[c["fused"], c.get("late_fusion", []), *c["singles"].values()] for c in curves]
+    axis = plots.Axis.over([value for one in lines for line in one for value in line])
+    drawn = []
+    for label, place in places.items():
+        figures = f"τ {shown.number(*place, 'tau')}"
+        if "rho" in shown.at(*place):
+            figures += f", ρ {shown.number(*place, 'rho', signed=True)}"
+        drawn.append(
+            f'<figure><figcaption class="name">{escape(label)}</figcaption>'
+            f"{plots.curves(shown, place, found['levels'], axis)}<small>{figures}</small></figure>"
+        )
+    return card(
+        "When cells get worse or go missing",
+        f'<p class="note">{found["metric"]} of {shown.number(*at, "rows")} rows by the level of a '
+        "corruption, or the share of missing cells. τ is the area under the fused model's curve; ρ "
+        "is how much less it falls than late fusion does, above 0 is better.</p>"
+        '<p class="note"><span class="key fused"></span>fused'
+        '<span class="key late"></span>late fusion of the single models'
+        f'<span class="key single"></span>each alone</p><div class="panels">{"".join(drawn)}</div>',
+    )
+
+
+def _slices(shown: Shown, target: str, examples: Examples | None) -> str:
+    at = ("slices", target)
+    found = shown.at(*at)
+    note = f"{found['metric']} within each slice, with 95 % intervals."
+    if found["tolerance"] is not None:
+        note += (
+            f" An answer is right within {shown.number(*at, 'tolerance')} of the true value, half "
+            "a standard deviation; answers further apart than that disagree."
+        )
+    parts = []
+    for name, (title, words) in SLICES.items():
+        if name not in found["slices"]:
+            continue
+        place = (*at, "slices", name)
+        head = f"{title}: {shown.number(*place, 'rows')} rows <small>{words}</small>"
+        models = shown.at(*place, "scores")
+        if not models:
+            parts.append(f"<details><summary>{head}</summary></details>")
+            continue
+        marks = [Mark(_model(who), (*place, "scores", who)) for who in models]
+        rows = [
+            _example(shown, target, (*place, "examples", i), examples)
+            for i in range(len(shown.at(*place, "examples")))
+        ]
+        opened = "" if any("<details open>" in part for part in parts) else " open"
+        parts.append(
+            f"<details{opened}><summary>{head}</summary>{plots.forest(shown, marks)}"
+            f'<div class="examples">{"".join(rows)}</div></details>'
+        )
+    return card("Rows to look at", f'<p class="note">{note}</p>{"".join(parts)}')
+
+
+def _example(shown: Shown, target: str, at: Path, examples: Examples | None) -> str:
+    """One row: the truth, what every model answered, and its cells."""
+    right = shown.at(*at, "right")
+    answers = "".join(
+        f'<li class="{"yes" if who in right else "no"}"><span>{_model(who)}</span>'
+        f"{shown.text(*at, 'answers', who)}</li>"
+        for who in shown.at(*at, "answers")
+    )
+    cells = examples.html(shown.at(*at, "row")) if examples else ""
+    loss = "squared error" if shown.at("slices", target, "tolerance") is not None else "log loss"
+    return (
+        f'<div class="example"><b>row {shown.number(*at, "row")}</b><ul>'
+        f"<li><span>true</span><b>{shown.text(*at, 'true')}</b></li>{answers}"
+        f"<li><span>{loss}</span>{shown.number(*at, 'loss')}</li></ul>{cells}</div>"
+    )
+
+
+def _ledger(shown: Shown) -> str:
+    lines = [
+        f'<tr><th scope="row">{what}: {escape(cut(why, 120))}</th>'
+        f"<td>{shown.number('ledger', what, why)}</td></tr>"
+        for what, reasons in shown.at("ledger").items()
+        for why in reasons
+    ]
+    return card(
+        "What became of the rows",
+        f'<div class="scroll"><table><tbody>{"".join(lines)}</tbody></table></div>',
+    )
+
+
+def _team(name: str) -> str:
+    return escape(" + ".join(cut(one, 40) for one in name.split("+"))) if name else EMPTY
+
+
+def _model(name: str) -> str:
+    return name if name == "fused" else f"only {escape(cut(name, 40))}"
+
+
+def _listed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with CLASSES classes in every report, and the number of the others."""
+    reports = {}
+    for target, report in document["reports"].items():
+        classes = report["classes"]
+        if len(classes) > CLASSES:
+            largest = sorted(classes, key=lambda name: -classes[name]["support"])[:CLASSES]
+            listed = {name: classes[name] for name in largest}
+            report = {**report, "classes": listed, "not_listed": len(classes) - CLASSES}
+        reports[target] = report
+    return {**document, "reports": reports}

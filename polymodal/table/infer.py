@@ -1,0 +1,227 @@
+"""The schema of a table: every column's kind with its reason, and later tables held against it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
+from polymodal.table import _kinds, _targets, values
+from polymodal.table.read import Table
+from polymodal.table.readers.columnar import holds_binary
+from polymodal.table.readers.plain import is_text
+from polymodal.table.schema import FUSED, Column, Schema
+
+
+def infer(
+    table: Table,
+    targets: Sequence[str],
+    kinds: Mapping[str, str] | None = None,
+    drop: Collection[str] = (),
+    group: str | None = None,
+) -> Schema:
+    """Choose every column's kind by its cells.
+
+    Args:
+        table: training rows.
+        targets: columns to predict.
+        kinds: column -> kind, declared by the user; overrules what the cells say.
+        drop: columns that no model may read.
+        group: column whose equal values belong together; no input unless `kinds` declares it.
+
+    Raises:
+        UserError: a column does not exist; a target has no values or cannot be one; a declared
+            kind does not fit the cells; nothing is left to learn from.
+    """
+    declared = dict(kinds or {})
+    _check_arguments(table, targets, declared, drop, group)
+    outputs = {name: _targets.target(table, name, declared) for name in targets}
+    others = [name for name in table.names if name not in outputs]
+    skipped = {name: "dropped" for name in others if name in drop}
+    if group is not None and group in others and group not in declared:
+        skipped[group] = "the group that rows belong to"
+    inputs: dict[str, Column] = {}
+    for name in others:
+        if name in declared and name not in drop:
+            inputs[name] = Column(name, declared[name])
+        elif name not in skipped:
+            guess = _kinds.guess(table, name)
+            inputs[name] = Column(name, guess.kind, guess.reason, guess.details)
+    for column in (*inputs.values(), *outputs.values()):
+        _check(table, column)
+    for name, target in outputs.items():
+        if target.kind == "tags":
+            text = _targets.tagged(table, name, inputs)
+            outputs[name] = Column(name, "tags", target.reason, {"text": text})
+            _check_lengths(table, outputs[name])
+            if inputs[text].kind != "text":
+                reason = f"a word for each of the tags in '{name}'"
+                inputs[text] = Column(text, "text", reason, {"words": True})
+    _skip_twins(table, inputs, [o.details["text"] for o in outputs.values() if o.kind == "tags"])
+    skipped |= {name: column.reason for name, column in inputs.items() if column.kind == "skip"}
+    schema = Schema(
+        tuple(column for column in inputs.values() if column.kind != "skip"),
+        tuple(outputs.values()),
+        group,
+        {name: skipped[name] for name in table.names if name in skipped},
+        tuple(name for name, column in inputs.items() if column.details.get("identifies")),
+    )
+    if FUSED in schema.modalities():
+        raise UserError(
+            f"{table.source} has a {schema.column(FUSED).kind} column called '{FUSED}'",
+            expected="another name: the model of all modalities is called so",
+            do=f"rename it, or `drop` {FUSED}",
+        )
+    if not schema.inputs:
+        reasons = "; ".join(f"{name}: {why}" for name, why in skipped.items())
+        raise UserError(
+            f"{table.source} has no column left to learn from",
+            expected="at least one input column",
+            got=reasons or "target columns only",
+            do="declare one, for example `kind` COLUMN=number",
+        )
+    return schema
+
+
+def describe(schema: Schema, table: Table) -> list[tuple[str, str, str, str]]:
+    """Rows (column, use, kind, why) in the table's order, for printing."""
+    found: dict[str, tuple[str, str, str]] = {}
+    for name, why in schema.skipped.items():
+        found[name] = ("group" if name == schema.group else "skipped", "", why)
+    for use, columns in (("input", schema.inputs), ("target", schema.targets)):
+        for column in columns:
+            empty = table.data.column(column.name).null_count
+            missing = f" ({empty:,} of {len(table):,} missing)" if empty else ""
+            found[column.name] = (use, column.kind, column.reason + missing)
+    return [(name, *found[name]) for name in table.names if name in found]
+
+
+def validate(schema: Schema, table: Table, *, require_targets: bool) -> None:
+    """Hold a table against a schema; columns that the schema does not know are ignored.
+
+    Raises:
+        UserError: columns are missing, a cell is not of its column's kind, or (where targets are
+            required) a target has no values at all.
+    """
+    columns = [*schema.inputs, *(schema.targets if require_targets else ())]
+    lacking = [column.name for column in columns if column.name not in table.names]
+    if lacking:
+        matches = {name: lookup.nearest(name, table.names) for name in lacking}
+        close = [f"is '{match}' meant to be '{n}'?" for n, match in matches.items() if match]
+        raise UserError(
+            f"{table.source} lacks {', '.join(map(repr, lacking))}",
+            expected=f"the columns {', '.join(column.name for column in columns)}",
+            got=", ".join(table.names),
+            do=" ".join(close) or _about_lacking(schema, lacking),
+        )
+    for column in columns:
+        _check(table, column)
+        if column in schema.targets:
+            _targets.check_present(table, column.name)
+        if column.kind == "tags":
+            _check_lengths(table, column)
+
+
+def _about_lacking(schema: Schema, names: Sequence[str]) -> str:
+    if schema.targets and {target.name for target in schema.targets} >= set(names):
+        return "add what there is to measure against; to predict rows without it, use `predict`"
+    return "add them; leave the cells empty where nothing is known"
+
+
+def _check_arguments(
+    table: Table,
+    targets: Sequence[str],
+    kinds: Mapping[str, str],
+    drop: Collection[str],
+    group: str | None,
+) -> None:
+    given = {
+        "`target`": targets,
+        "`kind`": kinds,
+        "`drop`": drop,
+        "`group`": [group] if group else [],
+    }
+    for flag, names in given.items():
+        for name in names:
+            if name not in table.names:
+                what = f"{table.source} has no column '{name}' ({flag})"
+                raise lookup.unknown(what, str(name), table.names, "check the table's header")
+    for name, count in Counter(targets).items():
+        if count > 1 or name in drop:
+            raise UserError(
+                f"The column '{name}' is {'twice a target' if count > 1 else 'target and dropped'}",
+                do="name it once",
+            )
+
+
+def _skip_twins(table: Table, inputs: dict[str, Column], tagged: Sequence[str]) -> None:
+    """Skip texts that say exactly what another says; the tagged one and the first are kept."""
+    seen: dict[tuple[str, ...], str] = {}
+    texts = [name for name, column in inputs.items() if column.kind == "text"]
+    for name in sorted(texts, key=lambda name: name not in tagged):
+        cells = table.cells(name)
+        words = [c.split() if isinstance(c, str) else map(str, c or ()) for c in cells]
+        said = tuple(" ".join(w) for w in words)
+        twin = seen.setdefault(said, name)
+        if twin != name and inputs[name].reason != "declared":
+            inputs[name] = Column(name, "skip", f"says the same as '{twin}', word for word")
+
+
+def _check(table: Table, column: Column) -> None:
+    """UserError unless the cells of a column are of its kind."""
+    kind = table.data.column(column.name).type
+    if pa.types.is_null(kind) or column.kind == "skip":
+        return
+    levels, inner = _kinds.depth(kind)
+    scalar = levels == 0 and not pa.types.is_struct(kind) and not holds_binary(kind)
+    fits = {
+        "number": scalar,
+        "category": scalar,
+        "set": scalar or (levels == 1 and not pa.types.is_struct(inner)),
+        "tags": levels == 1,
+        "text": is_text(inner) and levels <= 1,
+    }
+    media = is_text(kind) or not scalar
+    if not fits.get(column.kind, media):
+        _fail(table, column, f"values of type {kind}")
+    if column.kind == "number":
+        for row, cell in enumerate(table.cells(column.name)):
+            try:
+                values.number(cell)
+            except ValueError as error:
+                _fail(table, column, f"{cell!r:.80} in row {row}, which {error}")
+
+
+def _fail(table: Table, column: Column, got: str) -> None:
+    expected = {
+        "number": "numbers, or dates such as 2024-01-31",
+        "category": "one name or number a cell",
+        "set": "lists of labels, or labels joined by ';', '|' or ','",
+        "tags": "lists of labels",
+        "text": "strings or lists of words",
+    }
+    raise UserError(
+        f"The column '{column.name}' of {table.source} is not of kind {column.kind}",
+        expected=expected.get(column.kind, "paths, URLs, bytes or lists of numbers"),
+        got=got,
+        do=f"correct the cells, or overrule: `kind` {column.name}=... or `drop` {column.name}",
+    )
+
+
+def _check_lengths(table: Table, column: Column) -> None:
+    """UserError if a row has not as many tags as words."""
+    text = column.details["text"]
+    tags, words = (_kinds.lengths(table.data.column(name)) for name in (column.name, text))
+    wrong = np.flatnonzero((tags >= 0) & (words >= 0) & (tags != words))
+    if len(wrong):
+        row = int(wrong[0])
+        raise UserError(
+            f"'{column.name}' of {table.source} has not one tag a word in {len(wrong)} rows",
+            expected=f"as many tags as '{text}' has words",
+            got=f"{tags[row]} tags and {words[row]} words in row {row}",
+            do="mend these rows, or leave them out",
+        )

@@ -1,0 +1,323 @@
+"""One media cell, wherever it lies: a path, a URL, bytes in the table, a tar member, an array."""
+
+from __future__ import annotations
+
+import builtins
+import difflib
+import hashlib
+import io
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+
+from polymodal.base.errors import MissingExtra, UserError
+
+SUFFIXES = {
+    "image": ("png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff", "ppm", "pgm"),
+    "audio": ("wav", "flac", "ogg", "oga", "opus", "mp3", "m4a", "aac", "aif", "aiff"),
+    "video": ("mp4", "m4v", "mov", "avi", "mkv", "webm", "mpg", "mpeg"),
+    "series": ("npy", "csv", "tsv"),
+}
+PART = 2**20  # bytes of a file read at a time
+_NPY = b"\x93NUMPY"
+_MPEG = b"\xfb\xfa\xf3\xf2\xe3\xe2\xf1\xf9"  # second byte of an MP3 or AAC frame
+
+
+@dataclass(frozen=True)
+class Media:
+    """A media cell that has not been decoded.
+
+    Exactly one of `path`, `data` and `values` is set.
+
+    Attributes:
+        label: what to call it in messages: "row 12, column 'image': images/a.png".
+        path: local path or fsspec URL.
+        offset: where in the file it starts (tar members, values inside an Arrow file).
+        size: how many bytes it has, or None for the whole file.
+        data: the encoded bytes themselves.
+        values: an already decoded array, or a list that is no array because it is ragged or not
+            of numbers.
+    """
+
+    label: str
+    path: str | None = None
+    offset: int = 0
+    size: int | None = None
+    data: builtins.bytes | None = None
+    values: np.ndarray[Any, Any] | list[Any] | None = None
+
+    def bytes(self) -> builtins.bytes:
+        """The encoded bytes. UserError if they cannot be read or there are none."""
+        content = self.head(None)
+        if self.size is not None and len(content) < self.size:
+            raise UserError(
+                f"{self.label} is cut short",
+                expected=f"{self.size} bytes at offset {self.offset} of {self.path}",
+                got=f"{len(content)} bytes",
+                do="copy or download the file again",
+            )
+        return content
+
+    def open(self) -> BinaryIO:
+        """The encoded bytes as a file; a local one is not read into memory."""
+        local = self.path is not None and "://" not in self.path
+        if self.path is None or not local or self.offset or self.size is not None:
+            return io.BytesIO(self.bytes())
+        self.head(1)  # explains what is wrong with a missing or empty file
+        return open(self.path, "rb")
+
+    def head(self, count: int | None) -> builtins.bytes:
+        """At most the first `count` bytes (all of them if None), without reading the rest."""
+        if self.values is not None:
+            raise UserError(
+                f"{self.label} holds numbers where an encoded file was expected",
+                got=_preview(self.values),
+                do="declare the column as a series with `kind`, or store files",
+            )
+        content = _fetch(self, count) if self.path is not None else (self.data or b"")[:count]
+        if not content:
+            raise UserError(f"{self.label} is empty", expected="a media file", got="0 bytes")
+        return content
+
+    def key(self) -> str:
+        """Content hash: equal for equal content, wherever it lies."""
+        digest = hashlib.blake2b(digest_size=16)
+        for part in self._parts():
+            digest.update(part)
+        return digest.hexdigest()
+
+    def _parts(self) -> Iterator[builtins.bytes]:
+        """The content piece by piece: hours of sound need not fit into memory to be refused."""
+        if isinstance(self.values, np.ndarray):
+            # The same numbers in another shape are another content.
+            yield f"{self.values.dtype}{self.values.shape}".encode()
+            yield self.values.tobytes()
+        elif self.values is not None:
+            yield repr(self.values).encode()
+        elif self.path is None or "://" in self.path or self.size is not None:
+            yield self.bytes()
+        else:
+            self.head(1)  # explains what is wrong with a missing or empty file
+            with open(self.path, "rb") as file:
+                file.seek(self.offset)
+                while part := file.read(PART):
+                    yield part
+
+
+def resolve(cell: Any, base: str | None, label: str) -> Media | None:
+    """What a table's cell means as media; nothing is opened yet.
+
+    Args:
+        cell: a path or URL; bytes; `{"bytes", "path"}` (Hugging Face); `{"path" or "tar",
+            "offset", "size"}` (a part of a file); `{"array", "sampling_rate"}` (sound, which
+            becomes a WAV so that its rate travels with it); an array, a list, or such a list as
+            JSON; None, NaN or "" where the cell is missing.
+        base: folder that relative paths start from; None is the current folder.
+        label: what to call the cell in messages ("row 12, column 'image'").
+
+    Returns:
+        The media, or None for a missing cell.
+
+    Raises:
+        UserError: the cell is none of these.
+    """
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return None
+    if isinstance(cell, str | os.PathLike):
+        return _resolve_text(os.fspath(cell).strip(), base, label)
+    if isinstance(cell, bytes | bytearray | memoryview):
+        data = bytes(cell)
+        if data.startswith(_NPY):
+            return Media(label, values=_load_npy(data, label))
+        return Media(label, data=data)
+    if isinstance(cell, Mapping):
+        return _resolve_mapping(cell, base, label)
+    if isinstance(cell, list | tuple | np.ndarray):
+        return Media(label, values=_as_array(cell))
+    raise UserError(
+        f"{label} is not media",
+        expected="a path, a URL, bytes, an array, or {'bytes', 'path'}",
+        got=f"{type(cell).__name__} {_preview(cell)}",
+        do="overrule the column's kind with `kind`",
+    )
+
+
+def kind_of_name(name: str) -> str | None:
+    """The kind of media that a file's suffix promises: "a/b.PNG" -> "image"."""
+    path = name.split("?")[0] if "://" in name else name
+    suffix = os.path.splitext(path)[1].lower().lstrip(".")
+    return next((kind for kind, known in SUFFIXES.items() if suffix in known), None)
+
+
+def kind_of_content(head: builtins.bytes) -> str | None:
+    """The kind of media that a file's first 16 bytes or more promise, by their magic numbers."""
+    container = {b"WEBP": "image", b"WAVE": "audio", b"AVI ": "video"}
+    if head[:4] == b"RIFF":
+        return container.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        brand = {b"M4A ": "audio", b"M4B ": "audio", b"avif": "image", b"heic": "image"}
+        return brand.get(head[8:12], "video")
+    magic = {
+        "image": (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6"),
+        "audio": (b"fLaC", b"OggS", b"ID3", b"FORM", *(b"\xff" + bytes([b]) for b in _MPEG)),
+        "video": (b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3"),
+        "series": (_NPY,),
+    }
+    return next((kind for kind, starts in magic.items() if head.startswith(starts)), None)
+
+
+def wav(array: Any, rate: int) -> builtins.bytes:
+    """A WAV file of `array` `(samples,)` or `(channels, samples)` at `rate` Hz.
+
+    Floats are taken to lie in [-1, 1], whole numbers to be 16-bit samples.
+    """
+    from scipy.io import wavfile
+
+    file = io.BytesIO()
+    samples = np.asarray(array)
+    pcm = samples.astype(np.int16 if samples.dtype.kind in "iu" else np.float32)
+    wavfile.write(file, rate, pcm.T)
+    return file.getvalue()
+
+
+def _resolve_text(text: str, base: str | None, label: str) -> Media | None:
+    if not text:
+        return None
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            return Media(label, values=_as_array(json.loads(text)))
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{label} looks like a JSON list but cannot be parsed ({error})",
+                expected="[1.0, 2.5, ...] or [[1, 2], [3, 4], ...]",
+                got=_preview(text),
+            ) from error
+    where = text if "://" in text else os.path.join(base or "", text)
+    return Media(f"{label}: {_preview(text)}", path=where)
+
+
+def _resolve_mapping(cell: Mapping[str, Any], base: str | None, label: str) -> Media | None:
+    if cell.get("array") is not None:
+        rate = cell.get("sampling_rate")
+        if not rate:
+            raise UserError(
+                f"{label} is a sound without 'sampling_rate'", expected="samples a second"
+            )
+        return Media(label, data=wav(cell["array"], int(rate)))
+    if cell.get("bytes") is not None:
+        return resolve(cell["bytes"], base, label)
+    path = cell["tar"] if cell.get("tar") is not None else cell.get("path")
+    if path is None:
+        if cell.keys() & {"array", "bytes", "path", "tar"}:
+            return None
+        raise UserError(
+            f"{label} is not media",
+            expected="a mapping with 'bytes', 'path', 'tar' or 'array'",
+            got=f"one with {', '.join(map(str, cell)) or 'nothing'}",
+        )
+    whole = _resolve_text(str(path).strip(), base, label)
+    if whole is None or cell.get("size") is None:
+        return whole
+    offset, size = int(cell.get("offset") or 0), int(cell["size"])
+    return Media(whole.label, path=whole.path, offset=offset, size=size)
+
+
+def _as_array(values: Any) -> np.ndarray[Any, Any] | list[Any]:
+    """An array where the values form one of numbers; else the nested list, for a form to judge."""
+    nested = (
+        values.tolist() if isinstance(values, np.ndarray) and values.dtype == object else values
+    )
+    try:
+        array = np.asarray(nested)
+    except ValueError:  # ragged
+        return list(nested)
+    return array if array.dtype.kind in "biuf" else list(nested)
+
+
+def _load_npy(data: builtins.bytes, label: str) -> np.ndarray[Any, Any]:
+    try:
+        return np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{label} is a broken .npy file ({error})") from error
+
+
+def _fetch(media: Media, count: int | None) -> builtins.bytes:
+    """The bytes (at most `count`) behind a path or URL."""
+    assert media.path is not None
+    sizes = [size for size in (media.size, count) if size is not None]
+    size = min(sizes, default=-1)
+    if "://" in media.path:
+        return _fetch_url(media, size)
+    try:
+        with open(media.path, "rb") as file:
+            file.seek(media.offset)
+            return file.read(size)
+    except (OSError, ValueError) as error:
+        _fail(media, error)
+
+
+def _fetch_url(media: Media, size: int) -> builtins.bytes:
+    import fsspec
+
+    assert media.path is not None
+    protocol = media.path.split("://")[0]
+    try:
+        with fsspec.open(media.path, "rb") as file:
+            if media.offset:
+                file.seek(media.offset)
+            content = file.read(size)
+            assert isinstance(content, bytes)
+            return content
+    except ImportError as error:
+        if protocol in ("http", "https"):
+            raise MissingExtra("aiohttp", "url", f"Reading {media.path}") from error
+        raise UserError(
+            f"{media.label} is behind '{protocol}://', whose fsspec package is not installed",
+            do=str(error),
+        ) from error
+    except Exception as error:  # every backend has errors of its own, and each is the user's URL
+        raise UserError(
+            f"{media.label} cannot be fetched ({type(error).__name__}: {error})",
+            got=media.path,
+            do="check the address, the network and your credentials",
+        ) from error
+
+
+def _fail(media: Media, error: Exception) -> NoReturn:
+    """Explain why a local file could not be opened."""
+    assert media.path is not None
+    path = Path(media.path)
+    where = f"a file at {_preview(os.path.abspath(path), 300)}"
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise UserError(
+            f"{media.label} does not exist",
+            expected=f"{where} (relative paths start from the table's folder)",
+            do=_advice(path),
+        ) from error
+    if isinstance(error, IsADirectoryError):
+        raise UserError(f"{media.label} is a folder", expected="a media file") from error
+    if isinstance(error, PermissionError):
+        raise UserError(
+            f"{media.label} may not be read (permission denied)", expected=where
+        ) from error
+    raise UserError(f"{media.label} cannot be read ({error})", expected=where) from error
+
+
+def _advice(path: Path) -> str:
+    folder = next(parent for parent in path.parents if parent.is_dir())
+    if folder != path.parent:
+        return f"'{path.parent}' does not exist either, only '{folder}'; was the table moved?"
+    names = {name.lower(): name for name in os.listdir(folder)}
+    close = difflib.get_close_matches(path.name.lower(), names, n=1)
+    return f"did you mean '{names[close[0]]}'?" if close else f"look into '{folder}'"
+
+
+def _preview(value: Any, limit: int = 80) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,269 @@
+"""Any supported source to one Table."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
+from polymodal.table.media import Media, kind_of_name, resolve
+from polymodal.table.readers import columnar, delimited, files, memory
+from polymodal.table.readers.plain import check_names, is_text, plain
+
+CSV = (".csv", ".tsv", ".tab")
+JSON = (".jsonl", ".ndjson", ".json")
+PARQUET = (".parquet", ".pq")
+ARROW = (".arrow", ".feather", ".ipc")
+TAR = (".tar",)
+SUFFIXES = CSV + JSON + PARQUET + ARROW + TAR
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of named columns.
+
+    Attributes:
+        data: the columns; missing cells are null.
+        base: folder that relative media paths start from; None is the current folder.
+        source: what to call the table in messages.
+    """
+
+    data: pa.Table
+    base: str | None
+    source: str
+
+    def __len__(self) -> int:
+        return int(self.data.num_rows)
+
+    @property
+    def names(self) -> list[str]:
+        """Column names, in order."""
+        return list(self.data.column_names)
+
+    def cells(self, name: str) -> list[Any]:
+        """A column's Python values, None where missing. UserError if there is no such column."""
+        return self._column(name).to_pylist()
+
+    def media(self, name: str, rows: Sequence[int] | None = None) -> Iterator[Media | None]:
+        """A column's cells as media, one at a time, for all rows or for `rows`."""
+        column = self._column(name)
+        for row in range(len(self)) if rows is None else rows:
+            yield resolve(column[int(row)].as_py(), self.base, f"row {row}, column '{name}'")
+
+    def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Table:
+        """The rows with these numbers, in this order."""
+        return replace(self, data=self.data.take(pa.array(rows, pa.int64())))
+
+    def slice(self, start: int, stop: int | None = None) -> Table:
+        """The rows from `start` to before `stop`, which are not copied."""
+        length = None if stop is None else stop - start
+        return replace(self, data=self.data.slice(start, length))
+
+    def drop(self, names: Sequence[str]) -> Table:
+        """The table without these columns."""
+        for name in names:
+            self._column(name)
+        return replace(self, data=self.data.drop_columns(list(names)))
+
+    def concat(self, *others: Table) -> Table:
+        """The rows of tables with the same columns, this one's first.
+
+        Where their folders differ, relative paths of media that exist are made absolute.
+
+        Raises:
+            UserError: a table lacks a column of this one or has another, or types do not fit.
+        """
+        for other in others:
+            lacks = set(self.names) - set(other.names)
+            adds = set(other.names) - set(self.names)
+            if lacks or adds:
+                raise UserError(
+                    f"{other.source} has other columns than {self.source}",
+                    expected=", ".join(self.names),
+                    got=" and ".join(
+                        f"{word} {', '.join(sorted(names))}"
+                        for word, names in (("without", lacks), ("with", adds))
+                        if names
+                    ),
+                )
+        tables, base = [self, *others], self.base
+        if any(table.base != base for table in others):
+            tables, base = [_absolute(table) for table in tables], None
+        try:
+            data = pa.concat_tables([t.data for t in tables], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise UserError(
+                f"{self.source} and {others[0].source} hold a column in different types ({error})",
+                do="write them in one format",
+            ) from error
+        return Table(data, base, " + ".join([self.source, *(t.source for t in others[:2])]))
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        if name not in self.names:
+            what = f"{self.source} has no column '{name}'"
+            raise lookup.unknown(what, name, self.names, "check the table's header")
+        return self.data.column(name)
+
+
+def read(source: Any, base: str | None = None, cache: Path | None = None) -> Table:
+    """Read a table.
+
+    Args:
+        source: a .csv, .tsv, .jsonl, .parquet, .arrow, .feather or .tar file, or a glob of them; a
+            folder that `datasets` saved, of such shards, or with a folder per class; a pandas
+            DataFrame, pyarrow Table, `datasets.Dataset`, list of mappings, mapping of lists; or a
+            Table, returned as it is.
+        base: folder that relative media paths start from; by default the file's own.
+        cache: folder where large binary columns of Parquet files are unpacked; without it they
+            are held in memory.
+
+    Raises:
+        UserError: there is no such file, its format is unknown or broken, it repeats a column
+            name, or it has no rows.
+    """
+    if isinstance(source, Table):
+        return source
+    if isinstance(source, str | os.PathLike):
+        tables = [_read_file(path, base, cache) for path in _paths(Path(source))]
+        return (
+            tables[0]
+            if len(tables) == 1
+            else replace(tables[0].concat(*tables[1:]), source=str(source))
+        )
+    return _table(_in_memory(source), base, f"the given {type(source).__name__}")
+
+
+def _paths(source: Path) -> list[Path]:
+    """The files (or one folder of classes) that a source names."""
+    if source.is_dir():
+        saved = columnar.dataset_files(source)
+        if saved is not None:
+            return saved
+        shards = sorted(p for p in source.iterdir() if p.suffix.lower() in PARQUET + ARROW + TAR)
+        return shards or [source]
+    if source.is_file():
+        return [source]
+    if glob.has_magic(str(source)):
+        found = sorted(Path(name) for name in glob.glob(str(source), recursive=True))
+        if found:
+            return found
+        raise UserError(f"No file matches '{source}'", do=f"the current folder is {Path.cwd()}")
+    folder = source.parent
+    names = os.listdir(folder) if folder.is_dir() else []
+    match = lookup.nearest(source.name, names)
+    raise UserError(
+        f"The file '{source}' does not exist",
+        expected="an existing file, folder or glob",
+        got=f"the folder {folder.resolve()} " + ("without it" if names else "is not there"),
+        do=f"did you mean '{folder / match}'?" if match else "check the path",
+    )
+
+
+def _read_file(path: Path, base: str | None, cache: Path | None) -> Table:
+    if path.is_dir():
+        return _table(files.read_tree(path), base or str(path), str(path))
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(
+            f"'{path}' is not of a known table format",
+            expected=f"a file that ends in {', '.join(SUFFIXES)}, or a folder",
+            got=f"'{path.suffix}'",
+        )
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise UserError(f"{path} is empty", expected="a table with a header and rows")
+        data = _parse(path, suffix, cache)
+    except PermissionError as error:
+        raise UserError(f"{path} may not be read (permission denied)") from error
+    return _table(data, base or str(path.parent), str(path))
+
+
+def _parse(path: Path, suffix: str, cache: Path | None) -> pa.Table:
+    if suffix in CSV:
+        return delimited.read(path)
+    if suffix in JSON:
+        return memory.read_json(path)
+    if suffix in PARQUET:
+        return columnar.read_parquet(path, cache)
+    if suffix in ARROW:
+        return columnar.read_arrow(path)
+    return files.read_tar(path)
+
+
+def _in_memory(source: Any) -> pa.Table:
+    called = f"the given {type(source).__name__}"
+    if isinstance(source, pa.Table):
+        return columnar.class_names(source)
+    if isinstance(source, pa.RecordBatch):
+        return columnar.class_names(pa.Table.from_batches([source]))
+    package = type(source).__module__.partition(".")[0]
+    if package == "datasets":
+        return _from_datasets(source)
+    if package == "pandas" and hasattr(source, "columns"):
+        return memory.from_pandas(source, called)
+    if isinstance(source, Mapping):
+        return memory.from_columns(source, called)
+    if isinstance(source, Sequence):
+        return memory.from_rows(source, called)
+    raise UserError(
+        f"A table cannot be read from {called}",
+        expected="a path, a pandas DataFrame, a pyarrow Table, a datasets.Dataset, a list of "
+        "mappings or a mapping of lists",
+    )
+
+
+def _from_datasets(source: Any) -> pa.Table:
+    """A `datasets.Dataset`, its media not decoded."""
+    if isinstance(source, Mapping):
+        raise UserError(
+            "The given DatasetDict holds several splits",
+            expected="one of them",
+            got=", ".join(source),
+            do=f"pass data['{next(iter(source), 'train')}']",
+        )
+    if not hasattr(source, "num_rows"):
+        raise UserError(
+            f"A {type(source).__name__} has no known number of rows",
+            expected="a datasets.Dataset",
+            do="load it without streaming=True",
+        )
+    return columnar.class_names(source.with_format("arrow")[:])
+
+
+def _table(data: pa.Table, base: str | None, source: str) -> Table:
+    """Names and rows checked, cells brought to plain types."""
+    check_names(data.column_names, source)
+    if not data.num_rows or not data.num_columns:
+        raise UserError(
+            f"{source} has no rows",
+            expected="a header and at least one row",
+            got=f"columns {', '.join(data.column_names)}" if data.num_columns else "no columns",
+        )
+    columns = {name: plain(data.column(name)) for name in data.column_names}
+    return Table(pa.table(columns), base, source)
+
+
+def _absolute(table: Table) -> Table:
+    """The table with the paths of media that exist made absolute, so that it needs no base."""
+
+    def absolute(cell: str | None) -> str | None:
+        if cell is None or kind_of_name(cell) is None or "://" in cell:
+            return cell
+        path = os.path.abspath(os.path.join(table.base or "", cell))
+        return path if os.path.isfile(path) else cell
+
+    data = table.data
+    for i, field in enumerate(data.schema):
+        if is_text(field.type):
+            cells = [absolute(cell) for cell in data.column(i).to_pylist()]
+            data = data.set_column(i, field.name, pa.array(cells, field.type))
+    return Table(data, None, table.source)

@@ -1,0 +1,222 @@
+"""Parquet and Arrow files, and saved Hugging Face data sets, without holding their media in memory.
+
+Encoded media inside an Arrow file are not read: their cells become `{"path", "offset", "size"}`,
+the place in the file where the bytes lie. Parquet is compressed, so there is no such place; large
+binary columns are copied once to an uncompressed Arrow file in the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.ipc as ipc
+import pyarrow.parquet as pq
+
+from polymodal.base.errors import UserError
+
+# Binary columns of a Parquet file up to this size are simply read.
+SPOOL_BYTES = 256 * 2**20
+_BUFFER_BYTES = 2**20
+# A batch of large pictures must stay small.
+_SPOOL_ROWS = 16
+# What pyarrow raises at a damaged file.
+_BROKEN = (pa.ArrowException, ValueError, OSError)
+_POINTER = pa.struct([("path", pa.string()), ("offset", pa.int64()), ("size", pa.int64())])
+
+
+def read_parquet(path: Path, cache: Path | None) -> pa.Table:
+    """One Parquet file; large binary columns go through an Arrow file in `cache`, if given.
+
+    Raises:
+        UserError: the file is broken, or the cache has no room.
+    """
+    try:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+            if cache is None or _binary_bytes(file) <= SPOOL_BYTES:
+                return class_names(_sound(file.read()))
+            return read_arrow(_spool(path, file, cache))
+    except _BROKEN as error:
+        raise _broken(path, "Parquet", error) from error
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """One Arrow file (IPC file or stream, Feather 2), memory-mapped.
+
+    Raises:
+        UserError: the file is broken.
+    """
+    try:
+        mapped = pa.memory_map(str(path))
+        whole = mapped.read_buffer(mapped.size())
+        mapped.seek(0)
+        is_file = whole[:6].to_pybytes() == b"ARROW1"
+        reader = ipc.open_file(mapped) if is_file else ipc.open_stream(mapped)
+        table = _sound(reader.read_all())
+    except _BROKEN as error:
+        raise _broken(path, "Arrow", error) from error
+    for i, field in enumerate(table.schema):
+        if holds_binary(field.type):
+            column = _point(table.column(i), whole, str(path.resolve()))
+            table = table.set_column(i, field.name, column)
+    return class_names(table)
+
+
+def dataset_files(folder: Path) -> list[Path] | None:
+    """The Arrow files of a data set saved by `datasets`, in order; None if `folder` is none.
+
+    Raises:
+        UserError: the folder holds several splits.
+    """
+    if (folder / "dataset_dict.json").is_file():
+        splits = json.loads((folder / "dataset_dict.json").read_text())["splits"]
+        raise UserError(
+            f"{folder} holds several splits",
+            expected="one of them",
+            got=", ".join(splits),
+            do=f"name one, for example {folder / splits[0]}",
+        )
+    if not (folder / "state.json").is_file():
+        return None
+    state = json.loads((folder / "state.json").read_text())
+    return [folder / item["filename"] for item in state["_data_files"]]
+
+
+def class_names(table: pa.Table) -> pa.Table:
+    """Hugging Face ClassLabel codes, alone or in lists, as the names that the metadata gives."""
+    described = (table.schema.metadata or {}).get(b"huggingface")
+    features = json.loads(described)["info"]["features"] if described else {}
+    for name, feature in features.items():
+        if name in table.column_names and isinstance(feature, Mapping):
+            names = _names(feature)
+            if names is not None:
+                i = table.column_names.index(name)
+                decoded = [_decode(chunk, names) for chunk in table.column(i).chunks]
+                table = table.set_column(i, name, pa.chunked_array(decoded))
+    return table.replace_schema_metadata(None)
+
+
+def holds_binary(kind: pa.DataType) -> bool:
+    """True for encoded files: bytes, or a struct with "bytes"."""
+    if pa.types.is_struct(kind):
+        index = kind.get_field_index("bytes")
+        return index >= 0 and holds_binary(kind.field(index).type)
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _sound(table: pa.Table) -> pa.Table:
+    """The table, checked: pyarrow trusts a file's offsets and may crash on wrong ones later."""
+    table.validate(full=True)
+    return table
+
+
+def _names(feature: Mapping[str, Any]) -> pa.Array | None:
+    if feature.get("_type") in ("Sequence", "List", "LargeList"):
+        inner = feature.get("feature")
+        return _names(inner) if isinstance(inner, Mapping) else None
+    return pa.array(feature["names"]) if feature.get("_type") == "ClassLabel" else None
+
+
+def _decode(chunk: pa.Array, names: pa.Array) -> pa.Array:
+    if pa.types.is_list(chunk.type) or pa.types.is_large_list(chunk.type):
+        lengths = pc.list_value_length(chunk)
+        ends = np.cumsum(lengths.fill_null(0).to_numpy(zero_copy_only=False))
+        offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+        values = _decode(chunk.flatten(), names)
+        return pa.ListArray.from_arrays(offsets, values, mask=chunk.is_null())
+    # -1 stands for a label that is not known.
+    codes = pc.if_else(pc.less(chunk, 0), pa.scalar(None, chunk.type), chunk)
+    return names.take(codes)
+
+
+def _point(column: pa.ChunkedArray, whole: pa.Buffer, path: str) -> pa.ChunkedArray:
+    """A binary column of a memory-mapped file as the places of its values in that file."""
+    chunks = [_point_chunk(chunk, whole, path) for chunk in column.chunks]
+    if any(chunk is None for chunk in chunks):
+        return column
+    return pa.chunked_array(chunks, _POINTER)
+
+
+def _point_chunk(chunk: pa.Array, whole: pa.Buffer, path: str) -> pa.Array | None:
+    paths = pa.nulls(len(chunk), pa.string())
+    if pa.types.is_struct(chunk.type):
+        fields = dict(zip(chunk.type.names, chunk.flatten(), strict=True))
+        paths, chunk = fields.get("path", paths), fields["bytes"]
+    _, offsets, data = chunk.buffers()
+    if data is None:  # nothing but nulls
+        start = size = np.zeros(len(chunk), np.int64)
+    else:
+        if not whole.address <= data.address < whole.address + max(whole.size, 1):
+            return None  # decompressed into memory
+        width = np.int64 if pa.types.is_large_binary(chunk.type) else np.int32
+        ends = np.frombuffer(offsets, width)[chunk.offset : chunk.offset + len(chunk) + 1]
+        start, size = ends[:-1] + (data.address - whole.address), np.diff(ends)
+    here = chunk.is_valid()
+    nothing = pa.scalar(None, pa.int64())
+    return pa.StructArray.from_arrays(
+        [
+            pc.if_else(here, path, paths),
+            pc.if_else(here, pa.array(start, pa.int64()), nothing),
+            pc.if_else(here, pa.array(size, pa.int64()), nothing),
+        ],
+        fields=list(_POINTER),
+    )
+
+
+def _binary_bytes(file: pq.ParquetFile) -> int:
+    """Uncompressed size of the columns that hold encoded files."""
+    binary = {field.name for field in file.schema_arrow if holds_binary(field.type)}
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+    return sum(
+        column.total_uncompressed_size
+        for column in columns
+        if column.path_in_schema.split(".")[0] in binary
+    )
+
+
+def _spool(path: Path, file: pq.ParquetFile, cache: Path) -> Path:
+    """A Parquet file as an uncompressed Arrow file in the cache, written once."""
+    status = path.stat()
+    described = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+    target = cache / "tables" / f"{hashlib.sha256(described.encode()).hexdigest()[:32]}.arrow"
+    if target.exists():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, unfinished = tempfile.mkstemp(dir=target.parent, suffix=".unfinished")
+        os.close(handle)
+        try:
+            _write(file.iter_batches(_SPOOL_ROWS), file.schema_arrow, unfinished)
+            os.replace(unfinished, target)
+        finally:
+            Path(unfinished).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be unpacked into the cache {cache} ({error})",
+            do="set POLYMODAL_CACHE to a folder on a disk with room that you may write to",
+        ) from error
+    return target
+
+
+def _write(batches: Iterator[pa.RecordBatch], schema: pa.Schema, path: str) -> None:
+    with pa.OSFile(path, "wb") as sink, ipc.new_file(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def _broken(path: Path, kind: str, error: Exception) -> UserError:
+    if isinstance(error, PermissionError):
+        return UserError(f"{path} may not be read (permission denied)")
+    return UserError(
+        f"{path} is not a whole {kind} file ({str(error)[:200]})",
+        do="write or download it again",
+    )

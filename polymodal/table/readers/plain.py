@@ -1,0 +1,70 @@
+"""What all sources are brought to: one way to say "missing", one string type, lists as lists."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polymodal.base.errors import UserError
+
+
+def check_names(names: Sequence[str], source: str) -> None:
+    """UserError if a column name occurs twice."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(
+            f"{source} has columns of the same name",
+            expected="every name once",
+            got=", ".join(f"'{name}' {names.count(name)} times" for name in twice),
+            do="rename or remove them",
+        )
+
+
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column without dictionaries and extension types; "" and NaN are null.
+
+    Strings that are all lists ("[1, 2]" or "['a', 'b']", as CSV holds them) become lists, so that
+    one table reads alike from every format.
+    """
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks])
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if is_text(column.type):
+        column = column.cast(pa.large_string())
+        column = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+        return _lists(column) or column
+    if pa.types.is_floating(column.type):
+        return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    return column
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """True for every Arrow type of strings."""
+    types = pa.types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _lists(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """The lists that a column's strings spell, or None unless all of them do."""
+    like_list = pc.match_substring_regex(column, r"(?s)^\s*\[.*\]\s*$")
+    if not pc.all(like_list, min_count=1).as_py():
+        return None
+    try:
+        return pa.chunked_array([pa.array([_list(cell) for cell in column.to_pylist()])])
+    except (ValueError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError):
+        return None  # text in brackets, or a mixture that no Arrow list can hold
+
+
+def _list(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return ast.literal_eval(text.strip())

@@ -1,0 +1,99 @@
+"""The schema: each column's name, kind and the reason for it; fixed once, saved in every run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from polymodal.base import lookup
+
+# "tags" is a label per token, "set" several labels a row; "skip" is read by nothing.
+KINDS = ("text", "image", "audio", "video", "series", "number", "category", "set", "tags", "skip")
+MEDIA = ("image", "audio", "video", "series")
+TABLE = ("number", "category", "set")
+
+# What the model of all modalities is called; no modality may be called so.
+FUSED = "fused"
+# And what always gives the same answer.
+CONSTANT = "constant"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table.
+
+    Attributes:
+        name: as in the table's header.
+        kind: one of KINDS.
+        reason: why it has this kind, in words for the printed table ("declared", "98 % of 2 700
+            values are paths of .wav files", ...).
+        details: what else the kind means, JSON-able: of tags, `{"text": the column they label}`; of
+            a text given as lists of words, `{"words": True}`; of a column that is skipped because
+            it only identifies rows, `{"identifies": True}`.
+    """
+
+    name: str
+    kind: str
+    reason: str = "declared"
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            what = f"Column '{self.name}' was given the unknown kind '{self.kind}'"
+            raise lookup.unknown(what, self.kind, KINDS, f"`kind` {self.name}=text, for example")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The checked list of columns: data contract, serving contract and model card in one.
+
+    Attributes:
+        inputs: the columns that a model may read, in the table's order.
+        targets: the columns to predict.
+        group: column whose equal values must not be split apart, or None.
+        skipped: column name -> why no model reads it (id, constant, duplicate of another, ...).
+        identifiers: those of `skipped` that only tell which row it is.
+    """
+
+    inputs: tuple[Column, ...]
+    targets: tuple[Column, ...]
+    group: str | None = None
+    skipped: dict[str, str] = field(default_factory=dict)
+    identifiers: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Column]:
+        yield from self.inputs
+        yield from self.targets
+
+    def column(self, name: str) -> Column:
+        """The column called `name`; a KeyError if the schema has none."""
+        for column in self:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    def modalities(self) -> dict[str, list[Column]]:
+        """Modality name -> its columns: one each for text and media, one "table" for the rest."""
+        grouped: dict[str, list[Column]] = {}
+        taken = {c.name for c in self.inputs if c.kind not in TABLE}
+        table = "table" if "table" not in taken else "table (columns)"
+        for column in self.inputs:
+            grouped.setdefault(table if column.kind in TABLE else column.name, []).append(column)
+        return grouped
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, described: dict[str, Any]) -> Schema:
+        def columns(items: Iterable[dict[str, Any]]) -> tuple[Column, ...]:
+            return tuple(Column(**item) for item in items)
+
+        return cls(
+            columns(described["inputs"]),
+            columns(described["targets"]),
+            described["group"],
+            dict(described["skipped"]),
+            tuple(described["identifiers"]),
+        )

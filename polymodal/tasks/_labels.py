@@ -1,0 +1,115 @@
+"""Labels of a target, its losses, and other small things objectives share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from polymodal.base.errors import UserError
+from polymodal.base.spelling import canonical
+
+# One array a row, stacked or not.
+Rows = Sequence[np.ndarray[Any, Any]] | np.ndarray[Any, Any]
+
+# What stands in an encoded target of classes that is not known.
+UNKNOWN = -100
+
+
+def spelled(cell: Any, column: str) -> str:
+    """The one spelling of a target's label.
+
+    Raises:
+        UserError: the cell holds several values.
+    """
+    if isinstance(cell, list | tuple | dict | set | np.ndarray):
+        raise UserError(
+            f"A cell of target '{column}' holds several values, where one label is expected",
+            expected="one label",
+            got=repr(cell)[:80],
+            do=f"`kind` {column}=set for several labels a row, `kind` {column}=tags for one a word",
+        )
+    return canonical(cell)
+
+
+def in_order(labels: Iterable[str]) -> list[str]:
+    """Distinct labels, by value if all are numbers, else by spelling."""
+    distinct = set(labels)
+    try:
+        return sorted(distinct, key=lambda label: (float(label), label))
+    except ValueError:
+        return sorted(distinct)
+
+
+def counted(labels: Iterable[str]) -> tuple[list[str], list[int]]:
+    """Distinct labels in order, and how often each occurs."""
+    counts = Counter(labels)
+    classes = in_order(counts)
+    return classes, [counts[name] for name in classes]
+
+
+def unseen(column: str, label: str, classes: Sequence[str], what: str) -> UserError:
+    """The error for a label that no training row had."""
+    shown = ", ".join(classes[:10]) + (f", ... ({len(classes)} in all)" if classes[10:] else "")
+    return UserError(
+        f"Target '{column}' has the {what} '{label}', which no training row had",
+        expected=f"one of {shown}",
+        got=repr(label),
+        do="correct its spelling, leave such rows out, or fit again with examples of it",
+    )
+
+
+def nothing_to_learn(column: str, got: str) -> UserError:
+    """The error for a training target that does not vary."""
+    return UserError(
+        f"Target '{column}' has nothing to learn from: it takes less than two different values",
+        expected="training rows with two different values or more",
+        got=got,
+        do="check that `target` names the right column and that the table is not filtered by it",
+    )
+
+
+def in_full(logits: Tensor) -> Tensor:
+    """Logits in float32 at least, whatever the precision of the model."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def mean_known(losses: Tensor, known: Tensor) -> Tensor:
+    """Mean of the losses where known; 0, with a gradient, if none is."""
+    return torch.where(known, losses, 0).sum() / known.sum().clamp(min=1)
+
+
+def average(losses: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> float:
+    """Mean of the losses where known; 0 if none is."""
+    return float(losses[known].mean()) if known.any() else 0.0
+
+
+def cross_entropy(
+    logits: Tensor, target: Tensor, weights: Tensor | None = None, smoothing: float = 0.0
+) -> Tensor:
+    """`F.cross_entropy` of logits `(n, classes)`, but 0 with a gradient if no target is known.
+
+    Args:
+        target: `(n,)` class codes, UNKNOWN where missing.
+        weights: `(classes,)`; the mean is weighted by the targets' own.
+        smoothing: of the labels.
+    """
+    logits = in_full(logits)
+    if weights is not None:
+        weights = weights.to(logits)
+    total = F.cross_entropy(
+        logits,
+        target,
+        weights,
+        ignore_index=UNKNOWN,
+        reduction="sum",
+        label_smoothing=smoothing,
+    )
+    known = target != UNKNOWN
+    mass = known.sum() if weights is None else (weights[target.clamp(min=0)] * known).sum()
+    return total / torch.where(mass > 0, mass, 1)

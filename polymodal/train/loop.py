@@ -1,0 +1,482 @@
+"""The one loop: AdamW, warm-up and cosine, clipping, a moving average, validation, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from polymodal.base import lookup
+from polymodal.base.deadline import Late
+from polymodal.base.devices import device, device_of
+from polymodal.base.errors import PolymodalError, UserError
+from polymodal.base.files import read_tensors, write_tensors
+from polymodal.contract.batch import Batch, Field, Outputs
+from polymodal.contract.interfaces import Balance, Objective
+from polymodal.contract.recipe import Training
+from polymodal.models.model import Model
+from polymodal.prepared.collate import Collator
+from polymodal.train.kernels import Kernels
+from polymodal.train.losses import alone, as_float, losses
+
+Augment = Callable[[Field, torch.Generator], Field]
+Scores = dict[str, list[Any]]
+
+# At most this many validations in one fit of a member: on small sets one costs like an epoch.
+VALIDATIONS = 30
+# So many updates in a row without a finite loss and gradient end a training: it will not recover.
+BAD_STEPS = 20
+# Steps are cut or added when they miss their time by this factor, once a tenth of it has shown so.
+SLACK = 1.15
+
+
+class Interrupted(PolymodalError):
+    """Ctrl-C: the last checkpoint is on disk, and the same fit goes on from it."""
+
+    exit_code = 130
+
+
+@dataclass
+class Progress:
+    """Where a fit of one member stands; everything of a checkpoint that is not a tensor.
+
+    Attributes:
+        steps: updates in all.
+        bad: updates left out since the last whose loss and gradient were finite.
+        noticed: what balancing saw since the last validation: name -> [sum, count].
+    """
+
+    steps: int
+    step: int = 0
+    best: float = math.inf
+    best_step: int = 0
+    stale: int = 0
+    bad: int = 0
+    done: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+    noticed: dict[str, list[float]] = field(default_factory=dict)
+
+    def notice(self, numbers: Mapping[str, float]) -> None:
+        for name, value in numbers.items():
+            if math.isfinite(value):
+                total, count = self.noticed.get(name, (0.0, 0))
+                self.noticed[name] = [total + value, count + 1]
+
+
+class Loop:
+    """One member's training.
+
+    Args:
+        model: its encoders adapted.
+        objectives: target -> fitted objective.
+        collator: over the whole table.
+        train, valid: row numbers.
+        settings: resolved: `epochs` is a number.
+        kernels: precision, attention, memory format and threads, as measured.
+        steps: how many updates at most.
+        seconds: time for them; fewer are made if they turn out slower than planned, and more, up
+            to `most`, if faster.
+        most: `steps` by default.
+        least: updates without which the member is worth nothing.
+        must: make these even if the time is too short for them.
+        seed: of order, augmentation, dropout.
+        folder: where checkpoints go; one there is resumed.
+        augment: modality -> augmentation of training batches.
+        report: called after every step with (step, of how many, loss).
+        log: called after every validation with the step and its numbers.
+        name: the member's, for messages.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        objectives: Mapping[str, Objective],
+        collator: Collator,
+        train: np.ndarray[Any, Any],
+        valid: np.ndarray[Any, Any],
+        settings: Training,
+        kernels: Kernels,
+        *,
+        steps: int,
+        seed: int,
+        folder: Path,
+        augment: Mapping[str, Augment],
+        seconds: float = math.inf,
+        most: int = 0,
+        least: int = 0,
+        must: bool = True,
+        report: Callable[[int, int, float], None] = lambda *_: None,
+        log: Callable[[int, dict[str, float]], None] = lambda *_: None,
+        name: str = "model",
+    ) -> None:
+        self.objectives, self.collator, self.settings = objectives, collator, settings
+        self.train_rows, self.valid_rows = train, valid
+        self.kernels, self.seconds, self.seed, self.folder = kernels, seconds, seed, folder
+        self.most, self.least, self.must = max(most, steps), min(least, steps), must
+        self.augment, self.report, self.log, self.name = augment, report, log, name
+        self.accelerator = Accelerator(cpu=device().type == "cpu")
+        self.device = self.accelerator.device
+        self.raw = model
+        kernels.apply(model)
+        self.balance = _balance(model, settings)
+        optimizer = torch.optim.AdamW(_groups(self.raw, settings), betas=(0.9, 0.99), fused=True)
+        self.model, self.optimizer = self.accelerator.prepare(self.raw, optimizer)
+        self.params = [p for p in self.raw.parameters() if p.requires_grad]
+        self.average = [p.detach().clone() for p in self.params] if settings.ema else []
+        self.generator = torch.Generator().manual_seed(seed)
+        self.progress = Progress(steps)
+        self.per_epoch = max(1, math.ceil(len(train) / settings.batch_size))
+        self.every = max(self.per_epoch, math.ceil(steps / VALIDATIONS))
+        self.best: dict[str, Tensor] = {}
+
+    def run(self) -> Progress:
+        """Train to the end, or to Ctrl-C; the model holds the selected weights afterwards.
+
+        Raises:
+            Interrupted: Ctrl-C; the checkpoint is written.
+            Late: the time is too short for `least` updates.
+            UserError: the loss is not finite.
+        """
+        torch.manual_seed(self.seed)
+        self._restore()
+        start, begun = time.perf_counter(), self.progress.step
+        with self.kernels.threads_set(), interruptible() as interrupted:
+            for rows in self._batches():
+                loss = self._step(rows)
+                self.progress.step += 1
+                if self.progress.bad >= BAD_STEPS:
+                    raise self._diverged(f"{self.progress.bad} steps in a row without one")
+                self._pace(time.perf_counter() - start, self.progress.step - begun)
+                self.report(self.progress.step, self.progress.steps, loss)
+                last = self.progress.step >= self.progress.steps
+                if last or self.progress.step % self.every == 0:
+                    self._validate()
+                    self._save()
+                    if last or self.progress.done:
+                        break
+                if interrupted.is_set():
+                    self._save()
+                    raise Interrupted("Interrupted; the same fit goes on where this stopped")
+        if self.progress.best == math.inf:
+            raise self._diverged("not one validation with one")
+        self.progress.done = True
+        self._select()
+        self._save()
+        return self.progress
+
+    def _batches(self) -> Iterator[np.ndarray[Any, Any]]:
+        """Batches from the current step on: the order depends on the seed and the epoch alone."""
+        size = self.settings.batch_size
+        while self.progress.step < self.progress.steps and not self.progress.done:
+            epoch, skip = divmod(self.progress.step, self.per_epoch)
+            rng = np.random.default_rng([self.seed, epoch])
+            batches = self.collator.order(self.train_rows, size, rng)
+            # An epoch is `per_epoch` steps by definition, whatever a joined last batch did to it.
+            for i in range(skip, self.per_epoch):
+                yield batches[i % len(batches)]
+
+    def _step(self, rows: np.ndarray[Any, Any]) -> float:
+        self.model.train()
+        batch = self.collator(rows)
+        for name, change in self.augment.items():
+            batch.inputs[name] = change(batch.inputs[name], self.generator)
+        batch = batch.to(self.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * self._rate()
+        total = self._backward(batch)
+        norm = self.accelerator.clip_grad_norm_(self.params, self.settings.clip)
+        loss = float(total)
+        finite = math.isfinite(loss) and math.isfinite(norm)
+        self.progress.bad = 0 if finite else self.progress.bad + 1
+        if finite:  # one bad gradient would spoil every weight for good
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if finite and self.average:
+            step = self.progress.step
+            decay = min(self.settings.ema, (1 + step) / (10 + step))
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.params], 1 - decay)
+        return loss
+
+    def _backward(self, batch: Batch) -> Tensor:
+        """Fill the gradients from one batch; its loss."""
+        own: dict[str, Outputs] = {}
+        with self.kernels.autocast(self.device):
+            if self.balance is None:
+                outputs = self.model(batch.inputs)
+            else:
+                tokens = self.raw.encode(batch.inputs)
+                outputs, own = self.raw.fuse(tokens), self.raw.alone(tokens)
+        total = torch.stack(list(losses(as_float(outputs), batch, self.objectives).values())).sum()
+        if self.balance is None:
+            self.accelerator.backward(total)
+            return total.detach()
+        found = alone({n: as_float(o) for n, o in own.items()}, batch, self.objectives)
+        self.progress.notice({f"train/ratio/{n}": one.ratio for n, one in found.items()})
+        encoders, rest = _parts(self.raw)
+        numbers = self.balance.backward(total, found, encoders, rest)
+        self.progress.notice({f"train/{n}": value for n, value in numbers.items()})
+        return total.detach()
+
+    def _diverged(self, got: str) -> UserError:
+        return UserError(
+            f"The training of '{self.name}' diverges",
+            expected="a finite loss",
+            got=f"{got}, up to step {self.progress.step}",
+            do="lower training.lr (for a tuned backbone pretrained_lr), or clip extreme values",
+        )
+
+    def _pace(self, spent: float, made: int) -> None:
+        """Set the steps to what the time allows, where they are not as fast as was measured."""
+        progress = self.progress
+        if spent <= self.seconds / 10 or math.isinf(self.seconds):
+            return
+        left = progress.steps - progress.step
+        fitting = int(made * self.seconds / spent) - made
+        if left + made > SLACK * (fitting + made):
+            reached = progress.step + max(0, fitting)
+            if reached < self.least and not self.must:
+                raise too_few(reached, self.least)
+            progress.steps = max(reached, self.least)
+        elif fitting + made > SLACK * (left + made):
+            progress.steps = max(progress.steps, min(self.most, progress.step + fitting))
+
+    def _rate(self) -> float:
+        """Share of the peak rate: linear warm-up, then a cosine to zero."""
+        step, steps = self.progress.step, self.progress.steps
+        warmup = max(1, round(self.settings.warmup * steps))
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    def _validate(self) -> None:
+        progress = self.progress
+        with self._averaged():
+            loss, numbers = self._measure()
+            numbers |= {name: total / n for name, (total, n) in progress.noticed.items()}
+            progress.noticed = {}
+            self.log(progress.step, numbers)
+            progress.history.append({"step": progress.step, **numbers})
+            if loss < progress.best or not self.best:
+                progress.best, progress.best_step, progress.stale = loss, progress.step, 0
+                self.best = {k: v.detach().clone() for k, v in self.raw.state_dict().items()}
+            else:
+                progress.stale += 1
+            if self.settings.select == "last":
+                self.best = {k: v.detach().clone() for k, v in self.raw.state_dict().items()}
+        progress.done = 0 < self.settings.patience <= progress.stale
+
+    def _measure(self) -> tuple[float, dict[str, float]]:
+        """What selection minimises, and the validation numbers to show."""
+        if not len(self.valid_rows):
+            return -float(self.progress.step), {}
+        scores = predict(self.raw, self.objectives, self.collator, self.valid_rows, self.kernels)
+        total, numbers = 0.0, {}
+        for name, objective in self.objectives.items():
+            values = [self.collator.targets[name].values[row] for row in self.valid_rows]
+            loss = objective.criterion(scores[name], values)
+            numbers[f"valid/{name}"] = loss
+            total += loss
+        return total if math.isfinite(total) else math.inf, numbers
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The moving average in the model's place for a while.
+
+        Buffers stay: a batch norm's running statistics are moving averages themselves.
+        """
+        if not self.average:
+            yield
+            return
+        own = [p.detach().clone() for p in self.params]
+        try:
+            with torch.no_grad():
+                torch._foreach_copy_(list[Tensor](self.params), self.average)
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(list[Tensor](self.params), own)
+
+    def _select(self) -> None:
+        self.raw.load_state_dict(self.best)
+        self.raw.eval()
+
+    def _save(self) -> None:
+        tensors = {f"model.{k}": v for k, v in self.raw.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        tensors |= {f"average.{i}": v for i, v in enumerate(self.average)}
+        for i, p in enumerate(self.params):
+            for key, value in self.optimizer.state.get(p, {}).items():
+                tensors[f"optimizer.{i}.{key}"] = value
+        tensors["rng.torch"] = torch.get_rng_state()
+        tensors["rng.augment"] = self.generator.get_state()
+        if self.device.type == "cuda":
+            tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
+        described = {"progress": json.dumps(asdict(self.progress))}
+        write_tensors(self.folder / "checkpoint.safetensors", tensors, described)
+
+    def _restore(self) -> None:
+        path = self.folder / "checkpoint.safetensors"
+        if not path.exists():
+            return
+        tensors, described = read_tensors(path)
+        self.progress = Progress(**json.loads(described["progress"]))
+
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {
+                k[len(prefix) :]: v.to(self.device)
+                for k, v in tensors.items()
+                if k.startswith(prefix)
+            }
+
+        self.raw.load_state_dict(under("model."))
+        self.best = under("best.")
+        self.average = [tensors[f"average.{i}"].to(self.device) for i in range(len(self.average))]
+        for i, p in enumerate(self.params):
+            state = under(f"optimizer.{i}.")
+            if state:
+                self.optimizer.state[p] = state
+        torch.set_rng_state(tensors["rng.torch"])
+        self.generator.set_state(tensors["rng.augment"])
+        if self.device.type == "cuda" and "rng.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["rng.cuda"], self.device)
+
+
+def too_few(steps: int, least: int) -> Late:
+    """What to raise where a member would make too few steps."""
+    return Late(f"its part of the time is enough for {steps} steps, and {least} are the least")
+
+
+def predict(
+    model: nn.Module,
+    objectives: Mapping[str, Objective],
+    collator: Collator,
+    rows: np.ndarray[Any, Any],
+    kernels: Kernels,
+    batch_size: int = 256,
+) -> Scores:
+    """Scores of every row: target -> one array a row, `(size,)` or `(words, size)`.
+
+    Computed where the model lies.
+    """
+    return predict_without(model, objectives, collator, rows, kernels, batch_size, absent=[()])[0]
+
+
+def predict_without(
+    model: nn.Module,
+    objectives: Mapping[str, Objective],
+    collator: Collator,
+    rows: np.ndarray[Any, Any],
+    kernels: Kernels,
+    batch_size: int = 256,
+    *,
+    absent: Sequence[Collection[str]],
+) -> list[Scores]:
+    """`predict` for every set in `absent` of modalities to treat as missing in every row.
+
+    The encoders run once a batch, whatever the number of sets.
+    """
+    found: list[Scores] = [{name: [None] * len(rows) for name in objectives} for _ in absent]
+    model.eval()
+    place = device_of(model)
+    with torch.inference_mode(), kernels.autocast(place):
+        for positions, batch in collator.sequential(rows, batch_size):
+            tokens = model.encode(batch.to(place).inputs)  # type: ignore[operator]
+            for scored, gone in zip(found, absent, strict=True):
+                outputs = model.fuse(tokens, gone)  # type: ignore[operator]
+                collect(scored, positions, model, objectives, outputs)
+    return found
+
+
+def collect(
+    scored: Scores,
+    positions: np.ndarray[Any, Any],
+    model: nn.Module,
+    objectives: Mapping[str, Objective],
+    outputs: Outputs,
+) -> None:
+    """Put a batch's scores in their places."""
+    for name, objective in objectives.items():
+        scores = objective.scores(outputs.logits[name].float()).cpu().numpy()
+        lengths = _lengths(model, name, outputs)
+        for i, position in enumerate(positions):
+            scored[name][position] = scores[i] if lengths is None else scores[i][: lengths[i]]
+
+
+def _lengths(model: nn.Module, target: str, outputs: Outputs) -> list[int] | None:
+    """How many of a row's padded outputs are words; None for a target with one output a row."""
+    tagged = getattr(model, "tagged", {}).get(target)
+    if tagged is None or outputs.fused is None:
+        return None
+    return [int(n) for n in outputs.fused.tokens[tagged].mask.sum(1)]
+
+
+def _balance(model: Model, settings: Training) -> Balance | None:
+    if settings.balance is None or len(model.names) < 2:
+        return None
+    built = lookup.build("train/balance", settings.balance)
+    assert isinstance(built, Balance)
+    return built
+
+
+def _parts(model: Model) -> tuple[dict[str, list[nn.Parameter]], list[nn.Parameter]]:
+    """What is trained of each modality's encoder, and of fusion and heads."""
+    encoders = {
+        name: [p for p in encoder.parameters() if p.requires_grad]
+        for name, encoder in zip(model.names, model.encoders, strict=True)
+    }
+    inside = {id(p) for params in encoders.values() for p in params}
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
+    return encoders, rest
+
+
+def _groups(model: nn.Module, settings: Training) -> list[dict[str, Any]]:
+    """Parameters by rate and decay: none on biases, norms and embeddings."""
+    tables = {
+        id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)
+    }
+    backbone = {
+        id(p) for m in model.modules() if getattr(m, "is_backbone", False) for p in m.parameters()
+    }
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for p in model.parameters():
+        if p.requires_grad:
+            decay = 0.0 if p.dim() < 2 or id(p) in tables else settings.weight_decay
+            rate = settings.pretrained_lr if id(p) in backbone else settings.lr
+            groups.setdefault((rate, decay), []).append(p)
+    return [
+        {"params": params, "lr": rate, "peak": rate, "weight_decay": decay}
+        for (rate, decay), params in groups.items()
+    ]
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that a step is never torn; a second Ctrl-C stops at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(*_: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)

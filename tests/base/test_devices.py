@@ -1,0 +1,124 @@
+"""One rule says where tensors are computed, and everything keeps to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from accelerate.state import AcceleratorState, PartialState
+from torch import Tensor, nn
+
+import polymodal as pm
+from polymodal.base import devices
+from polymodal.base.errors import UserError
+from polymodal.contract.batch import Batch, Field, Outputs
+from polymodal.contract.recipe import Recipe
+from polymodal.run import run
+from polymodal.train import loop as train
+from polymodal.train.kernels import Kernels
+
+META = torch.device("meta")
+
+
+class Elsewhere(nn.Module):
+    """A module on the meta device, which has no values: only where its inputs lie is seen."""
+
+    def __init__(self, *, parameters: bool) -> None:
+        super().__init__()
+        value = torch.zeros(1, device=META)
+        if parameters:
+            self.value = nn.Parameter(value)
+        else:
+            self.register_buffer("value", value)
+
+    def encode(self, inputs: dict[str, Field]) -> dict[str, Field]:
+        assert inputs["x"].data.device == META
+        return inputs
+
+    def fuse(self, tokens: dict[str, Field], absent: Any) -> Outputs:
+        return Outputs({"y": torch.ones(len(tokens["x"].data), 2)})
+
+
+class Same:
+    """An objective whose scores are the logits."""
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return logits
+
+
+class Rows:
+    """A collator of one number a row."""
+
+    def sequential(self, rows: np.ndarray, size: int) -> Any:
+        data = torch.zeros(len(rows), 1)
+        field = Field(data, None, torch.ones(len(rows), dtype=torch.bool))
+        yield np.arange(len(rows)), Batch({"x": field}, {}, torch.from_numpy(rows))
+
+
+@pytest.mark.parametrize("parameters", [True, False])
+def test_a_batch_goes_where_the_model_lies(parameters: bool) -> None:
+    module = Elsewhere(parameters=parameters)
+    assert devices.device_of(module) == META
+    objectives: Any = {"y": Same()}
+    found = train.predict(module, objectives, Rows(), np.arange(3), Kernels())  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.stack(found["y"]), np.ones((3, 2)))
+
+
+def test_a_module_without_tensors_is_on_the_cpu() -> None:
+    assert devices.device_of(nn.Identity()) == torch.device("cpu")
+
+
+@pytest.fixture
+def fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[pd.DataFrame, pm.Run]:
+    monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
+    number = np.random.default_rng(0).normal(size=60)
+    table = pd.DataFrame({"level": number, "label": np.where(number > 0, "up", "down")})
+    settings = {"epochs": 1, "threads": 1, "precision": "fp32"}
+    recipe = Recipe.model_validate({"width": 8, "training": settings})
+    return table, pm.fit(table, "label", recipe=recipe)
+
+
+@pytest.mark.parametrize("method", ["embed", "predict"])
+def test_a_run_is_computed_on_the_chosen_device(
+    method: str, fitted: tuple[pd.DataFrame, pm.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meta tensors cannot be copied back, so to be refused there is to have been there."""
+    table, run_ = fitted
+    monkeypatch.setattr(run, "device", lambda: META)
+    with pytest.raises(NotImplementedError, match="meta tensor"):
+        getattr(run_, method)(table)
+
+
+def test_training_keeps_to_the_rule_where_accelerate_would_take_another(
+    fitted: tuple[pd.DataFrame, pm.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = []
+    before = train.Loop._step
+
+    def noted(loop: train.Loop, rows: np.ndarray) -> float:
+        places.append(loop.device)
+        return before(loop, rows)
+
+    monkeypatch.setattr(train.Loop, "_step", noted)
+    monkeypatch.setattr(PartialState, "default_device", property(lambda _: torch.device("mps")))
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        pm.fit(fitted[0], "label", recipe=fitted[1].recipe)
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+    assert set(places) == {devices.device()}
+
+
+@pytest.mark.parametrize("name", devices.WORLD)
+def test_one_of_several_processes_is_refused(
+    name: str, fitted: tuple[pd.DataFrame, pm.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "1")
+    devices.refuse_several_processes()
+    monkeypatch.setenv(name, "2")
+    with pytest.raises(UserError, match="one process"):
+        pm.fit(fitted[0], "label")

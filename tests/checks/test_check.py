@@ -1,0 +1,385 @@
+"""Checks find what was planted, and nothing in clean data."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
+from polymodal.checks._finding import Finding
+from polymodal.checks.check import Report, check
+from polymodal.table.read import Table
+from polymodal.table.schema import Column, Schema
+
+N = 600
+WORDS = [
+    "red",
+    "blue",
+    "house",
+    "river",
+    "stone",
+    "light",
+    "cloud",
+    "paper",
+    "green",
+    "table",
+    "window",
+    "garden",
+]
+
+
+def table(source: str = "train.csv", base: Path | None = None, **columns: Any) -> Table:
+    return Table(pa.table(columns), None if base is None else str(base), source)
+
+
+def schema(inputs: dict[str, str], targets: dict[str, str], group: str | None = None) -> Schema:
+    return Schema(
+        tuple(Column(n, k) for n, k in inputs.items()),
+        tuple(Column(n, k) for n, k in targets.items()),
+        group,
+    )
+
+
+def articles(n: int, seed: int = 0) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(WORDS, 12)) + f" {seed}-{i}" for i in range(n)]
+
+
+def clean(n: int = N, seed: int = 0) -> tuple[Table, Schema]:
+    """Every kind of table column and text, each weakly related to the target."""
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, 2, n)
+    columns = {
+        "text": articles(n, seed),
+        "age": (label * 0.8 + rng.normal(size=n)).tolist(),
+        "city": [WORDS[i] for i in (label + rng.integers(0, 8, n)) % 10],
+        "tags": [rng.choice(WORDS, 3).tolist() for _ in range(n)],
+        "label": ["yes" if v else "no" for v in label],
+        "price": (label + rng.normal(size=n)).tolist(),
+    }
+    inputs = {"text": "text", "age": "number", "city": "category", "tags": "set"}
+    found = schema(inputs, {"label": "category", "price": "number"})
+    return table(**columns), found
+
+
+def replaced(old: Table, **columns: Any) -> Table:
+    data = old.data
+    for name, values in columns.items():
+        data = data.drop_columns([name]) if name in data.column_names else data
+        data = data.append_column(name, pa.array(values))
+    return Table(data, old.base, old.source)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def only(report: Report, words: str) -> Finding:
+    """The one finding that says `words`."""
+    found = [f for f in report.findings if words in f.what]
+    assert len(found) == 1, report.lines()
+    return found[0]
+
+
+def test_clean_data_has_no_findings(cache: Path) -> None:
+    for seed in range(3):
+        train, found = clean(seed=seed)
+        valid, _ = clean(200, seed=seed + 100)
+        assert check(train, found, valid=valid, cache=cache).lines() == []
+
+
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
+def test_honest_classics_get_no_warning(load: Any, cache: Path) -> None:
+    bunch = load()
+    names = [f"x{i}" for i in range(bunch.data.shape[1])]
+    columns = dict(zip(names, bunch.data.T.tolist(), strict=True))
+    found = schema(dict.fromkeys(names, "number"), {"y": "category"})
+    report = check(table(**columns, y=bunch.target.tolist()), found, cache=cache)
+    assert [f for f in report.findings if f.severity != "info"] == []
+
+
+def test_few_valued_tables_get_no_warning(cache: Path) -> None:
+    a, b = np.random.default_rng(1).integers(0, 2, (2, N))
+    xor = table(a=a.tolist(), b=b.tolist(), y=(a ^ b).tolist())
+    found = schema({"a": "category", "b": "category"}, {"y": "category"})
+    noisy = replaced(xor, y=((a ^ b) ^ (np.random.default_rng(1).random(N) < 0.2)).tolist())
+    for one in (xor, noisy):
+        report = check(one, found, valid=one.take(np.arange(100)), cache=cache)
+        assert [f for f in report.findings if f.severity != "info"] == []
+
+
+def test_rounded_numbers_and_categories_are_equal_by_chance(cache: Path) -> None:
+    def some(n: int, seed: int) -> Table:
+        rng = np.random.default_rng(seed)
+        x, c = rng.normal(size=n).round(1).tolist(), rng.choice(["a", "b"], n).tolist()
+        return table(x=x, c=c, y=rng.choice(["u", "v"], n).tolist())
+
+    found = schema({"x": "number", "c": "category"}, {"y": "category"})
+    report = check(some(300, 0), found, test=some(100, 1), cache=cache)
+    assert [f.severity for f in report.findings] == ["info"]
+
+
+def test_equal_rows_of_measurements_are_copies(cache: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(4, 300)).round(2).tolist()
+    names = ["a", "b", "c", "d"]
+    found = schema(dict.fromkeys(names, "number"), {"y": "category"})
+    train = table(**dict(zip(names, x, strict=True)), y=["u", "v"] * 150)
+    train = train.take(np.r_[np.arange(300), np.arange(20)])
+    report = check(train, found, test=train.take(np.arange(30)), cache=cache)
+    assert only(report, "repeat the inputs").severity == "warning"
+    assert only(report, "are also in").count == 30
+
+
+def test_template_questions_that_meet_by_chance_are_no_group(cache: Path) -> None:
+    rng = np.random.default_rng(0)
+    texts = [
+        f"how many of the many {WORDS[i]} things are right near {WORDS[j]} {k}?"
+        for i, j, k in zip(*rng.integers(0, 10, (3, 400)), strict=True)
+    ]
+    assert len(set(texts)) < 350
+    x, y = rng.normal(size=400).tolist(), rng.choice(["a", "b"], 400).tolist()
+    found = schema({"text": "text", "x": "number"}, {"y": "category"})
+    assert check(table(text=texts, x=x, y=y), found, cache=cache).lines() == []
+
+
+def test_repeated_rows_within_and_across_tables(cache: Path) -> None:
+    train, found = clean()
+    train = train.take(np.r_[np.arange(N), np.arange(30)])
+    test, _ = clean(100, seed=9)
+    test = Table(pa.concat_tables([test.data, train.data.slice(0, 7)]), None, "test.csv")
+    report = check(train, found, test=test, cache=cache)
+    within = only(report, "repeat the inputs of an earlier row")
+    assert (within.count, within.severity, within.example) == (30, "warning", "row 600")
+    across = only(report, "of test.csv are also in train.csv")
+    assert (across.count, across.severity, across.example) == (7, "warning", "row 100")
+
+
+def test_rows_without_their_article_are_not_copies(cache: Path) -> None:
+    texts = articles(300)
+    texts[:60] = [None] * 60  # type: ignore[list-item]
+    sparse = table(text=texts, c=["a", "b"] * 150, y=["u", "v", "w"] * 100)
+    found = schema({"text": "text", "c": "category"}, {"y": "category"})
+    report = check(sparse, found, cache=cache)
+    assert [f.what for f in report.findings] == ["60 of 300 cells of 'text' are missing"]
+
+
+def test_numbers_declared_text_are_checked_too(cache: Path) -> None:
+    codes = table(zip=[10_000 + i for i in range(100)], y=["a", "b"] * 50)
+    found = schema({"zip": "text"}, {"y": "category"})
+    assert check(codes, found, cache=cache).lines() == []
+
+
+def test_equal_inputs_with_different_classes(cache: Path) -> None:
+    train, found = clean()
+    doubled = train.take(np.r_[np.arange(N), np.arange(10)])
+    labels = doubled.cells("label")
+    labels[600:] = ["yes" if v == "no" else "no" for v in labels[600:]]
+    noise = only(check(replaced(doubled, label=labels), found, cache=cache), "but not its 'label'")
+    assert noise.count == 20 and noise.example == "rows 0 and 600"
+
+
+def leaking(train: Table, kind: str) -> list[Any]:
+    """A column that tells `label` in one of the ways people overlook."""
+    yes = np.array([v == "yes" for v in train.cells("label")])
+    return {
+        "code": [f"{'AB'[int(v)]}" for v in yes],
+        "number": (yes * 10 + np.random.default_rng(1).normal(size=N)).tolist(),
+        "timestamp": [f"2024-0{1 + int(v)}-{1 + i % 28:02d}" for i, v in enumerate(yes)],
+        "patient": [f"p{2 * (i % 40) + int(v)}" for i, v in enumerate(yes)],
+        "threshold": np.where(
+            yes,
+            np.random.default_rng(1).uniform(5, 9, N),
+            np.random.default_rng(1).uniform(0, 5, N),
+        ).tolist(),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "as_kind"),
+    [
+        ("code", "category"),
+        ("number", "number"),
+        ("timestamp", "number"),
+        ("patient", "category"),
+        ("threshold", "number"),
+    ],
+)
+def test_a_column_that_gives_the_class_away(kind: str, as_kind: str, cache: Path) -> None:
+    train, found = clean()
+    train = replaced(train, leak=leaking(train, kind))
+    inputs = {c.name: c.kind for c in found.inputs} | {"leak": as_kind}
+    report = check(train, schema(inputs, {"label": "category"}), cache=cache)
+    assert [f.severity for f in report.findings] == ["warning"]
+    assert "Column 'leak' alone" in report.findings[0].what
+    assert "`drop` leak" in report.findings[0].advice
+
+
+def test_a_column_that_gives_a_number_away(cache: Path) -> None:
+    train, found = clean()
+    leak = [2 * v + 1 for v in train.cells("price")]
+    inputs = {c.name: c.kind for c in found.inputs} | {"leak": "number"}
+    report = check(replaced(train, leak=leak), schema(inputs, {"price": "number"}), cache=cache)
+    assert [f.severity for f in report.findings] == ["warning"]
+    assert "guessing 'price'" in report.findings[0].what
+
+
+def test_rows_in_the_order_of_the_target(cache: Path) -> None:
+    train, found = clean()
+    train = train.take(np.argsort(train.cells("label"), kind="stable"))
+    finding = only(check(train, found, cache=cache), "order of the rows alone")
+    assert finding.severity == "info" and "'label'" in finding.what
+
+
+def picture(seed: int) -> bytes:
+    file = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def pictures(folder: Path, names: list[str], seeds: list[int]) -> None:
+    for name, seed in zip(names, seeds, strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(picture(seed))
+
+
+IMAGES = schema({"image": "image", "question": "text"}, {"y": "category"})
+
+
+def questions(folder: Path, names: list[str], source: str = "train.csv") -> Table:
+    n = len(names)
+    return table(
+        source,
+        folder,
+        image=names,
+        question=["what is it?", "which colour?", "how many?"] * (n // 3) + ["where?"] * (n % 3),
+        y=np.random.default_rng(n).choice(["a", "b"], n).tolist(),
+    )
+
+
+def test_clean_pictures_with_repeated_short_questions(tmp_path: Path, cache: Path) -> None:
+    names = [f"img_{i}.png" for i in range(120)]
+    pictures(tmp_path, names, list(range(120)))
+    assert check(questions(tmp_path, names), IMAGES, cache=cache).lines() == []
+
+
+def test_file_names_that_tell_the_class(tmp_path: Path, cache: Path) -> None:
+    names = [f"{'cat' if i % 2 else 'dog'}/{i:04d}.png" for i in range(120)]
+    pictures(tmp_path, names, list(range(120)))
+    train = replaced(questions(tmp_path, names), y=["cat", "dog"] * 60)
+    finding = only(check(train, IMAGES, cache=cache), "in the file names of 'image' alone")
+    assert finding.severity == "info" and "No model reads this" in finding.advice
+
+
+def test_one_picture_under_several_names(tmp_path: Path, cache: Path) -> None:
+    names = [f"img_{i}.png" for i in range(120)]
+    pictures(tmp_path, names, [i % 60 for i in range(120)])
+    test_names = [f"test_{i}.png" for i in range(30)]
+    pictures(tmp_path, test_names, [i + 50 for i in range(30)])
+    train, test = questions(tmp_path, names), questions(tmp_path, test_names, "test.csv")
+    train = replaced(train, question=[f"question number {i}?" for i in range(120)])
+    report = check(train, IMAGES, test=test, cache=cache)
+    within = only(report, "have the image of another row")
+    assert (within.count, within.severity) == (60, "warning") and "`group`" in within.advice
+    across = only(report, "of test.csv have the image of a row of train.csv")
+    assert (across.count, across.severity, across.example) == (10, "warning", "row 0")
+    # A group that holds each picture's rows together settles the first.
+    grouped = Schema(IMAGES.inputs, IMAGES.targets, "g")
+    settled = check(replaced(train, g=[i % 60 for i in range(120)]), grouped, cache=cache)
+    assert settled.lines() == []
+
+
+def test_one_article_in_rows_that_differ_looks_like_a_group(cache: Path) -> None:
+    texts = [text for text in articles(100) for _ in range(3)]
+    columns = {"text": texts, "x": np.random.default_rng(1).normal(size=300).tolist()}
+    train = table(**columns, y=np.random.default_rng(1).choice(["a", "b"], 300).tolist())
+    found = schema({"text": "text", "x": "number"}, {"y": "category"})
+    finding = only(check(train, found, cache=cache), "have the text of another row in 'text'")
+    assert (finding.count, finding.severity) == (200, "warning")
+
+
+def test_groups_on_both_sides(cache: Path) -> None:
+    train, found = clean()
+    valid, _ = clean(100, seed=5)
+    train = replaced(train, g=[i // 10 for i in range(N)])
+    valid = replaced(valid, g=[59] * 4 + list(range(100, 196)))
+    grouped = Schema(found.inputs, found.targets, "g")
+    finding = only(check(train, grouped, valid=valid, cache=cache), "belong to a 'g'")
+    assert (finding.count, finding.severity) == (4, "warning")
+
+
+def test_small_classes(cache: Path) -> None:
+    train, found = clean()
+    labels = train.cells("label")
+    labels[:3], labels[3:10] = ["tiny"] * 3, ["small"] * 7
+    report = check(replaced(train, label=labels), found, cache=cache)
+    tiny, small = only(report, "fewer than 5"), only(report, "fewer than 10")
+    assert tiny.severity == "warning" and "'tiny' has 3" in tiny.example
+    assert small.severity == "info" and "'small' has 7" in small.example
+
+
+def test_targets_without_two_values(cache: Path) -> None:
+    train, found = clean()
+    report = check(replaced(train, label=["yes"] * N, price=[1.0] * N), found, cache=cache)
+    assert [f.severity for f in report.findings] == ["error", "error"]
+
+
+def test_missing_and_constant_cells(cache: Path) -> None:
+    train, found = clean()
+    ages: list[Any] = train.cells("age")
+    ages[:400] = [None] * 400
+    labels: list[Any] = train.cells("label")
+    labels[:5] = [None] * 5
+    report = check(replaced(train, age=ages, city=["x"] * N, label=labels), found, cache=cache)
+    assert (only(report, "'age' are missing").severity) == "warning"
+    assert only(report, "'age' are missing").count == 400
+    assert only(report, "no 'label'").count == 5
+    assert only(report, "'city' holds the same").severity == "warning"
+
+
+def test_unreadable_media(tmp_path: Path, cache: Path) -> None:
+    names = [f"img_{i}.png" for i in range(120)]
+    pictures(tmp_path, names, list(range(120)))
+    (tmp_path / "img_3.png").unlink()
+    (tmp_path / "img_4.png").write_bytes(b"")
+    (tmp_path / "img_5.png").write_bytes(picture(5)[:60])
+    train = questions(tmp_path, names)
+    report = check(train, IMAGES, cache=cache)
+    finding = only(report, "'image' in train.csv cannot be read")
+    assert (finding.count, finding.severity) == (2, "error") and "img_3.png" in finding.example
+    pixels = lookup.build("modalities/image/forms", "pixels")
+    found = check(train, IMAGES, test=train.take([5, 6]), cache=cache, forms={"image": pixels})
+    first, second = [f for f in found.findings if "cannot be decoded" in f.what]
+    assert first.what.startswith("1 of 118 sampled cells") and "row 5" in first.example
+    assert second.what.startswith("1 of 2 sampled cells") and second.severity == "error"
+    allowed = check(train, IMAGES, cache=cache, max_bad_rows=2)
+    assert only(allowed, "cannot be read").severity == "warning"
+    allowed.raise_for_errors()
+    with pytest.raises(UserError, match="2 of 120 cells of 'image'"):
+        report.raise_for_errors()
+
+
+def test_cells_that_are_no_numbers(cache: Path) -> None:
+    train, found = clean()
+    ages = [str(age) for age in train.cells("age")]
+    ages[7] = "unknown"
+    finding = only(check(replaced(train, age=ages), found, cache=cache), "'age' are no numbers")
+    assert (finding.count, finding.severity) == (1, "error") and "row 7" in finding.example
+
+
+def test_the_worst_comes_first_and_all_of_it_is_json(cache: Path) -> None:
+    train, found = clean()
+    ages: list[Any] = train.cells("age")
+    ages[0] = None
+    report = check(replaced(train, age=ages, label=["yes"] * N), found, cache=cache)
+    assert [f["severity"] for f in report.to_json()] == ["error", "info"]
+    assert report.lines()[0].startswith("error") and "nothing to learn" in report.lines()[0]

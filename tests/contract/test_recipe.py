@@ -1,0 +1,88 @@
+"""Recipes are read strictly, and their errors say what to do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from polymodal.base.errors import UserError
+from polymodal.contract import recipe
+from polymodal.fitting import fit as fitting
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_target_is_short_for_targets_and_paths_start_at_the_recipe(tmp_path: Path) -> None:
+    loaded = recipe.load(write(tmp_path, "train: a.csv\ntarget: [x, y]\nfusion: f.py:Mine\n"))
+    assert loaded.targets == {"x": None, "y": None}
+    assert loaded.train == str(tmp_path / "a.csv")
+    assert loaded.fusion == str(tmp_path / "f.py:Mine")
+    assert loaded.spelled_out
+
+
+def test_a_saved_recipe_loads_to_the_same(tmp_path: Path) -> None:
+    first = recipe.Recipe(targets={"y": {"name": "classify", "smoothing": 0.1}}, width=32, seed=3)
+    first.save(tmp_path / "r.yaml")
+    assert recipe.load(tmp_path / "r.yaml") == first
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("trian: a.csv", "'train'"),
+        ("training: {learning_rate: 1}", "no key 'training.learning_rate'"),
+        ("training: {lr: fast}", "training.lr"),
+        ("modalities: {image: {encodr: cnn}}", "'encoder'"),
+        ("modalities: {image: {encoder: cnn, pretrained: x}}", "not both"),
+        ("modalities: {image: {tune: true}}", "pretrained"),
+        ("data: {split: half}", "data.split"),
+        ("data: {split: random, time: when}", "'time' goes with 'split: time'"),
+        ("data: {folds: 3, valid: 0.2}", "not both"),
+        (
+            "members: [{name: a, learner: linear, modalities: {t: {encoder: cnn}}, fusion: sum}]",
+            "no fusion and no modalities.t.encoder in the member 'a'",
+        ),
+        (
+            "members: [{name: a, learner: trees, modalities: {}, training: {epochs: 3}}]",
+            "its learner 'trees' has none",
+        ),
+        ("rivals: true", "'rivals' goes with one model spelled out"),
+        ("rivals: true\nmembers: [{name: a, modalities: {}}]", "'rivals' goes with one model"),
+        ("- a\n- b", "not a mapping"),
+        ("a: [", "cannot be read"),
+        ("fusion: sum\nmembers: [{name: a, modalities: {}}]", "not both"),
+        ("fusion: [sum, gated, {name: sum}]", "listed twice"),
+        ("fusion: [sum, 3]", "a component's name"),
+        ("fusion: []", "takes at least one"),
+        ("members: [{name: a, modalities: {}}, {name: a, modalities: {}}]", "same name"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        recipe.load(write(tmp_path, text))
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data", [{"folds": 3}, {"valid": 0.2}, {"split": "random"}, {"time": "when"}]
+)
+def test_rows_that_are_divided_are_not_divided_again(data: dict[str, object]) -> None:
+    asked = recipe.Recipe.model_validate({"targets": {"y": None}, "valid": "v.csv", "data": data})
+    with pytest.raises(UserError, match=next(iter(data))):
+        fitting.fit("t.csv", recipe=asked)
+
+
+def test_the_reference_has_every_default_of_training() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
+    rows = page.partition("| key of `training` |")[2].partition("\n\n")[0]
+    shown = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", rows, re.MULTILINE))
+    fields = recipe.Training.model_fields
+    defaults = {name: str(field.default) for name, field in fields.items()}
+    # How many epochs None means, `learn` says.
+    assert shown == defaults | {"epochs": "20", "balance": "none"}

@@ -1,0 +1,200 @@
+"""Against which rival a fused model is judged, and that the words say what the figures mean."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from polymodal.evaluation import judge
+from polymodal.report import sentences
+from polymodal.report.words import Plain
+from polymodal.tasks.classify import Classify
+from polymodal.tasks.regress import Regress
+
+ROWS = 400
+
+
+def board(metric: str = "accuracy", greater: bool = True, **values: float) -> Any:
+    """A run of which only the leaderboard is asked; `constant` is no modality."""
+    lines = [
+        {
+            "name": name,
+            "role": "constant" if name == "constant" else "rival",
+            "target": "y",
+            "metric": metric,
+            "greater_is_better": greater,
+            "value": value,
+        }
+        for name, value in values.items()
+    ]
+    return SimpleNamespace(leaderboard=lines)
+
+
+@pytest.mark.parametrize(
+    ("values", "greater", "best", "against"),
+    [
+        ({"photo": 0.7, "note": 0.6, "constant": 0.65}, True, "photo", "single"),
+        ({"photo": 0.7, "note": 0.6, "constant": 0.75}, True, "photo", "constant"),
+        ({"photo": 0.7, "note": 0.6, "constant": 0.65}, False, "note", "single"),
+        ({"photo": 0.7, "note": 0.6, "constant": 0.55}, False, "note", "constant"),
+        ({"photo": 0.7, "note": 0.6, "constant": 0.7}, True, "photo", "single"),
+        ({"photo": 0.7, "constant": float("nan")}, True, "photo", "single"),
+        ({"photo": 0.7}, True, "photo", "single"),
+    ],
+)
+def test_validation_chooses_the_rival(
+    values: dict[str, float], greater: bool, best: str, against: str
+) -> None:
+    run = board(greater=greater, **values)
+    assert judge.best_single(run, "y") == best
+    assert judge.hardest(run, "y") == against
+
+
+def judged(
+    against: judge.Against = "single", majority: float = 0.8, rows: int = ROWS, **right: float
+) -> dict[str, Any]:
+    """The verdict where each model is right in a share of the rows; "no" is true in `majority`."""
+    objective = Classify("y")
+    objective.fit(["no"] * 8 + ["yes"] * 2)
+    truth = np.arange(rows) >= majority * rows
+    # Each errs in the last rows of a fixed random order: the better one's errors are the other's.
+    place = np.random.default_rng(0).permutation(rows)
+
+    def scores(share: float) -> list[np.ndarray]:
+        return list(np.eye(2)[np.where(place < share * rows, truth, ~truth).astype(int)])
+
+    singles = {name: scores(share) for name, share in right.items() if name != "fused"}
+    targets = objective.encode(["yes" if yes else "no" for yes in truth])
+    fused = scores(right["fused"])
+    found = judge.verdict(objective, fused, singles, "photo", against, targets, None)
+    cost = {"fused": {"latency_ms": 3.0}, "single": {"latency_ms": 2.0}}
+    return {**found, "untrained": [], "cost": cost}
+
+
+def test_a_constant_that_beats_the_single_modality_is_said() -> None:
+    """The case of a table in which one answer is right in most rows."""
+    found = judged(fused=0.83, photo=0.72)
+    assert (found["answer"], found["against"], found["best_single"]) == ("pays", "single", "photo")
+    assert found["gain"] == pytest.approx(0.11) and found["single"] == pytest.approx(0.72)
+    constant = found["constant"]
+    assert constant["value"] == pytest.approx(0.8)
+    assert constant["low"] < 0.8 < constant["high"]
+    gain = constant["gain"]
+    assert gain["value"] == pytest.approx(0.03) and gain["low"] < 0 < gain["high"]
+    assert found["stronger"] == {"against": "constant", "name": "constant", "value": 0.8}
+    text = sentences.text(found)
+    assert "On these rows always the same answer scores better than that rival" in text
+    assert "The fused model is not shown to be better than always the same answer (0.8000)" in text
+    assert "1.5 times as long as with photo alone" in text
+
+
+def test_the_constant_is_what_is_compared_with_where_it_validated_best() -> None:
+    found = judged("constant", fused=0.83, photo=0.72)
+    assert (found["against"], found["best_single"]) == ("constant", "photo")
+    assert found["gain"] == pytest.approx(0.03) == pytest.approx(found["constant"]["gain"]["value"])
+    assert found["low"] == found["constant"]["gain"]["low"] and found["answer"] == "undecided"
+    assert found["single"] == pytest.approx(0.72) and found["stronger"] is None
+    text = sentences.text(found)
+    assert "against 0.8000 of always the same answer, which validated better than" in text
+    assert "photo" in text and "not shown" not in text
+
+
+def test_another_rival_that_is_better_on_the_rows_is_said_and_not_compared_with() -> None:
+    found = judged(fused=0.95, photo=0.85, note=0.9)
+    assert found["gain"] == pytest.approx(0.1) and found["best_single"] == "photo"
+    assert found["stronger"] == {
+        "against": "single",
+        "name": "note",
+        "value": pytest.approx(0.9),
+    }
+    text = sentences.text(found)
+    assert "On these rows note scores better than that rival, which validation chose: 0.9" in text
+    assert "not shown" not in text
+    assert judged(fused=0.95, photo=0.9, note=0.9)["stronger"] is None
+
+
+def test_a_gain_below_the_least_is_said_in_the_first_words() -> None:
+    little = judged(fused=0.908, photo=0.9, rows=4000)
+    assert little["low"] > 0 and little["high"] < little["least"] == 0.02
+    assert sentences.text(little).startswith("Fusion pays, but by less than 0.0200: accuracy 0.908")
+    assert "smallest gain worth having" in sentences.text(little)
+    assert sentences.text(judged(fused=0.95, photo=0.85)).startswith("Fusion pays: accuracy 0.95")
+
+
+def test_a_modality_without_a_model_of_its_own_is_said_and_doubts_a_gain() -> None:
+    found = judged(fused=0.95, photo=0.85) | {"untrained": ["cough", "note"]}
+    assert sentences.text(found).startswith("Fusion pays, against the rivals that were trained: ")
+    assert "No model of its own was trained for cough, note, which might be" in sentences.text(
+        found
+    )
+    worse = judged(fused=0.7, photo=0.85) | {"untrained": ["cough"]}
+    assert sentences.text(worse).startswith("Fusion does not pay: ")
+
+
+def test_groups_and_the_least_possible_p_are_said() -> None:
+    objective = Regress("y")
+    objective.fit([0.0, 1.0])
+    targets = objective.encode([0.0] * 200)
+    far, near = list(np.full((200, 1), 2.0)), list(np.full((200, 1), 0.1))
+    codes = np.arange(200) // 4
+    found = judge.verdict(objective, near, {"a": far}, "a", "single", targets, codes)
+    cost = {"fused": {"latency_ms": 3.0}, "single": {"latency_ms": 2.0}}
+    text = sentences.text({**found, "untrained": [], "cost": cost})
+    assert "p ≤ 0.0005 (approximate randomisation) on 200 rows in 50 groups." in text
+
+
+def test_rows_are_asked_for_only_where_undecided() -> None:
+    undecided = judged(fused=0.86, photo=0.855, rows=200)
+    assert undecided["answer"] == "undecided"
+    assert f"About {undecided['rows_needed']:,} rows would decide" in sentences.text(undecided)
+    assert "would decide" not in sentences.text(judged(fused=0.95, photo=0.85))
+
+
+def test_models_that_never_differ_have_no_interval_to_show() -> None:
+    assert "gain +0.0000, p = 1.0000" in sentences.text(judged(fused=0.85, photo=0.85))
+
+
+def test_of_errors_less_is_better() -> None:
+    objective = Regress("y")
+    rng = np.random.default_rng(0)
+    cells = rng.normal(100, 10, ROWS).tolist()
+    objective.fit(cells)
+    targets = objective.encode(cells)
+
+    def scores(noise: float) -> list[np.ndarray]:
+        return list((np.array(cells) + noise * rng.normal(size=ROWS))[:, None])
+
+    singles = {"photo": scores(12), "note": scores(8)}
+    found = judge.verdict(objective, scores(5), singles, "photo", "single", targets, None)
+    assert found["constant"]["value"] == pytest.approx(np.std(cells))  # the mean, always
+    assert found["constant"]["gain"]["low"] > 0
+    assert found["stronger"]["name"] == "note"
+    worse = judge.verdict(objective, scores(11), singles, "photo", "constant", targets, None)
+    assert worse["gain"] == pytest.approx(worse["constant"]["gain"]["value"]) and worse["gain"] < 0
+    assert worse["least"] == pytest.approx(0.02 * worse["constant"]["value"])
+
+
+@pytest.mark.parametrize(
+    ("members", "says", "not_says"),
+    [
+        ({"net": ["a", "b"]}, "is net alone.", "reads"),
+        ({"net": ["a"]}, "is net alone. It reads one modality, a: nothing is fused.", "mean"),
+        ({"x": ["a"], "y": ["a"]}, "0.5000 x, 0.5000 y. It reads one modality, a", "only their"),
+        ({"x": ["a"], "y": ["b"]}, "only their answers are averaged", "nothing is fused"),
+        ({"x": ["a"], "y": ["a", "b"]}, "weighted mean of 0.5000 x, 0.5000 y.", "reads"),
+    ],
+)
+def test_what_fused_is_made_of(members: dict[str, list[str]], says: str, not_says: str) -> None:
+    share = 1 / len(members)
+    found = {name: {"share": share, "modalities": own} for name, own in members.items()}
+    text = sentences.made_of(Plain(found))
+    assert says in text and not_says not in text
+
+
+def test_the_composition_is_that_of_the_target() -> None:
+    spec = SimpleNamespace(spec=SimpleNamespace(modalities={"a": None, "b": None}))
+    run: Any = SimpleNamespace(members={"m": spec}, weights={"fused": {"y": {"m": 1.0}, "z": {}}})
+    assert run.composition("y") == {"m": {"share": 1.0, "modalities": ["a", "b"]}}

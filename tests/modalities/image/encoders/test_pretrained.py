@@ -1,0 +1,88 @@
+"""Pretrained image models, trained and frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from polymodal.contract.batch import Field
+from polymodal.modalities.image.encoders.frozen import Frozen
+from polymodal.modalities.image.encoders.pretrained import Pretrained
+from polymodal.modalities.image.forms.frozen import Frozen as FrozenForm
+from polymodal.modalities.image.forms.resized import Resized
+from polymodal.nn import pretrained
+from polymodal.table.media import Media
+
+PICTURES = [
+    Media(f"picture {i}", values=np.random.default_rng(i).integers(0, 256, (16, 16, 3), np.uint8))
+    for i in range(3)
+]
+
+
+def field(form: Resized | FrozenForm, present: list[bool]) -> Field:
+    data = np.stack([form.encode(cell) for cell in PICTURES])
+    data[~np.array(present)] = 0
+    return Field(torch.from_numpy(data), None, torch.tensor(present))
+
+
+def built(path: str) -> tuple[Resized, Pretrained]:
+    torch.manual_seed(0)
+    form = Resized(path=path)
+    return form, Pretrained(form, 8).eval()
+
+
+@pytest.mark.parametrize("checkpoint", ["vit_path", "resnet_path"])
+def test_tokens_are_the_models_outputs(checkpoint: str, request: pytest.FixtureRequest) -> None:
+    path = request.getfixturevalue(checkpoint)
+    form, encoder = built(path)
+    pictures = [cell.values for cell in PICTURES]
+    inputs = pretrained.image_processor(path)(pictures, return_tensors="pt")
+    with torch.no_grad():
+        tokens = encoder(field(form, [True, True, True]))
+        hidden = pretrained.hidden(pretrained.load(path, kind="image"), **inputs)
+        expected = encoder.project(hidden)
+    torch.testing.assert_close(tokens.values, expected, atol=1e-5, rtol=0)
+    assert tokens.mask.all()
+
+
+def test_rows_do_not_mix_and_absent_ones_are_masked(vit_path: str) -> None:
+    form, encoder = built(vit_path)
+    with torch.no_grad():
+        together = encoder(field(form, [True, False, True]))
+        whole = field(form, [True, True, True])
+        alone = encoder(Field(whole.data[2:], None, whole.present[2:]))
+    assert together.mask.any(1).tolist() == [True, False, True]
+    assert together.values.isfinite().all()
+    torch.testing.assert_close(together.values[2], alone.values[0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("checkpoint", ["vit_path", "resnet_path"])
+def test_everything_learns(checkpoint: str, request: pytest.FixtureRequest) -> None:
+    form, encoder = built(request.getfixturevalue(checkpoint))
+    encoder.train()(field(form, [True, True, True])).values.square().sum().backward()
+    assert [name for name, p in encoder.named_parameters() if p.grad is None] == []
+
+
+def test_a_run_keeps_the_weights_elsewhere(vit_path: str, tmp_path: Path) -> None:
+    form, encoder = built(vit_path)
+    pretrained.copy(vit_path, tmp_path / "model", weights=False)
+    _, later = built(str(tmp_path / "model"))
+    cells = field(form, [True, True, False])
+    assert (later(cells).values - encoder(cells).values).abs().max() > 1e-3
+    later.load_state_dict(encoder.state_dict())
+    torch.testing.assert_close(later(cells).values, encoder(cells).values, atol=0, rtol=0)
+
+
+def test_frozen_is_a_linear_map_of_the_standardised_output(vit_path: str) -> None:
+    form = FrozenForm(path=vit_path)
+    encoder = Frozen(form, 8).eval()
+    cells = field(form, [True, True, False])
+    encoder.adapt([cells])
+    tokens = encoder(cells)
+    assert tokens.values.shape == (3, 1, 8) and tokens.mask[:, 0].tolist() == [True, True, False]
+    real = cells.data[:2, 0]
+    scaled = (real - real.mean(0)) / real.std(0, correction=0)
+    torch.testing.assert_close(tokens.values[:2, 0], encoder.project[1](scaled), atol=1e-4, rtol=0)

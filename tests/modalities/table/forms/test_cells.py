@@ -1,0 +1,123 @@
+"""A row's cells as one vector: known answers, missing and unseen values, states that travel."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polymodal.base.errors import UserError
+from polymodal.modalities.table.forms import cells as module
+from polymodal.modalities.table.forms.cells import Cells, Slots
+
+COLUMNS = [
+    {"name": "n", "kind": "number"},
+    {"name": "c", "kind": "category"},
+    {"name": "s", "kind": "set"},
+]
+ROWS: list[dict[str, Any]] = [
+    {"n": 10, "c": "red", "s": ["x", "y"]},
+    {"n": "20", "c": "blue", "s": "x"},
+    {"n": 40.0, "c": "red", "s": None},
+    {"n": None, "c": None, "s": "z;x"},
+]
+
+
+def fitted(rows: list[dict[str, Any]] = ROWS, columns: Any = COLUMNS) -> Cells:
+    form = Cells(columns=columns)
+    form.fit(rows)
+    return form
+
+
+def test_known_rows() -> None:
+    form = fitted()
+    assert form.slots == [
+        Slots("n", "number", 0, 1),
+        Slots("c", "category", 1, 2, codes=3),
+        Slots("s", "set", 2, 5),
+    ]
+    assert form.names("c") == ["red", "blue"] and form.names("s") == ["x", "y", "z"]
+    found = [form.encode(row).tolist() for row in ROWS]
+    nan = float("nan")
+    np.testing.assert_equal(
+        found,
+        [
+            [-10, 1, 1, 1, 0],
+            [0, 2, 1, 0, 0],
+            [20, 1, nan, nan, nan],
+            [nan, 0, 1, 0, 1],
+        ],
+    )
+
+
+def test_unseen_values_are_code_0_and_no_member() -> None:
+    array = fitted().encode({"n": 20, "c": "green", "s": ["new"]})
+    assert array.tolist() == [0, 0, 0, 0, 0] and array.dtype == np.float32
+
+
+def test_a_row_means_the_same_from_csv_and_from_typed_sources() -> None:
+    typed = [{"n": 1.5, "c": True, "s": ["1", "2"]}, {"n": 2, "c": False, "s": ["2"]}]
+    spelled = [{"n": "1.5", "c": "True", "s": "1;2"}, {"n": "2", "c": "false", "s": "2"}]
+    form = fitted(typed + spelled)
+    for a, b in zip(typed, spelled, strict=True):
+        np.testing.assert_array_equal(form.encode(a), form.encode(b))
+
+
+@given(start=st.integers(0, 2_000_000_000), gap=st.integers(1, 3600))
+def test_moments_keep_their_differences_in_float32(start: int, gap: int) -> None:
+    rows = [{"t": start + i * gap} for i in range(5)]
+    form = fitted(rows, [{"name": "t", "kind": "number"}])
+    found = np.array([form.encode(row)[0] for row in rows])
+    np.testing.assert_array_equal(np.diff(found), gap)
+
+
+def test_huge_numbers_stay_finite() -> None:
+    form = fitted([{"n": 1}, {"n": 2}], COLUMNS[:1])
+    assert form.encode({"n": 1e300})[0] == -form.encode({"n": -1e300})[0] == np.float32(1e30)
+
+
+@pytest.mark.parametrize(("cell", "why"), [("1,234.5", "neither"), ("inf", "infinite")])
+def test_a_number_that_is_none_is_the_users_to_know(cell: str, why: str) -> None:
+    with pytest.raises(UserError, match=rf"'n' holds '{cell}', which is {why}[\s\S]*`kind` n="):
+        fitted().encode({"n": cell, "c": None, "s": None})
+
+
+def test_fit_leaves_broken_numbers_to_encode() -> None:
+    rows = [{"n": 5}, {"n": "broken"}, {"n": 7}, {"n": None}]
+    assert fitted(rows, COLUMNS[:1]).encode({"n": 6})[0] == 0
+
+
+def test_rare_names_are_dropped_only_from_large_vocabularies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "FEW", 3)
+    column = [{"name": "c", "kind": "category"}]
+    assert fitted([{"c": v} for v in "abb"], column).names("c") == ["b", "a"]
+    assert fitted([{"c": v} for v in "abbccd"], column).names("c") == ["b", "c"]
+
+
+def test_vocabularies_are_capped_at_the_most_frequent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_MEMBERS", 2)
+    form = fitted([{"s": "a;b;c"}, {"s": "b;c"}, {"s": "c"}], [{"name": "s", "kind": "set"}])
+    assert form.names("s") == ["c", "b"] and form.slots[0].stop == 2
+
+
+def test_the_state_travels_through_json() -> None:
+    form = fitted()
+    other = Cells(columns=COLUMNS)
+    assert other.fingerprint != form.fingerprint
+    other.state = json.loads(json.dumps(form.state))
+    assert other.fingerprint == form.fingerprint and other.slots == form.slots
+    for row in ROWS:
+        np.testing.assert_array_equal(other.encode(row), form.encode(row))
+
+
+def test_before_fit_and_without_values_everything_is_missing() -> None:
+    form = Cells(columns=COLUMNS)
+    np.testing.assert_equal(form.encode({"n": None, "c": "x", "s": ["x"]}).tolist(), [np.nan, 0])
+    form = fitted([{"n": None, "c": None, "s": None}])
+    np.testing.assert_equal(form.encode({"n": None, "c": None, "s": None}).tolist(), [np.nan, 0])

@@ -1,0 +1,91 @@
+"""A table as experts get it: prepared cells, encoded targets, and a fitted expert's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from polymodal.base import lookup
+from polymodal.contract.interfaces import Form, Objective
+from polymodal.models import build
+from polymodal.models.experts.linear import Linear
+from polymodal.prepared.cells import cells
+from polymodal.prepared.collate import Collator
+from polymodal.prepared.prepare import Prepared, prepare
+from polymodal.table.ledger import Ledger
+from polymodal.table.read import read
+from polymodal.table.schema import Column, Schema
+from polymodal.train.kernels import Kernels
+from polymodal.train.loop import predict_without
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class Task:
+    """A table, its first `rows` for training and the rest for validation."""
+
+    kinds: dict[str, str]
+    forms: dict[str, Form]
+    inputs: dict[str, Prepared]
+    objectives: dict[str, Objective]
+    targets: dict[str, Array]
+    rows: int
+
+    def build(self, expert: str, **options: Any) -> Any:
+        heads = build.heads(self.objectives, {})
+        return lookup.build(
+            "models/experts", {"name": expert, **options}, self.kinds, self.forms, heads
+        )
+
+    def fit(self, expert: str, seed: int = 0, groups: Array | None = None, **options: Any) -> Any:
+        module = self.build(expert, **options)
+        train = np.arange(self.rows)
+        rest = np.arange(self.rows, len(next(iter(self.inputs.values()))))
+        valid = rest if len(rest) else None
+        module.fit(self.inputs, train, valid, self.targets, self.objectives, seed, groups)
+        return module.eval()
+
+    def scores(self, module: Any, absent: tuple[str, ...] = ()) -> dict[str, Array]:
+        """Of all rows: target -> `(rows, size)`."""
+        rows = np.arange(len(next(iter(self.inputs.values()))))
+        collator = Collator(self.inputs, {})
+        found = predict_without(
+            module, self.objectives, collator, rows, Kernels(), absent=[absent]
+        )[0]
+        return {name: np.stack(values) for name, values in found.items()}
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Callable[..., Task]:
+    """(frame, kinds of its inputs, target -> objective, training rows) -> Task."""
+
+    def make(
+        frame: pd.DataFrame, kinds: dict[str, str], targets: dict[str, Any], rows: int | None = None
+    ) -> Task:
+        table = read(frame)
+        rows = len(table) if rows is None else rows
+        schema = Schema(tuple(Column(name, kind) for name, kind in kinds.items()), ())
+        forms, inputs, folders = {}, {}, {}
+        for name, columns in schema.modalities().items():
+            kind = folders[name] = build.folder_kind(columns)
+            spec: dict[str, Any] = {"name": Linear.forms[kind]}
+            if kind == "table":
+                spec["columns"] = [{"name": c.name, "kind": c.kind} for c in columns]
+            form = forms[name] = lookup.build(f"modalities/{kind}/forms", spec)
+            form.fit(cell for cell in cells(table, columns, np.arange(rows)) if cell is not None)
+            inputs[name] = prepare(table, columns, form, cache=tmp_path, ledger=Ledger())
+        objectives, encoded = {}, {}
+        for name, spec in targets.items():
+            objective = objectives[name] = lookup.build("tasks", spec, name)
+            objective.fit(table.cells(name)[:rows])
+            encoded[name] = np.stack(objective.encode(table.cells(name)))
+        return Task(folders, forms, inputs, objectives, encoded, rows)
+
+    return make

@@ -1,0 +1,250 @@
+"""The store on disk stays valid whatever happens to the processes that write it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from polymodal.base.errors import PolymodalError, UserError
+from polymodal.prepared import cache
+from polymodal.prepared.cache import Files, Store
+from polymodal.table.media import Media
+
+
+def key(i: int) -> bytes:
+    return i.to_bytes(16, "big")
+
+
+def read(store: Store, at: bytes) -> np.ndarray[Any, Any]:
+    entry = store.get(at)
+    assert entry is not None
+    size = int(np.prod(entry.shape))
+    return store.array()[entry.offset : entry.offset + size].reshape(entry.shape)
+
+
+@settings(max_examples=15, deadline=None)
+@given(arrays=st.lists(hnp.arrays(np.int32, hnp.array_shapes(max_dims=3, min_side=0)), max_size=8))
+def test_what_was_added_is_read_back(
+    arrays: list[np.ndarray[Any, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("store")
+    with Store(folder, "int32") as store:
+        for i, array in enumerate(arrays):
+            store.add(key(i), array)
+            if i % 2:
+                store.flush()
+    with Store(folder, "int32") as store:
+        for i, array in enumerate(arrays):
+            np.testing.assert_array_equal(read(store, key(i)), array)
+        assert store.get(key(999)) is None
+
+
+def test_a_key_is_stored_once(tmp_path: Path) -> None:
+    with Store(tmp_path, "uint8") as store:
+        for _ in range(3):
+            store.add(key(1), np.arange(100, dtype=np.uint8))
+            store.flush()
+    assert (tmp_path / "data.bin").stat().st_size == 100
+
+
+def test_what_was_added_before_an_interruption_is_kept(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with Store(tmp_path, "uint8") as store:
+            store.add(key(1), np.ones(3, np.uint8))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with Store(tmp_path, "uint8") as store:
+        np.testing.assert_array_equal(read(store, key(1)), np.ones(3))
+
+
+def test_a_write_that_was_never_indexed_is_overwritten(tmp_path: Path) -> None:
+    with Store(tmp_path, "int32") as store:
+        store.add(key(1), np.arange(5, dtype=np.int32))
+    with open(tmp_path / "data.bin", "ab") as file:
+        file.write(b"half a wri")  # a process died here, before its index transaction
+    with Store(tmp_path, "int32") as store:
+        assert len(store.array()) == 5
+        store.add(key(2), np.arange(7, dtype=np.int32))
+        store.flush()
+        np.testing.assert_array_equal(read(store, key(1)), np.arange(5))
+        np.testing.assert_array_equal(read(store, key(2)), np.arange(7))
+
+
+def test_data_that_someone_cut_off_counts_as_not_stored(tmp_path: Path) -> None:
+    with Store(tmp_path, "int32") as store:
+        store.add(key(1), np.arange(5, dtype=np.int32))
+    os.truncate(tmp_path / "data.bin", 7)
+    with Store(tmp_path, "int32") as store:
+        assert store.get(key(1)) is None
+
+
+def test_an_array_of_another_dtype_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PolymodalError, match=r"float32.*float64"), Store(tmp_path, "float32") as s:
+        s.add(key(1), np.zeros(3))
+
+
+WRITER = """
+import sys, numpy as np
+from pathlib import Path
+from polymodal.prepared.cache import Store
+first = int(sys.argv[2])
+with Store(Path(sys.argv[1]), "int64") as store:
+    for i in range(first, first + 60):
+        store.add(i.to_bytes(16, "big"), np.full(1 + i % 7, i))
+        store.flush()
+"""
+
+
+def test_two_processes_write_at_once(tmp_path: Path) -> None:
+    # Keys 30..59 are written by both.
+    processes = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(first)])
+        for first in (0, 30)
+    ]
+    assert [p.wait(timeout=60) for p in processes] == [0, 0]
+    with Store(tmp_path, "int64") as store:
+        for i in range(90):
+            np.testing.assert_array_equal(read(store, key(i)), np.full(1 + i % 7, i))
+        assert len(store.array()) == sum(1 + i % 7 for i in range(90))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that only Linux has")
+def test_a_full_disk_is_the_users_to_know(tmp_path: Path) -> None:
+    (tmp_path / "data.bin").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"full[\s\S]*POLYMODAL_CACHE"), Store(tmp_path, "u1") as s:
+        s.add(key(1), np.zeros(3, np.uint8))
+
+
+def test_a_folder_that_cannot_be_made_is_the_users_to_know(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for use in (lambda f: Store(f, "u1"), Files):
+        with pytest.raises(UserError, match=r"cannot be written[\s\S]*POLYMODAL_CACHE"):
+            use(tmp_path / "file" / "cache")
+
+
+def test_a_read_only_index_is_the_users_to_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(tmp_path, "u1"):
+        pass
+    connect = cache.sqlite3.connect
+    monkeypatch.setattr(
+        cache.sqlite3,
+        "connect",
+        lambda path, **options: connect(f"file:{path}?mode=ro", uri=True, **options),
+    )
+    with pytest.raises(UserError, match="cannot be written"), Store(tmp_path, "u1") as store:
+        store.add(key(1), np.zeros(3, np.uint8))
+
+
+def test_a_damaged_index_says_what_to_delete(tmp_path: Path) -> None:
+    (tmp_path / "index.sqlite").write_bytes(b"this is not a database" * 100)
+    with pytest.raises(UserError, match=r"damaged[\s\S]*delete"):
+        Store(tmp_path, "u1")
+
+
+def test_default_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYMODAL_CACHE", "/somewhere/else")
+    assert cache.default_folder() == Path("/somewhere/else")
+    monkeypatch.delenv("POLYMODAL_CACHE")
+    assert cache.default_folder() == Path.home() / ".cache" / "polymodal"
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Labels of the media whose content has been hashed."""
+    found: list[str] = []
+    key_of = Media.key
+    monkeypatch.setattr(Media, "key", lambda self: (found.append(self.label), key_of(self))[1])
+    return found
+
+
+def media(path: Path) -> Media:
+    return Media(path.name, path=str(path))
+
+
+def test_a_settled_file_is_hashed_once(
+    tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "SETTLED_SECONDS", -1.0)
+    (tmp_path / "a.bin").write_bytes(b"content")
+    keys = []
+    for _ in range(2):
+        with Files(tmp_path / "cache") as files:
+            keys.append(files.key(media(tmp_path / "a.bin")))
+    assert keys[0] == keys[1] and hashed == ["a.bin"]
+
+
+def test_a_changed_byte_is_noticed_even_under_the_old_time_stamp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "SETTLED_SECONDS", -1.0)
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    stamp = path.stat()
+    with Files(tmp_path / "cache") as files:
+        before = files.key(media(path))
+    while path.stat().st_ctime_ns == stamp.st_ctime_ns:  # the clock of the file system is coarse
+        path.write_bytes(b"Content")
+        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert path.stat().st_mtime_ns == stamp.st_mtime_ns
+    with Files(tmp_path / "cache") as files:
+        assert files.key(media(path)) != before
+
+
+def test_a_file_that_may_still_change_is_hashed_again(tmp_path: Path, hashed: list[str]) -> None:
+    (tmp_path / "a.bin").write_bytes(b"content")
+    for _ in range(2):
+        with Files(tmp_path / "cache") as files:
+            files.key(media(tmp_path / "a.bin"))
+    assert hashed == ["a.bin", "a.bin"]
+
+
+def test_equal_contents_have_equal_keys_and_parts_of_a_file_their_own(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"xyxy")
+    (tmp_path / "b.bin").write_bytes(b"xyxy")
+    path = str(tmp_path / "a.bin")
+    with Files(tmp_path / "cache") as files:
+        assert files.key(media(tmp_path / "a.bin")) == files.key(media(tmp_path / "b.bin"))
+        first = files.key(Media("x", path=path, offset=0, size=2))
+        second = files.key(Media("x", path=path, offset=2, size=2))
+        third = files.key(Media("x", path=path, offset=1, size=2))
+    assert first == second != third
+
+
+def test_a_missing_file_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"), Files(tmp_path / "cache") as files:
+        files.key(media(tmp_path / "none.bin"))
+
+
+def test_clearing_deletes_what_is_kept_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    with Store(folder / "text" / "form", "float32") as store:
+        store.add(key(1), np.ones(3, np.float32))
+    with Files(folder):
+        pass
+    (folder / "kernels.json").write_text("{}")
+    (folder / "tables").mkdir()
+    (folder / "tables" / "spooled.arrow").write_bytes(b"rows")
+    foreign = [folder / "image" / "holiday" / "data.bin", folder / "notes.txt"]
+    for path in foreign:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    found = {str(path.relative_to(folder)) for path in cache.kept(folder)}
+    stored = {"text/form/index.sqlite", "text/form/data.bin"}
+    assert found == stored | {"files.sqlite", "kernels.json", "tables/spooled.arrow"}
+    cache.clear(folder)
+    assert cache.kept(folder) == [] and all(path.exists() for path in foreign)
+    assert sorted(path.name for path in folder.iterdir()) == ["image", "notes.txt"]
+    cache.clear(tmp_path / "none")

@@ -1,0 +1,112 @@
+"""Labels in lists and in text, none as against unknown, losses and predictions."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from polymodal.base.errors import UserError
+from polymodal.tasks.multilabel import Multilabel
+
+
+def fitted(cells, **options) -> Multilabel:
+    objective = Multilabel("y", **options)
+    objective.fit(cells)
+    return objective
+
+
+LISTS = [["a", "b"], ["b"], [], ["c", "a"]]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        LISTS,
+        ["a;b", "b", [], "c; a"],
+        ["a|b", "b", "[]", "c|a"],
+        ["a,b", "b", [], "c,a"],
+        ['["a", "b"]', '["b"]', "[]", '["c", "a"]'],
+        [np.array(["a", "b"], object), ("b",), [], {"c", "a"}],
+    ],
+)
+def test_every_way_to_write_a_set(cells):
+    objective = fitted(cells)
+    assert objective.classes == ["a", "b", "c"]
+    wanted = [[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 1]]
+    assert np.stack(objective.encode(cells)).tolist() == wanted
+
+
+def test_a_comma_may_stand_inside_a_label():
+    assert fitted(["red, dark;blue", "blue"]).classes == ["blue", "red, dark"]
+    assert fitted(["a;b,c", "b"], separator=",").classes == ["a;b", "b", "c"]
+    # One stray mark is part of a name; the columns that are read follow the same rule.
+    assert fitted(["a,b", "b,c", "c,a", "d;e,a"]).classes == ["a", "b", "c", "d;e"]
+
+
+def test_unknown_is_not_none():
+    objective = fitted([["a"], ["b"], None, "", []])
+    assert objective.rows == 3
+    encoded = np.stack(objective.encode([None, [], float("nan"), " "]))
+    assert encoded.tolist() == [[-1, -1], [0, 0], [-1, -1], [-1, -1]]
+
+
+def test_loss_is_the_mean_over_known_labels():
+    objective = fitted(LISTS)
+    target = torch.tensor(np.stack(objective.encode([["a"], None, ["b", "c"]])))
+    logits = torch.randn(3, 3, generator=torch.Generator().manual_seed(0))
+    wanted = F.binary_cross_entropy_with_logits(logits[[0, 2]], target[[0, 2]])
+    assert objective.loss(logits, target).item() == pytest.approx(wanted.item())
+    logits.requires_grad_()
+    none = objective.loss(logits, torch.full((3, 3), -1.0))
+    none.backward()
+    assert none.item() == 0 and (logits.grad == 0).all()
+
+
+def test_bias_is_the_frequency():
+    objective = fitted([["a"]] * 50 + [["b"]] * 50 + [["a", "b"]] * 100)
+    assert objective.bias().sigmoid().tolist() == pytest.approx([0.75, 0.75], abs=0.01)
+    always = fitted([["a"], ["a", "b"]])
+    assert always.bias().isfinite().all()
+
+
+def test_predictions_read_back_as_they_were_written():
+    scores = np.array([[0.9, 0.5, 0.1], [0.1, 0.1, 0.1]])
+    for cells, texts in ((LISTS, ['["a", "b"]', "[]"]), (["a|b", "b|c"], ["a|b", ""])):
+        objective = fitted(cells)
+        columns = objective.decode(scores)
+        assert columns["y"] == texts
+        assert columns["y=b"] == [0.5, 0.1]
+        assert objective.encode(columns["y"])[0].tolist() == [1, 1, 0]
+
+
+def test_state_survives_json():
+    objective = fitted(["a;b", "b"])
+    again = Multilabel("y")
+    again.state = json.loads(json.dumps(objective.state))
+    assert again.encode(["b;a"])[0].tolist() == [1, 1] and again.size == 2
+    assert torch.equal(again.bias(), objective.bias())
+
+
+def test_criterion_and_metrics_leave_missing_rows_out():
+    objective = fitted(LISTS)
+    scores = [np.array([0.9, 0.2, 0.4]), np.array([0.5, 0.5, 0.5])]
+    targets = objective.encode([["a"], None])
+    wanted = -np.log([0.9, 0.8, 0.6]).mean()
+    assert objective.criterion(scores, targets) == pytest.approx(wanted)
+    found = objective.metrics(scores, targets)
+    assert objective.primary in found
+    assert found["micro_f1"].statistic(np.ones((1, 2)))[0] == 1
+
+
+def test_errors_say_what_is_wrong():
+    with pytest.raises(UserError, match="label 'z', which no training row had"):
+        fitted(LISTS).encode([["a", "z"]])
+    for cells in ([["a"], ["a"]], [[], []], [None]):
+        with pytest.raises(UserError, match="nothing to learn"):
+            fitted(cells)
+    with pytest.raises(UserError, match="several values"):
+        fitted([[["a"]], ["b"]])

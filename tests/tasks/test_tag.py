@@ -1,0 +1,135 @@
+"""Tags of words: reading them, the strict scheme, and the constrained prediction."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from polymodal.base.errors import UserError
+from polymodal.tasks import tag
+from polymodal.tasks.tag import Tag
+
+CELLS = [["O", "B-X", "I-X"], '["B-Y", "O"]', np.array(["B-Y", "I-Y"], object), None]
+
+
+def fitted(cells=CELLS, **options) -> Tag:
+    objective = Tag("y", **options)
+    objective.fit(cells)
+    return objective
+
+
+def test_every_way_to_write_tags():
+    objective = fitted()
+    assert objective.classes == ["B-X", "B-Y", "I-X", "I-Y", "O"]
+    encoded = [row.tolist() for row in objective.encode(CELLS)]
+    assert encoded == [[4, 0, 2], [1, 4], [1, 3], []]
+    assert objective.encode([["O", None]])[0].tolist() == [4, -100]
+    assert objective.level == "token" and objective.primary == "entity_f1"
+
+
+def test_loss_is_the_mean_over_known_words():
+    objective = fitted()
+    logits = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    target = torch.tensor([[4, 0, -100], [-100, -100, -100]])
+    wanted = F.cross_entropy(logits[0, :2], target[0, :2])
+    assert objective.loss(logits, target).item() == pytest.approx(wanted.item())
+    none = objective.loss(logits, torch.full((2, 3), -100))
+    none.backward()
+    assert none.item() == 0 and (logits.grad == 0).all()
+
+
+def test_bias_is_the_frequency_of_words():
+    objective = fitted([["O", "O", "O", "B-X"]])
+    assert objective.bias().exp().tolist() == pytest.approx([0.25, 0.75])
+
+
+def probabilities(seed: int, words: int, size: int) -> np.ndarray:
+    raw = np.random.default_rng(seed).random((words, size)) ** 4 + 1e-3
+    return raw / raw.sum(1, keepdims=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 4))
+def test_prediction_is_the_likeliest_valid_sequence(seed, words):
+    objective = fitted()
+    scores = probabilities(seed, words, 5)
+    valid = [
+        path
+        for path in itertools.product(range(5), repeat=words)
+        if tag._orphan([objective.classes[i] for i in path]) is None
+    ]
+    best = max(valid, key=lambda path: sum(np.log(scores[w, i]) for w, i in enumerate(path)))
+    predicted = json.loads(objective.decode([scores])["y"][0])
+    assert predicted == [objective.classes[i] for i in best]
+
+
+def test_unconstrained_prediction_takes_every_words_own_best():
+    scores = [np.array([[0.05, 0.05, 0.5, 0.1, 0.3]])]
+    assert fitted(constrained=False).decode(scores)["y"] == ['["I-X"]']
+    assert fitted().decode(scores)["y"] == ['["O"]']
+
+
+def test_rows_of_no_words():
+    objective = fitted()
+    assert objective.decode([np.zeros((0, 5), np.float32)])["y"] == ["[]"]
+
+
+def test_plain_tags_are_not_constrained():
+    objective = fitted([["noun", "verb"], ["verb"]])
+    assert objective.primary == "token_accuracy"
+    scores = [np.array([[0.9, 0.1], [0.2, 0.8]])]
+    assert json.loads(objective.decode(scores)["y"][0]) == ["noun", "verb"]
+    found = objective.metrics(scores, objective.encode([["noun", "noun"]]))
+    assert found["token_accuracy"].statistic(np.ones((1, 1)))[0] == 0.5
+    assert objective.criterion(scores, objective.encode([["noun", "noun"]])) == 0.5
+
+
+def test_criterion_follows_entities():
+    objective = fitted()
+    gold = objective.encode([["B-X", "I-X", "O"]])
+    right = np.eye(5)[[0, 2, 4]] * 0.9 + 0.02
+    wrong = np.eye(5)[[0, 4, 4]] * 0.9 + 0.02
+    assert objective.criterion([right], gold) == 0
+    assert objective.criterion([wrong], gold) == 1
+    assert objective.criterion([right], objective.encode([["O", "O", "O"]])) == 1
+    assert objective.criterion([np.eye(5)[[4, 4]]], objective.encode([["O", "O"]])) == 1
+
+
+def test_state_survives_json():
+    objective = fitted()
+    again = Tag("y")
+    again.state = json.loads(json.dumps(objective.state))
+    assert again.size == 5 and again.primary == "entity_f1"
+    assert again.encode([["I-Y"]])[0].tolist() == [3]
+    assert torch.equal(again.bias(), objective.bias())
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["O O B-X"], "no list of tags"),
+        (['{"O": 1}'], "no list of tags"),
+        ([3], "no list of tags"),
+        ([["O", "B-X", "o"]], "mixes IOB2 tags with the tag 'o'"),
+        ([["O", "I-X"], ["B-X"]], "'I-X' does not go on"),
+        ([["B-X", "I-Y"], ["B-Y"]], "'I-Y' does not go on"),
+        ([["O", "O"]], "nothing to learn"),
+        ([None], "nothing to learn"),
+        ([[["O"], ["B-X"]]], "several values"),
+    ],
+)
+def test_errors_say_what_is_wrong(cells, message):
+    with pytest.raises(UserError, match=message):
+        fitted(cells)
+
+
+def test_an_unseen_tag_is_named():
+    with pytest.raises(UserError, match="tag 'B-Z', which no training row had"):
+        fitted().encode([["B-Z"]])

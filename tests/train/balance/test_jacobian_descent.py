@@ -1,0 +1,72 @@
+"""Jacobian descent: the aggregation is the library's, each parameter gets the rows it has."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torchjd import aggregation
+
+from polymodal.base.errors import MissingExtra, UserError
+from polymodal.contract.interfaces import Alone
+from polymodal.train.balance.jacobian_descent import AGGREGATORS, JacobianDescent
+
+# Gradients of the joint loss and of the encoder's own, which conflict: their product is -1.
+JOINT, OWN = torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0])
+SHARED = torch.tensor([[3.0, 1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, -2.0, 5.0]])
+
+
+def step(aggregator: str, joint: torch.Tensor = JOINT) -> tuple[list[Any], dict[str, float]]:
+    """Gradients of encoder a, encoder b (without a loss of its own) and the head; numbers."""
+    a, b = nn.Parameter(torch.zeros(2, 1)), nn.Parameter(torch.zeros(2))
+    head, unused = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(2))
+    total = a[:, 0] @ joint + b @ JOINT + head @ SHARED[0]
+    alone = {"a": Alone(a[:, 0] @ OWN + head @ SHARED[1], 1.0)}
+    balance = JacobianDescent(aggregator=aggregator)
+    numbers = balance.backward(total, alone, {"a": [a], "b": [b]}, [head, unused])
+    return [a.grad, b.grad, head.grad, unused.grad], numbers
+
+
+def test_pcgrad_by_hand() -> None:
+    # a: [1, 0] + 1/2 [-1, 1] = [.5, .5], and [-1, 1] + [1, 0] = [0, 1].
+    # The head: [3, 1, 0] + 2/2 [-1, 1, 0] = [2, 2, 0], and [-1, 1, 0] + 2/10 [3, 1, 0].
+    (a, b, head, unused), numbers = step("PCGrad")
+    torch.testing.assert_close(a, torch.tensor([[0.5], [1.5]]))
+    torch.testing.assert_close(b, JOINT)
+    torch.testing.assert_close(head, torch.tensor([1.6, 3.2, 0.0]))
+    assert torch.equal(unused, torch.zeros(2))
+    assert numbers == {"conflict/a": pytest.approx(-1 / math.sqrt(2))}
+
+
+def test_mgda_by_hand() -> None:
+    # The shortest point between [1, 0] and [-1, 1] is 3/5 and 2/5 of the way.
+    (a, *_), _ = step("MGDA")
+    torch.testing.assert_close(a, torch.tensor([[0.2], [0.4]]))
+
+
+@pytest.mark.parametrize("aggregator", AGGREGATORS)
+def test_the_aggregation_is_the_library_s(aggregator: str) -> None:
+    (a, _, head, _), _ = step(aggregator)
+    library = getattr(aggregation, aggregator)()
+    torch.testing.assert_close(a[:, 0], library(torch.stack([JOINT, OWN])))
+    torch.testing.assert_close(head, library(SHARED[:2]))
+
+
+@pytest.mark.parametrize("aggregator", AGGREGATORS)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_is_left_to_the_loop(aggregator: str, value: float) -> None:
+    (a, b, *_), _ = step(aggregator, JOINT * value)
+    assert not a.isfinite().all()
+    torch.testing.assert_close(b, JOINT)
+
+
+def test_an_unknown_aggregator_and_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"did you mean 'MGDA'"):
+        JacobianDescent(aggregator="MDGA")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"pip install 'polymodal\[torchjd\]'"):
+        JacobianDescent()
