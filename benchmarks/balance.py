@@ -61,11 +61,11 @@ def measured(run: pm.Run, table: Table, target: str) -> dict[str, float]:
     teams = {"fused": set(names), **{name: {name} for name in names}}
     absent = [frozenset(set(names) - team) for team in teams.values()]
     rows = np.arange(len(table))
-    objective, targets = run.objectives[target], run.targets(table)[target].values
+    task, targets = run.tasks[target], run.targets(table)[target].values
     found = {}
     scored = run.scores_without(run.prepare(table, Ledger()), rows, absent)
     for team, scores in zip(teams, scored, strict=True):
-        metric = objective.metrics(run.combine(scores)[target], targets)[objective.primary]
+        metric = task.metrics(run.combine(scores)[target], targets)[task.primary]
         found[team] = float(metric.statistic(np.ones((1, len(rows))))[0])
     return found
 

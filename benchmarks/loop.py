@@ -82,13 +82,13 @@ class _Bare:
         self.model = kernels.apply(copy.deepcopy(module)).train()
         self.params = list(self.model.parameters())
         self.optimizer = torch.optim.AdamW(self.params, 2e-3, weight_decay=0.05, fused=True)
-        self.objectives, self.batches, self.kernels = run.objectives, batches, kernels
+        self.tasks, self.batches, self.kernels = run.tasks, batches, kernels
 
     def step(self, number: int) -> None:
         batch = self.batches[number % len(self.batches)]
         with self.kernels.autocast("cpu"):
             outputs = self.model(batch.inputs)
-        losses(as_float(outputs), batch, self.objectives)[TARGET].backward()
+        losses(as_float(outputs), batch, self.tasks)[TARGET].backward()
         torch.nn.utils.clip_grad_norm_(self.params, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -126,7 +126,7 @@ def _steps(
     with tempfile.TemporaryDirectory() as folder:
         Loop(
             copy.deepcopy(module),
-            run.objectives,
+            run.tasks,
             collator,
             rows,
             rows[:1],

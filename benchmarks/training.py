@@ -89,11 +89,11 @@ class Rival:
             name: [form.encode(cell) for cell in cells(table, grouped[name])]
             for name, form in self.forms.items()
         }
-        self.objectives = run.objectives
-        self.labels = run.objectives[TARGET].encode(table.cells(TARGET))
+        self.tasks = run.tasks
+        self.labels = run.tasks[TARGET].encode(table.cells(TARGET))
         torch.manual_seed(seed)
         member: Member = trained.spec
-        self.network = build.module(member, run.schema, self.forms, self.objectives, {})
+        self.network = build.module(member, run.schema, self.forms, self.tasks, {})
         Kernels(attention="sdpa").apply(self.network)
         for name, encoder in zip(self.network.names, self.network.encoders, strict=True):
             encoder.adapt(iter([self.field(name, range(len(self.labels)))]))
@@ -122,7 +122,7 @@ class Rival:
         return Batch(inputs, {TARGET: labels}, torch.tensor(rows))
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        return losses(self.network(batch.inputs), batch, self.objectives)[TARGET]
+        return losses(self.network(batch.inputs), batch, self.tasks)[TARGET]
 
     @torch.no_grad()
     def validate(self, size: int) -> float:

@@ -290,7 +290,7 @@ FITS: dict[str, Case] = {
         "did you mean 'drop'",
     ),
     "recipe with an unknown modality": (recipe("modalities: {noet: {}}"), RECIPE, "'note'"),
-    "recipe with an unknown objective": (
+    "recipe with an unknown task": (
         both(text(GOOD), text("train: t.csv\ntargets: {label: rank}\n", "r.yaml")),
         RECIPE,
         "classify",

@@ -14,7 +14,7 @@ from polymodal.base.errors import UserError
 from polymodal.checks import _leaks, _repeats
 from polymodal.checks._finding import Finding
 from polymodal.checks.split import labels
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.prepared.cache import Files, default_folder
 from polymodal.prepared.cells import cells
 from polymodal.prepared.encode import encode

@@ -208,7 +208,7 @@ def _number_or_nan(cell: Any) -> float:
     try:
         return values.number(cell)
     except ValueError:
-        return np.nan  # the objective will say so
+        return np.nan  # the task will say so
 
 
 def _keep_classes(side: Rows, units: Rows, table: Table, schema: Schema) -> None:

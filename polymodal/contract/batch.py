@@ -1,4 +1,4 @@
-"""Named tensors with masks: what flows from the collator to the objectives."""
+"""Named tensors with masks: what flows from the collator to the tasks."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Batch:
 
     Attributes:
         inputs: modality name -> Field.
-        targets: target name -> encoded target, as its objective's `encode` made it; empty at
+        targets: target name -> encoded target, as its task's `encode` made it; empty at
             prediction time.
         rows: `(batch,)` int64, the row numbers in the table.
     """

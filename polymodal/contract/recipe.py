@@ -202,7 +202,7 @@ class Recipe(_Strict):
     Attributes:
         train: table of training rows (any source that `read` takes, if it is a path).
         valid: table of validation rows; None: split from `train`.
-        targets: target column -> objective (a file of `tasks/`); None: by the column's kind.
+        targets: target column -> task (a file of `tasks/`); None: by the column's kind.
         data: see Data.
         modalities, fusion, width, training: one model spelled out; several that differ in their
             fusion if that is a list, each with the same part of the budget, all kept for `compare`.
@@ -283,7 +283,7 @@ def load(path: Path) -> Recipe:
             raise UserError(
                 f"{path}: both 'target' and 'targets' are given",
                 expected="one of them",
-                do="write targets: {COLUMN: OBJECTIVE}",
+                do="write targets: {COLUMN: TASK}",
             )
         target = described.pop("target")
         names = [target] if isinstance(target, str) else target
@@ -292,7 +292,7 @@ def load(path: Path) -> Recipe:
                 f"{path}: 'target' is not valid",
                 expected="a column's name, or a list of them",
                 got=repr(target)[:200],
-                do="write targets: {COLUMN: OBJECTIVE} to choose objectives too",
+                do="write targets: {COLUMN: TASK} to choose tasks too",
             )
         described["targets"] = dict.fromkeys(names)
     for key in ("train", "valid"):

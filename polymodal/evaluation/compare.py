@@ -17,7 +17,8 @@ import numpy as np
 
 from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_json
-from polymodal.contract.interfaces import Metric, Objective
+from polymodal.contract.metric import Metric
+from polymodal.contract.task import Task
 from polymodal.evaluation import judge
 from polymodal.evaluation.evaluate import Known, account, clusters_of
 from polymodal.metrics._weighted import Array
@@ -120,14 +121,14 @@ def compare(
     account(ledger, {name: part.rows for name, part in known.items()}, rows)
     found = Comparison(len(table), {}, ledger.to_json())
     for name, part in known.items():
-        own = ranked(part.objective, answers[name], part.targets, part.clusters)
+        own = ranked(part.task, answers[name], part.targets, part.clusters)
         own["models"] = [{**model, **facts[name][model["name"]]} for model in own["models"]]
         found.targets[name] = own
     return found
 
 
 def ranked(
-    objective: Objective,
+    task: Task,
     answers: Mapping[str, Scores],
     targets: Scores,
     clusters: Clusters | None,
@@ -135,7 +136,7 @@ def ranked(
     """Models by their primary metric, and every pair's difference, tested as the verdict's is.
 
     Args:
-        objective: fitted.
+        task: fitted.
         answers: two models or more -> scores of the same rows, whose target is known.
         targets: encoded.
         clusters: each row's cluster, or None where rows are independent.
@@ -147,7 +148,7 @@ def ranked(
         difference is {"value", "low", "high"} with its 95 % interval, above 0 where the first is
         better (also of an error); "p" is Holm's, corrected for all pairs, and a pair's "raw" not.
     """
-    metrics = {who: _primary(objective, own, targets, who) for who, own in answers.items()}
+    metrics = {who: _primary(task, own, targets, who) for who, own in answers.items()}
     better = next(iter(metrics.values())).greater_is_better
     sign, rows = 1 if better else -1, len(targets)
     ones = np.ones((1, rows))
@@ -162,14 +163,14 @@ def ranked(
     spans = bootstrap(figures, rows, clusters)
     exchanges = max(EXCHANGES, EXCHANGES_A_PAIR * len(pairs))
     tests = [
-        judge.paired_test(objective, answers[a], answers[b], targets, clusters, exchanges)
+        judge.paired_test(task, answers[a], answers[b], targets, clusters, exchanges)
         for a, b in pairs
     ]
     corrected = dict(zip(pairs, holm([test.p for test in tests]), strict=True))
     best, *others = order
     behind = {who: spans[best, who] for who in others}
     return {
-        "metric": objective.primary,
+        "metric": task.primary,
         "greater_is_better": better,
         "rows": rows,
         "test": tests[0].name,
@@ -204,12 +205,12 @@ def ranked(
     }
 
 
-def _primary(objective: Objective, scores: Scores, targets: Scores, who: str) -> Metric:
-    found = objective.metrics(scores, targets).get(objective.primary)
+def _primary(task: Task, scores: Scores, targets: Scores, who: str) -> Metric:
+    found = task.metrics(scores, targets).get(task.primary)
     if found is None:
         raise UserError(
-            f"The {objective.primary} of '{who}' is not defined on these rows",
-            expected=f"rows of '{objective.column}' with something of what it counts",
+            f"The {task.primary} of '{who}' is not defined on these rows",
+            expected=f"rows of '{task.column}' with something of what it counts",
             do="compare on another table",
         )
     return found
@@ -243,19 +244,19 @@ def _targets(runs: Mapping[str, Run], asked: Sequence[str]) -> list[str]:
     (reference, first), *others = runs.items()
     for who, run in runs.items():
         for name in asked:
-            if name not in run.objectives:
+            if name not in run.tasks:
                 raise UserError(
                     f"'{who}' does not predict '{name}' (`target`)",
-                    expected=f"one of {', '.join(run.objectives)}",
+                    expected=f"one of {', '.join(run.tasks)}",
                 )
-        if not asked and set(run.objectives) != set(first.objectives):
+        if not asked and set(run.tasks) != set(first.tasks):
             raise UserError(
                 f"'{reference}' and '{who}' do not predict the same targets",
-                expected=", ".join(first.objectives),
-                got=", ".join(run.objectives),
+                expected=", ".join(first.tasks),
+                got=", ".join(run.tasks),
                 do="compare on one that they share: `target` COLUMN",
             )
-    names = list(asked or first.objectives)
+    names = list(asked or first.tasks)
     for name in names:
         for who, run in others:
             _refuse_another_question(name, reference, first, who, run)
@@ -264,14 +265,14 @@ def _targets(runs: Mapping[str, Run], asked: Sequence[str]) -> list[str]:
 
 def _refuse_another_question(target: str, reference: str, first: Run, who: str, run: Run) -> None:
     """UserError unless both runs answer with the same classes and are measured by one metric."""
-    one, other = first.objectives[target], run.objectives[target]
+    one, other = first.tasks[target], run.tasks[target]
     kinds = [f"{o.primary} of {type(o).__name__.lower()}" for o in (one, other)]
     if kinds[0] != kinds[1]:
         raise UserError(
             f"'{reference}' and '{who}' are not measured by the same metric on '{target}'",
             expected=kinds[0],
             got=kinds[1],
-            do=f"fit both with the same objective and kind for '{target}'",
+            do=f"fit both with the same task and kind for '{target}'",
         )
     classes = [o.state.get("classes") or [] for o in (one, other)]
     if classes[0] != classes[1]:

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from polymodal.base import lookup
-from polymodal.contract.interfaces import Corruption, Form
+from polymodal.contract.corruption import Corruption
+from polymodal.contract.form import Form
 from polymodal.prepared.cells import cells, content
 from polymodal.prepared.prepare import Prepared, prepare
 from polymodal.run.run import Run

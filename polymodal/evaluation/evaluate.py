@@ -14,7 +14,7 @@ import numpy as np
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_csv, write_json, write_text
-from polymodal.contract.interfaces import Objective
+from polymodal.contract.task import Task
 from polymodal.evaluation import game, judge, sets, slices, stress
 from polymodal.evaluation.explain import explain as explain_rows
 from polymodal.metrics import alignment, calibration, figures
@@ -205,7 +205,7 @@ def evaluate(
             exchange = game.Exchange(run, prepared, part.rows[drawn])
             found.alignment = found.alignment or _alignment(exchange, part)
         _measure(found, run, part, combined[name], scores, prepared)
-        if planned is not None and exchange is not None and part.objective.level == "row":
+        if planned is not None and exchange is not None and part.task.level == "row":
             worth = _contributions(part, planned, played, exchange)
             found.contributions |= {name: worth} if worth else {}
         most = EXPLAINED if explain is None else explain
@@ -230,7 +230,7 @@ class Known:
     """
 
     def __init__(self, target: Targets, clusters: Array | None) -> None:
-        self.objective, self.name = target.objective, target.objective.column
+        self.task, self.name = target.task, target.task.column
         self.rows = np.flatnonzero(target.known())
         if not len(self.rows):
             raise UserError(
@@ -246,7 +246,7 @@ class Known:
 
     def metrics(self, scores: Scores) -> dict[str, dict[str, float]]:
         """Metric -> value and 95 % interval of scores of all rows."""
-        metrics = self.objective.metrics(self.of(scores), self.targets)
+        metrics = self.task.metrics(self.of(scores), self.targets)
         spans = intervals(metrics, len(self.rows), self.clusters)
         return {name: asdict(span) for name, span in spans.items()}
 
@@ -276,7 +276,7 @@ def _measure(
         fused: the fused model's scores of all rows.
         scores: member -> target -> scores of all rows.
     """
-    name, objective = part.name, part.objective
+    name, task = part.name, part.task
     found.targets[name] = part.metrics(fused)
     found.members[name] = run.composition(name)
     rivals = {
@@ -287,26 +287,26 @@ def _measure(
     for who, theirs in rivals.items():
         found.rivals.setdefault(who, {})[name] = part.metrics(theirs)
     mine = part.of(fused)
-    if objective.kind in ("category", "set"):
+    if task.kind in ("category", "set"):
         stacked, truth = np.stack(mine), np.stack(part.targets)
-        classes = objective.state["classes"]
+        classes = task.state["classes"]
         found.reports[name] = classification_report(truth, stacked, classes)
-    if objective.kind == "category":
+    if task.kind == "category":
         found.calibration[name] = _calibration(stacked, truth, part.clusters)
         found.figures[name] = {"confusion": figures.confusion(truth, stacked.argmax(1), classes)}
-    elif objective.kind == "number":
-        true = slices.in_unit(objective, part.targets)
+    elif task.kind == "number":
+        true = slices.in_unit(task, part.targets)
         found.figures[name] = {"histogram": figures.histogram(true, np.stack(mine)[:, 0])}
     best = judge.best_single(run, name)
     answers = {"fused": mine, **{who: part.of(theirs) for who, theirs in rivals.items()}}
     found.slices[name] = slices.describe(
-        objective, answers, part.targets, part.rows, best, part.clusters
+        task, answers, part.targets, part.rows, best, part.clusters
     )
     if best is not None:
         found.verdicts[name] = {
             "target": name,
             **judge.verdict(
-                objective,
+                task,
                 mine,
                 {who: answers[who] for who in rivals},
                 best,
@@ -314,7 +314,7 @@ def _measure(
                 part.targets,
                 part.clusters,
             ),
-            "untrained": _untrained(run, objective, rivals),
+            "untrained": _untrained(run, task, rivals),
             "cost": {
                 "fused": judge.cost(run, prepared, run.weights["fused"][name]),
                 "single": judge.cost(run, prepared, run.weights[best][name]),
@@ -322,10 +322,10 @@ def _measure(
         }
 
 
-def _untrained(run: Run, objective: Objective, rivals: Collection[str]) -> list[str]:
+def _untrained(run: Run, task: Task, rivals: Collection[str]) -> list[str]:
     """The modalities that might have a model of their own and have none."""
     # Words can be tagged only where they are read.
-    able = run.schema.modalities() if objective.level == "row" else ()
+    able = run.schema.modalities() if task.level == "row" else ()
     return [name for name in able if name not in rivals]
 
 
@@ -349,12 +349,12 @@ def _contributions(
     for team, scores in played.items():
         combined = exchange.run.combine(scores, targets=[part.name])[part.name]
         values[team] = [combined[i] for i in at]
-    values[frozenset()] = game.constant(part.objective, values[max(played, key=len)])
+    values[frozenset()] = game.constant(part.task, values[max(played, key=len)])
     targets = [part.targets[i] for i in own]
     clusters = None if part.clusters is None else part.clusters[own]
     drawn = np.searchsorted(part.rows, exchange.rows)
     return {
-        **game.contributions(part.objective, values, targets, clusters, planned.walks),
+        **game.contributions(part.task, values, targets, clusters, planned.walks),
         "sample": game.interactions(
             exchange,
             part.name,
@@ -373,8 +373,8 @@ def _alignment(exchange: game.Exchange, part: Known) -> dict[str, Any]:
     positions = np.searchsorted(part.rows, exchange.rows)
     clusters = None if part.clusters is None else part.clusters[positions]
     described = {"member": member, "sample": exchange.rows.tolist()}
-    if part.objective.kind == "category":
-        classes = part.objective.state["classes"]
+    if part.task.kind == "category":
+        classes = part.task.state["classes"]
         labels = [classes[part.targets[i]] for i in positions]
         described |= {"target": part.name, "labels": labels}
     return {**described, **alignment.describe(found, clusters)}

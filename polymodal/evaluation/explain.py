@@ -30,7 +30,7 @@ import torch
 from polymodal.base.devices import device
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Objective
+from polymodal.contract.task import Task
 from polymodal.evaluation import game, sets
 from polymodal.evaluation.parts import parts
 from polymodal.metrics._weighted import Array
@@ -88,24 +88,22 @@ def explain(
     asked = _Asked(run, table, rows, max_bad_rows)
     return {
         name: {
-            "of": OF[objective.kind],
-            "rows": [
-                {"row": int(row), **asked.explanation(i, objective)} for i, row in enumerate(rows)
-            ],
+            "of": OF[task.kind],
+            "rows": [{"row": int(row), **asked.explanation(i, task)} for i, row in enumerate(rows)],
         }
-        for name, objective in run.objectives.items()
+        for name, task in run.tasks.items()
         if targets is None or name in targets
     }
 
 
-def support(objective: Objective, scores: Array, answered: Array) -> float:
+def support(task: Task, scores: Array, answered: Array) -> float:
     """How far a row's scores support the answer that other scores of the row gave."""
-    if objective.kind == "number":
+    if task.kind == "number":
         return float(scores[0])
-    if objective.kind == "set":
+    if task.kind == "set":
         return float(np.where(answered >= 0.5, scores, 1 - scores).mean())
     # A replaced word may leave room for more words, or for fewer.
-    words = min(len(scores), len(answered)) if objective.level == "token" else None
+    words = min(len(scores), len(answered)) if task.level == "token" else None
     scores, answered = scores[:words], answered[:words]
     own = np.take_along_axis(scores, answered.argmax(-1)[..., None], -1)
     return float(own.mean()) if own.size else 0.0
@@ -140,33 +138,31 @@ class _Asked:
         self.scores = dict(zip(teams, scored, strict=True))
         self.occluded = [self._occluded(row) for row in range(len(rows))]
 
-    def explanation(self, row: int, objective: Objective) -> dict[str, Any]:
+    def explanation(self, row: int, task: Task) -> dict[str, Any]:
         """Of one row's answer to one target."""
-        target = objective.column
+        target = task.column
         everyone = max(self.scores, key=len)
         answered = self._combined(everyone, row, target)
-        empty = game.constant(objective, [answered])[0]
-        values: dict[Names, float] = {frozenset(): support(objective, empty, answered)}
+        empty = game.constant(task, [answered])[0]
+        values: dict[Names, float] = {frozenset(): support(task, empty, answered)}
         for team in self.scores:
             # Without any of what the row has the model knows nothing.
             if team <= self.here[row]:
                 scores = self._combined(team, row, target)
                 # Without the tagged text no word is tagged, and nothing better known of any.
-                tagged = objective.level == "row" or len(scores)
-                values[team] = (
-                    support(objective, scores, answered) if tagged else values[frozenset()]
-                )
-        full = support(objective, answered, answered)
+                tagged = task.level == "row" or len(scores)
+                values[team] = support(task, scores, answered) if tagged else values[frozenset()]
+        full = support(task, answered, answered)
         complete = len(self.scores) > 1 or len(everyone) == 1
         shares = dict.fromkeys(self.columns, 0.0)
         found = []
         for part, rescored in self.occluded[row]:
             combined = self.run.combine(rescored, targets=[target])[target]
-            supports = [support(objective, own, answered) for own in combined]
+            supports = [support(task, own, answered) for own in combined]
             losses = [supports[0] - own for own in supports[1:]]
             found.append({**part, "losses": losses})
         return {
-            "answer": objective.decode([answered])[target][0],
+            "answer": task.decode([answered])[target][0],
             "support": full,
             "nothing": values[frozenset()],
             "shapley": shares | shapley(values) if complete else {},
@@ -254,8 +250,8 @@ class _Asked:
                 for m, t in module.encode(inputs).items()  # type: ignore[operator]
             }
             outputs = module.fuse(tokens)  # type: ignore[operator]
-        objectives = {target: self.run.objectives[target] for target in targets}
-        collect(scored, np.arange(count), module, objectives, outputs)
+        tasks = {target: self.run.tasks[target] for target in targets}
+        collect(scored, np.arange(count), module, tasks, outputs)
         return scored
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import canonical, is_missing
-from polymodal.contract.interfaces import Metric
+from polymodal.contract.metric import Metric
 from polymodal.metrics import alignment, answers, captions, metrics
 from polymodal.metrics._weighted import Array, mean
 from polymodal.metrics.answers import Extractor

@@ -15,7 +15,8 @@ import torch
 from scipy.special import expit, logit, softmax
 
 from polymodal.contract.batch import Tokens
-from polymodal.contract.interfaces import Metric, Objective
+from polymodal.contract.metric import Metric
+from polymodal.contract.task import Task
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import (
     Names,
@@ -38,20 +39,20 @@ Scores = Sequence[Array]
 SAMPLE, EXCHANGES, PERMUTATIONS = 256, 64, 5
 
 
-def constant(objective: Objective, like: Scores) -> list[Array]:
+def constant(task: Task, like: Scores) -> list[Array]:
     """The answer to no input at all, for every row: shaped as the model's own scores `like`."""
-    if objective.kind == "category":
-        counts = np.asarray(objective.state["counts"], float)
+    if task.kind == "category":
+        counts = np.asarray(task.state["counts"], float)
         answer = counts / counts.sum()
     else:
-        bias = objective.bias()
-        logits = torch.zeros(objective.size) if bias is None else bias.float()
-        answer = objective.scores(logits.unsqueeze(0))[0].numpy()
+        bias = task.bias()
+        logits = torch.zeros(task.size) if bias is None else bias.float()
+        answer = task.scores(logits.unsqueeze(0))[0].numpy()
     return [np.broadcast_to(answer, np.shape(row)) for row in like]
 
 
 def contributions(
-    objective: Objective,
+    task: Task,
     scores: Mapping[Names, Scores],
     targets: Scores,
     clusters: Clusters | None,
@@ -64,13 +65,13 @@ def contributions(
         targets: the rows' encoded targets, all known.
         walks: orders of joining that pass the sets, where these are not all there are.
     """
-    metrics = {team: primary(objective, found, targets) for team, found in scores.items()}
+    metrics = {team: primary(task, found, targets) for team, found in scores.items()}
     everyone = max(metrics, key=len)
     found = shape(metrics, len(targets), clusters, walks=walks)
     sign = 1 if metrics[everyone].greater_is_better else -1
     plain = {team: sign * value.value for team, value in found.values.items()}
     described: dict[str, Any] = {
-        "metric": objective.primary,
+        "metric": task.primary,
         "greater_is_better": metrics[everyone].greater_is_better,
         "absent": "masked",
         "rows": len(targets),
@@ -81,7 +82,7 @@ def contributions(
         "cooperation": {_label(team): _span(value) for team, value in found.cooperation.items()},
         "utilisation": conditional_utilisation(plain),
     }
-    if objective.kind == "category":
+    if task.kind == "category":
         alone = {
             next(iter(team)): np.log(np.maximum(np.stack(list(own)), 1e-30))
             for team, own in scores.items()
@@ -125,9 +126,9 @@ class Exchange:
                 moved[modality] = Tokens(own.values[order], own.mask[order])
             with torch.inference_mode():
                 outputs = self.run.members[name].module.fuse(moved)  # type: ignore[operator]
-            objective = self.run.objectives[target]
+            task = self.run.tasks[target]
             if target in outputs.logits:
-                found[name] = {target: list(objective.scores(outputs.logits[target]).numpy())}
+                found[name] = {target: list(task.scores(outputs.logits[target]).numpy())}
         return np.stack(self.run.combine(found, targets=[target])[target])
 
     def embeddings(self) -> tuple[str, dict[str, Array]] | None:
@@ -171,12 +172,12 @@ def interactions(
         targets: encoded targets of the sample's rows.
         clusters: theirs, or None where rows are independent.
     """
-    objective = exchange.run.objectives[target]
+    task = exchange.run.tasks[target]
     rows, names = len(exchange.rows), exchange.names
     own = np.tile(np.arange(rows), (len(names), 1))
 
     def measured(scores: Array) -> Metric:
-        return primary(objective, list(scores), targets)
+        return primary(task, list(scores), targets)
 
     def exchanged(m: int, order: Array) -> Metric:
         chosen = own.copy()
@@ -184,12 +185,12 @@ def interactions(
         return measured(exchange.scores(chosen, target))
 
     def answers(chosen: Array) -> Array:
-        return _logits(objective, exchange.scores(chosen, target))
+        return _logits(task, exchange.scores(chosen, target))
 
     additive = additive_projection(answers, rows, len(names), min(EXCHANGES, rows), seed)
-    if objective.kind == "category":
+    if task.kind == "category":
         additive = softmax(additive, axis=1)
-    elif objective.kind == "set":
+    elif task.kind == "set":
         additive = expit(additive)
     whole, without = measured(exchange.scores(own, target)), measured(additive)
     sign = 1 if whole.greater_is_better else -1
@@ -205,12 +206,12 @@ def interactions(
     return {"rows": rows, "perceptual": perceptual, "emap_gain": turned(gain)}
 
 
-def _logits(objective: Objective, scores: Array) -> Array:
+def _logits(task: Task, scores: Array) -> Array:
     """Where sums of functions of the modalities are meant: probabilities as logits."""
     least = 1e-12
-    if objective.kind == "category":
+    if task.kind == "category":
         return np.asarray(np.log(np.maximum(scores, least)))
-    if objective.kind == "set":
+    if task.kind == "set":
         return np.asarray(logit(np.clip(scores, least, 1 - least)))
     return scores
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from polymodal.contract.interfaces import Metric, Objective
+from polymodal.contract.metric import Metric
+from polymodal.contract.task import Task
 from polymodal.evaluation import game
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.metrics import primary
@@ -61,7 +62,7 @@ def _validated(run: Run, target: str, role: str) -> dict[str, float]:
 
 
 def paired_test(
-    objective: Objective,
+    task: Task,
     first: Scores,
     second: Scores,
     targets: Scores,
@@ -72,18 +73,18 @@ def paired_test(
 
     McNemar's mid-p for the accuracy of independent rows, approximate randomisation for all else.
     """
-    if clusters is None and objective.primary == "accuracy":
+    if clusters is None and task.primary == "accuracy":
         truth = np.stack(list(targets))
         right = [np.stack(list(one)).argmax(1) == truth for one in (first, second)]
         wins, losses = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
         return Test("McNemar's mid-p", mcnemar(wins, losses).mid_p)
-    both = primary(objective, [*first, *second], [*targets, *targets])
+    both = primary(task, [*first, *second], [*targets, *targets])
     p = approximate_randomisation(both, len(targets), clusters, exchanges)
     return Test(RANDOMISATION, p)
 
 
 def verdict(
-    objective: Objective,
+    task: Task,
     fused: Scores,
     singles: Mapping[str, Scores],
     best: str,
@@ -108,19 +109,19 @@ def verdict(
         the fused model's over it, with its own interval; "stronger": what scores better on these
         rows than the rival that validation chose ("against", "name", "value"), or None.
     """
-    constant = game.constant(objective, fused)
+    constant = game.constant(task, fused)
     rival = singles[best] if against == "single" else constant
-    both = primary(objective, [*fused, *rival], [*targets, *targets])
-    test = paired_test(objective, fused, rival, targets, clusters)
+    both = primary(task, [*fused, *rival], [*targets, *targets])
+    test = paired_test(task, fused, rival, targets, clusters)
     found = verdict_of_metric(both, len(targets), clusters=clusters, test=test)
     described = asdict(found)
     described["test"], described["p"] = found.test.name, found.test.p
-    metrics = {name: primary(objective, scores, targets) for name, scores in singles.items()}
-    own = primary(objective, fused, targets)
+    metrics = {name: primary(task, scores, targets) for name, scores in singles.items()}
+    own = primary(task, fused, targets)
     values = {name: _value(metric, len(targets)) for name, metric in metrics.items()}
-    beside = _constant(objective, own, constant, targets, clusters)
+    beside = _constant(task, own, constant, targets, clusters)
     return {
-        "metric": objective.primary,
+        "metric": task.primary,
         "groups": None if clusters is None else len(set(clusters)),
         "fused": _value(own, len(targets)),
         "single": values[best],
@@ -133,7 +134,7 @@ def verdict(
 
 
 def _constant(
-    objective: Objective,
+    task: Task,
     own: Metric,
     constant: Scores,
     targets: Scores,
@@ -144,7 +145,7 @@ def _constant(
     Args:
         own: the fused model's metric.
     """
-    metric, rows = primary(objective, constant, targets), len(targets)
+    metric, rows = primary(task, constant, targets), len(targets)
     first, second = (own, metric) if own.greater_is_better else (metric, own)
     gain = paired_difference(first, second, rows, clusters)
     return {**asdict(interval(metric, rows, clusters)), "gain": asdict(gain)}

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.modalities.audio.corruptions import _samples
 from polymodal.modalities.audio.decode import LONGEST
 from polymodal.modalities.image.corruptions import _pixels

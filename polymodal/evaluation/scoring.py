@@ -13,7 +13,7 @@ from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_json
 from polymodal.base.spelling import canonical, is_missing
-from polymodal.contract.interfaces import Metric
+from polymodal.contract.metric import Metric
 from polymodal.evaluation.families import FAMILIES, Build, Family, Sides
 from polymodal.metrics.answers import extractor
 from polymodal.metrics.statistics import (

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.contract.interfaces import Metric, Objective
+from polymodal.contract.metric import Metric
+from polymodal.contract.task import Task
 from polymodal.metrics._weighted import Array, mean
 from polymodal.metrics.statistics import Clusters, intervals
 from polymodal.table.schema import FUSED
@@ -51,10 +52,10 @@ class Judged:
     tolerance: float | None = None
 
 
-def judged(objective: Objective, scores: Scores, targets: Scores) -> Judged:
+def judged(task: Task, scores: Scores, targets: Scores) -> Judged:
     """Scores and encoded targets of the same rows, all known, to what became of each row."""
     judge = {"category": _category, "set": _set, "number": _number, "tags": _tags}
-    return judge[objective.kind](objective, scores, targets)
+    return judge[task.kind](task, scores, targets)
 
 
 def slices(
@@ -99,7 +100,7 @@ def slices(
 
 
 def describe(
-    objective: Objective,
+    task: Task,
     scores: Mapping[str, Scores],
     targets: Scores,
     rows: Array,
@@ -114,18 +115,18 @@ def describe(
         rows: `(rows,)` their numbers in the table.
         best, clusters: as for `slices`.
     """
-    models = {name: judged(objective, own, targets) for name, own in scores.items()}
+    models = {name: judged(task, own, targets) for name, own in scores.items()}
     tolerance = models[FUSED].tolerance
     found = slices(models, best, clusters)
 
     def answer(given: Array) -> Any:
-        return objective.decode([given])[objective.column][0]
+        return task.decode([given])[task.column][0]
 
     for one in found.values():
         one["examples"] = [
             {
                 "row": int(rows[i]),
-                "true": _truth(objective, targets[i]),
+                "true": _truth(task, targets[i]),
                 "answers": {name: answer(own[i]) for name, own in scores.items()},
                 "right": [name for name, model in models.items() if model.right[i]],
                 "loss": float(models[FUSED].loss[i]),
@@ -168,27 +169,27 @@ def _differ(models: Sequence[Judged]) -> Array:
     return np.asarray(apart.reshape(len(first.loss), -1).any(1))
 
 
-def _category(objective: Objective, scores: Scores, targets: Scores) -> Judged:
+def _category(task: Task, scores: Scores, targets: Scores) -> Judged:
     p, y = np.stack(list(scores)), np.stack(list(targets))
     answers = p.argmax(1)
     return Judged(answers, answers == y, _surprise(p[np.arange(len(y)), y]))
 
 
-def _set(objective: Objective, scores: Scores, targets: Scores) -> Judged:
+def _set(task: Task, scores: Scores, targets: Scores) -> Judged:
     p, y = np.stack(list(scores)), np.stack(list(targets)) > 0.5
     answers = p >= 0.5
     return Judged(answers, (answers == y).all(1), _surprise(np.where(y, p, 1 - p)).mean(1))
 
 
-def _number(objective: Objective, scores: Scores, targets: Scores) -> Judged:
-    answers, y = np.stack(list(scores))[:, 0].astype(float), in_unit(objective, targets)
+def _number(task: Task, scores: Scores, targets: Scores) -> Judged:
+    answers, y = np.stack(list(scores))[:, 0].astype(float), in_unit(task, targets)
     error, tolerance = answers - y, TOLERANCE * float(y.std())
     return Judged(answers, np.abs(error) <= tolerance, error**2, tolerance)
 
 
-def _tags(objective: Objective, scores: Scores, targets: Scores) -> Judged:
-    classes = objective.state["classes"]
-    answers = np.array(objective.decode(scores)[objective.column], object)
+def _tags(task: Task, scores: Scores, targets: Scores) -> Judged:
+    classes = task.state["classes"]
+    answers = np.array(task.decode(scores)[task.column], object)
     right, loss = np.zeros(len(targets), bool), np.zeros(len(targets))
     for i, (answer, p, y) in enumerate(zip(answers, scores, targets, strict=True)):
         known = np.flatnonzero(y >= 0)
@@ -207,18 +208,18 @@ def _surprise(own: Array) -> Array:
     return np.asarray(-np.log(own.clip(np.finfo(own.dtype).eps)), float)
 
 
-def in_unit(objective: Objective, targets: Scores) -> Array:
+def in_unit(task: Task, targets: Scores) -> Array:
     """Encoded numbers `(rows,)` in their own unit."""
     own = np.stack(list(targets)).astype(float)
-    return np.asarray(own * objective.state["scale"] + objective.state["mean"])
+    return np.asarray(own * task.state["scale"] + task.state["mean"])
 
 
-def _truth(objective: Objective, target: Array) -> Any:
-    """An encoded target as `Objective.decode` would write it."""
-    if objective.kind == "tags":
-        names = [objective.state["classes"][code] if code >= 0 else None for code in target]
+def _truth(task: Task, target: Array) -> Any:
+    """An encoded target as `Task.decode` would write it."""
+    if task.kind == "tags":
+        names = [task.state["classes"][code] if code >= 0 else None for code in target]
         return json.dumps(names, ensure_ascii=False)
-    if objective.kind == "number":
-        return float(in_unit(objective, [target])[0])
-    sure = target if objective.kind == "set" else np.arange(objective.size) == target
-    return objective.decode([np.asarray(sure, float)])[objective.column][0]
+    if task.kind == "number":
+        return float(in_unit(task, [target])[0])
+    sure = target if task.kind == "set" else np.arange(task.size) == target
+    return task.decode([np.asarray(sure, float)])[task.column][0]

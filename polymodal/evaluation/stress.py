@@ -61,13 +61,13 @@ def stress(
     ]
     found: dict[str, Any] = {
         target: {
-            "metric": objective.primary,
+            "metric": task.primary,
             "levels": list(LEVELS),
             "rows": len(table),
             "corruptions": {},
             "missing": {},
         }
-        for target, objective in run.objectives.items()
+        for target, task in run.tasks.items()
     }
     with tempfile.TemporaryDirectory() as cache:
         for i, (modality, name) in enumerate(jobs):
@@ -100,7 +100,7 @@ def _curve(
     run: Run, target: str, levels: Sequence[dict[str, Any]], truth: Sequence[Any]
 ) -> dict[str, Any]:
     """The metric at each level: of the fused model, of each rival and of their late fusion."""
-    objective = run.objectives[target]
+    task = run.tasks[target]
     rivals = [who for who, shares in run.weights.items() if who != "fused" and target in shares]
     better = True
     values: dict[str, list[float]] = {who: [] for who in ("fused", *rivals)}
@@ -108,7 +108,7 @@ def _curve(
 
     def measure(scores: Sequence[Any]) -> float:
         nonlocal better
-        metric = primary(objective, scores, truth)
+        metric = primary(task, scores, truth)
         better = metric.greater_is_better
         return float(metric.statistic(np.ones((1, len(truth))))[0])
 

@@ -21,8 +21,8 @@ from polymodal.base.files import write_json
 from polymodal.checks import check as checks
 from polymodal.checks import split
 from polymodal.checks._finding import Finding
-from polymodal.contract.interfaces import Objective
 from polymodal.contract.recipe import Member, Recipe, Spec, validate
+from polymodal.contract.task import Task
 from polymodal.evaluation.game import constant
 from polymodal.fitting import learn, plan
 from polymodal.fitting.folder import checkpoints, claimed, mark, resumed, unmark
@@ -45,8 +45,8 @@ from polymodal.train.trackers import Trackers
 
 Rows = Sequence[np.ndarray[Any, Any]]
 
-# The objective that a target's kind means.
-OBJECTIVE = {"category": "classify", "number": "regress", "set": "multilabel", "tags": "tag"}
+# The task that a target's kind means.
+TASK = {"category": "classify", "number": "regress", "set": "multilabel", "tags": "tag"}
 # Of a line of the leaderboard: the model, a modality's own best, always the same answer, one of
 # what the first two combine.
 ROLES = ("fused", "rival", CONSTANT, "member")
@@ -199,7 +199,7 @@ class _Fit:
     def run(self, *, overwrite: bool, temporary: bool) -> Run:
         self._check()
         train, valid, folds = self._split()
-        self.objectives = self._objectives(train)
+        self.tasks = self._tasks(train)
         targets = self._targets(valid)
         request, budget = self._request(), self.recipe.budget
         self.members = resumed(self.out, request, budget, overwrite) or self._planned(len(train))
@@ -207,7 +207,7 @@ class _Fit:
             build.check(member, self.schema.modalities())
         self.job = learn.Job(
             self.schema,
-            self.objectives,
+            self.tasks,
             targets,
             self._tagged(),
             {},
@@ -271,23 +271,23 @@ class _Fit:
         )
         return train, valid, []
 
-    def _objectives(self, train: np.ndarray[Any, Any]) -> dict[str, Objective]:
+    def _tasks(self, train: np.ndarray[Any, Any]) -> dict[str, Task]:
         found = {}
         for column in self.schema.targets:
-            spec = self.recipe.targets.get(column.name) or OBJECTIVE[column.kind]
-            objective: Objective = lookup.build("tasks", spec, column.name)
+            spec = self.recipe.targets.get(column.name) or TASK[column.kind]
+            task: Task = lookup.build("tasks", spec, column.name)
             cells = self.table.cells(column.name)
-            objective.fit([cells[i] for i in train])
-            found[column.name] = objective
+            task.fit([cells[i] for i in train])
+            found[column.name] = task
         return found
 
     def _targets(self, valid: np.ndarray[Any, Any]) -> dict[str, Targets]:
         """Encoded targets; a validation row whose class no training row had lacks its own."""
         found = {}
         self.unseen = np.zeros(len(self.table), bool)
-        for name, objective in self.objectives.items():
+        for name, task in self.tasks.items():
             cells = self.table.cells(name)
-            unseen = [row for row in valid.tolist() if objective.is_unseen(cells[row])]
+            unseen = [row for row in valid.tolist() if task.is_unseen(cells[row])]
             if unseen:
                 what = f"a class of '{name}' that no training row has"
                 self._warn(
@@ -300,7 +300,7 @@ class _Fit:
             for row in unseen:
                 cells[row] = None
             self.unseen[unseen] = True
-            found[name] = Targets(objective, cells)
+            found[name] = Targets(task, cells)
             if len(valid) and not found[name].known()[valid].any():
                 raise UserError(
                     f"No validation row has a value of '{name}' that training rows have too",
@@ -436,7 +436,7 @@ class _Fit:
             Late: as `learn` does; that an expert will not be done in time the first fold may show.
         """
         place = {row: i for i, row in enumerate(rows)}
-        collected: dict[str, list[Any]] = {n: [None] * len(rows) for n in self.objectives}
+        collected: dict[str, list[Any]] = {n: [None] * len(rows) for n in self.tasks}
         shares, seconds = [], 0.0
         expert, end = build.is_expert(member), time.perf_counter() + allowance
 
@@ -513,18 +513,18 @@ class _Fit:
                     groups[modality] = own
         weights: dict[str, dict[str, dict[str, float]]] = {g: {} for g in groups}
         board: list[dict[str, Any]] = []
-        for target, objective in self.objectives.items():
+        for target, task in self.tasks.items():
             values = [self.job.targets[target].values[row] for row in rows]
             lines = []
             for group, candidates in groups.items():
                 mine = {n: scores[n][target] for n in candidates if target in scores[n]}
-                chosen = greedy(mine, partial(_criterion, objective, values))
+                chosen = greedy(mine, partial(_criterion, task, values))
                 weights[group][target] = chosen
                 combined = average({n: mine[n] for n in chosen}, chosen)
                 role = "fused" if group == FUSED else "rival"
                 lines.append(self._line(group, role, target, combined, rows, chosen, trained))
             # `combined` gives its shape: tags have an answer for every word.
-            same = constant(objective, combined)
+            same = constant(task, combined)
             lines.append(self._line(CONSTANT, CONSTANT, target, same, rows, {}, trained))
             for name in trained:
                 found, alone = scores[name][target], {name: 1.0}
@@ -550,7 +550,7 @@ class _Fit:
             self.schema,
             [self.job.forms[key] for key in forms],
             shapes,
-            self.objectives,
+            self.tasks,
             self.job.tagged,
             kept,
             weights,
@@ -568,17 +568,17 @@ class _Fit:
         shares: dict[str, float],
         trained: dict[str, Trained],
     ) -> dict[str, Any]:
-        objective, job = self.objectives[target], self.job
+        task, job = self.tasks[target], self.job
         values = [job.targets[target].values[row] for row in rows]
         # Not every metric is defined on every table: no entity, no F1.
-        metric = primary(objective, scores, values)
+        metric = primary(task, scores, values)
         clusters = None if job.groups is None else job.groups[rows]
         found = interval(metric, len(values), clusters, seed=self.recipe.seed)
         return {
             "name": name,
             "role": role,
             "target": target,
-            "metric": objective.primary,
+            "metric": task.primary,
             "greater_is_better": metric.greater_is_better,
             "value": found.value,
             "low": found.low,
@@ -638,5 +638,5 @@ def best_first(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(lines, key=place)
 
 
-def _criterion(objective: Objective, values: Rows, scores: Rows) -> float:
-    return objective.criterion(scores, values)
+def _criterion(task: Task, values: Rows, scores: Rows) -> float:
+    return task.criterion(scores, values)

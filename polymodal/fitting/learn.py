@@ -19,8 +19,10 @@ from polymodal.base import deadline, lookup
 from polymodal.base.devices import device
 from polymodal.base.files import read_json, read_tensors, write_json, write_tensors
 from polymodal.contract.batch import Field
-from polymodal.contract.interfaces import Encoder, Form, Objective
+from polymodal.contract.encoder import Encoder
+from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Training
+from polymodal.contract.task import Task
 from polymodal.models import build
 from polymodal.models.ensemble import simplex
 from polymodal.models.model import Model
@@ -54,7 +56,7 @@ class Job:
     """
 
     schema: Schema
-    objectives: dict[str, Objective]
+    tasks: dict[str, Task]
     targets: dict[str, Targets]
     tagged: dict[str, str]
     prepared: dict[str, Prepared]
@@ -105,9 +107,9 @@ def learn(
     inputs = {name: job.prepared[key] for name, key in keys.items()}
     forms = {name: job.forms[key] for name, key in keys.items()}
     torch.manual_seed(job.seed)
-    module = build.module(member, job.schema, forms, job.objectives, job.tagged)
-    objectives = {name: job.objectives[name] for name in module_targets(module)}
-    targets = {name: job.targets[name] for name in objectives}
+    module = build.module(member, job.schema, forms, job.tasks, job.tagged)
+    tasks = {name: job.tasks[name] for name in module_targets(module)}
+    targets = {name: job.targets[name] for name in tasks}
     collator = Collator(inputs, targets)
     train = _with_targets(train, targets)
     valid = _with_targets(valid, targets)
@@ -121,7 +123,7 @@ def learn(
                 member,
                 module,
                 collator,
-                objectives,
+                tasks,
                 (train, valid),
                 folder,
                 allowance,
@@ -132,13 +134,13 @@ def learn(
             kernels, facts = Kernels(), {}
             left = math.inf if must else allowance - (time.perf_counter() - start)
             with deadline.within(left):
-                _by_solver(job, module, collator, objectives, (train, valid))
+                _by_solver(job, module, collator, tasks, (train, valid))
         facts["rows"] = len(train)
         facts["seconds"] = round(time.perf_counter() - start, 2)
         # Whatever numbers a member holds: an expert's are buffers, solved for and not descended to.
         facts["parameters"] = sum(t.numel() for t in module.state_dict().values())
         _write(module, kernels, facts, done)
-    scores = predict(module, objectives, collator, valid, kernels) if len(valid) else {}
+    scores = predict(module, tasks, collator, valid, kernels) if len(valid) else {}
     # It waits where the other members do not need the room.
     return Trained(member, module.eval().cpu(), {}, kernels, facts), scores
 
@@ -163,7 +165,7 @@ def _by_solver(
     job: Job,
     module: nn.Module,
     collator: Collator,
-    objectives: Mapping[str, Objective],
+    tasks: Mapping[str, Task],
     rows: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
 ) -> None:
     train, valid = rows
@@ -173,7 +175,7 @@ def _by_solver(
     # spin for the same cores made small fits a hundred times slower.
     with threadpool_limits(1), Kernels(threads=1).threads_set():
         module.fit(  # type: ignore[operator]
-            collator.inputs, train, held_out, encoded, objectives, job.seed, job.groups, job.memo
+            collator.inputs, train, held_out, encoded, tasks, job.seed, job.groups, job.memo
         )
 
 
@@ -182,7 +184,7 @@ def _by_gradient(
     member: Member,
     module: Model,
     collator: Collator,
-    objectives: Mapping[str, Objective],
+    tasks: Mapping[str, Task],
     rows: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
     folder: Path,
     allowance: float,
@@ -194,11 +196,11 @@ def _by_gradient(
     start = time.perf_counter()
     _adapt(module, collator, train)
     kernels, steps = _plan(
-        job, module, collator, objectives, train, settings, folder, start, allowance, must
+        job, module, collator, tasks, train, settings, folder, start, allowance, must
     )
     loop = Loop(
         module,
-        objectives,
+        tasks,
         collator,
         train,
         valid,
@@ -218,7 +220,7 @@ def _by_gradient(
     )
     progress = loop.run()
     if module.fusion.alpha is not None and len(valid):
-        _choose_alpha(module, objectives, collator, valid, kernels)
+        _choose_alpha(module, tasks, collator, valid, kernels)
     facts = {
         "steps": progress.step,
         "best_step": progress.best_step,
@@ -236,7 +238,7 @@ def _plan(
     job: Job,
     module: Model,
     collator: Collator,
-    objectives: Mapping[str, Objective],
+    tasks: Mapping[str, Task],
     train: np.ndarray[Any, Any],
     settings: Training,
     folder: Path,
@@ -254,7 +256,7 @@ def _plan(
     kernels = choose(
         module,
         collator(first),
-        lambda outputs, batch: torch.stack(list(losses(outputs, batch, objectives).values())).sum(),
+        lambda outputs, batch: torch.stack(list(losses(outputs, batch, tasks).values())).sum(),
         settings,
         device(),
         job.cache,
@@ -309,7 +311,7 @@ def _augmentations(job: Job, member: Member) -> dict[str, Augment]:
 
 def _choose_alpha(
     module: Model,
-    objectives: Mapping[str, Objective],
+    tasks: Mapping[str, Task],
     collator: Collator,
     valid: np.ndarray[Any, Any],
     kernels: Kernels,
@@ -321,13 +323,13 @@ def _choose_alpha(
     """
     alpha = module.fusion.alpha
     assert alpha is not None
-    values = {n: [collator.targets[n].values[row] for row in valid] for n in objectives}
+    values = {n: [collator.targets[n].values[row] for row in valid] for n in tasks}
 
     def loss(weights: np.ndarray[Any, Any]) -> float:
         with torch.no_grad():
             alpha.copy_(torch.from_numpy(np.log(np.maximum(weights, 1e-6))))
-        scores = predict(module, objectives, collator, valid, kernels)
-        return sum(o.criterion(scores[n], values[n]) for n, o in objectives.items())
+        scores = predict(module, tasks, collator, valid, kernels)
+        return sum(o.criterion(scores[n], values[n]) for n, o in tasks.items())
 
     best = simplex(len(module.names), loss)
     loss(best)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from polymodal.contract.batch import Fused, Tokens
-from polymodal.contract.interfaces import Fusion
+from polymodal.contract.fusion import Fusion
 from polymodal.fusion import _pooling
 
 

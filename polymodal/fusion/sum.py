@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from polymodal.contract.batch import Fused, Tokens
-from polymodal.contract.interfaces import Fusion
+from polymodal.contract.fusion import Fusion
 from polymodal.fusion import _pooling
 
 

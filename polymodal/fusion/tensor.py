@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Fused, Tokens
-from polymodal.contract.interfaces import Fusion
+from polymodal.contract.fusion import Fusion
 from polymodal.fusion import _pooling
 
 USUAL = 2**12  # entries of the outer product, if the size is not given

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Fused, Tokens
-from polymodal.contract.interfaces import Fusion
+from polymodal.contract.fusion import Fusion
 from polymodal.fusion import _pooling
 
 

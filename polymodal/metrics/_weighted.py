@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from polymodal.contract.interfaces import Metric
+from polymodal.contract.metric import Metric
 
 Array = np.ndarray[Any, Any]
 Statistic = Callable[[Array], Array]

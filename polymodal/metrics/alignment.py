@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Metric
+from polymodal.contract.metric import Metric
 from polymodal.metrics._weighted import Array, mean
 from polymodal.metrics.statistics import Clusters, intervals
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Metric
+from polymodal.contract.metric import Metric
 from polymodal.metrics._weighted import mean
 from polymodal.metrics._words import spaced
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Metric
+from polymodal.contract.metric import Metric
 from polymodal.metrics import _weighted as weighted
 from polymodal.metrics._weighted import ECE_BINS, Array
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polymodal.base.errors import MissingExtra
-from polymodal.contract.interfaces import Metric
+from polymodal.contract.metric import Metric
 from polymodal.metrics import _weighted as weighted
 from polymodal.metrics._weighted import Array, Statistic, mean, ratio
 from polymodal.metrics._words import words

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from polymodal.contract.interfaces import Metric
+from polymodal.contract.metric import Metric
 from polymodal.metrics._weighted import Array, ratio
 from polymodal.metrics.statistics import Clusters, Interval, bootstrap
 

@@ -14,19 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.contract.interfaces import Metric, Objective
+from polymodal.contract.metric import Metric
+from polymodal.contract.task import Task
 from polymodal.metrics import _weighted as weighted
 from polymodal.metrics._weighted import Array, mean, nanmean, ratio
 
 
-def primary(objective: Objective, scores: Sequence[Array], targets: Sequence[Array]) -> Metric:
+def primary(task: Task, scores: Sequence[Array], targets: Sequence[Array]) -> Metric:
     """The metric that models are chosen by; NaN for all weights where the rows do not define it.
 
     Args:
-        scores, targets: of the rows, as `Objective.metrics` takes them.
+        scores, targets: of the rows, as `Task.metrics` takes them.
     """
     undefined = Metric(lambda w: np.full(len(w), np.nan))
-    return objective.metrics(scores, targets).get(objective.primary, undefined)
+    return task.metrics(scores, targets).get(task.primary, undefined)
 
 
 def decisions(predicted: Array, targets: Array, classes: int) -> dict[str, Metric]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Metric
+from polymodal.contract.metric import Metric
 
 Clusters = Sequence[Hashable] | np.ndarray[Any, Any]
 Key = TypeVar("Key", bound=Hashable)
@@ -166,7 +166,7 @@ def approximate_randomisation(
 
     Args:
         metric: over 2 * `rows` rows: the first system's outputs, then the second's for the same
-            rows, with the same targets (`objective.metrics([*a, *b], [*targets, *targets])`).
+            rows, with the same targets (`task.metrics([*a, *b], [*targets, *targets])`).
         rows: how many rows each system was given.
         clusters: each row's cluster, exchanged as a whole, or None.
         resamples: R.

@@ -31,7 +31,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from polymodal.contract.interfaces import Metric
+from polymodal.contract.metric import Metric
 from polymodal.metrics._weighted import Array, mean
 from polymodal.metrics.statistics import (
     Clusters,

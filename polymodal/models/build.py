@@ -9,8 +9,10 @@ from torch import nn
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Encoder, Form, Objective
+from polymodal.contract.encoder import Encoder
+from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Modality, Spec
+from polymodal.contract.task import Task
 from polymodal.models.model import Head, Model
 from polymodal.table.schema import MEDIA, TABLE, Column, Schema
 
@@ -117,19 +119,16 @@ def media_forms(schema: Schema) -> dict[str, Form]:
     }
 
 
-def heads(objectives: Mapping[str, Objective], tagged: Mapping[str, str]) -> dict[str, Head]:
-    """What each fitted objective needs of a model; `tagged`: tag target -> its text modality."""
-    return {
-        name: Head(objective.size, tagged.get(name), objective.bias())
-        for name, objective in objectives.items()
-    }
+def heads(tasks: Mapping[str, Task], tagged: Mapping[str, str]) -> dict[str, Head]:
+    """What each fitted task needs of a model; `tagged`: tag target -> its text modality."""
+    return {name: Head(task.size, tagged.get(name), task.bias()) for name, task in tasks.items()}
 
 
 def module(
     member: Member,
     schema: Schema,
     forms: Mapping[str, Form],
-    objectives: Mapping[str, Objective],
+    tasks: Mapping[str, Task],
     tagged: Mapping[str, str],
 ) -> nn.Module:
     """A member's untrained module.
@@ -139,7 +138,7 @@ def module(
     """
     grouped = schema.modalities()
     kinds = {name: folder_kind(grouped[name]) for name in forms}
-    needed = heads(objectives, tagged)
+    needed = heads(tasks, tagged)
     if is_expert(member):
         built = lookup.build("models/experts", member.learner, kinds, dict(forms), needed)
         assert isinstance(built, nn.Module)

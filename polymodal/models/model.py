@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.contract.batch import Field, Fused, Outputs, Tokens
-from polymodal.contract.interfaces import Encoder, Fusion
+from polymodal.contract.encoder import Encoder
+from polymodal.contract.fusion import Fusion
 
 
 @dataclass(frozen=True)

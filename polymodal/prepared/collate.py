@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from polymodal.contract.batch import Batch
-from polymodal.contract.interfaces import Objective
+from polymodal.contract.task import Task
 from polymodal.prepared.prepare import Prepared
 
 # Rows are sorted by length within this many batches: padding falls, order stays random enough.
@@ -21,14 +21,14 @@ class Targets:
     """One target's encoded values for every row of a table.
 
     Args:
-        objective: fitted.
+        task: fitted.
         cells: the target column's cells, None where missing.
     """
 
-    def __init__(self, objective: Objective, cells: Sequence[Any]) -> None:
-        self.objective = objective
-        self.values = objective.encode(cells)
-        stackable = objective.level == "row"
+    def __init__(self, task: Task, cells: Sequence[Any]) -> None:
+        self.task = task
+        self.values = task.encode(cells)
+        stackable = task.level == "row"
         self._stacked = torch.from_numpy(np.stack(self.values)) if stackable else None
 
     def __len__(self) -> int:
@@ -40,14 +40,14 @@ class Targets:
             return self._stacked[torch.from_numpy(rows)]
         chosen = [self.values[row] for row in rows]
         longest = max((len(v) for v in chosen), default=0)
-        padded = np.full((len(rows), max(longest, 1)), self.objective.missing, np.int64)
+        padded = np.full((len(rows), max(longest, 1)), self.task.missing, np.int64)
         for i, value in enumerate(chosen):
             padded[i, : len(value)] = value
         return torch.from_numpy(padded)
 
     def known(self) -> np.ndarray[Any, Any]:
         """`(rows,)` bool: which rows have a target at all."""
-        missing = self.objective.missing
+        missing = self.task.missing
 
         def is_known(value: np.ndarray[Any, Any]) -> bool:
             if missing != missing:  # NaN

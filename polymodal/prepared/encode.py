@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.prepared.cells import cells
 from polymodal.table.read import Table
 from polymodal.table.schema import MEDIA, Column

@@ -15,7 +15,7 @@ import torch
 
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.prepared.cache import Entry, Files, Store
 from polymodal.prepared.cells import cells, content_keys
 from polymodal.prepared.encode import Progress, encode

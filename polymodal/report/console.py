@@ -13,7 +13,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from polymodal.checks.check import Report
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member
 from polymodal.report.sentences import SAME, made_of
 from polymodal.report.words import Plain, counted, span, written
@@ -150,7 +150,7 @@ class Show:
 def leaderboard(run: Run) -> Group:
     """Validation scores of every target's models, and what its fused model is made of."""
     parts: list[Grid | Text] = []
-    for target in run.objectives:
+    for target in run.tasks:
         parts += [_board(run, target), Text(made_of(Plain(run.composition(target))) + "\n")]
     return Group(*parts)
 

@@ -21,8 +21,9 @@ from polymodal.base import brought, lookup
 from polymodal.base.devices import device
 from polymodal.base.errors import UserError
 from polymodal.base.files import damaged, read_json, read_tensors, whole, write_json, write_tensors
-from polymodal.contract.interfaces import Form, Objective
+from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe
+from polymodal.contract.task import Task
 from polymodal.models.ensemble import average
 from polymodal.nn import pretrained
 from polymodal.prepared.cache import default_folder
@@ -69,7 +70,7 @@ class Run:
         schema: the columns that it reads and predicts.
         forms: fitted; members share them.
         shapes: of each form's arrays (`Prepared.shape`), which later tables must match.
-        objectives: target -> fitted objective.
+        tasks: target -> fitted task.
         tagged: tag target -> the text modality it labels.
         members: every trained member that some combination uses, and every fusion to be compared.
         weights: "fused" (the model) or a modality (its rival) -> target -> member -> share.
@@ -83,7 +84,7 @@ class Run:
     schema: Schema
     forms: list[Form]
     shapes: list[tuple[int, ...]]
-    objectives: dict[str, Objective]
+    tasks: dict[str, Task]
     tagged: dict[str, str]
     members: dict[str, Trained]
     weights: dict[str, dict[str, dict[str, float]]]
@@ -169,8 +170,8 @@ class Run:
         built = [member.spec.model_dump(), asdict(member.kernels), _versions()]
         return key_of(module, built, self._asked(module), inputs, rows)
 
-    def _asked(self, module: nn.Module) -> dict[str, Objective]:
-        return {target: self.objectives[target] for target in module_targets(module)}
+    def _asked(self, module: nn.Module) -> dict[str, Task]:
+        return {target: self.tasks[target] for target in module_targets(module)}
 
     def combine(
         self,
@@ -238,8 +239,8 @@ class Run:
         identify rows, where the table has them and no prediction has their name.
         """
         found: dict[str, list[Any]] = {}
-        for target, objective in self.objectives.items():
-            found |= objective.decode(combined[target])
+        for target, task in self.tasks.items():
+            found |= task.decode(combined[target])
         schema = self.schema
         naming = [n for n in schema.skipped if n == schema.group or n in schema.identifiers]
         taken = {"row", *found}
@@ -315,7 +316,7 @@ class Run:
 
     def targets(self, table: Table) -> dict[str, Targets]:
         """A table's encoded targets."""
-        return {n: Targets(o, table.cells(n)) for n, o in self.objectives.items()}
+        return {n: Targets(o, table.cells(n)) for n, o in self.tasks.items()}
 
     # -- the folder -------------------------------------------------------------------------
 
@@ -345,14 +346,14 @@ class Run:
             "versions": _versions(),
             "schema": self.schema.to_json(),
             "forms": forms,
-            "objectives": [
+            "tasks": [
                 {
                     "column": o.column,
                     "name": brought.packed(lookup.name_of(type(o)), folder),
                     "options": lookup.chosen(o),
                     "state": o.state,
                 }
-                for o in self.objectives.values()
+                for o in self.tasks.values()
             ],
             "tagged": self.tagged,
             "members": [
@@ -426,18 +427,18 @@ def _restored(described: dict[str, Any], folder: Path, trust: bool) -> Run:
 
     schema = Schema.from_json(described["schema"])
     forms = [_form({**item, "name": own(item["name"])}, folder) for item in described["forms"]]
-    objectives = {}
-    for item in described["objectives"]:
+    tasks = {}
+    for item in described["tasks"]:
         spec = {"name": own(item["name"]), **item["options"]}
-        objective = lookup.build("tasks", spec, item["column"])
-        objective.state = item["state"]
-        objectives[item["column"]] = objective
+        task = lookup.build("tasks", spec, item["column"])
+        task.state = item["state"]
+        tasks[item["column"]] = task
     members: dict[str, Trained] = {}
     tensors, _ = read_tensors(folder / "model.safetensors")
     for i, item in enumerate(described["members"]):
         member = Member.model_validate(own(item["spec"]))
         chosen = {name: forms[k] for name, k in item["forms"].items()}
-        module = build.module(member, schema, chosen, objectives, described["tagged"])
+        module = build.module(member, schema, chosen, tasks, described["tagged"])
         prefix = f"{i}."
         fill(module, {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
         kernels = Kernels(**item["kernels"])
@@ -451,7 +452,7 @@ def _restored(described: dict[str, Any], folder: Path, trust: bool) -> Run:
         schema,
         forms,
         [tuple(item["shape"]) for item in described["forms"]],
-        objectives,
+        tasks,
         described["tagged"],
         members,
         described["weights"],

@@ -21,7 +21,7 @@ from torch import nn
 from polymodal.base import lookup
 from polymodal.base.devices import device_of
 from polymodal.base.files import whole
-from polymodal.contract.interfaces import Objective
+from polymodal.contract.task import Task
 from polymodal.prepared.cache import SCORES, explained
 from polymodal.prepared.prepare import Prepared
 from polymodal.train.loop import Scores
@@ -67,7 +67,7 @@ def missing(folder: Path, key: bytes, absent: Sequence[frozenset[str]]) -> list[
 def key_of(
     module: nn.Module,
     described: Any,
-    objectives: Mapping[str, Objective],
+    tasks: Mapping[str, Task],
     inputs: Mapping[str, Prepared],
     rows: np.ndarray[Any, Any],
 ) -> bytes:
@@ -81,15 +81,14 @@ def key_of(
     known = blake2b(digest_size=_DIGEST)
     about = {
         "described": described,
-        "objectives": [
-            [name, lookup.name_of(type(o)), lookup.chosen(o), o.state]
-            for name, o in objectives.items()
+        "tasks": [
+            [name, lookup.name_of(type(o)), lookup.chosen(o), o.state] for name, o in tasks.items()
         ],
         "computed": [str(device_of(module)), torch.backends.cpu.get_cpu_capability()],
     }
     known.update(json.dumps(about).encode())
     known.update(_OWN)
-    parts = [*module.modules(), *objectives.values()]
+    parts = [*module.modules(), *tasks.values()]
     for name in sorted({base.__module__ for part in parts for base in type(part).__mro__}):
         known.update(_source(name))
     for name, tensor in module.state_dict().items():

@@ -1,4 +1,4 @@
-"""Labels of a target, its losses, and other small things objectives share."""
+"""Labels of a target, its losses, and other small things tasks share."""
 
 from __future__ import annotations
 

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing
-from polymodal.contract.interfaces import Metric, Objective
+from polymodal.contract.metric import Metric
+from polymodal.contract.task import Task
 from polymodal.metrics import metrics
 from polymodal.tasks import _labels
 
 
-class Classify(Objective):
+class Classify(Task):
     """Cross-entropy over the classes of the training rows; scores are their probabilities.
 
     Labels are compared in one spelling, `spelling.canonical`: True and "true" are one class, and so

@@ -12,13 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from polymodal.base.spelling import is_missing
-from polymodal.contract.interfaces import Metric, Objective
+from polymodal.contract.metric import Metric
+from polymodal.contract.task import Task
 from polymodal.metrics import metrics
 from polymodal.table import values
 from polymodal.tasks import _labels
 
 
-class Multilabel(Objective):
+class Multilabel(Task):
     """Binary cross-entropy of each label; scores are independent probabilities.
 
     A cell is a list of labels, a JSON list, or a text of labels with a separator between them. An

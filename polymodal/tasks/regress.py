@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing
-from polymodal.contract.interfaces import Metric, Objective
+from polymodal.contract.metric import Metric
+from polymodal.contract.task import Task
 from polymodal.metrics import metrics
 from polymodal.table import values as _values
 from polymodal.tasks import _labels
@@ -26,7 +27,7 @@ ERRORS: dict[str, Callable[..., Tensor]] = {
 MARGIN = 0.05
 
 
-class Regress(Objective):
+class Regress(Task):
     """A number, or a date in seconds since 1970, in standard deviations from the training mean.
 
     Encoded targets and logits are standardised; scores are in the column's own unit and kept

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing
-from polymodal.contract.interfaces import Metric, Objective
+from polymodal.contract.metric import Metric
+from polymodal.contract.task import Task
 from polymodal.metrics import metrics
 from polymodal.table import values
 from polymodal.tasks import _labels
 
 
-class Tag(Objective):
+class Tag(Task):
     """Cross-entropy of each word's tag; scores are per-word probabilities `(words, tags)`.
 
     A cell is a list of tags, one a word, or the same as a JSON list. If any tag begins with B- or

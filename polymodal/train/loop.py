@@ -23,9 +23,10 @@ from polymodal.base.deadline import Late
 from polymodal.base.devices import device, device_of
 from polymodal.base.errors import PolymodalError, UserError
 from polymodal.base.files import read_tensors, write_tensors
+from polymodal.contract.balance import Balance
 from polymodal.contract.batch import Batch, Field, Outputs
-from polymodal.contract.interfaces import Balance, Objective
 from polymodal.contract.recipe import Training
+from polymodal.contract.task import Task
 from polymodal.models.model import Model
 from polymodal.prepared.collate import Collator
 from polymodal.train.kernels import Kernels
@@ -80,7 +81,7 @@ class Loop:
 
     Args:
         model: its encoders adapted.
-        objectives: target -> fitted objective.
+        tasks: target -> fitted task.
         collator: over the whole table.
         train, valid: row numbers.
         settings: resolved: `epochs` is a number.
@@ -102,7 +103,7 @@ class Loop:
     def __init__(
         self,
         model: Model,
-        objectives: Mapping[str, Objective],
+        tasks: Mapping[str, Task],
         collator: Collator,
         train: np.ndarray[Any, Any],
         valid: np.ndarray[Any, Any],
@@ -121,7 +122,7 @@ class Loop:
         log: Callable[[int, dict[str, float]], None] = lambda *_: None,
         name: str = "model",
     ) -> None:
-        self.objectives, self.collator, self.settings = objectives, collator, settings
+        self.tasks, self.collator, self.settings = tasks, collator, settings
         self.train_rows, self.valid_rows = train, valid
         self.kernels, self.seconds, self.seed, self.folder = kernels, seconds, seed, folder
         self.most, self.least, self.must = max(most, steps), min(least, steps), must
@@ -218,11 +219,11 @@ class Loop:
             else:
                 tokens = self.raw.encode(batch.inputs)
                 outputs, own = self.raw.fuse(tokens), self.raw.alone(tokens)
-        total = torch.stack(list(losses(as_float(outputs), batch, self.objectives).values())).sum()
+        total = torch.stack(list(losses(as_float(outputs), batch, self.tasks).values())).sum()
         if self.balance is None:
             self.accelerator.backward(total)
             return total.detach()
-        found = alone({n: as_float(o) for n, o in own.items()}, batch, self.objectives)
+        found = alone({n: as_float(o) for n, o in own.items()}, batch, self.tasks)
         self.progress.notice({f"train/ratio/{n}": one.ratio for n, one in found.items()})
         encoders, rest = _parts(self.raw)
         numbers = self.balance.backward(total, found, encoders, rest)
@@ -281,11 +282,11 @@ class Loop:
         """What selection minimises, and the validation numbers to show."""
         if not len(self.valid_rows):
             return -float(self.progress.step), {}
-        scores = predict(self.raw, self.objectives, self.collator, self.valid_rows, self.kernels)
+        scores = predict(self.raw, self.tasks, self.collator, self.valid_rows, self.kernels)
         total, numbers = 0.0, {}
-        for name, objective in self.objectives.items():
+        for name, task in self.tasks.items():
             values = [self.collator.targets[name].values[row] for row in self.valid_rows]
-            loss = objective.criterion(scores[name], values)
+            loss = task.criterion(scores[name], values)
             numbers[f"valid/{name}"] = loss
             total += loss
         return total if math.isfinite(total) else math.inf, numbers
@@ -360,7 +361,7 @@ def too_few(steps: int, least: int) -> Late:
 
 def predict(
     model: nn.Module,
-    objectives: Mapping[str, Objective],
+    tasks: Mapping[str, Task],
     collator: Collator,
     rows: np.ndarray[Any, Any],
     kernels: Kernels,
@@ -370,12 +371,12 @@ def predict(
 
     Computed where the model lies.
     """
-    return predict_without(model, objectives, collator, rows, kernels, batch_size, absent=[()])[0]
+    return predict_without(model, tasks, collator, rows, kernels, batch_size, absent=[()])[0]
 
 
 def predict_without(
     model: nn.Module,
-    objectives: Mapping[str, Objective],
+    tasks: Mapping[str, Task],
     collator: Collator,
     rows: np.ndarray[Any, Any],
     kernels: Kernels,
@@ -387,7 +388,7 @@ def predict_without(
 
     The encoders run once a batch, whatever the number of sets.
     """
-    found: list[Scores] = [{name: [None] * len(rows) for name in objectives} for _ in absent]
+    found: list[Scores] = [{name: [None] * len(rows) for name in tasks} for _ in absent]
     model.eval()
     place = device_of(model)
     with torch.inference_mode(), kernels.autocast(place):
@@ -395,7 +396,7 @@ def predict_without(
             tokens = model.encode(batch.to(place).inputs)  # type: ignore[operator]
             for scored, gone in zip(found, absent, strict=True):
                 outputs = model.fuse(tokens, gone)  # type: ignore[operator]
-                collect(scored, positions, model, objectives, outputs)
+                collect(scored, positions, model, tasks, outputs)
     return found
 
 
@@ -403,12 +404,12 @@ def collect(
     scored: Scores,
     positions: np.ndarray[Any, Any],
     model: nn.Module,
-    objectives: Mapping[str, Objective],
+    tasks: Mapping[str, Task],
     outputs: Outputs,
 ) -> None:
     """Put a batch's scores in their places."""
-    for name, objective in objectives.items():
-        scores = objective.scores(outputs.logits[name].float()).cpu().numpy()
+    for name, task in tasks.items():
+        scores = task.scores(outputs.logits[name].float()).cpu().numpy()
         lengths = _lengths(model, name, outputs)
         for i, position in enumerate(positions):
             scored[name][position] = scores[i] if lengths is None else scores[i][: lengths[i]]

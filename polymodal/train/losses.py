@@ -7,32 +7,31 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from polymodal.contract.balance import Alone
 from polymodal.contract.batch import Batch, Outputs
-from polymodal.contract.interfaces import Alone, Objective
+from polymodal.contract.task import Task
 from polymodal.metrics.contribution import discrepancy
 
 
-def losses(
-    outputs: Outputs, batch: Batch, objectives: Mapping[str, Objective]
-) -> dict[str, Tensor]:
+def losses(outputs: Outputs, batch: Batch, tasks: Mapping[str, Task]) -> dict[str, Tensor]:
     """Each target's loss; a fusion of decisions is trained view by view, on rows that have it."""
     found: dict[str, Tensor] = {}
-    for name, objective in objectives.items():
+    for name, task in tasks.items():
         target = batch.targets[name]
         views = outputs.views.get(name)
-        if not views or objective.level == "token":
-            found[name] = objective.loss(_fit_length(outputs.logits[name], target), target)
+        if not views or task.level == "token":
+            found[name] = task.loss(_fit_length(outputs.logits[name], target), target)
             continue
         each = []
         for modality, logits in views.items():
-            kept = _only(target, batch.inputs[modality].present, objective)
-            each.append(objective.loss(logits, kept))
+            kept = _only(target, batch.inputs[modality].present, task)
+            each.append(task.loss(logits, kept))
         found[name] = torch.stack(each).mean()
     return found
 
 
 def alone(
-    outputs: Mapping[str, Outputs], batch: Batch, objectives: Mapping[str, Objective]
+    outputs: Mapping[str, Outputs], batch: Batch, tasks: Mapping[str, Task]
 ) -> dict[str, Alone]:
     """What each modality reaches by itself, over the rows that have it and a target.
 
@@ -46,17 +45,17 @@ def alone(
     right: dict[str, float] = {}
     for modality, own in outputs.items():
         each, likelihoods = [], []
-        for name, objective in objectives.items():
-            target = _only(batch.targets[name], batch.inputs[modality].present, objective)
-            known = _known(target, objective)
+        for name, task in tasks.items():
+            target = _only(batch.targets[name], batch.inputs[modality].present, task)
+            known = _known(target, task)
             if known.any():
                 logits = own.logits[name]
-                if objective.level == "token" and logits.shape[1] == 1:
+                if task.level == "token" and logits.shape[1] == 1:
                     # Where the tagged text is absent, one decision stands for all its words.
                     logits = logits.expand(-1, target.shape[1], -1)
                 logits = _fit_length(logits, target)
-                each.append(objective.loss(logits, target))
-                likelihoods.append(_likelihood(logits, target, objective)[known].mean())
+                each.append(task.loss(logits, target))
+                likelihoods.append(_likelihood(logits, target, task)[known].mean())
         if each:
             found[modality] = torch.stack(each).sum()
             right[modality] = float(torch.stack(likelihoods).mean())
@@ -64,22 +63,22 @@ def alone(
     return {name: Alone(loss, ratios[name]) for name, loss in found.items()}
 
 
-def _likelihood(logits: Tensor, target: Tensor, objective: Objective) -> Tensor:
+def _likelihood(logits: Tensor, target: Tensor, task: Task) -> Tensor:
     """exp(-loss) of each row `(batch,)`: of a class without smoothing, its probability."""
     with torch.no_grad():
-        rows = torch.vmap(objective.loss)(logits.unsqueeze(1), target.unsqueeze(1))
+        rows = torch.vmap(task.loss)(logits.unsqueeze(1), target.unsqueeze(1))
     return torch.exp(-rows)
 
 
-def _only(target: Tensor, present: Tensor, objective: Objective) -> Tensor:
+def _only(target: Tensor, present: Tensor, task: Task) -> Tensor:
     """The target with the value for missing in all rows that are not present."""
     lacks = ~present.view(-1, *[1] * (target.dim() - 1))
-    return target.masked_fill(lacks, objective.missing)
+    return target.masked_fill(lacks, task.missing)
 
 
-def _known(target: Tensor, objective: Objective) -> Tensor:
+def _known(target: Tensor, task: Task) -> Tensor:
     """Rows `(batch,)` that have a target."""
-    missing = objective.missing
+    missing = task.missing
     known = target != missing if missing == missing else ~target.isnan()
     return known.flatten(1).any(1) if known.dim() > 1 else known
 

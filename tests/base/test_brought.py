@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 
 from polymodal.contract.batch import Fused
-from polymodal.contract.interfaces import Fusion
+from polymodal.contract.fusion import Fusion
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Halves(Fusion):
         pooled = torch.stack([t.mean() for t in tokens.values()]).sum(0) * Half().share
         return Fused(pooled, tokens)
 """
-OBJECTIVE = """
+TASK = """
 from polymodal.tasks.classify import Classify
 
 
@@ -48,18 +48,18 @@ class Mine(Classify):
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run with a fusion and an objective of the user's own, whose files are gone since."""
+    """A run with a fusion and an task of the user's own, whose files are gone since."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
     Path("mine.py").write_text(FUSION)
-    Path("objective.py").write_text(OBJECTIVE)
+    Path("task.py").write_text(TASK)
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"a": rng.normal(size=60), "text": ["one", "two"] * 30})
     frame["label"] = np.where(frame["a"] > 0, "up", "down")
     frame.to_csv("train.csv", index=False)
     recipe = Recipe.model_validate(
         {
-            "targets": {"label": "objective.py:Mine"},
+            "targets": {"label": "task.py:Mine"},
             "fusion": "mine.py:Halves",
             "width": 8,
             "training": {"epochs": 1},
@@ -67,7 +67,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     pm.fit("train.csv", recipe=recipe, kinds={"text": "text"}, out="run")
     os.rename("mine.py", "elsewhere.py")
-    os.remove("objective.py")
+    os.remove("task.py")
     return tmp_path / "run"
 
 
@@ -75,7 +75,7 @@ def test_a_run_carries_its_own_components(run: Path, monkeypatch: pytest.MonkeyP
     moved = run.rename(run.with_name("moved"))
     monkeypatch.chdir("/")
     loaded = pm.load(moved, trust=True)
-    assert type(loaded.objectives["label"]).__name__ == "Mine"
+    assert type(loaded.tasks["label"]).__name__ == "Mine"
     found = loaded.predict(run.parent / "train.csv")
     assert len(found["label"]) == 60
     again = moved.with_name("again")
@@ -91,7 +91,7 @@ def test_untrusted_code_is_refused_and_not_executed(run: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["/tmp/evil.py:X", "../evil.py:X", "code/../../evil.py:X"])
-@pytest.mark.parametrize("part", ["forms", "objectives", "members"])
+@pytest.mark.parametrize("part", ["forms", "tasks", "members"])
 def test_files_elsewhere_are_never_executed(run: Path, name: str, part: str) -> None:
     evil = run.parent / "evil.py"
     evil.write_text("raise SystemExit('executed')")

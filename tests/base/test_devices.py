@@ -44,7 +44,7 @@ class Elsewhere(nn.Module):
 
 
 class Same:
-    """An objective whose scores are the logits."""
+    """An task whose scores are the logits."""
 
     def scores(self, logits: Tensor) -> Tensor:
         return logits
@@ -63,8 +63,8 @@ class Rows:
 def test_a_batch_goes_where_the_model_lies(parameters: bool) -> None:
     module = Elsewhere(parameters=parameters)
     assert devices.device_of(module) == META
-    objectives: Any = {"y": Same()}
-    found = train.predict(module, objectives, Rows(), np.arange(3), Kernels())  # type: ignore[arg-type]
+    tasks: Any = {"y": Same()}
+    found = train.predict(module, tasks, Rows(), np.arange(3), Kernels())  # type: ignore[arg-type]
     np.testing.assert_array_equal(np.stack(found["y"]), np.ones((3, 2)))
 
 

@@ -17,7 +17,8 @@ from torch import nn
 
 from polymodal.base import lookup
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Encoder, Form
+from polymodal.contract.encoder import Encoder
+from polymodal.contract.form import Form
 from polymodal.table.media import Media
 
 ROWS = 6

@@ -8,7 +8,7 @@ from safetensors.torch import load, save
 
 from polymodal.base import lookup
 from polymodal.contract.batch import Tokens
-from polymodal.contract.interfaces import Fusion
+from polymodal.contract.fusion import Fusion
 
 WIDTH = 16
 NAMES = ["a", "b", "c"]

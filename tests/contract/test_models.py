@@ -1,7 +1,7 @@
-"""Every encoder x fusion x objective: one training step, saved, loaded, the same predictions.
+"""Every encoder x fusion x task: one training step, saved, loaded, the same predictions.
 
-Each model has the encoder under test and a stub, and one target per objective, so that every
-triple occurs; and every fusion x objective occurs alone too.
+Each model has the encoder under test and a stub, and one target per task, so that every
+triple occurs; and every fusion x task occurs alone too.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from torch import Tensor
 from polymodal.base import lookup
 from polymodal.base.lookup import KINDS
 from polymodal.contract.batch import Field, Outputs
-from polymodal.contract.interfaces import Objective
+from polymodal.contract.task import Task
 from polymodal.models.model import Head, Model
 from polymodal.run.run import fill
 
 WIDTH = 16
 FUSIONS = lookup.names("fusion")
-OBJECTIVES = lookup.names("tasks")
+TASKS = lookup.names("tasks")
 PLAIN = [
     (kind, name, False) for kind in KINDS for name in lookup.names(f"modalities/{kind}/encoders")
 ]
@@ -44,13 +44,13 @@ class Case:
 
     build: Callable[[], Model]
     inputs: dict[str, Field]
-    objectives: dict[str, Objective]
+    tasks: dict[str, Task]
     targets: dict[str, Tensor]
 
 
 @pytest.fixture
 def case(subject, stub, target_cells) -> Callable[..., Case]:
-    """`case(encoder, fusion, objectives)`: `encoder` is (kind, name, words); None: two stubs."""
+    """`case(encoder, fusion, tasks)`: `encoder` is (kind, name, words); None: two stubs."""
 
     def make(encoder: tuple[str, str, bool] | None, fusion: str, names: list[str]) -> Case:
         stub_class, stub_field, tags = stub
@@ -62,15 +62,15 @@ def case(subject, stub, target_cells) -> Callable[..., Case]:
         tagged = "stub"
         if s and s.tags:
             tags, tagged = s.tags, "subject"
-        objectives, targets, heads = {}, {}, {}
+        tasks, targets, heads = {}, {}, {}
         for name in names:
-            objective = lookup.build("tasks", name, name)
-            cells = (target_cells | {"tags": tags})[objective.kind]
-            objective.fit(cells)
-            objectives[name] = objective
-            tokens = objective.level == "token"
-            targets[name] = stacked(objective, cells)
-            heads[name] = Head(objective.size, tagged if tokens else None, objective.bias())
+            task = lookup.build("tasks", name, name)
+            cells = (target_cells | {"tags": tags})[task.kind]
+            task.fit(cells)
+            tasks[name] = task
+            tokens = task.level == "token"
+            targets[name] = stacked(task, cells)
+            heads[name] = Head(task.size, tagged if tokens else None, task.bias())
 
         def build(adapt: bool = True) -> Model:
             encoders = {"subject": s.build(WIDTH, adapt) if s else stub_class(WIDTH)}
@@ -78,16 +78,16 @@ def case(subject, stub, target_cells) -> Callable[..., Case]:
             built = lookup.build("fusion", fusion, list(encoders), WIDTH)
             return Model(encoders, built, heads, WIDTH, modality_dropout=0.0)
 
-        return Case(build, inputs, objectives, targets)
+        return Case(build, inputs, tasks, targets)
 
     return make
 
 
-def stacked(objective: Objective, cells: list[Any]) -> Tensor:
-    encoded = objective.encode(cells)
-    if objective.level == "row":
+def stacked(task: Task, cells: list[Any]) -> Tensor:
+    encoded = task.encode(cells)
+    if task.level == "row":
         return torch.from_numpy(np.stack(encoded))
-    padded = np.full((len(cells), max(map(len, encoded))), objective.missing, np.int64)
+    padded = np.full((len(cells), max(map(len, encoded))), task.missing, np.int64)
     for row, codes in enumerate(encoded):
         padded[row, : len(codes)] = codes
     return torch.from_numpy(padded)
@@ -96,13 +96,13 @@ def stacked(objective: Objective, cells: list[Any]) -> Tensor:
 def total_loss(outputs: Outputs, c: Case) -> Tensor:
     """As in training: a fusion of decisions learns view by view."""
     losses = []
-    for name, objective in c.objectives.items():
+    for name, task in c.tasks.items():
         logits, target = outputs.logits[name], c.targets[name]
         if logits.dim() == 3:
             logits = logits[:, : target.shape[1]]
-        losses.append(objective.loss(logits, target))
-        if outputs.views and objective.level == "row":
-            losses += [objective.loss(view, target) for view in outputs.views[name].values()]
+        losses.append(task.loss(logits, target))
+        if outputs.views and task.level == "row":
+            losses += [task.loss(view, target) for view in outputs.views[name].values()]
     return torch.stack(losses).sum()
 
 
@@ -128,7 +128,7 @@ def train(model: Model, c: Case) -> set[str]:
 @torch.no_grad()
 def scores(model: Model, c: Case, inputs: dict[str, Field] | None = None) -> dict[str, Tensor]:
     logits = model.eval()(inputs or c.inputs).logits
-    return {name: objective.scores(logits[name]) for name, objective in c.objectives.items()}
+    return {name: task.scores(logits[name]) for name, task in c.tasks.items()}
 
 
 def close(ours: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float = 1e-5) -> None:
@@ -153,7 +153,7 @@ def check(c: Case) -> None:
     model = c.build()
     unreached = train(model, c)
     learned = {name for name, p in model.named_parameters() if p.requires_grad} - unreached
-    for part in ("encoders.0.", "encoders.1.", *(f"heads.{i}." for i in range(len(c.objectives)))):
+    for part in ("encoders.0.", "encoders.1.", *(f"heads.{i}." for i in range(len(c.tasks)))):
         assert any(name.startswith(part) for name in learned), part
     wanted = scores(model, c)
     assert all(value.isfinite().all() for value in wanted.values())
@@ -178,8 +178,8 @@ def check(c: Case) -> None:
         data[~field.present] = field.data[0]
         garbage[name] = Field(data, field.mask, field.present)
     by_row = scores(model, c, garbage)
-    for name, objective in c.objectives.items():
-        rows = slice(None) if objective.level == "row" else slice(0, 3)
+    for name, task in c.tasks.items():
+        rows = slice(None) if task.level == "row" else slice(0, 3)
         torch.testing.assert_close(by_row[name][rows], wanted[name][rows], atol=1e-5, rtol=1e-5)
 
 
@@ -190,11 +190,11 @@ def row_of(field: Field, row: int) -> Field:
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("encoder", PLAIN + BY_WORD, ids=lambda e: "-".join(map(str, e)))
-def test_every_encoder_with_every_fusion_for_every_objective(encoder, fusion, case):
-    check(case(encoder, fusion, OBJECTIVES))
+def test_every_encoder_with_every_fusion_for_every_task(encoder, fusion, case):
+    check(case(encoder, fusion, TASKS))
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_every_fusion_for_every_objective_alone(fusion, objective, case):
-    check(case(None, fusion, [objective]))
+@pytest.mark.parametrize("task", TASKS)
+def test_every_fusion_for_every_task_alone(fusion, task, case):
+    check(case(None, fusion, [task]))

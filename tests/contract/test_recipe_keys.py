@@ -22,7 +22,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.contract import recipe
-from polymodal.contract.interfaces import Fusion
+from polymodal.contract.fusion import Fusion
 from polymodal.contract.recipe import Data, Member, Modality, Recipe, Training
 from polymodal.fitting import fit as fitting
 from polymodal.fitting import learn
@@ -437,7 +437,7 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             given={"train": f"{FILES}/all.csv"},
         ),
         "targets": Case(
-            lambda fit: [(type(o).__name__, o.column) for o in fit.run.objectives.values()],
+            lambda fit: [(type(o).__name__, o.column) for o in fit.run.tasks.values()],
             [{"label": None}, {"a": None}, {"b": "classify"}],
             [[("Classify", "label")], [("Regress", "a")], [("Classify", "b")]],
         ),

@@ -31,7 +31,7 @@ ROWS = 120
 # -- the statistics ----------------------------------------------------------------------------
 
 
-def classes(rights: dict[str, np.ndarray], objective: Classify) -> dict[str, list[np.ndarray]]:
+def classes(rights: dict[str, np.ndarray], task: Classify) -> dict[str, list[np.ndarray]]:
     """Scores of models that are right on given rows, whose true class is the first."""
     sides = np.array([[0.3, 0.7], [0.9, 0.1]], np.float32)
     return {who: list(sides[right.astype(int)]) for who, right in rights.items()}
@@ -48,14 +48,14 @@ def answered() -> tuple[Classify, dict[str, list[np.ndarray]], list[np.ndarray]]
     rights = {who: np.ones(300, bool) for who in ("poor", "good", "fair")}
     rights["good"][:2] = rights["fair"][2:12] = False
     rights["poor"][2:52] = False
-    objective = Classify("y")
-    objective.fit(["a", "b"])
-    return objective, classes(rights, objective), objective.encode(["a"] * 300)
+    task = Classify("y")
+    task.fit(["a", "b"])
+    return task, classes(rights, task), task.encode(["a"] * 300)
 
 
 def test_known_answers(answered: Any) -> None:
-    objective, scores, targets = answered
-    found = ranked(objective, scores, targets, None)
+    task, scores, targets = answered
+    found = ranked(task, scores, targets, None)
     assert (found["metric"], found["test"], found["rows"]) == ("accuracy", "McNemar's mid-p", 300)
     assert [m["name"] for m in found["models"]] == ["good", "fair", "poor"]
     assert [m["value"] for m in found["models"]] == pytest.approx([298 / 300, 290 / 300, 250 / 300])
@@ -73,12 +73,12 @@ def test_known_answers(answered: Any) -> None:
 
 
 def test_every_pair_is_the_verdicts(answered: Any) -> None:
-    objective, scores, targets = answered
+    task, scores, targets = answered
     for clusters in (None, np.arange(300) // 10):
-        found = ranked(objective, scores, targets, clusters)
+        found = ranked(task, scores, targets, clusters)
         for one in found["pairs"]:
             ahead, behind = scores[one["first"]], {"": scores[one["second"]]}
-            told = judge.verdict(objective, ahead, behind, "", "single", targets, clusters)
+            told = judge.verdict(task, ahead, behind, "", "single", targets, clusters)
             assert one["difference"] == pytest.approx(
                 {"value": told["gain"], "low": told["low"], "high": told["high"]}, abs=1e-12
             )
@@ -94,12 +94,12 @@ def test_every_pair_is_the_verdicts(answered: Any) -> None:
 def test_errors_are_better_below_and_randomised() -> None:
     rng = np.random.default_rng(0)
     cells = rng.normal(50, 10, 80)
-    objective = Regress("y")
-    objective.fit(list(cells))
+    task = Regress("y")
+    task.fit(list(cells))
     noise = rng.normal(size=80)
     scores = {who: list((cells + size * noise)[:, None]) for who, size in (("b", 3), ("a", 2))}
     scores["c"] = list((cells + 2 * rng.normal(size=80))[:, None])
-    found = ranked(objective, scores, objective.encode(list(cells)), None)
+    found = ranked(task, scores, task.encode(list(cells)), None)
     assert found["test"] == "approximate randomisation" and not found["greater_is_better"]
     values = {m["name"]: m["value"] for m in found["models"]}
     assert list(values) == sorted(values, key=values.__getitem__)
@@ -122,23 +122,23 @@ def test_many_pairs_can_still_be_told_apart() -> None:
     """Of 120 pairs the one that differs must be able to pass Holm's correction."""
     rng = np.random.default_rng(0)
     cells = list(rng.normal(size=60))
-    objective = Regress("y")
-    objective.fit(cells)
+    task = Regress("y")
+    task.fit(cells)
     own = np.array(cells)[:, None] + 0.1 * rng.normal(size=(60, 1))
     scores = {f"m{i}": list(own + 1e-4 * rng.normal(size=(60, 1))) for i in range(15)}
     scores["far"] = list(np.zeros((60, 1)))
-    found = ranked(objective, scores, objective.encode(cells), None)
+    found = ranked(task, scores, task.encode(cells), None)
     assert len(found["pairs"]) == 120
     assert found["models"][-1]["name"] == "far" and found["models"][-1]["p"] <= 0.05
     assert len(found["undistinguished"]) == 14
 
 
 def test_a_metric_that_the_rows_do_not_define() -> None:
-    objective = Tag("tags")
-    objective.fit([["B-x", "I-x", "O"]])
-    outside = [np.eye(3)[[objective.classes.index("O")] * 2]] * 4
+    task = Tag("tags")
+    task.fit([["B-x", "I-x", "O"]])
+    outside = [np.eye(3)[[task.classes.index("O")] * 2]] * 4
     with pytest.raises(UserError, match="entity_f1 of 'a' is not defined"):
-        ranked(objective, {"a": outside, "b": outside}, objective.encode([["O", "O"]] * 4), None)
+        ranked(task, {"a": outside, "b": outside}, task.encode([["O", "O"]] * 4), None)
 
 
 # -- runs --------------------------------------------------------------------------------------

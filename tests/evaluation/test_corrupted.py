@@ -87,7 +87,7 @@ def test_accuracy_falls_as_noise_rises(trained: Run, tmp_path: Path) -> None:
     for level in levels:
         worsened = corrupted(trained, table, clean, "picture", "noise", level, cache=tmp_path)
         scores = trained.combine(trained.scores(worsened, np.arange(len(table))))
-        predicted = trained.objectives["label"].decode(scores["label"])["label"]
+        predicted = trained.tasks["label"].decode(scores["label"])["label"]
         found.append(np.mean(np.array(predicted) == data["label"]))
     assert found[0] > 0.97
     assert found == sorted(found, reverse=True)

@@ -57,8 +57,8 @@ def judged(
     against: judge.Against = "single", majority: float = 0.8, rows: int = ROWS, **right: float
 ) -> dict[str, Any]:
     """The verdict where each model is right in a share of the rows; "no" is true in `majority`."""
-    objective = Classify("y")
-    objective.fit(["no"] * 8 + ["yes"] * 2)
+    task = Classify("y")
+    task.fit(["no"] * 8 + ["yes"] * 2)
     truth = np.arange(rows) >= majority * rows
     # Each errs in the last rows of a fixed random order: the better one's errors are the other's.
     place = np.random.default_rng(0).permutation(rows)
@@ -67,9 +67,9 @@ def judged(
         return list(np.eye(2)[np.where(place < share * rows, truth, ~truth).astype(int)])
 
     singles = {name: scores(share) for name, share in right.items() if name != "fused"}
-    targets = objective.encode(["yes" if yes else "no" for yes in truth])
+    targets = task.encode(["yes" if yes else "no" for yes in truth])
     fused = scores(right["fused"])
-    found = judge.verdict(objective, fused, singles, "photo", against, targets, None)
+    found = judge.verdict(task, fused, singles, "photo", against, targets, None)
     cost = {"fused": {"latency_ms": 3.0}, "single": {"latency_ms": 2.0}}
     return {**found, "untrained": [], "cost": cost}
 
@@ -135,12 +135,12 @@ def test_a_modality_without_a_model_of_its_own_is_said_and_doubts_a_gain() -> No
 
 
 def test_groups_and_the_least_possible_p_are_said() -> None:
-    objective = Regress("y")
-    objective.fit([0.0, 1.0])
-    targets = objective.encode([0.0] * 200)
+    task = Regress("y")
+    task.fit([0.0, 1.0])
+    targets = task.encode([0.0] * 200)
     far, near = list(np.full((200, 1), 2.0)), list(np.full((200, 1), 0.1))
     codes = np.arange(200) // 4
-    found = judge.verdict(objective, near, {"a": far}, "a", "single", targets, codes)
+    found = judge.verdict(task, near, {"a": far}, "a", "single", targets, codes)
     cost = {"fused": {"latency_ms": 3.0}, "single": {"latency_ms": 2.0}}
     text = sentences.text({**found, "untrained": [], "cost": cost})
     assert "p ≤ 0.0005 (approximate randomisation) on 200 rows in 50 groups." in text
@@ -158,21 +158,21 @@ def test_models_that_never_differ_have_no_interval_to_show() -> None:
 
 
 def test_of_errors_less_is_better() -> None:
-    objective = Regress("y")
+    task = Regress("y")
     rng = np.random.default_rng(0)
     cells = rng.normal(100, 10, ROWS).tolist()
-    objective.fit(cells)
-    targets = objective.encode(cells)
+    task.fit(cells)
+    targets = task.encode(cells)
 
     def scores(noise: float) -> list[np.ndarray]:
         return list((np.array(cells) + noise * rng.normal(size=ROWS))[:, None])
 
     singles = {"photo": scores(12), "note": scores(8)}
-    found = judge.verdict(objective, scores(5), singles, "photo", "single", targets, None)
+    found = judge.verdict(task, scores(5), singles, "photo", "single", targets, None)
     assert found["constant"]["value"] == pytest.approx(np.std(cells))  # the mean, always
     assert found["constant"]["gain"]["low"] > 0
     assert found["stronger"]["name"] == "note"
-    worse = judge.verdict(objective, scores(11), singles, "photo", "constant", targets, None)
+    worse = judge.verdict(task, scores(11), singles, "photo", "constant", targets, None)
     assert worse["gain"] == pytest.approx(worse["constant"]["gain"]["value"]) and worse["gain"] < 0
     assert worse["least"] == pytest.approx(0.02 * worse["constant"]["value"])
 

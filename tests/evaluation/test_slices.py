@@ -80,15 +80,15 @@ def test_one_modality_has_its_worst_rows_only() -> None:
 
 def test_numbers_within_half_a_standard_deviation_are_right() -> None:
     truth = [0.0, 10.0, 20.0, 30.0]
-    objective = Regress("y")
-    objective.fit(truth)
+    task = Regress("y")
+    task.fit(truth)
     reach = 0.5 * np.std(truth)
-    targets = objective.encode(truth)
+    targets = task.encode(truth)
     fused = [np.array([v]) for v in (0.0, 10 + 0.9 * reach, 20 + 1.1 * reach, 30.0)]
     audio = [np.array([v]) for v in (0.9 * reach, 10.0, 20.0, 30 - 1.2 * reach)]
     image = [np.array([v]) for v in (0.0, 10 + 1.1 * reach, 20.0, 30.0)]
     scores = {"fused": fused, "audio": audio, "image": image}
-    found = describe(objective, scores, targets, np.array([7, 8, 9, 3]), "audio")
+    found = describe(task, scores, targets, np.array([7, 8, 9, 3]), "audio")
     assert found["metric"] == "rmse"
     assert found["tolerance"] == pytest.approx(reach)
     rows = {k: [e["row"] for e in one["examples"]] for k, one in found["slices"].items()}
@@ -105,10 +105,10 @@ def test_numbers_within_half_a_standard_deviation_are_right() -> None:
 
 
 def test_classes_are_named_and_their_loss_is_finite() -> None:
-    objective = Classify("y")
-    objective.fit(["cat", "dog", "dog"])
+    task = Classify("y")
+    task.fit(["cat", "dog", "dog"])
     p = [np.array([1.0, 0.0], np.float32), np.array([0.25, 0.75], np.float32)]
-    found = describe(objective, {"fused": p}, objective.encode(["dog", "dog"]), np.arange(2), None)
+    found = describe(task, {"fused": p}, task.encode(["dog", "dog"]), np.arange(2), None)
     first, second = found["slices"]["worst"]["examples"]
     assert (first["true"], first["answers"], first["right"]) == ("dog", {"fused": "cat"}, [])
     assert np.isfinite(first["loss"])
@@ -117,29 +117,29 @@ def test_classes_are_named_and_their_loss_is_finite() -> None:
 
 
 def test_a_set_is_right_as_a_whole() -> None:
-    objective = Multilabel("y")
-    objective.fit([["a"], ["b"], ["a", "b"]])
-    targets = objective.encode([["a"], ["a", "b"]])
-    found = judged(objective, [np.array([0.9, 0.2]), np.array([0.9, 0.2])], targets)
+    task = Multilabel("y")
+    task.fit([["a"], ["b"], ["a", "b"]])
+    targets = task.encode([["a"], ["a", "b"]])
+    found = judged(task, [np.array([0.9, 0.2]), np.array([0.9, 0.2])], targets)
     assert found.right.tolist() == [True, False]
     assert found.loss == pytest.approx([-np.log([0.9, 0.8]).mean(), -np.log([0.9, 0.2]).mean()])
-    assert json.dumps(describe(objective, {"fused": targets}, targets, np.arange(2), None))
+    assert json.dumps(describe(task, {"fused": targets}, targets, np.arange(2), None))
 
 
 def test_a_text_is_right_if_all_its_known_tags_are() -> None:
-    objective = Tag("y")
-    objective.fit([["O", "B-X", "I-X"]])
-    codes = {name: i for i, name in enumerate(objective.state["classes"])}
+    task = Tag("y")
+    task.fit([["O", "B-X", "I-X"]])
+    codes = {name: i for i, name in enumerate(task.state["classes"])}
 
     def sure(*tags: str) -> np.ndarray:
         return np.eye(3)[[codes[tag] for tag in tags]] * 0.98 + 0.01
 
-    targets = objective.encode([["O", "B-X"], ["O", None], ["B-X", "I-X", "O"]])
+    targets = task.encode([["O", "B-X"], ["O", None], ["B-X", "I-X", "O"]])
     scores = [sure("O", "B-X"), sure("O", "B-X"), sure("B-X", "I-X")]
-    found = judged(objective, scores, targets)
+    found = judged(task, scores, targets)
     assert found.right.tolist() == [True, True, False]  # the last word was never seen
     assert found.loss[0] == pytest.approx(-np.log(0.99))
     assert found.loss[2] > 5
-    shown = describe(objective, {"fused": scores}, targets, np.arange(3), None)
+    shown = describe(task, {"fused": scores}, targets, np.arange(3), None)
     truths = {e["row"]: json.loads(e["true"]) for e in shown["slices"]["worst"]["examples"]}
     assert truths == {0: ["O", "B-X"], 1: ["O", None], 2: ["B-X", "I-X", "O"]}

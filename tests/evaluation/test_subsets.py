@@ -18,7 +18,7 @@ from torch import nn
 
 import polymodal as pm
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Metric
+from polymodal.contract.metric import Metric
 from polymodal.contract.recipe import Recipe
 from polymodal.evaluation import game, sets
 from polymodal.metrics import contribution

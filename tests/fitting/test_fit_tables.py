@@ -52,7 +52,7 @@ def test_a_class_that_comes_later_is_left_out_of_validation_and_counted(tmp_path
     reason = "a class of 'label' that no training row has"
     assert run.ledger["skipped"] == {f"validation with {reason}": 4}
     assert run.ledger["used"] == {"training or validation": 96}
-    assert run.objectives["label"].state["classes"] == ["a", "b"]
+    assert run.tasks["label"].state["classes"] == ["a", "b"]
     warned = json.loads((tmp_path / "run" / "check.json").read_text())
     assert any(f["what"] == f"4 of 10 validation rows have {reason}" for f in warned)
     with pytest.raises(UserError, match="class 'c', which no training row had"):

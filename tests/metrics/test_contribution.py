@@ -15,7 +15,7 @@ from scipy.special import expit, softmax
 
 from polymodal.base.files import finite
 from polymodal.builtin import interactions
-from polymodal.contract.interfaces import Metric
+from polymodal.contract.metric import Metric
 from polymodal.evaluation import game
 from polymodal.metrics import contribution, statistics
 from polymodal.metrics.contribution import subsets
@@ -272,27 +272,27 @@ def test_emap_keeps_an_additive_model():
 
 @pytest.mark.parametrize("kind", [Multilabel, Classify, Regress])
 def test_what_adds_up_in_logits_owes_nothing_to_interaction(kind):
-    objective = kind("y")
+    task = kind("y")
     rng = np.random.default_rng(0)
-    rows, size = 64, 1 if objective.kind == "number" else 3
+    rows, size = 64, 1 if task.kind == "number" else 3
     first, second = 2 * rng.normal(size=(2, rows, size))
     answer = {"set": expit, "category": partial(softmax, axis=1), "number": np.asarray}
 
     def scores(chosen, target):
-        return answer[objective.kind](first[chosen[0]] + second[chosen[1]])
+        return answer[task.kind](first[chosen[0]] + second[chosen[1]])
 
     whole = scores(np.tile(np.arange(rows), (2, 1)), "y")
     drawn = rng.random(whole.shape) < whole
     targets = {"set": drawn.astype(float), "category": whole.argmax(1), "number": whole[:, 0]}
     cells = {"set": [["a", "b", "c"], ["a"]], "category": list("abc"), "number": [0.0, 1.0]}
-    objective.fit(cells[objective.kind])
+    task.fit(cells[task.kind])
     exchange = SimpleNamespace(
-        run=SimpleNamespace(objectives={"y": objective}),
+        run=SimpleNamespace(tasks={"y": task}),
         rows=np.arange(rows),
         names=["one", "two"],
         scores=scores,
     )
-    found = game.interactions(exchange, "y", list(targets[objective.kind]))
+    found = game.interactions(exchange, "y", list(targets[task.kind]))
     assert found["emap_gain"]["value"] == pytest.approx(0, abs=1e-6)
     assert found["perceptual"]["one"]["value"] != 0
 

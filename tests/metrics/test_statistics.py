@@ -17,7 +17,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Metric
+from polymodal.contract.metric import Metric
 from polymodal.metrics import metrics, statistics
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.modalities.table.forms.cells import Cells
 from polymodal.prepared import cache as cache_module
 from polymodal.prepared import encode as encode_module
@@ -301,7 +301,7 @@ def test_worker_processes_give_the_same_arrays(
 ) -> None:
     # A form of the user's own, which no worker could import; its arrays tell the process.
     (tmp_path / "own.py").write_text(
-        "import os\nimport numpy as np\nfrom polymodal.contract.interfaces import Form\n"
+        "import os\nimport numpy as np\nfrom polymodal.contract.form import Form\n"
         "from polymodal.base.errors import UserError\n\n"
         "class Own(Form):\n"
         "    kind, dtype, ragged = 'image', 'int64', False\n"

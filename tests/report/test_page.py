@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Objective
+from polymodal.contract.task import Task
 from polymodal.evaluation import game, judge, slices
 from polymodal.evaluation.evaluate import Evaluation
 from polymodal.metrics import alignment, calibration, figures
@@ -42,45 +42,45 @@ def span(value: float) -> dict[str, float]:
     return {"value": value, "low": value - 0.01, "high": value + 0.02}
 
 
-def measured(objective: Objective, scores: list, targets: list) -> dict[str, Any]:
-    spans = intervals(objective.metrics(scores, targets), len(targets), resamples=50)
+def measured(task: Task, scores: list, targets: list) -> dict[str, Any]:
+    spans = intervals(task.metrics(scores, targets), len(targets), resamples=50)
     return {name: asdict(one) for name, one in spans.items()}
 
 
-def answers(objective: Objective, targets: list, noise: float, seed: int) -> list[np.ndarray]:
+def answers(task: Task, targets: list, noise: float, seed: int) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    if objective.kind == "number":
-        true = slices.in_unit(objective, targets)
+    if task.kind == "number":
+        true = slices.in_unit(task, targets)
         return list((true + noise * rng.normal(size=len(true)))[:, None])
-    logits = np.eye(objective.size)[targets] / noise + rng.normal(size=(len(targets), 1))
+    logits = np.eye(task.size)[targets] / noise + rng.normal(size=(len(targets), 1))
     logits = logits + rng.normal(size=logits.shape)
     shares = np.exp(logits - logits.max(1, keepdims=True))
     return list((shares / shares.sum(1, keepdims=True)).astype(np.float32))
 
 
-def evaluation(objective: Objective, cells: list[Any], best: str | None = RIVALS[0]) -> Evaluation:
+def evaluation(task: Task, cells: list[Any], best: str | None = RIVALS[0]) -> Evaluation:
     """What `evaluate` finds, of made-up scores, without timing or exchanging anything."""
-    objective.fit(cells)
-    targets = objective.encode(cells)
-    rows, name = len(cells), objective.column
-    fused, rivals = made_up(objective, targets)
+    task.fit(cells)
+    targets = task.encode(cells)
+    rows, name = len(cells), task.column
+    fused, rivals = made_up(task, targets)
     found = Evaluation(rows, {}, {}, {}, {"row": list(range(rows))}, {"used": {"measured": rows}})
-    found.targets[name] = measured(objective, fused, targets)
+    found.targets[name] = measured(task, fused, targets)
     share = {"share": 0.5, "modalities": list(RIVALS)}
     found.members[name] = {"both": share, "one & only": {"share": 0.5, "modalities": RIVALS[:1]}}
     if best is None:
         rivals = {}
     else:
-        found.rivals = {w: {name: measured(objective, own, targets)} for w, own in rivals.items()}
+        found.rivals = {w: {name: measured(task, own, targets)} for w, own in rivals.items()}
         cost = {"parameters": 1_234_567, "rows_per_second": 3456.7, "latency_ms": 0.000321}
         found.verdicts[name] = {
             "target": name,
-            **judge.verdict(objective, fused, rivals, best, "single", targets, None),
+            **judge.verdict(task, fused, rivals, best, "single", targets, None),
             "untrained": [],
             "cost": {"fused": cost, "single": cost},
         }
         games = {frozenset([who]): own for who, own in rivals.items()}
-        games |= {subsets(RIVALS)[-1]: fused, frozenset(): game.constant(objective, fused)}
+        games |= {subsets(RIVALS)[-1]: fused, frozenset(): game.constant(task, fused)}
         curve = {
             "fused": [0.9, 0.7, 0.4],
             "singles": {who: [0.5, 0.45, 0.41] for who in RIVALS},
@@ -89,14 +89,14 @@ def evaluation(objective: Objective, cells: list[Any], best: str | None = RIVALS
             "rho": -0.35,
         }
         found.robustness[name] = {
-            "metric": objective.primary,
+            "metric": task.primary,
             "levels": [0.0, 0.5, 1.0],
             "rows": 41,
             "corruptions": {RIVALS[1]: {"noise": curve}},
             "missing": dict.fromkeys(RIVALS, curve),
         }
         found.contributions[name] = {
-            **game.contributions(objective, games, targets, None),
+            **game.contributions(task, games, targets, None),
             "sample": {
                 "rows": 77,
                 "perceptual": {who: span(0.1 * i) for i, who in enumerate(RIVALS)},
@@ -104,8 +104,8 @@ def evaluation(objective: Objective, cells: list[Any], best: str | None = RIVALS
             },
         }
         found.alignment = aligned(list(map(str, cells))[:50])
-    found.explanations[name] = explained(objective, fused)
-    by_row(found, objective, targets, {"fused": fused, **rivals}, best)
+    found.explanations[name] = explained(task, fused)
+    by_row(found, task, targets, {"fused": fused, **rivals}, best)
     return found
 
 
@@ -117,7 +117,7 @@ def aligned(labels: list[str]) -> dict[str, Any]:
     return {"member": "gated <b>", "sample": sample, "labels": labels, **described}
 
 
-def explained(objective: Objective, scores: list) -> dict[str, Any]:
+def explained(task: Task, scores: list) -> dict[str, Any]:
     """One row of every sort of parts."""
     losses = np.random.default_rng(0).normal(size=6).tolist()
     words = [EVIL, "is", "it", "2", "be", "5.0"]
@@ -134,7 +134,7 @@ def explained(objective: Objective, scores: list) -> dict[str, Any]:
     ]
     row = {
         "row": 7,
-        "answer": objective.decode([scores[7]])[objective.column][0],
+        "answer": task.decode([scores[7]])[task.column][0],
         "true": "2",
         "support": 0.8125,
         "nothing": 0.25,
@@ -144,28 +144,28 @@ def explained(objective: Objective, scores: list) -> dict[str, Any]:
     return {"of": "its probability", "rows": [row]}
 
 
-def made_up(objective: Objective, targets: list) -> tuple[list, dict[str, list]]:
+def made_up(task: Task, targets: list) -> tuple[list, dict[str, list]]:
     """Scores of the fused model and of its rivals."""
-    rivals = {who: answers(objective, targets, i + 1.0, i + 1) for i, who in enumerate(RIVALS)}
-    return answers(objective, targets, 0.5, 0), rivals
+    rivals = {who: answers(task, targets, i + 1.0, i + 1) for i, who in enumerate(RIVALS)}
+    return answers(task, targets, 0.5, 0), rivals
 
 
 def by_row(
     found: Evaluation,
-    objective: Objective,
+    task: Task,
     targets: list,
     scores: dict[str, list],
     best: str | None,
 ) -> None:
     """What is found from the rows one by one: slices, figures, reports, calibration."""
-    name, fused = objective.column, np.stack(scores["fused"])
+    name, fused = task.column, np.stack(scores["fused"])
     rows = np.arange(len(targets))
-    found.slices[name] = slices.describe(objective, scores, targets, rows, best)
-    if objective.kind == "number":
-        true = slices.in_unit(objective, targets)
+    found.slices[name] = slices.describe(task, scores, targets, rows, best)
+    if task.kind == "number":
+        true = slices.in_unit(task, targets)
         found.figures[name] = {"histogram": figures.histogram(true, fused[:, 0])}
         return
-    codes, classes = np.stack(targets), objective.state["classes"]
+    codes, classes = np.stack(targets), task.state["classes"]
     found.reports[name] = classification_report(codes, fused, classes)
     found.figures[name] = {"confusion": figures.confusion(codes, fused.argmax(1), classes)}
     found.calibration[name] = {
@@ -573,13 +573,13 @@ class Repeated(Examples):
 def test_a_hundred_thousand_rows() -> None:
     """Only what is made of single rows can grow with them: all else is the same few figures."""
     found = of_classes(rows=100, classes=20)
-    objective = Classify(next(iter(found.targets)))
+    task = Classify(next(iter(found.targets)))
     cells = [str(i % 20) for i in range(100_000)]
-    objective.fit(cells)
-    targets = objective.encode(cells)
-    fused, rivals = made_up(objective, targets)
+    task.fit(cells)
+    targets = task.encode(cells)
+    fused, rivals = made_up(task, targets)
     start = time.perf_counter()
-    by_row(found, objective, targets, {"fused": fused, **rivals}, RIVALS[0])
+    by_row(found, task, targets, {"fused": fused, **rivals}, RIVALS[0])
     text = page(found.to_json(), Repeated(table(50), SCHEMA))
     assert time.perf_counter() - start < 60
     assert text.count("<img") + text.count('class="curve"') == PICTURES

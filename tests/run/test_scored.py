@@ -308,16 +308,16 @@ def test_edited_code_of_the_users_own_misses(
 ) -> None:
     """Between two uses in one process, with size and time of the file as before."""
     file = table.parent / "mine.py"
-    objectives, stamp = [], 10**18
+    tasks, stamp = [], 10**18
     for share in (0.25, 0.75):
         file.write_text(MINE.format(share=share))
         os.utime(file, ns=(stamp, stamp))
-        objective = lookup.build("tasks", f"{file}:Mine", "label")
-        objective.state = run.objectives["label"].state
-        objectives.append(objective)
+        task = lookup.build("tasks", f"{file}:Mine", "label")
+        task.state = run.tasks["label"].state
+        tasks.append(task)
     # The class of before the edit keeps its own answers, and takes none of the later one's.
-    for objective, share in zip([*objectives, objectives[0]], (0.25, 0.75, 0.25), strict=True):
-        run.objectives["label"] = objective
+    for task, share in zip([*tasks, tasks[0]], (0.25, 0.75, 0.25), strict=True):
+        run.tasks["label"] = task
         np.testing.assert_allclose(answers(run, table), share)
     assert asked.taken() == 2 * len(run.members)
 

@@ -18,13 +18,13 @@ from polymodal.tasks.classify import Classify
 
 
 def fitted(cells, **options) -> Classify:
-    objective = Classify("y", **options)
-    objective.fit(cells)
-    return objective
+    task = Classify("y", **options)
+    task.fit(cells)
+    return task
 
 
-def codes(objective, cells) -> list[int]:
-    return [int(code) for code in objective.encode(cells)]
+def codes(task, cells) -> list[int]:
+    return [int(code) for code in task.encode(cells)]
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ def codes(objective, cells) -> list[int]:
     ],
 )
 def test_one_class_whatever_the_spelling(cells, spellings):
-    objective = fitted(cells)
-    assert objective.size == 2
-    names = {objective.classes[code] for code in codes(objective, spellings)}
+    task = fitted(cells)
+    assert task.size == 2
+    names = {task.classes[code] for code in codes(task, spellings)}
     assert names <= {"true", "false", "1", "2", "0.5", "1.5", "01"}
-    assert codes(objective, spellings) == codes(objective, [canonical(s) for s in spellings])
+    assert codes(task, spellings) == codes(task, [canonical(s) for s in spellings])
 
 
 def test_numbers_are_in_order_and_the_second_class_is_positive():
@@ -51,19 +51,19 @@ def test_numbers_are_in_order_and_the_second_class_is_positive():
 
 
 def test_missing_targets_are_skipped():
-    objective = fitted(["a", None, math.nan, "b", " ", "b"])
-    assert objective.counts == [1, 2]
-    target = torch.tensor(codes(objective, ["a", None, float("nan"), "b"]))
+    task = fitted(["a", None, math.nan, "b", " ", "b"])
+    assert task.counts == [1, 2]
+    target = torch.tensor(codes(task, ["a", None, float("nan"), "b"]))
     logits = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
     wanted = F.cross_entropy(logits[[0, 3]], torch.tensor([0, 1]))
-    assert objective.loss(logits, target).item() == pytest.approx(wanted.item())
+    assert task.loss(logits, target).item() == pytest.approx(wanted.item())
 
 
 @pytest.mark.parametrize("options", [{}, {"class_weights": "balanced"}, {"smoothing": 0.1}])
 def test_loss_without_any_target_is_zero_with_a_gradient(options):
-    objective = fitted(["a", "b", "b"], **options)
+    task = fitted(["a", "b", "b"], **options)
     logits = torch.randn(3, 2, requires_grad=True)
-    loss = objective.loss(logits, torch.full((3,), -100))
+    loss = task.loss(logits, torch.full((3,), -100))
     loss.backward()
     assert loss.item() == 0 and (logits.grad == 0).all()
 
@@ -71,35 +71,35 @@ def test_loss_without_any_target_is_zero_with_a_gradient(options):
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_balanced_weights_and_smoothing_equal_the_references(smoothing):
     cells = ["a"] * 6 + ["b"] * 2 + ["c"]
-    objective = fitted(cells, class_weights="balanced", smoothing=smoothing)
-    target = torch.tensor(codes(objective, cells))
+    task = fitted(cells, class_weights="balanced", smoothing=smoothing)
+    target = torch.tensor(codes(task, cells))
     weights = compute_class_weight("balanced", classes=np.arange(3), y=target.numpy())
     logits = torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
     wanted = F.cross_entropy(
         logits, target, torch.tensor(weights).float(), label_smoothing=smoothing
     )
-    assert objective.loss(logits, target).item() == pytest.approx(wanted.item(), rel=1e-6)
+    assert task.loss(logits, target).item() == pytest.approx(wanted.item(), rel=1e-6)
     plain = fitted(cells).loss(logits, target)
-    assert objective.loss(logits, target).item() != pytest.approx(plain.item(), rel=1e-3)
+    assert task.loss(logits, target).item() != pytest.approx(plain.item(), rel=1e-3)
 
 
 def test_bias_is_the_prior():
-    objective = fitted(["a"] * 3 + ["b"])
-    assert objective.scores(objective.bias()).tolist() == pytest.approx([0.75, 0.25])
+    task = fitted(["a"] * 3 + ["b"])
+    assert task.scores(task.bias()).tolist() == pytest.approx([0.75, 0.25])
     assert fitted(["a", "b"], class_weights="balanced").bias() is None
 
 
 def test_state_survives_json():
-    objective = fitted(["x", "y", "y"])
+    task = fitted(["x", "y", "y"])
     again = Classify("y")
-    again.state = json.loads(json.dumps(objective.state))
+    again.state = json.loads(json.dumps(task.state))
     assert again.size == 2 and codes(again, ["y"]) == [1]
-    assert torch.equal(again.bias(), objective.bias())
+    assert torch.equal(again.bias(), task.bias())
 
 
 def test_decode_names_class_and_probabilities():
-    objective = fitted(["no", "yes"])
-    columns = objective.decode([np.array([0.75, 0.25]), np.array([0.5, 0.5])])
+    task = fitted(["no", "yes"])
+    columns = task.decode([np.array([0.75, 0.25]), np.array([0.5, 0.5])])
     assert columns == {"y": ["no", "no"], "y=no": [0.75, 0.5], "y=yes": [0.25, 0.5]}
 
 
@@ -110,15 +110,15 @@ def test_scores_are_probabilities_in_full_precision():
 
 
 def test_criterion_is_the_log_loss_of_known_rows():
-    objective = fitted(["a", "b"])
+    task = fitted(["a", "b"])
     scores = [np.array([0.9, 0.1]), np.array([0.4, 0.6]), np.array([0.5, 0.5])]
-    targets = objective.encode(["a", "a", None])
+    targets = task.encode(["a", "a", None])
     wanted = log_loss([0, 0], np.stack(scores[:2]), labels=[0, 1])
-    assert objective.criterion(scores, targets) == pytest.approx(wanted)
-    assert objective.metrics(scores, targets)["log_loss"].statistic(np.ones((1, 3)))[
-        0
-    ] == pytest.approx(wanted)
-    assert objective.primary in objective.metrics(scores, targets)
+    assert task.criterion(scores, targets) == pytest.approx(wanted)
+    assert task.metrics(scores, targets)["log_loss"].statistic(np.ones((1, 3)))[0] == pytest.approx(
+        wanted
+    )
+    assert task.primary in task.metrics(scores, targets)
 
 
 def test_an_unseen_class_is_named():

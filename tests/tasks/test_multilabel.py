@@ -14,9 +14,9 @@ from polymodal.tasks.multilabel import Multilabel
 
 
 def fitted(cells, **options) -> Multilabel:
-    objective = Multilabel("y", **options)
-    objective.fit(cells)
-    return objective
+    task = Multilabel("y", **options)
+    task.fit(cells)
+    return task
 
 
 LISTS = [["a", "b"], ["b"], [], ["c", "a"]]
@@ -34,10 +34,10 @@ LISTS = [["a", "b"], ["b"], [], ["c", "a"]]
     ],
 )
 def test_every_way_to_write_a_set(cells):
-    objective = fitted(cells)
-    assert objective.classes == ["a", "b", "c"]
+    task = fitted(cells)
+    assert task.classes == ["a", "b", "c"]
     wanted = [[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 1]]
-    assert np.stack(objective.encode(cells)).tolist() == wanted
+    assert np.stack(task.encode(cells)).tolist() == wanted
 
 
 def test_a_comma_may_stand_inside_a_label():
@@ -48,27 +48,27 @@ def test_a_comma_may_stand_inside_a_label():
 
 
 def test_unknown_is_not_none():
-    objective = fitted([["a"], ["b"], None, "", []])
-    assert objective.rows == 3
-    encoded = np.stack(objective.encode([None, [], float("nan"), " "]))
+    task = fitted([["a"], ["b"], None, "", []])
+    assert task.rows == 3
+    encoded = np.stack(task.encode([None, [], float("nan"), " "]))
     assert encoded.tolist() == [[-1, -1], [0, 0], [-1, -1], [-1, -1]]
 
 
 def test_loss_is_the_mean_over_known_labels():
-    objective = fitted(LISTS)
-    target = torch.tensor(np.stack(objective.encode([["a"], None, ["b", "c"]])))
+    task = fitted(LISTS)
+    target = torch.tensor(np.stack(task.encode([["a"], None, ["b", "c"]])))
     logits = torch.randn(3, 3, generator=torch.Generator().manual_seed(0))
     wanted = F.binary_cross_entropy_with_logits(logits[[0, 2]], target[[0, 2]])
-    assert objective.loss(logits, target).item() == pytest.approx(wanted.item())
+    assert task.loss(logits, target).item() == pytest.approx(wanted.item())
     logits.requires_grad_()
-    none = objective.loss(logits, torch.full((3, 3), -1.0))
+    none = task.loss(logits, torch.full((3, 3), -1.0))
     none.backward()
     assert none.item() == 0 and (logits.grad == 0).all()
 
 
 def test_bias_is_the_frequency():
-    objective = fitted([["a"]] * 50 + [["b"]] * 50 + [["a", "b"]] * 100)
-    assert objective.bias().sigmoid().tolist() == pytest.approx([0.75, 0.75], abs=0.01)
+    task = fitted([["a"]] * 50 + [["b"]] * 50 + [["a", "b"]] * 100)
+    assert task.bias().sigmoid().tolist() == pytest.approx([0.75, 0.75], abs=0.01)
     always = fitted([["a"], ["a", "b"]])
     assert always.bias().isfinite().all()
 
@@ -76,29 +76,29 @@ def test_bias_is_the_frequency():
 def test_predictions_read_back_as_they_were_written():
     scores = np.array([[0.9, 0.5, 0.1], [0.1, 0.1, 0.1]])
     for cells, texts in ((LISTS, ['["a", "b"]', "[]"]), (["a|b", "b|c"], ["a|b", ""])):
-        objective = fitted(cells)
-        columns = objective.decode(scores)
+        task = fitted(cells)
+        columns = task.decode(scores)
         assert columns["y"] == texts
         assert columns["y=b"] == [0.5, 0.1]
-        assert objective.encode(columns["y"])[0].tolist() == [1, 1, 0]
+        assert task.encode(columns["y"])[0].tolist() == [1, 1, 0]
 
 
 def test_state_survives_json():
-    objective = fitted(["a;b", "b"])
+    task = fitted(["a;b", "b"])
     again = Multilabel("y")
-    again.state = json.loads(json.dumps(objective.state))
+    again.state = json.loads(json.dumps(task.state))
     assert again.encode(["b;a"])[0].tolist() == [1, 1] and again.size == 2
-    assert torch.equal(again.bias(), objective.bias())
+    assert torch.equal(again.bias(), task.bias())
 
 
 def test_criterion_and_metrics_leave_missing_rows_out():
-    objective = fitted(LISTS)
+    task = fitted(LISTS)
     scores = [np.array([0.9, 0.2, 0.4]), np.array([0.5, 0.5, 0.5])]
-    targets = objective.encode([["a"], None])
+    targets = task.encode([["a"], None])
     wanted = -np.log([0.9, 0.8, 0.6]).mean()
-    assert objective.criterion(scores, targets) == pytest.approx(wanted)
-    found = objective.metrics(scores, targets)
-    assert objective.primary in found
+    assert task.criterion(scores, targets) == pytest.approx(wanted)
+    found = task.metrics(scores, targets)
+    assert task.primary in found
     assert found["micro_f1"].statistic(np.ones((1, 2)))[0] == 1
 
 

@@ -18,9 +18,9 @@ from polymodal.tasks.regress import Regress
 
 
 def fitted(cells, **options) -> Regress:
-    objective = Regress("y", **options)
-    objective.fit(cells)
-    return objective
+    task = Regress("y", **options)
+    task.fit(cells)
+    return task
 
 
 @settings(deadline=None)
@@ -28,26 +28,26 @@ def fitted(cells, **options) -> Regress:
     st.lists(st.floats(-1e6, 1e6).map(lambda v: round(v, 3)), min_size=2, max_size=20, unique=True)
 )
 def test_scores_undo_encode(cells):
-    objective = fitted(cells)
-    encoded = np.stack(objective.encode(cells))
+    task = fitted(cells)
+    encoded = np.stack(task.encode(cells))
     assert encoded.mean() == pytest.approx(0, abs=1e-4)
     assert encoded.std() == pytest.approx(1, abs=1e-4)
-    scores = objective.scores(torch.tensor(encoded).unsqueeze(1))
-    assert scores.squeeze(1).tolist() == pytest.approx(cells, abs=1e-5 * objective.scale + 1e-9)
-    assert objective.decode(scores.numpy())["y"] == scores.squeeze(1).tolist()
+    scores = task.scores(torch.tensor(encoded).unsqueeze(1))
+    assert scores.squeeze(1).tolist() == pytest.approx(cells, abs=1e-5 * task.scale + 1e-9)
+    assert task.decode(scores.numpy())["y"] == scores.squeeze(1).tolist()
 
 
 def test_cells_of_every_kind_of_number():
-    objective = fitted(["1", 2, 3.0, np.float32(4), decimal.Decimal(5), " 6 ", None, math.nan])
-    assert objective.mean == 3.5
-    assert np.isnan(objective.encode([None])[0])
+    task = fitted(["1", 2, 3.0, np.float32(4), decimal.Decimal(5), " 6 ", None, math.nan])
+    assert task.mean == 3.5
+    assert np.isnan(task.encode([None])[0])
 
 
 def test_dates_are_seconds_in_any_spelling():
     new_year = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
-    objective = fitted(["2024-01-01", datetime.date(2024, 1, 3), ""])
-    assert objective.low == new_year.timestamp() and objective.high - objective.low == 2 * 86400
-    encoded = objective.encode(["2024-01-02T00:00", new_year, None])
+    task = fitted(["2024-01-01", datetime.date(2024, 1, 3), ""])
+    assert task.low == new_year.timestamp() and task.high - task.low == 2 * 86400
+    encoded = task.encode(["2024-01-02T00:00", new_year, None])
     assert np.stack(encoded)[:2].tolist() == [0, -1] and np.isnan(encoded[2])
 
 
@@ -58,40 +58,40 @@ def test_scores_stay_near_the_training_range():
 
 @pytest.mark.parametrize(("error", "wanted"), [("mse", 2.5), ("mae", 1.5), ("huber", 1.0)])
 def test_errors_are_means_over_known_targets(error, wanted):
-    objective = fitted([0, 1], error=error)
+    task = fitted([0, 1], error=error)
     logits = torch.tensor([[1.0], [2.0], [5.0]], requires_grad=True)
-    loss = objective.loss(logits, torch.tensor([0.0, 0.0, math.nan]))
+    loss = task.loss(logits, torch.tensor([0.0, 0.0, math.nan]))
     assert loss.item() == pytest.approx(wanted)
     loss.backward()
     assert logits.grad.isfinite().all() and logits.grad[2].item() == 0
-    none = objective.loss(logits, torch.full((3,), math.nan))
+    none = task.loss(logits, torch.full((3,), math.nan))
     none.backward()
     assert none.item() == 0 and logits.grad.isfinite().all()
 
 
 def test_metrics_are_in_the_columns_unit():
-    objective = fitted([100.0, 300.0])
+    task = fitted([100.0, 300.0])
     scores = [np.array([110.0]), np.array([280.0]), np.array([0.0])]
-    targets = objective.encode([100.0, 300.0, None])
-    found = objective.metrics(scores, targets)
+    targets = task.encode([100.0, 300.0, None])
+    found = task.metrics(scores, targets)
     ones = np.ones((1, 3))
     assert found["mae"].statistic(ones)[0] == pytest.approx(15)
     assert found["rmse"].statistic(ones)[0] == pytest.approx(math.sqrt(250))
-    assert objective.criterion(scores, targets) == pytest.approx(250 / objective.scale**2)
-    assert objective.primary in found
+    assert task.criterion(scores, targets) == pytest.approx(250 / task.scale**2)
+    assert task.primary in found
 
 
 def test_large_values_keep_their_digits():
-    objective = fitted([1.7e9, 1.7e9 + 100])
-    scores = objective.scores(torch.tensor([[0.0]]))
+    task = fitted([1.7e9, 1.7e9 + 100])
+    scores = task.scores(torch.tensor([[0.0]]))
     assert scores.item() == 1.7e9 + 50
 
 
 def test_state_survives_json():
-    objective = fitted([1.0, 2.5, 7.25])
+    task = fitted([1.0, 2.5, 7.25])
     again = Regress("y")
-    again.state = json.loads(json.dumps(objective.state))
-    assert again.encode([4.0]) == objective.encode([4.0])
+    again.state = json.loads(json.dumps(task.state))
+    assert again.encode([4.0]) == task.encode([4.0])
 
 
 @pytest.mark.parametrize("cell", ["many", "inf", -math.inf, "1_000", True, "3,5", [1.0]])

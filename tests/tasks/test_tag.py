@@ -20,34 +20,34 @@ CELLS = [["O", "B-X", "I-X"], '["B-Y", "O"]', np.array(["B-Y", "I-Y"], object), 
 
 
 def fitted(cells=CELLS, **options) -> Tag:
-    objective = Tag("y", **options)
-    objective.fit(cells)
-    return objective
+    task = Tag("y", **options)
+    task.fit(cells)
+    return task
 
 
 def test_every_way_to_write_tags():
-    objective = fitted()
-    assert objective.classes == ["B-X", "B-Y", "I-X", "I-Y", "O"]
-    encoded = [row.tolist() for row in objective.encode(CELLS)]
+    task = fitted()
+    assert task.classes == ["B-X", "B-Y", "I-X", "I-Y", "O"]
+    encoded = [row.tolist() for row in task.encode(CELLS)]
     assert encoded == [[4, 0, 2], [1, 4], [1, 3], []]
-    assert objective.encode([["O", None]])[0].tolist() == [4, -100]
-    assert objective.level == "token" and objective.primary == "entity_f1"
+    assert task.encode([["O", None]])[0].tolist() == [4, -100]
+    assert task.level == "token" and task.primary == "entity_f1"
 
 
 def test_loss_is_the_mean_over_known_words():
-    objective = fitted()
+    task = fitted()
     logits = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
     target = torch.tensor([[4, 0, -100], [-100, -100, -100]])
     wanted = F.cross_entropy(logits[0, :2], target[0, :2])
-    assert objective.loss(logits, target).item() == pytest.approx(wanted.item())
-    none = objective.loss(logits, torch.full((2, 3), -100))
+    assert task.loss(logits, target).item() == pytest.approx(wanted.item())
+    none = task.loss(logits, torch.full((2, 3), -100))
     none.backward()
     assert none.item() == 0 and (logits.grad == 0).all()
 
 
 def test_bias_is_the_frequency_of_words():
-    objective = fitted([["O", "O", "O", "B-X"]])
-    assert objective.bias().exp().tolist() == pytest.approx([0.25, 0.75])
+    task = fitted([["O", "O", "O", "B-X"]])
+    assert task.bias().exp().tolist() == pytest.approx([0.25, 0.75])
 
 
 def probabilities(seed: int, words: int, size: int) -> np.ndarray:
@@ -58,16 +58,16 @@ def probabilities(seed: int, words: int, size: int) -> np.ndarray:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 4))
 def test_prediction_is_the_likeliest_valid_sequence(seed, words):
-    objective = fitted()
+    task = fitted()
     scores = probabilities(seed, words, 5)
     valid = [
         path
         for path in itertools.product(range(5), repeat=words)
-        if tag._orphan([objective.classes[i] for i in path]) is None
+        if tag._orphan([task.classes[i] for i in path]) is None
     ]
     best = max(valid, key=lambda path: sum(np.log(scores[w, i]) for w, i in enumerate(path)))
-    predicted = json.loads(objective.decode([scores])["y"][0])
-    assert predicted == [objective.classes[i] for i in best]
+    predicted = json.loads(task.decode([scores])["y"][0])
+    assert predicted == [task.classes[i] for i in best]
 
 
 def test_unconstrained_prediction_takes_every_words_own_best():
@@ -77,38 +77,38 @@ def test_unconstrained_prediction_takes_every_words_own_best():
 
 
 def test_rows_of_no_words():
-    objective = fitted()
-    assert objective.decode([np.zeros((0, 5), np.float32)])["y"] == ["[]"]
+    task = fitted()
+    assert task.decode([np.zeros((0, 5), np.float32)])["y"] == ["[]"]
 
 
 def test_plain_tags_are_not_constrained():
-    objective = fitted([["noun", "verb"], ["verb"]])
-    assert objective.primary == "token_accuracy"
+    task = fitted([["noun", "verb"], ["verb"]])
+    assert task.primary == "token_accuracy"
     scores = [np.array([[0.9, 0.1], [0.2, 0.8]])]
-    assert json.loads(objective.decode(scores)["y"][0]) == ["noun", "verb"]
-    found = objective.metrics(scores, objective.encode([["noun", "noun"]]))
+    assert json.loads(task.decode(scores)["y"][0]) == ["noun", "verb"]
+    found = task.metrics(scores, task.encode([["noun", "noun"]]))
     assert found["token_accuracy"].statistic(np.ones((1, 1)))[0] == 0.5
-    assert objective.criterion(scores, objective.encode([["noun", "noun"]])) == 0.5
+    assert task.criterion(scores, task.encode([["noun", "noun"]])) == 0.5
 
 
 def test_criterion_follows_entities():
-    objective = fitted()
-    gold = objective.encode([["B-X", "I-X", "O"]])
+    task = fitted()
+    gold = task.encode([["B-X", "I-X", "O"]])
     right = np.eye(5)[[0, 2, 4]] * 0.9 + 0.02
     wrong = np.eye(5)[[0, 4, 4]] * 0.9 + 0.02
-    assert objective.criterion([right], gold) == 0
-    assert objective.criterion([wrong], gold) == 1
-    assert objective.criterion([right], objective.encode([["O", "O", "O"]])) == 1
-    assert objective.criterion([np.eye(5)[[4, 4]]], objective.encode([["O", "O"]])) == 1
+    assert task.criterion([right], gold) == 0
+    assert task.criterion([wrong], gold) == 1
+    assert task.criterion([right], task.encode([["O", "O", "O"]])) == 1
+    assert task.criterion([np.eye(5)[[4, 4]]], task.encode([["O", "O"]])) == 1
 
 
 def test_state_survives_json():
-    objective = fitted()
+    task = fitted()
     again = Tag("y")
-    again.state = json.loads(json.dumps(objective.state))
+    again.state = json.loads(json.dumps(task.state))
     assert again.size == 5 and again.primary == "entity_f1"
     assert again.encode([["I-Y"]])[0].tolist() == [3]
-    assert torch.equal(again.bias(), objective.bias())
+    assert torch.equal(again.bias(), task.bias())
 
 
 @pytest.mark.parametrize(

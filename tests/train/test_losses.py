@@ -37,7 +37,7 @@ def logits(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_the_ratio_is_that_of_the_evaluation_and_the_loss_the_objective_s() -> None:
+def test_the_ratio_is_that_of_the_evaluation_and_the_loss_the_task_s() -> None:
     target = torch.tensor([0, 2, 1, 0])
     own = {name: logits(i, 4, 3) for i, name in enumerate("abc")}
     everywhere = dict.fromkeys("abc", [True] * 4)
@@ -84,7 +84,7 @@ def test_every_kind_of_target_counts_alike() -> None:
         "set": torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]),
         "tags": torch.tensor([[0, 1], [1, -100], [-100, -100]]),
     }
-    objectives = {"label": CLASS, "level": NUMBER, "set": SETS, "tags": TAGS}
+    tasks = {"label": CLASS, "level": NUMBER, "set": SETS, "tags": TAGS}
     shapes = {"label": (3, 3), "level": (3, 1), "set": (3, 2), "tags": (3, 2, 2)}
     known = {"label": [0, 2], "level": [0, 2], "set": [0, 1], "tags": [0, 1]}
     own = {
@@ -92,7 +92,7 @@ def test_every_kind_of_target_counts_alike() -> None:
         for i, name in enumerate("ab")
     }
     seen = batch(targets, a=[True] * 3, b=[True] * 3)
-    found = alone({n: Outputs(v) for n, v in own.items()}, seen, objectives)
+    found = alone({n: Outputs(v) for n, v in own.items()}, seen, tasks)
     right = {
         name: np.mean(
             [
@@ -102,13 +102,13 @@ def test_every_kind_of_target_counts_alike() -> None:
                         for i in known[t]
                     ]
                 )
-                for t, o in objectives.items()
+                for t, o in tasks.items()
             ]
         )
         for name, values in own.items()
     }
     assert found["a"].ratio == pytest.approx(right["a"] / right["b"], rel=1e-5)
-    total = sum(o.loss(own["b"][t], targets[t]) for t, o in objectives.items())
+    total = sum(o.loss(own["b"][t], targets[t]) for t, o in tasks.items())
     torch.testing.assert_close(found["b"].loss, total)
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polymodal.contract.batch import Field
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.modalities.table.forms.cells import Cells
 from polymodal.modalities.text.hashing import SPACE
 

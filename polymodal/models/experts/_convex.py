@@ -1,4 +1,4 @@
-"""Linear models of any objective's own loss, and how strongly to fit them."""
+"""Linear models of any task's own loss, and how strongly to fit them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def minimise(
     """Minimise strength · rows · loss(logits) + ½ ‖weight − prior‖² by Newton's method.
 
     The bias is all but free. Curvature comes from differentiating the loss twice with respect to
-    the logits, so that any convex objective is solved, and conjugate gradients never form the
+    the logits, so that any convex task is solved, and conjugate gradients never form the
     Hessian (Steihaug, "The conjugate gradient method and trust regions", 1983). A loss without
     curvature at the start, as an absolute error, is left to L-BFGS.
 

@@ -15,7 +15,7 @@ from scipy.sparse import issparse
 from torch import Tensor
 
 from polymodal.models.experts._convex import Array, Fitted, Fold, Loss, choose, out_of_fold, solve
-from polymodal.models.experts._task import Task
+from polymodal.models.experts._problem import Problem
 
 # One modality's model, and every row's logits by models that were not fitted to it.
 Alone = tuple[Fitted, Array]
@@ -56,7 +56,7 @@ class Stacked:
         return self.unseen.reshape(len(self.unseen), -1)
 
     def output(self) -> Tensor:
-        """`logits` as the objective takes them."""
+        """`logits` as the task takes them."""
         return expected(torch.from_numpy(self.logits), torch.from_numpy(self.values))
 
 
@@ -65,30 +65,40 @@ def expected(logits: Tensor, values: Tensor) -> Tensor:
     return logits.softmax(1) @ values.unsqueeze(1) if len(values) else logits
 
 
-def fit(task: Task, matrices: Sequence[Any], present: Sequence[Array], size: int) -> Stacked:
+def fit(problem: Problem, matrices: Sequence[Any], present: Sequence[Array], size: int) -> Stacked:
     """Fit a target; a number of few values as classes too, if held-out rows prefer that.
 
     Args:
-        matrices: per modality the features of the task's rows.
+        matrices: per modality the features of the problem's rows.
         present: per modality `(rows,)` bool.
         size: outputs.
     """
-    plain = stack(matrices, present, task.loss, size, task.rows, task.folds, _remembering(task, ""))
-    values = np.unique(task.target[: task.rows]) if task.objective.kind == "number" else np.zeros(0)
+    plain = stack(
+        matrices,
+        present,
+        problem.loss,
+        size,
+        problem.rows,
+        problem.folds,
+        _remembering(problem, ""),
+    )
+    values = (
+        np.unique(problem.target[: problem.rows]) if problem.task.kind == "number" else np.zeros(0)
+    )
     if not 0 < len(values) <= FEW_VALUES:
         return plain
-    nearest = np.abs(task.target[:, None] - values).argmin(1)
+    nearest = np.abs(problem.target[:, None] - values).argmin(1)
 
     def loss(logits: Tensor, rows: Array) -> Tensor:
         return F.cross_entropy(logits, torch.from_numpy(nearest[rows]))
 
-    remembering = _remembering(task, "classes")
-    classes = stack(matrices, present, loss, len(values), task.rows, task.folds, remembering)
+    remembering = _remembering(problem, "classes")
+    classes = stack(matrices, present, loss, len(values), problem.rows, problem.folds, remembering)
     classes = replace(classes, values=values.astype(np.float64))
-    train = np.arange(task.rows)
+    train = np.arange(problem.rows)
 
     def held_out(found: Stacked) -> float:
-        return float(task.loss(found.output()[: task.rows], train))
+        return float(problem.loss(found.output()[: problem.rows], train))
 
     return min(plain, classes, key=held_out)
 
@@ -141,18 +151,18 @@ def stack(
     return Stacked(weights, shifts, gaps, top.bias, unseen, logits)
 
 
-def _remembering(task: Task, name: str) -> Callable[[Any, Array, Callable[[], Alone]], Alone]:
+def _remembering(problem: Problem, name: str) -> Callable[[Any, Array, Callable[[], Alone]], Alone]:
     """Every modality's model is wanted twice and more: alone, fused, and under boosted trees."""
 
     def remembered(matrix: Any, present: Array, fit: Callable[[], Alone]) -> Alone:
         content = blake2b(digest_size=16)
         parts = (matrix.data, matrix.indices, matrix.indptr) if issparse(matrix) else (matrix,)
-        for part in (*parts, present, task.target):
+        for part in (*parts, present, problem.target):
             content.update(np.ascontiguousarray(part).data)
-        key = (task.objective.column, name, task.rows, matrix.shape, content.digest())
-        if key not in task.memo:
-            task.memo[key] = fit()
-        weight, logits = task.memo[key]
+        key = (problem.task.column, name, problem.rows, matrix.shape, content.digest())
+        if key not in problem.memo:
+            problem.memo[key] = fit()
+        weight, logits = problem.memo[key]
         return weight, logits.copy()
 
     return remembered

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field, Outputs, Tokens
-from polymodal.contract.interfaces import Form, Objective
+from polymodal.contract.form import Form
+from polymodal.contract.task import Task
 from polymodal.models.experts import _stacking as stacking
 from polymodal.models.experts._blocks import Array, Block, Cellwise, block, presence
+from polymodal.models.experts._problem import problem
 from polymodal.models.experts._stacking import Stacked
-from polymodal.models.experts._task import task
 from polymodal.models.model import Head
 
 
@@ -113,7 +114,7 @@ class Linear(nn.Module):
         train: Array,
         valid: Array | None,
         targets: Mapping[str, Array],
-        objectives: Mapping[str, Objective],
+        tasks: Mapping[str, Task],
         seed: int,
         groups: Array | None = None,
         memo: dict[Any, Any] | None = None,
@@ -142,9 +143,7 @@ class Linear(nn.Module):
             present.append(presence(inputs[name], rows))
         found = {}
         for name, size in zip(self.targets, self.sizes, strict=True):
-            job = task(
-                objectives[name], targets[name], train, valid, self.folds, seed, groups, memo
-            )
+            job = problem(tasks[name], targets[name], train, valid, self.folds, seed, groups, memo)
             cut = [x[job.known] for x in matrices], [has[job.known] for has in present]
             found[name] = stacking.fit(job, *cut, size)
         self._keep(list(found.values()))

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.contract.batch import Field, Outputs, Tokens
-from polymodal.contract.interfaces import Form, Objective
+from polymodal.contract.form import Form
+from polymodal.contract.task import Task
 from polymodal.models.experts._blocks import Array, Cellwise, chunks
 from polymodal.models.experts._boosting import boost
 from polymodal.models.experts._convex import minimise
 from polymodal.models.experts._forest import Forest
+from polymodal.models.experts._problem import Problem, problem
 from polymodal.models.experts._stacking import Stacked, choosing
-from polymodal.models.experts._task import Task, task
 from polymodal.models.experts.linear import Linear, check_heads
 from polymodal.models.model import Head
 
@@ -116,7 +117,7 @@ class Trees(nn.Module):
         train: Array,
         valid: Array | None,
         targets: Mapping[str, Array],
-        objectives: Mapping[str, Objective],
+        tasks: Mapping[str, Task],
         seed: int,
         groups: Array | None = None,
         memo: dict[Any, Any] | None = None,
@@ -126,12 +127,10 @@ class Trees(nn.Module):
         raw = [self._learn(name, inputs[name], train, rows) for name in self.raw]
         stacked: dict[str, Stacked] = {}
         if self.linear is not None:
-            stacked = self.linear.fit(inputs, train, valid, targets, objectives, seed, groups, memo)
+            stacked = self.linear.fit(inputs, train, valid, targets, tasks, seed, groups, memo)
         starts = []
         for name, size, forest in zip(self.targets, self.sizes, self.forests, strict=True):
-            job = task(
-                objectives[name], targets[name], train, valid, self.folds, seed, groups, memo
-            )
+            job = problem(tasks[name], targets[name], train, valid, self.folds, seed, groups, memo)
             features = [x[job.known] for x in raw]
             starts.append(_constant(job, size))
             begin = np.tile(starts[-1], (len(job.known), 1))
@@ -174,7 +173,7 @@ class Trees(nn.Module):
         return found
 
 
-def _constant(job: Task, size: int) -> Array:
+def _constant(job: Problem, size: int) -> Array:
     """The best logits `(size,)` that are the same for every row."""
     train = np.arange(job.rows)
     nothing = np.zeros((job.rows, 0))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from polymodal.base import lookup
 from polymodal.base.errors import MissingExtra
-from polymodal.contract.interfaces import Alone, Balance
+from polymodal.contract.balance import Alone, Balance
 from polymodal.metrics.contribution import gradient_conflict
 
 # Of torchjd's, what aggregates any matrix by itself. UPGrad is not among them: its solver is under
@@ -31,7 +31,7 @@ class JacobianDescent(Balance):
             orthogonal and of one length) or "Sum" (no attention to conflicts).
 
     Papers: "MMPareto" (Wei, Hu 2024, arXiv 2405.17730); "Gradient Surgery for Multi-Task Learning"
-    (Yu et al. 2020, arXiv 2001.06782); "Jacobian Descent for Multi-Objective Optimization"
+    (Yu et al. 2020, arXiv 2001.06782); "Jacobian Descent for Multi-Task Optimization"
     (Quinton, Rey 2024, arXiv 2406.16232).
     """
 

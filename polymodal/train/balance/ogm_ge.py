@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Alone, Balance
+from polymodal.contract.balance import Alone, Balance
 
 
 class OgmGe(Balance):

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from polymodal.base import lookup
-from polymodal.contract.interfaces import Form, Objective
+from polymodal.contract.form import Form
+from polymodal.contract.task import Task
 from polymodal.models import build
 from polymodal.models.experts.linear import Linear
 from polymodal.prepared.cells import cells
@@ -28,18 +29,18 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass
-class Task:
+class Job:
     """A table, its first `rows` for training and the rest for validation."""
 
     kinds: dict[str, str]
     forms: dict[str, Form]
     inputs: dict[str, Prepared]
-    objectives: dict[str, Objective]
+    tasks: dict[str, Task]
     targets: dict[str, Array]
     rows: int
 
     def build(self, expert: str, **options: Any) -> Any:
-        heads = build.heads(self.objectives, {})
+        heads = build.heads(self.tasks, {})
         return lookup.build(
             "models/experts", {"name": expert, **options}, self.kinds, self.forms, heads
         )
@@ -49,26 +50,24 @@ class Task:
         train = np.arange(self.rows)
         rest = np.arange(self.rows, len(next(iter(self.inputs.values()))))
         valid = rest if len(rest) else None
-        module.fit(self.inputs, train, valid, self.targets, self.objectives, seed, groups)
+        module.fit(self.inputs, train, valid, self.targets, self.tasks, seed, groups)
         return module.eval()
 
     def scores(self, module: Any, absent: tuple[str, ...] = ()) -> dict[str, Array]:
         """Of all rows: target -> `(rows, size)`."""
         rows = np.arange(len(next(iter(self.inputs.values()))))
         collator = Collator(self.inputs, {})
-        found = predict_without(
-            module, self.objectives, collator, rows, Kernels(), absent=[absent]
-        )[0]
+        found = predict_without(module, self.tasks, collator, rows, Kernels(), absent=[absent])[0]
         return {name: np.stack(values) for name, values in found.items()}
 
 
 @pytest.fixture
-def task(tmp_path: Path) -> Callable[..., Task]:
-    """(frame, kinds of its inputs, target -> objective, training rows) -> Task."""
+def task(tmp_path: Path) -> Callable[..., Job]:
+    """(frame, kinds of its inputs, target -> task, training rows) -> Job."""
 
     def make(
         frame: pd.DataFrame, kinds: dict[str, str], targets: dict[str, Any], rows: int | None = None
-    ) -> Task:
+    ) -> Job:
         table = read(frame)
         rows = len(table) if rows is None else rows
         schema = Schema(tuple(Column(name, kind) for name, kind in kinds.items()), ())
@@ -81,11 +80,11 @@ def task(tmp_path: Path) -> Callable[..., Task]:
             form = forms[name] = lookup.build(f"modalities/{kind}/forms", spec)
             form.fit(cell for cell in cells(table, columns, np.arange(rows)) if cell is not None)
             inputs[name] = prepare(table, columns, form, cache=tmp_path, ledger=Ledger())
-        objectives, encoded = {}, {}
+        tasks, encoded = {}, {}
         for name, spec in targets.items():
-            objective = objectives[name] = lookup.build("tasks", spec, name)
-            objective.fit(table.cells(name)[:rows])
-            encoded[name] = np.stack(objective.encode(table.cells(name)))
-        return Task(folders, forms, inputs, objectives, encoded, rows)
+            task = tasks[name] = lookup.build("tasks", spec, name)
+            task.fit(table.cells(name)[:rows])
+            encoded[name] = np.stack(task.encode(table.cells(name)))
+        return Job(folders, forms, inputs, tasks, encoded, rows)
 
     return make

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from polymodal.models.experts._task import deal
 from scipy import optimize, sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -18,7 +19,6 @@ from polymodal.base.errors import UserError
 from polymodal.models.experts import _convex, _stacking
 from polymodal.models.experts._blocks import Ngrams
 from polymodal.models.experts._convex import STRENGTHS, choose, minimise, out_of_fold
-from polymodal.models.experts._task import deal
 from polymodal.models.experts.linear import Linear
 from polymodal.models.model import Head
 from polymodal.run.run import fill
@@ -325,7 +325,7 @@ def test_a_few_ordered_values_are_told_apart_where_a_line_cannot(task):
     found = job.scores(module)["bent"][300:, 0]
     assert np.abs(found - frame["bent"].to_numpy()[300:]).mean() < 0.15
     assert module.values_0.tolist() == pytest.approx(
-        [(v - job.objectives["bent"].mean) / job.objectives["bent"].scale for v in (0, 1, 2)]
+        [(v - job.tasks["bent"].mean) / job.tasks["bent"].scale for v in (0, 1, 2)]
     )
     assert len(module.values_1) == 0
 
@@ -467,9 +467,9 @@ def test_equal_parts_are_fitted_once(monkeypatch: pytest.MonkeyPatch, task: Any)
     rows = np.arange(80)
     for counted in (2, 2):
         module = made.build("linear")
-        module.fit(made.inputs, rows, None, made.targets, made.objectives, 0, None, memo)
+        module.fit(made.inputs, rows, None, made.targets, made.tasks, 0, None, memo)
         assert len(fitted) == counted
         np.testing.assert_array_equal(made.scores(module.eval())["label"], plain)
     flipped = {"label": 1 - made.targets["label"]}
-    made.build("linear").fit(made.inputs, rows, None, flipped, made.objectives, 0, None, memo)
+    made.build("linear").fit(made.inputs, rows, None, flipped, made.tasks, 0, None, memo)
     assert len(fitted) == 4

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from polymodal.models.experts._task import deal
 from torch.nn import functional as F
 
 from polymodal.base.errors import UserError
 from polymodal.models.experts import _boosting as boosting
 from polymodal.models.experts._boosting import boost, derivatives
 from polymodal.models.experts._forest import Forest
-from polymodal.models.experts._task import deal
 from polymodal.models.experts.trees import Trees
 from polymodal.models.model import Head
 from polymodal.run.run import fill
@@ -194,7 +194,7 @@ def test_classes_numbers_and_sets_that_a_line_cannot_tell(task):
     found = job.scores(job.fit("trees", rate=0.2))
     right = found["label"].argmax(1) == job.targets["label"]
     assert right[400:].mean() > 0.9
-    wanted = job.targets["step"] * job.objectives["step"].scale + job.objectives["step"].mean
+    wanted = job.targets["step"] * job.tasks["step"].scale + job.tasks["step"].mean
     assert np.median(np.abs(found["step"][400:, 0] - wanted[400:])) < 0.5
     assert ((found["set"] > 0.5) == job.targets["set"])[400:].mean() > 0.9
     linear = job.scores(job.fit("linear"))["label"].argmax(1) == job.targets["label"]

@@ -12,7 +12,7 @@ from torch import nn
 from torchjd import aggregation
 
 from polymodal.base.errors import MissingExtra, UserError
-from polymodal.contract.interfaces import Alone
+from polymodal.contract.balance import Alone
 from polymodal.train.balance.jacobian_descent import AGGREGATORS, JacobianDescent
 
 # Gradients of the joint loss and of the encoder's own, which conflict: their product is -1.

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Alone
+from polymodal.contract.balance import Alone
 from polymodal.train.balance.ogm_ge import OgmGe
 
 ROWS = torch.tensor([[1.0, -2.0, 3.0], [0.5, 0.0, -1.0]])

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from polymodal.contract.interfaces import Corruption
+from polymodal.contract.corruption import Corruption
 from polymodal.modalities.audio import decode as _decode
 from polymodal.table.media import Media, wav
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Encoder
+from polymodal.contract.encoder import Encoder
 from polymodal.modalities.audio.forms.mel import Mel
 from polymodal.nn.masked import MaskedNorm, Standardise, halve
 

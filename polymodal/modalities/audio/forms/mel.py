@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.modalities.audio import decode as _decode
 from polymodal.modalities.audio import spectrum as _spectrum
 from polymodal.table.media import Media

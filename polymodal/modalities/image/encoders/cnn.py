@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Encoder
+from polymodal.contract.encoder import Encoder
 from polymodal.modalities.image.forms.pixels import Pixels
 from polymodal.nn.trunk import Normalise, Trunk, all_real, on_present
 

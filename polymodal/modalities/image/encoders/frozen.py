@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from torch import nn
 
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Encoder, Form
+from polymodal.contract.encoder import Encoder
+from polymodal.contract.form import Form
 from polymodal.modalities.image.forms.frozen import Frozen as Output
 from polymodal.nn import pretrained
 from polymodal.nn.masked import Standardise

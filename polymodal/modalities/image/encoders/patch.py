@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Encoder
+from polymodal.contract.encoder import Encoder
 from polymodal.modalities.image.forms.pixels import Pixels
 from polymodal.nn.trunk import Normalise, Patches, all_real
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from polymodal.base.devices import device, device_of
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.modalities.image import picture as _picture
 from polymodal.nn import pretrained
 from polymodal.table.media import Media

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.modalities.image import picture as _picture
 from polymodal.table.media import Media
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.modalities.image import picture as _picture
 from polymodal.nn import pretrained
 from polymodal.table.media import Media

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from polymodal.contract.interfaces import Corruption, Form
+from polymodal.contract.corruption import Corruption
+from polymodal.contract.form import Form
 from polymodal.modalities.series.read import read
 from polymodal.table.media import Media
 

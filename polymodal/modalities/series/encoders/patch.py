@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Encoder
+from polymodal.contract.encoder import Encoder
 from polymodal.modalities.series.forms.steps import Steps
 from polymodal.nn.masked import Windows
 

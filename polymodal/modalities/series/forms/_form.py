@@ -10,7 +10,7 @@ import numpy as np
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.modalities.series.read import LAYOUTS, Layout
 from polymodal.table.media import Media
 

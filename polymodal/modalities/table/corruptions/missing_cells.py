@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from polymodal.contract.interfaces import Corruption
+from polymodal.contract.corruption import Corruption
 
 
 class MissingCells(Corruption):

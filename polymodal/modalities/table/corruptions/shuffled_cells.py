@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from polymodal.contract.interfaces import Corruption, Form
+from polymodal.contract.corruption import Corruption
+from polymodal.contract.form import Form
 
 
 class ShuffledCells(Corruption):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Encoder
+from polymodal.contract.encoder import Encoder
 from polymodal.modalities.table.encoders._categories import Categories
 from polymodal.modalities.table.encoders._numbers import Numbers
 from polymodal.modalities.table.forms.cells import Cells

@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.table import values
 
 # Beyond this a category or a member is counted as unseen: too rare to learn from.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from polymodal.contract.interfaces import Corruption
+from polymodal.contract.corruption import Corruption
 from polymodal.modalities.text import hashing as _hashing
 
 

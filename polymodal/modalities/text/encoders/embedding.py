@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Encoder, Form
+from polymodal.contract.encoder import Encoder
+from polymodal.contract.form import Form
 from polymodal.modalities.text.encoders._words import Summary, WordVectors
 from polymodal.modalities.text.forms.words import Words
 

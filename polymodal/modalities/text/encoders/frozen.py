@@ -8,7 +8,8 @@ from torch import nn
 
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Encoder, Form
+from polymodal.contract.encoder import Encoder
+from polymodal.contract.form import Form
 from polymodal.modalities.text.forms.frozen import Frozen as Outputs
 from polymodal.nn import pretrained
 from polymodal.nn.masked import Standardise

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Encoder, Form
+from polymodal.contract.encoder import Encoder
+from polymodal.contract.form import Form
 from polymodal.modalities.text.forms.pieces import Pieces
 from polymodal.modalities.text.hashing import SHAPES
 from polymodal.nn.backbone import Backbone

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Encoder, Form
+from polymodal.contract.encoder import Encoder
+from polymodal.contract.form import Form
 from polymodal.modalities.text.encoders._words import Summary, WordVectors
 from polymodal.modalities.text.forms.words import Words
 from polymodal.nn.attention import Attention

@@ -14,7 +14,7 @@ from torch import nn
 
 from polymodal.base.devices import device, device_of
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.modalities.text.forms import pieces
 from polymodal.nn import pretrained
 

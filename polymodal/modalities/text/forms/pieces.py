@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.modalities.text import hashing as _hashing
 from polymodal.nn import pretrained
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.modalities.text import hashing as _hashing
 
 

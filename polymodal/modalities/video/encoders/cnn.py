@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Encoder
+from polymodal.contract.encoder import Encoder
 from polymodal.modalities.video.forms.frames import Frames
 from polymodal.nn.trunk import Normalise, Trunk, all_real, on_present
 

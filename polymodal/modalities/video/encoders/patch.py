@@ -10,7 +10,7 @@ from torch import nn
 
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.interfaces import Encoder
+from polymodal.contract.encoder import Encoder
 from polymodal.modalities.video.forms.frames import Frames
 from polymodal.nn.trunk import Normalise, Patches, all_real
 

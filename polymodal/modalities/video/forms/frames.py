@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from polymodal.base.errors import UserError
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.modalities.image import picture as _picture
 from polymodal.table.media import Media
 

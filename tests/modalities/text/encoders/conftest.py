@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from polymodal.contract.batch import Field
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 
 Collate = Callable[..., Field]
 

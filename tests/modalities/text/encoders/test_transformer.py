@@ -11,7 +11,7 @@ from torch import nn
 
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
-from polymodal.contract.interfaces import Encoder
+from polymodal.contract.encoder import Encoder
 from polymodal.modalities.text.augment import Augment as Text
 from polymodal.modalities.text.encoders.embedding import Embedding
 from polymodal.modalities.text.encoders.transformer import Transformer

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polymodal.contract.interfaces import Form
+from polymodal.contract.form import Form
 from polymodal.modalities.text.forms.frozen import Frozen
 from polymodal.modalities.text.forms.ngrams import Ngrams
 from polymodal.modalities.text.forms.pieces import Pieces

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polymodal.contract.interfaces import Objective
+from polymodal.contract.task import Task
 from polymodal.models.experts._convex import Array, Fold
 
 
 @dataclass(frozen=True)
-class Task:
+class Problem:
     """A target over the rows where it is known: first those for training, then for validation.
 
     Attributes:
@@ -25,7 +25,7 @@ class Task:
         memo: what was fitted before to the same numbers; experts of one fit share it.
     """
 
-    objective: Objective
+    task: Task
     target: Array
     known: Array
     rows: int
@@ -33,12 +33,12 @@ class Task:
     memo: dict[Any, Any] = field(default_factory=dict)
 
     def loss(self, logits: Tensor, rows: Array) -> Tensor:
-        """The objective's mean loss of logits at some positions."""
-        return self.objective.loss(logits, torch.from_numpy(self.target[rows]))
+        """The task's mean loss of logits at some positions."""
+        return self.task.loss(logits, torch.from_numpy(self.target[rows]))
 
 
-def task(
-    objective: Objective,
+def problem(
+    task: Task,
     target: Array,
     train: Array,
     valid: Array | None,
@@ -46,8 +46,8 @@ def task(
     seed: int,
     groups: Array | None,
     memo: dict[Any, Any] | None = None,
-) -> Task:
-    """A target's Task.
+) -> Problem:
+    """A target's Problem.
 
     Args:
         target: encoded, of all rows.
@@ -58,13 +58,13 @@ def task(
     """
     rows = train if valid is None else np.concatenate([train, valid])
     y = target[rows]
-    gap = np.isnan(y) if np.isnan(objective.missing) else y == objective.missing
+    gap = np.isnan(y) if np.isnan(task.missing) else y == task.missing
     known = np.flatnonzero(~gap.reshape(len(y), -1).all(1))
     count = int((known < len(train)).sum())
     own = None if groups is None else groups[rows[known[:count]]]
     rng = np.random.default_rng(seed)
     cut = deal(y[known[:count]], folds, rng, own)
-    return Task(objective, y[known], known, count, cut, {} if memo is None else memo)
+    return Problem(task, y[known], known, count, cut, {} if memo is None else memo)
 
 
 def deal(

@@ -1,0 +1,37 @@
+"""Encoder: one modality's field to tokens."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import ClassVar
+
+from torch import nn
+
+from polymodal.contract.batch import Field, Tokens
+
+
+class Encoder(nn.Module, ABC):
+    """One modality's prepared field to tokens.
+
+    Constructor: `(form: Form, width: int, *, options...)`. `forward` must give the same values at
+    a real position whatever stands at masked ones, and must not mix rows (so no batch statistics
+    at evaluation).
+
+    Attributes:
+        kind: folder under `modalities/`.
+        form: the form's name that this encoder reads, under `modalities/<kind>/forms/`.
+        words: True if, given `words=True` as an option, the tokens are one per word of the text,
+            so that a `tag` task can label them.
+    """
+
+    kind: ClassVar[str]
+    form: ClassVar[str]
+    words: ClassVar[bool] = False
+
+    def adapt(self, fields: Iterable[Field]) -> None:
+        """Set data-dependent buffers (means, vocabularies) from training batches, before step 1."""
+
+    @abstractmethod
+    def forward(self, field: Field) -> Tokens:
+        """Field -> Tokens `(batch, length, width)`; the model applies `field.present` itself."""
