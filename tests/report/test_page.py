@@ -23,7 +23,7 @@ from polymodal.metrics import alignment, calibration, figures
 from polymodal.metrics.contribution import subsets
 from polymodal.metrics.metrics import classification_report
 from polymodal.metrics.statistics import intervals
-from polymodal.report import examples
+from polymodal.report import examples, sentences
 from polymodal.report.examples import PICTURES, Examples
 from polymodal.report.page import CLASSES, page
 from polymodal.report.words import Shown, written
@@ -262,7 +262,7 @@ def test_the_page_holds_the_verdict_and_every_part() -> None:
     found = of_classes()
     text = page(found.to_json())
     for words in (
-        judge.ANSWERS[found.verdicts["what <b>is</b> it"]["answer"]],
+        sentences.ANSWERS[found.verdicts["what <b>is</b> it"]["answer"]],
         "the weighted mean of",
         "one &amp; only",
         "always the same answer",
