@@ -55,7 +55,7 @@ def page(document: Mapping[str, Any], examples: Examples | None = None) -> str:
     if shown.at("alignment"):
         body += ["<h2>Encoders</h2>", aligned.section(shown)]
     body.append(_ledger(shown))
-    template = resources.files("polymodal.evaluate").joinpath("report.html")
+    template = resources.files("polymodal.report").joinpath("report.html")
     return Template(template.read_text(encoding="utf-8")).substitute(
         title=escape(f"Evaluation: {cut(', '.join(targets), 80)}"),
         body="\n".join(body),

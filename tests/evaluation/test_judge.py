@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import polymodal as pm
 from polymodal.evaluation import judge
 from polymodal.report import sentences
 from polymodal.report.words import Plain
@@ -197,4 +198,4 @@ def test_what_fused_is_made_of(members: dict[str, list[str]], says: str, not_say
 def test_the_composition_is_that_of_the_target() -> None:
     spec = SimpleNamespace(spec=SimpleNamespace(modalities={"a": None, "b": None}))
     run: Any = SimpleNamespace(members={"m": spec}, weights={"fused": {"y": {"m": 1.0}, "z": {}}})
-    assert run.composition("y") == {"m": {"share": 1.0, "modalities": ["a", "b"]}}
+    assert pm.Run.composition(run, "y") == {"m": {"share": 1.0, "modalities": ["a", "b"]}}
