@@ -69,7 +69,7 @@ def _run(kind: str, train: Path) -> pm.Run:
     member = {"name": kind, "modalities": {name: {} for name in names}, **how}
     if "fusion" in how:
         member["training"] = {"epochs": 1}
-    return pm.fit(train, "answer", recipe=Recipe.model_validate({"members": [member]}))
+    return pm.fit(train, "answer", recipe=Recipe.model_validate({"models": [member]}))
 
 
 def _seconds(run: pm.Run, table: Table, cache: Path, every: bool, files: bool) -> float:

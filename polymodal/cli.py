@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -81,7 +81,6 @@ def fit(
     from polymodal.report.console import Show
 
     recipe = load(Path(train)) if train.endswith((".yaml", ".yml")) else Recipe(train=train)
-    recipe = _with_data(recipe, split, folds, max_bad_rows)
     if recipe.budget is None and budget is None:
         budget = BUDGET
     fit_table(
@@ -91,6 +90,9 @@ def fit(
         kinds=_pairs(kind),
         drop=drop or [],
         group=group,
+        split=split,
+        folds=folds,
+        max_bad_rows=max_bad_rows or None,
         budget=None if budget is None else seconds(budget),
         seed=seed,
         fusion=_one_or_all(fusion),
@@ -100,7 +102,7 @@ def fit(
         show=Show(sys.stderr),
     )
     print(f"Next: polymodal evaluate {out} --data TEST.csv --out {out}/test")
-    if recipe.fusions or len(fusion or []) > 1:
+    if recipe.compare or len(fusion or []) > 1:
         print(f"      polymodal compare {out} --data TEST.csv")
     print(f"      polymodal predict {out} --data NEW.csv --out predictions.csv")
 
@@ -372,28 +374,6 @@ def _pairs(items: list[str] | None) -> dict[str, str]:
             )
         found[name] = kind
     return found
-
-
-def _with_data(recipe: Any, split: str | None, folds: int | None, max_bad_rows: int) -> Any:
-    from polymodal.contract.recipe import Data, Recipe
-
-    update: dict[str, Any] = {}
-    if split is not None:
-        how, _, column = split.partition(":")
-        # Another way of splitting has no use for the recipe's column of times.
-        update |= {"split": how, "time": column or (recipe.data.time if how == "time" else None)}
-    if folds is not None:
-        update["folds"] = folds
-    if max_bad_rows:
-        update["max_bad_rows"] = max_bad_rows
-    assert isinstance(recipe, Recipe)
-    from polymodal.contract.recipe import validate
-
-    described = recipe.model_dump()
-    described["data"] = {**recipe.data.model_dump(), **update}
-    checked = validate(described, "command line")
-    assert isinstance(checked.data, Data)
-    return checked
 
 
 def _row(arguments: list[str]) -> dict[str, str]:

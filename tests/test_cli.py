@@ -15,6 +15,7 @@ import polymodal as pm
 from polymodal import cli
 from polymodal.base.errors import UserError
 from polymodal.builtin import scenes
+from polymodal.contract.recipe import overruled
 from polymodal.fitting import fit as fitting
 from polymodal.table.readers import columnar
 
@@ -46,8 +47,7 @@ def test_the_budget_is_the_flags_else_the_recipes_else_five_minutes(
     path = tmp_path / "r.yaml"
     path.write_text(f"train: t.csv\ntarget: y\n{described}\n")
     call("fit", str(path), *flags)
-    merged = fitting._merged(asked["recipe"], None, {}, (), None, asked["budget"], None)
-    assert merged.budget == seconds
+    assert overruled(asked["recipe"], budget=asked["budget"]).budget == seconds
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,8 @@ def test_another_split_leaves_the_recipes_time(
     path = tmp_path / "r.yaml"
     path.write_text("train: t.csv\ntarget: y\ndata: {split: time, time: when}\n")
     call("fit", str(path), "--split", flag)
-    assert (asked["recipe"].data.split, asked["recipe"].data.time) == (split, time)
+    data = overruled(asked["recipe"], split=asked["split"]).data
+    assert (data.split, data.time) == (split, time)
 
 
 def test_only_a_split_by_time_takes_a_column() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -120,20 +121,20 @@ class Member(_Strict):
     Attributes:
         name: unique in the recipe; what the leaderboard calls it.
         learner: "gradient", or an expert of `models/experts/` ("linear", "trees") with its options.
-        modalities: name -> Modality.
+        modalities: name -> Modality; none: all that the table has.
         fusion: a file of `fusion/`.
         width: of the tokens and the fused vector.
-        training: how it learns.
+        training: how it learns; None: epochs and batch size by the number of rows.
 
     An expert has no fusion, width, training or encoders: to give them is an error.
     """
 
     name: str
     learner: Spec = "gradient"
-    modalities: dict[str, Modality]
+    modalities: dict[str, Modality] = {}
     fusion: Spec = "concat"
     width: int = Field(128, ge=4)
-    training: Training = Training()
+    training: Training | None = None
 
     @model_validator(mode="after")
     def _experts_have_no_network(self) -> Member:
@@ -150,7 +151,7 @@ class Member(_Strict):
             unused += given(modality, f"modalities.{name}.", "encoder", "pretrained", "augment")
         if unused:
             raise ValueError(
-                f"no {' and no '.join(unused)} in the member '{self.name}': its learner "
+                f"no {' and no '.join(unused)} in the model '{self.name}': its learner "
                 f"'{learner}' has none. Leave them out, or give it learner: gradient"
             )
         return self
@@ -196,67 +197,73 @@ class Data(_Strict):
         return [key for key in keys if getattr(self, key) != type(self).model_fields[key].default]
 
 
+# What describes one model at the top of a recipe, for short.
+SHORT = ("modalities", "fusion", "width", "training")
+
+
 class Recipe(_Strict):
     """A whole fit.
 
     Attributes:
         train: table of training rows (any source that `read` takes, if it is a path).
         valid: table of validation rows; None: split from `train`.
-        targets: target column -> task (a file of `tasks/`); None: by the column's kind.
+        targets: name -> task (a file of `tasks/`); None: by the column's kind. The name is that of
+            the target column, where the task has one.
         data: see Data.
-        modalities, fusion, width, training: one model spelled out; several that differ in their
-            fusion if that is a list, each with the same part of the budget, all kept for `compare`.
-            With none of these keys and no `members`, the plan chooses the members by the data's
-            size.
-        members: several models spelled out.
-        rivals: with spelled-out models of several modalities, also train each modality alone
-            (the plan does so unasked).
+        models: what is trained; None: the plan chooses by the data's size.
+        rivals: also train each modality of the models alone (the plan does so unasked).
+        compare: each model has the same part of the budget, and all are kept for `compare`.
         seed: of everything random.
         budget: seconds for the whole fit; None: no limit of its own.
+        modalities, fusion, width, training: short for one of the models, called "model", or for one
+            of each fusion if that is a list, which are then compared; gone once they are read.
     """
 
     train: str | None = None
     valid: str | None = None
     targets: dict[str, Spec | None] = {}
     data: Data = Data()
-    modalities: dict[str, Modality] | None = None
-    fusion: Spec | list[Spec] | None = None
-    width: int | None = Field(None, ge=4)
-    training: Training | None = None
-    members: list[Member] | None = None
+    models: list[Member] | None = None
     rivals: bool = False
+    compare: bool = False
     seed: int = Field(0, ge=0, lt=2**32)
     budget: float | None = Field(None, gt=0)
+    modalities: dict[str, Modality] | None = Field(None, exclude=True)
+    fusion: Spec | list[Spec] | None = Field(None, exclude=True)
+    width: int | None = Field(None, ge=4, exclude=True)
+    training: Training | None = Field(None, exclude=True)
 
     @model_validator(mode="after")
     def _one_way(self) -> Recipe:
-        spelled = [k for k in ("modalities", "fusion", "width", "training") if getattr(self, k)]
-        if self.members and spelled:
-            raise ValueError(f"give either 'members' or {' / '.join(spelled)}, not both")
-        if self.rivals and not spelled:
-            raise ValueError(
-                "'rivals' goes with one model spelled out, or several fusions; among "
-                "'members' name them, and without either the plan has them anyway"
-            )
-        names = [m.name for m in self.members or []]
+        short = [key for key in SHORT if getattr(self, key) is not None]
+        if self.models and short:
+            raise ValueError(f"give either 'models' or {' / '.join(short)}, not both")
+        if short:
+            self._expand(short)
+        for key in ("rivals", "compare"):
+            if getattr(self, key) and not self.models:
+                raise ValueError(f"'{key}' goes with 'models'; the plan has rivals anyway")
+        names = [model.name for model in self.models or []]
         if len(set(names)) < len(names):
-            raise ValueError("two members have the same name")
-        if self.fusion == []:
-            raise ValueError("'fusion' takes at least one")
-        fusions = [label(spec) for spec in self.fusions]
-        if len(set(fusions)) < len(fusions):
-            raise ValueError("the same fusion is listed twice")
+            raise ValueError("two models have the same name")
         return self
 
-    @property
-    def fusions(self) -> list[Spec]:
-        """Those to be compared with each other: what `fusion` lists, if it is a list."""
-        return self.fusion if isinstance(self.fusion, list) else []
-
-    @property
-    def spelled_out(self) -> bool:
-        """Whether the recipe, not the plan, says what is trained."""
-        return any((self.members, self.modalities, self.fusion, self.width, self.training))
+    def _expand(self, short: list[str]) -> None:
+        """The short form as `models`."""
+        given = {key: getattr(self, key) for key in short if key != "fusion"}
+        if isinstance(self.fusion, list):
+            if not self.fusion:
+                raise ValueError("'fusion' takes at least one")
+            fusions = {label(spec): spec for spec in self.fusion}
+            if len(fusions) < len(self.fusion):
+                raise ValueError("the same fusion is listed twice")
+            self.models = [Member(name=n, fusion=spec, **given) for n, spec in fusions.items()]
+            self.compare = True
+        else:
+            given |= {} if self.fusion is None else {"fusion": self.fusion}
+            self.models = [Member(name="model", **given)]
+        for key in SHORT:
+            setattr(self, key, None)
 
     def save(self, path: Path) -> None:
         write_text(path, yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True))
@@ -300,6 +307,61 @@ def load(path: Path) -> Recipe:
         if isinstance(value, str) and "://" not in value:
             described[key] = str(path.parent / value)
     return validate(_anchored(described, path.parent), str(path))
+
+
+def overruled(
+    recipe: Recipe,
+    *,
+    target: str | Sequence[str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    drop: Sequence[str] = (),
+    fusion: Spec | Sequence[Spec] | None = None,
+    seed: int | None = None,
+    budget: float | None = None,
+    **data: Any,
+) -> Recipe:
+    """The recipe with what is given over it; what is None overrules nothing.
+
+    Args:
+        target: column or columns to predict, each with the task that the recipe gives it.
+        kinds, drop: added to the recipe's.
+        fusion: this one instead of the plan's models or the recipe's own fusion, or several to be
+            compared; each modality is trained alone too.
+        data: keys of `Data`. A split "time:COLUMN" names its column.
+
+    Raises:
+        UserError: the two do not go together.
+    """
+    given = {key: value for key, value in data.items() if value is not None}
+    if "split" in given:
+        how, _, column = given["split"].partition(":")
+        # Another way of splitting has no use for the recipe's column of times.
+        given |= {"split": how, "time": column or (recipe.data.time if how == "time" else None)}
+    given |= {"kinds": {**recipe.data.kinds, **(kinds or {})}, "drop": [*recipe.data.drop, *drop]}
+    update: dict[str, Any] = {"data": {**recipe.data.model_dump(), **given}}
+    if target:
+        names = [target] if isinstance(target, str) else list(target)
+        update["targets"] = {name: recipe.targets.get(name) for name in names}
+    update |= {} if budget is None else {"budget": budget}
+    update |= {} if seed is None else {"seed": seed}
+    if fusion is not None:
+        update |= _with_fusion(recipe, fusion)
+    return validate({**recipe.model_dump(), **update}, "The fit")
+
+
+def _with_fusion(recipe: Recipe, fusion: Spec | Sequence[Spec]) -> dict[str, Any]:
+    """The recipe's one model, or the plan's, with other fusions; and its rivals."""
+    if len(recipe.models or []) > 1:
+        raise UserError(
+            "A fusion was given beside a recipe of several models",
+            expected="a recipe of one model at most, whose fusion is replaced",
+            got=", ".join(model.name for model in recipe.models or []),
+            do="leave `fusion` out, or write it into the recipe's models",
+        )
+    own = recipe.models[0].model_dump() if recipe.models else {}
+    short = {key: own[key] for key in SHORT if own.get(key)}
+    given = fusion if isinstance(fusion, str | dict) else list(fusion)
+    return {**short, "models": None, "fusion": given, "rivals": True}
 
 
 def validate(described: dict[str, Any], source: str) -> Recipe:
@@ -349,7 +411,7 @@ def _keys_beside(location: tuple[Any, ...]) -> list[str]:
         "data": Data,
         "training": Training,
         "modalities": Modality,
-        "members": Member,
+        "models": Member,
     }
     for part in location[:-1]:
         here = inner.get(str(part), here)

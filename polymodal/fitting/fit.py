@@ -19,9 +19,9 @@ from polymodal.base.devices import refuse_several_processes
 from polymodal.base.errors import UserError
 from polymodal.base.files import write_json
 from polymodal.checks import check as checks
-from polymodal.checks import split
+from polymodal.checks import split as splits
 from polymodal.checks._finding import Finding
-from polymodal.contract.recipe import Member, Recipe, Spec, validate
+from polymodal.contract.recipe import Member, Recipe, Spec, overruled
 from polymodal.contract.task import Task
 from polymodal.evaluation.game import constant
 from polymodal.fitting import learn, plan
@@ -71,6 +71,9 @@ def fit(
     kinds: Mapping[str, str] | None = None,
     drop: Sequence[str] = (),
     group: str | None = None,
+    split: str | None = None,
+    folds: int | None = None,
+    max_bad_rows: int | None = None,
     budget: float | None = None,
     seed: int | None = None,
     fusion: Spec | Sequence[Spec] | None = None,
@@ -89,6 +92,9 @@ def fit(
         kinds: column -> kind, overruling what is inferred.
         drop: columns to leave out.
         group: column whose equal values stay on one side of every split.
+        split: how validation rows are taken: "random", "stratified", "group", "time:COLUMN".
+        folds: cross-validate with this many instead.
+        max_bad_rows: so many unreadable cells of a modality count as missing.
         budget: seconds for the whole fit.
         seed: same seed, same data, same machine: same run, unless a budget decides by the clock
             how long each member trains.
@@ -106,7 +112,19 @@ def fit(
         UserError: the input is at fault.
         Interrupted: Ctrl-C; what was done is kept in `out`.
     """
-    recipe = _merged(recipe or Recipe(), target, kinds, drop, group, budget, seed, fusion)
+    recipe = overruled(
+        recipe or Recipe(),
+        target=target,
+        kinds=kinds,
+        drop=drop,
+        fusion=fusion,
+        seed=seed,
+        budget=budget,
+        group=group,
+        split=split,
+        folds=folds,
+        max_bad_rows=max_bad_rows,
+    )
     refuse_several_processes()
     train = train if train is not None else recipe.train
     valid = valid if valid is not None else recipe.valid
@@ -132,38 +150,6 @@ def fit(
     with claimed(folder, overwrite, temporary):
         fitted = _Fit(train, valid, recipe, folder, trackers, show or Show.silent())
         return fitted.run(overwrite=overwrite, temporary=temporary)
-
-
-def _merged(
-    recipe: Recipe,
-    target: str | Sequence[str] | None,
-    kinds: Mapping[str, str] | None,
-    drop: Sequence[str],
-    group: str | None,
-    budget: float | None,
-    seed: int | None,
-    fusion: Spec | Sequence[Spec] | None = None,
-) -> Recipe:
-    """The recipe with the arguments that were given over it."""
-    names = [target] if isinstance(target, str) else list(target or [])
-    data = recipe.data.model_copy(
-        update={
-            "kinds": {**recipe.data.kinds, **(kinds or {})},
-            "drop": [*recipe.data.drop, *drop],
-            "group": group or recipe.data.group,
-        }
-    ).model_dump()
-    update: dict[str, Any] = {"data": data}
-    if names:
-        update["targets"] = {name: recipe.targets.get(name) for name in names}
-    if budget is not None:
-        update["budget"] = budget
-    if seed is not None:
-        update["seed"] = seed
-    if fusion is not None:
-        update["fusion"] = fusion if isinstance(fusion, str | dict) else list(fusion)
-        update["rivals"] = True
-    return validate({**recipe.model_dump(), **update}, "The fit")
 
 
 class _Fit:
@@ -246,11 +232,11 @@ class _Fit:
         if self.given_valid:
             return np.arange(self.own), np.arange(self.own, len(self.table)), []
         count = data.folds
-        free = data.valid is None and not self.recipe.spelled_out
+        free = data.valid is None and not self.recipe.models
         if not count and free and len(self.table) < plan.FEW_ROWS:
             count = plan.FOLDS
         if count:
-            folds = split.folds(
+            folds = splits.folds(
                 self.table,
                 self.schema,
                 count,
@@ -260,7 +246,7 @@ class _Fit:
                 time=data.time,
             )
             return np.arange(len(self.table)), np.arange(0), folds
-        train, valid = split.split(
+        train, valid = splits.split(
             self.table,
             self.schema,
             data.split,
@@ -481,7 +467,7 @@ class _Fit:
         def part(i: int) -> float:
             return RIVAL_PART if len(self.members[i].modalities) == 1 else FUSED_PART
 
-        if self.recipe.fusions:
+        if self.recipe.compare:
             # What one leaves is nobody's: the next would be compared at an advantage.
             wanting, left = learners, self.left_at_first if left > 0 else 0.0
         else:
@@ -496,7 +482,7 @@ class _Fit:
 
     def _is_further(self, position: int) -> bool:
         """Whether a member is one of the plan's fusions that only left-over time goes to."""
-        return not self.recipe.spelled_out and self.members[position].fusion in plan.FURTHER
+        return not self.recipe.models and self.members[position].fusion in plan.FURTHER
 
     # -- after training ----------------------------------------------------------------------
 
@@ -532,16 +518,12 @@ class _Fit:
             board += best_first(lines)
         used = {n for g in weights.values() for shares in g.values() for n in shares}
         # Fusions are compared by what they say on other rows, whether or not they are used.
-        kept = {n: t for n, t in trained.items() if n in used or self.recipe.fusions}
+        kept = {n: t for n, t in trained.items() if n in used or self.recipe.compare}
         forms = self._numbered(kept)
         shapes = [self.job.prepared[key].shape for key in forms]
         recipe = self.recipe.model_copy(
             update={
-                "members": [t.spec for t in trained.values()],
-                "modalities": None,
-                "fusion": None,
-                "width": None,
-                "training": None,
+                "models": [t.spec for t in trained.values()],
                 "rivals": False,
             }
         )

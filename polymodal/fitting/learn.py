@@ -192,7 +192,7 @@ def _by_gradient(
     must: bool,
 ) -> tuple[Kernels, dict[str, Any]]:
     train, valid = rows
-    settings = member.training
+    settings = member.training or Training()
     start = time.perf_counter()
     _adapt(module, collator, train)
     kernels, steps = _plan(

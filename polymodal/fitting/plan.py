@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polymodal.base import lookup
-from polymodal.contract.recipe import Member, Modality, Recipe, Training, label
+from polymodal.contract.recipe import Member, Modality, Recipe, Training
 from polymodal.models import build
 from polymodal.nn import pretrained
 from polymodal.table.read import Table
@@ -54,7 +54,7 @@ def facts(table: Table, schema: Schema, rows: int, recipe: Recipe) -> Facts:
     """Look at a sample of the cells: sizes, sampling rates, lengths, time to read a text."""
     found = Facts(rows)
     tagged = _tagged(schema)
-    path = None if recipe.spelled_out else pretrained.installed()
+    path = None if recipe.models else pretrained.installed()
     for name, columns in schema.modalities().items():
         kind = build.folder_kind(columns)
         if kind == "text" and path is not None:
@@ -103,40 +103,29 @@ def _seconds_a_text(path: str, texts: list[Any]) -> float:
 
 def members(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
     """The recipe's members, completed; or the plan's own."""
-    if recipe.members:
-        return [_completed(m, schema, known) for m in recipe.members]
-    if recipe.spelled_out:
-        return _spelled_out(schema, known, recipe)
+    if recipe.models:
+        return [_completed(model, schema, known) for model in _spelled_out(schema, recipe)]
     return _default(schema, known)
 
 
-def _spelled_out(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
-    """A model as the recipe says, or one with each of its fusions; and the rivals it asks for."""
-    modalities = recipe.modalities or {name: Modality() for name in schema.modalities()}
-    chosen = Member(
-        name="model",
-        modalities=modalities,
-        width=recipe.width or 128,
-        training=recipe.training or training(known.rows),
-    )
-    if isinstance(recipe.fusion, list):
-        fusions = {label(spec): spec for spec in recipe.fusion}
-    else:
-        fusions = {"model": recipe.fusion or FUSION}
-    models, rivals = [], []
-    for name, fusion in fusions.items():
+def _spelled_out(schema: Schema, recipe: Recipe) -> list[Member]:
+    """The recipe's models, each with its modalities, and the rivals that it asks for."""
+    everything = {name: Modality() for name in schema.modalities()}
+    models: list[Member] = []
+    rivals: dict[str, Member] = {}
+    for model in recipe.models or []:
+        read = model.modalities or everything
         # A rival is called like its modality.
-        name = f"{name} fusion" if name in modalities else name
-        models.append(chosen.model_copy(update={"name": name, "fusion": fusion}))
-    if recipe.rivals and len(modalities) > 1:
-        for name in modalities:
-            if _can_tag(schema, [name]):
-                alone = {"name": name, "modalities": {name: modalities[name]}, "fusion": FUSION}
-                rivals.append(chosen.model_copy(update=alone))
-    # Of several fusions none is the one to have in any case. Rivals come first then: a little more
-    # time than planned for each fusion would take all of theirs.
-    found = rivals + models if recipe.fusions else models + rivals
-    return [_completed(member, schema, known) for member in found]
+        name = f"{model.name} fusion" if len(read) > 1 and model.name in everything else model.name
+        models.append(model.model_copy(update={"name": name, "modalities": read}))
+        for alone in read if recipe.rivals and len(read) > 1 else ():
+            if _can_tag(schema, [alone]):
+                update = {"name": alone, "modalities": {alone: read[alone]}, "fusion": FUSION}
+                rivals.setdefault(alone, model.model_copy(update=update))
+    wanted = [rival for name, rival in rivals.items() if name not in {m.name for m in models}]
+    # Of several to be compared none is the one to have in any case. Rivals come first then: a
+    # little more time than planned for each fusion would take all of theirs.
+    return wanted + models if recipe.compare else models + wanted
 
 
 def _default(schema: Schema, known: Facts) -> list[Member]:
@@ -215,7 +204,8 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         suggested = {k: v for k, v in known.forms.get(name, {}).items() if k in takes}
         update["form"] = suggested | modality.form
         modalities[name] = modality.model_copy(update=update)
-    return member.model_copy(update={"modalities": modalities})
+    settings = None if build.is_expert(member) else member.training or training(known.rows)
+    return member.model_copy(update={"modalities": modalities, "training": settings})
 
 
 def _tagged(schema: Schema) -> set[str]:

@@ -11,7 +11,7 @@ from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
-from polymodal.contract.recipe import Member, Modality, Spec
+from polymodal.contract.recipe import Member, Modality, Spec, Training
 from polymodal.contract.task import Task
 from polymodal.models.model import Head, Model
 from polymodal.table.schema import MEDIA, TABLE, Column, Schema
@@ -76,7 +76,7 @@ def check(member: Member, grouped: Mapping[str, list[Column]]) -> None:
             )
             if isinstance(modality.augment, dict):
                 specs.append((f"modalities/{kind}", {"name": "augment", **modality.augment}))
-        if member.training.balance is not None:
+        if member.training is not None and member.training.balance is not None:
             # Built, not only looked up: its package may be missing.
             lookup.build("train/balance", member.training.balance)
     for folder, spec in specs:
@@ -159,7 +159,7 @@ def module(
             f"modalities/{kinds[name]}/encoders", spec, form, member.width
         )
     fusion = lookup.build("fusion", member.fusion, list(forms), member.width)
-    training = member.training
+    training = member.training or Training()
     return Model(
         encoders, fusion, needed, member.width, training.dropout, training.modality_dropout
     )

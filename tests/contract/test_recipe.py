@@ -22,8 +22,8 @@ def test_target_is_short_for_targets_and_paths_start_at_the_recipe(tmp_path: Pat
     loaded = recipe.load(write(tmp_path, "train: a.csv\ntarget: [x, y]\nfusion: f.py:Mine\n"))
     assert loaded.targets == {"x": None, "y": None}
     assert loaded.train == str(tmp_path / "a.csv")
-    assert loaded.fusion == str(tmp_path / "f.py:Mine")
-    assert loaded.spelled_out
+    assert loaded.models is not None and loaded.fusion is None
+    assert loaded.models[0].fusion == str(tmp_path / "f.py:Mine")
 
 
 def test_a_saved_recipe_loads_to_the_same(tmp_path: Path) -> None:
@@ -45,22 +45,22 @@ def test_a_saved_recipe_loads_to_the_same(tmp_path: Path) -> None:
         ("data: {split: random, time: when}", "'time' goes with 'split: time'"),
         ("data: {folds: 3, valid: 0.2}", "not both"),
         (
-            "members: [{name: a, learner: linear, modalities: {t: {encoder: cnn}}, fusion: sum}]",
-            "no fusion and no modalities.t.encoder in the member 'a'",
+            "models: [{name: a, learner: linear, modalities: {t: {encoder: cnn}}, fusion: sum}]",
+            "no fusion and no modalities.t.encoder in the model 'a'",
         ),
         (
-            "members: [{name: a, learner: trees, modalities: {}, training: {epochs: 3}}]",
+            "models: [{name: a, learner: trees, modalities: {}, training: {epochs: 3}}]",
             "its learner 'trees' has none",
         ),
-        ("rivals: true", "'rivals' goes with one model spelled out"),
-        ("rivals: true\nmembers: [{name: a, modalities: {}}]", "'rivals' goes with one model"),
+        ("rivals: true", "'rivals' goes with 'models'"),
+        ("compare: true", "'compare' goes with 'models'"),
         ("- a\n- b", "not a mapping"),
         ("a: [", "cannot be read"),
-        ("fusion: sum\nmembers: [{name: a, modalities: {}}]", "not both"),
+        ("fusion: sum\nmodels: [{name: a, modalities: {}}]", "not both"),
         ("fusion: [sum, gated, {name: sum}]", "listed twice"),
         ("fusion: [sum, 3]", "a component's name"),
         ("fusion: []", "takes at least one"),
-        ("members: [{name: a, modalities: {}}, {name: a, modalities: {}}]", "same name"),
+        ("models: [{name: a, modalities: {}}, {name: a, modalities: {}}]", "same name"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, says: str) -> None:

@@ -86,9 +86,9 @@ IMAGES = {
     "modalities": {"image": {"encoder": {"name": "cnn", "channels": 8}, "form": {"size": 8}}},
 }
 TEXTS = {**PLAIN, "modalities": {"note": {"encoder": {"name": "transformer", "depth": 1}}}}
-MEMBERS = {
+MODELS = {
     "targets": {"label": None},
-    "members": [
+    "models": [
         {
             "name": "one",
             "modalities": {"note": NOTE, "table": {}},
@@ -282,8 +282,8 @@ def uneven(fit: Fit) -> bool:
 
 def members(fit: Fit) -> list[str]:
     assert fit.run is not None, fit.error
-    assert fit.run.recipe.members is not None
-    return [member.name for member in fit.run.recipe.members]
+    assert fit.run.recipe.models is not None
+    return [member.name for member in fit.run.recipe.models]
 
 
 def layout(fit: Fit) -> bool:
@@ -412,7 +412,7 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             ["Model", "Linear", "Trees"],
             {
                 "targets": {"label": None},
-                "members": [{"name": "one", "modalities": {"note": {}, "table": {}}}],
+                "models": [{"name": "one", "modalities": {"note": {}, "table": {}}}],
             },
         ),
         "modalities": Case(
@@ -454,13 +454,21 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
         ),
         "width": Case(lambda fit: fit.member.module.heads[0][0].in_features, [4, 12], [4, 12]),
         "training": Case(count, [{**QUICK, "epochs": n} for n in (1, 2)], [2, 4]),
-        "members": Case(
+        "models": Case(
             members,
-            [[{**MEMBERS["members"][0], "name": name} for name in names] for names in ("a", "ab")],
+            [[{**MODELS["models"][0], "name": name} for name in names] for names in ("a", "ab")],
             [["a"], ["a", "b"]],
             {"targets": {"label": None}},
         ),
         "rivals": Case(members, [False, True], [["model"], ["model", "note", "table"]]),
+        # What is to be compared comes after its rivals.
+        "compare": Case(
+            members,
+            [False, True],
+            [["one", "note", "table"], ["note", "table", "one"]],
+            MODELS,
+            given={"rivals": True},
+        ),
         "seed": Case(lambda fit: (fit.weights(), str(fit.rows)), [0, 1]),
         # No time is left: one step is made all the same.
         # Without any time left, the one model there must be makes its least steps.
@@ -476,7 +484,7 @@ PLACES = {
     Training: "training",
     Data: "data",
     Modality: "modalities.table",
-    Member: "members.0",
+    Member: "models.0",
     Recipe: "",
 }
 
@@ -520,7 +528,7 @@ def test_the_key_changes_what_a_fit_does(
     place = PLACES[model] if case.at is None else case.at
     found = []
     for value in case.values:
-        described = copy.deepcopy(MEMBERS if model is Member and case.base is WORDS else case.base)
+        described = copy.deepcopy(MODELS if model is Member and case.base is WORDS else case.base)
         for where, needed in case.given.items():
             put(described, where, copy.deepcopy(needed))
         put(described, f"{place}.{key}".lstrip("."), value)

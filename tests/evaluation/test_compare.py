@@ -324,7 +324,7 @@ def test_fusions_have_the_same_time_each(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_fusions_differ_in_nothing_else(runs: Path) -> None:
-    members = pm.load(runs / "fusions").recipe.members
+    members = pm.load(runs / "fusions").recipe.models
     assert members is not None
     three = [m.model_dump(exclude={"name", "fusion"}) for m in members[2:]]
     assert three[0] == three[1] == three[2]
@@ -345,7 +345,7 @@ def test_fusions_by_the_command_line(tmp_path: Path) -> None:
     assert " best " in printed[2] and printed[-1].startswith("Not distinguishable from the best:")
     one = polymodal("fit", str(recipe), "--fusion", "gated", "--out", f"{out} of one")
     assert "polymodal compare" not in one
-    assert pm.load(f"{out} of one").recipe.members[0].fusion == "gated"
+    assert pm.load(f"{out} of one").recipe.models[0].fusion == "gated"
 
 
 def test_fusions_by_a_recipe() -> None:

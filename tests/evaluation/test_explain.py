@@ -75,7 +75,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
             member |= {"width": 16, "training": {"epochs": 1, "threads": 1}}
             member["fusion"] = "concat" if name == "all" else name
         described = {
-            "members": [{"name": name, **member}],
+            "models": [{"name": name, **member}],
             "data": {"kinds": {"words": "text"}},
         }
         with pytest.MonkeyPatch.context() as patch:

@@ -34,7 +34,7 @@ def run(frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         Member(name=name, learner="linear", modalities={m: Modality() for m in own})
         for name, own in sets.items()
     ]
-    settings = {"targets": {"label": None}, "members": members, "data": {"kinds": {"note": "text"}}}
+    settings = {"targets": {"label": None}, "models": members, "data": {"kinds": {"note": "text"}}}
     return pm.fit(frame, recipe=Recipe.model_validate(settings))
 
 

@@ -57,7 +57,7 @@ def run(
 ) -> pm.Run:
     every: dict[str, Any] = {name: {} for name in ("picture", "signal", "note", "table")}
     member = {"name": "model", "modalities": every, **MEMBERS[request.param]}
-    settings = {"members": [member], "data": {"kinds": {"note": "text"}}}
+    settings = {"models": [member], "data": {"kinds": {"note": "text"}}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POLYMODAL_CACHE", str(tmp_path_factory.mktemp("cache")))
         return pm.fit(frame, "label", recipe=Recipe.model_validate(settings))
@@ -253,7 +253,7 @@ def test_a_metric_that_a_sample_does_not_define_has_no_value(
     table["tags"] = [[tag] if tag else [] for tag in tags]
     every: dict[str, Any] = {"note": {}, "table": {}}
     member = {"name": "model", "learner": "linear", "modalities": every}
-    recipe = {"members": [member], "data": {"kinds": {"note": "text"}}}
+    recipe = {"models": [member], "data": {"kinds": {"note": "text"}}}
     found = pm.fit(table, {"tags": "multilabel"}, recipe=Recipe.model_validate(recipe))
     result = pm.evaluate(found, table, contributions="sampled")
     worth = result.contributions["tags"]
@@ -351,7 +351,7 @@ def test_seven_modalities_are_sampled(tmp_path: Path, monkeypatch: pytest.Monkey
         | {"label": np.where(up, "up", "down")}
     )
     member = {"name": "model", "learner": "linear", "modalities": {name: {} for name in names}}
-    found = pm.fit(table, "label", recipe=Recipe.model_validate({"members": [member]}))
+    found = pm.fit(table, "label", recipe=Recipe.model_validate({"models": [member]}))
     result = pm.evaluate(found, table)
     worth = result.contributions["label"]
     assert (worth["rows"], worth["orders"]) == (50, 8) and worth["cooperation"] == {}

@@ -44,7 +44,7 @@ def fit(budget: float, *members: dict[str, Any], **data: Any) -> tuple[pm.Run, s
     number = np.random.default_rng(0).normal(size=100)
     table = pd.DataFrame({"level": number, "label": np.where(number > 0, "up", "down")})
     told = io.StringIO()
-    recipe = Recipe.model_validate({"members": list(members), "data": data or DATA})
+    recipe = Recipe.model_validate({"models": list(members), "data": data or DATA})
     run = pm.fit(table, "label", recipe=recipe, budget=budget, show=Show(told))
     return run, " ".join(told.getvalue().split())
 
@@ -95,7 +95,7 @@ def test_a_skipped_rival_gets_what_the_others_left_over(monkeypatch: pytest.Monk
         }
     )
     both = {**NETWORK, "name": "both", "modalities": {"table": {}, "note": {}}}
-    recipe = Recipe.model_validate({"members": [NETWORK, both], "data": DATA})
+    recipe = Recipe.model_validate({"models": [NETWORK, both], "data": DATA})
     told = io.StringIO()
     run = pm.fit(table, "label", recipe=recipe, budget=60, show=Show(told))
     assert "network: skipped" in told.getvalue()

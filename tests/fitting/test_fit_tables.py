@@ -115,7 +115,7 @@ def test_an_unreadable_cell_counts_as_missing_wherever_it_is_met(pictures: Path)
     ]
     data = {"max_bad_rows": 1, "split": "random", "valid": 0.2}
     run = pm.fit(
-        str(pictures), "label", recipe=Recipe.model_validate({"members": both, "data": data})
+        str(pictures), "label", recipe=Recipe.model_validate({"models": both, "data": data})
     )
     reason = f"column 'image' of {pictures} cannot be read: taken as missing"
     assert run.ledger["incomplete"] == {reason: 1} and run.ledger["skipped"] == {}

@@ -90,7 +90,7 @@ def recipe(folds: int = 0) -> Recipe:
         for name, width in (("narrow", 8), ("wide", 12))
     ]
     expert = {"name": "expert", "learner": "linear", "modalities": table}
-    return Recipe.model_validate({"members": [expert, *networks], "data": {"folds": folds}})
+    return Recipe.model_validate({"models": [expert, *networks], "data": {"folds": folds}})
 
 
 def board(run: pm.Run) -> list[dict[str, object]]:

@@ -31,7 +31,7 @@ def frame() -> pd.DataFrame:
 def recipe(group: str | None) -> Recipe:
     member = Member(name="table", learner="linear", modalities={"table": Modality()})
     return Recipe.model_validate(
-        {"targets": {"label": None}, "data": {"group": group, "drop": []}, "members": [member]}
+        {"targets": {"label": None}, "data": {"group": group, "drop": []}, "models": [member]}
     )
 
 
@@ -65,7 +65,7 @@ def test_experts_share_what_they_fit_alike(
 
     monkeypatch.setattr(_stacking, "_alone", watched)
     settings = recipe("person").model_dump()
-    settings["members"].append({**settings["members"][0], "name": "again"})
+    settings["models"].append({**settings["models"][0], "name": "again"})
     pm.fit(frame, recipe=Recipe.model_validate(settings))
     assert len(seen) == 1
 

@@ -25,7 +25,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pm.Run:
     table = {"level": level, "note": ["sea", "town"] * 30, "label": np.where(level > 0, "up", "no")}
     expert = {"name": "expert", "learner": "linear", "modalities": {"note": {}, "table": {}}}
     net = {"name": "net", "modalities": {"table": {}}, "width": 8, "training": {"epochs": 1}}
-    recipe = Recipe.model_validate({"members": [expert, net]})
+    recipe = Recipe.model_validate({"models": [expert, net]})
     return pm.fit(pd.DataFrame(table), "label", recipe=recipe, kinds={"note": "text"})
 
 

@@ -51,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pm.Run:
         {**member, "name": f"only {name}", "modalities": {name: {}}}
         for name in ("picture", "signal")
     ]
-    recipe = Recipe.model_validate({"members": [both, *alone], "data": {"drop": ["remark"]}})
+    recipe = Recipe.model_validate({"models": [both, *alone], "data": {"drop": ["remark"]}})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POLYMODAL_CACHE", str(tmp_path_factory.mktemp("cache")))
         return pm.fit(frame(), "label", recipe=recipe, group="box")

@@ -52,7 +52,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
                 folder / "table.csv",
                 "label",
                 recipe=Recipe.model_validate(
-                    {"members": [one], "data": {"kinds": {"note": "text"}}}
+                    {"models": [one], "data": {"kinds": {"note": "text"}}}
                 ),
             )
             for one in (member, expert)

@@ -51,7 +51,7 @@ def test_every_member_and_fold_has_names_of_its_own(
         {"name": name, "modalities": {"table": {"columns": [name]}}, "width": 8, "training": quick}
         for name in ("a", "b")
     ]
-    recipe = Recipe.model_validate({"members": members, "data": {"folds": 2}})
+    recipe = Recipe.model_validate({"models": members, "data": {"folds": 2}})
     pm.fit(table, "label", recipe=recipe, out=tmp_path / "run", trackers=["tensorboard"])
     found = logged(tmp_path / "run" / "logs")
     losses = [f"{member}/fold {k}/valid/label" for member in "ab" for k in (0, 1)]
