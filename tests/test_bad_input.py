@@ -590,7 +590,7 @@ def test_ctrl_c_before_training_leaves_nothing(
 
     recipe("")(here)
     before = files(here)
-    monkeypatch.setattr(fitting._Fit, "_prepare", stop)
+    monkeypatch.setattr(fitting, "_prepared", stop)
     assert polymodal(*RECIPE) == 130
     assert "Traceback" not in capsys.readouterr().err
     assert files(here) == before

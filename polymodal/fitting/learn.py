@@ -68,6 +68,10 @@ class Job:
     groups: np.ndarray[Any, Any] | None = None
     memo: dict[Any, Any] = field(default_factory=dict)
 
+    def known(self) -> np.ndarray[Any, Any]:
+        """`(rows,)` bool: which rows have any target."""
+        return np.logical_or.reduce([target.known() for target in self.targets.values()])
+
     def keys(self, member: Member) -> dict[str, str]:
         """A member's modalities -> keys into `forms` and `prepared`."""
         grouped = self.schema.modalities()

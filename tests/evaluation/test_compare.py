@@ -20,6 +20,7 @@ from polymodal.contract.recipe import Recipe
 from polymodal.evaluation import judge
 from polymodal.evaluation.compare import ranked
 from polymodal.fitting import fit as fitting
+from polymodal.fitting import trials
 from polymodal.metrics.statistics import holm
 from polymodal.tasks.classify import Classify
 from polymodal.tasks.regress import Regress
@@ -320,7 +321,7 @@ def test_fusions_have_the_same_time_each(tmp_path: Path, monkeypatch: pytest.Mon
     fitted(tmp_path / "run", fusion=["sum", "gated", "late"], budget=1000)
     assert given["sum"] == given["gated"] == given["late"]
     assert given["note"] == given["table"] == pytest.approx(given["sum"] / 8)
-    assert 900 < sum(given.values()) < 1000 * (1 - fitting.RESERVE)
+    assert 900 < sum(given.values()) < 1000 * (1 - trials.RESERVE)
 
 
 def test_fusions_differ_in_nothing_else(runs: Path) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Recipe
-from polymodal.fitting.fit import best_first
+from polymodal.fitting.combine import best_first
 from polymodal.report.console import Show, leaderboard
 from polymodal.run.predict import predict_table
 from polymodal.run.run import fill

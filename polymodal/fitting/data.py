@@ -1,0 +1,193 @@
+"""What a fit learns from: the table with its schema, which rows are for what, and the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
+from polymodal.checks import check as checks
+from polymodal.checks import split
+from polymodal.checks._finding import Finding
+from polymodal.contract.recipe import Recipe
+from polymodal.contract.task import Task
+from polymodal.fitting import plan
+from polymodal.prepared.collate import Targets
+from polymodal.table import infer
+from polymodal.table.ledger import Ledger
+from polymodal.table.read import Table, read
+from polymodal.table.schema import Schema
+
+Array = np.ndarray[Any, Any]
+
+# The task that a target's kind means.
+TASK = {"category": "classify", "number": "regress", "set": "multilabel", "tags": "tag"}
+# Share of the rows that validation takes where nothing says another.
+VALID = 0.15
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The rows of a fit.
+
+    Attributes:
+        table: the training table's rows, then those of the validation table, if there is one.
+        own: how many of them are the training table's.
+        schema: of both.
+    """
+
+    table: Table
+    own: int
+    schema: Schema
+
+    @property
+    def given_valid(self) -> bool:
+        """Whether there is a validation table."""
+        return len(self.table) > self.own
+
+
+@dataclass(frozen=True)
+class Division:
+    """Which rows are for what, by their numbers.
+
+    Attributes:
+        train: what forms, tasks and the last models are fitted on.
+        valid: what models are chosen by; none where there are folds.
+        folds: pairs of training and validation rows.
+    """
+
+    train: Array
+    valid: Array
+    folds: list[tuple[Array, Array]]
+
+
+@dataclass(frozen=True)
+class Aims:
+    """What is to be predicted.
+
+    Attributes:
+        tasks: name -> fitted task.
+        targets: name -> encoded targets of all rows.
+        tagged: task of a label a word -> the text modality whose words it labels.
+        unseen: `(rows,)` bool: validation rows of a class that no training row has.
+        findings: what only the division has shown.
+    """
+
+    tasks: dict[str, Task]
+    targets: dict[str, Targets]
+    tagged: dict[str, str]
+    unseen: Array
+    findings: list[Finding]
+
+    def known(self) -> Array:
+        """`(rows,)` bool: which rows have any target."""
+        return np.logical_or.reduce([target.known() for target in self.targets.values()])
+
+
+def opened(train: Any, valid: Any, recipe: Recipe, cache: Path) -> Opened:
+    """Read the tables and infer their schema."""
+    table = read(train, cache=cache)
+    own = len(table)
+    if valid is not None:
+        table = table.concat(read(valid, cache=cache))
+    data = recipe.data
+    schema = infer.infer(table, list(recipe.targets), data.kinds, data.drop, data.group)
+    return Opened(table, own, schema)
+
+
+def checked(data: Opened, recipe: Recipe) -> checks.Report:
+    """What may be wrong with the rows."""
+    train = data.table.slice(0, data.own)
+    valid = data.table.slice(data.own) if data.given_valid else None
+    return checks.check(train, data.schema, valid=valid, max_bad_rows=recipe.data.max_bad_rows)
+
+
+def divided(data: Opened, recipe: Recipe) -> Division:
+    """The training table cut in two or into folds, unless there is a validation table."""
+    table, own, asked = data.table, data.own, recipe.data
+    if data.given_valid:
+        return Division(np.arange(own), np.arange(own, len(table)), [])
+    how: dict[str, Any] = {"seed": recipe.seed, "group": asked.group, "time": asked.time}
+    count = asked.folds
+    if not count and asked.valid is None and not recipe.models and len(table) < plan.FEW_ROWS:
+        count = plan.FOLDS
+    if count:
+        folds = split.folds(table, data.schema, count, asked.split, **how)
+        return Division(np.arange(len(table)), np.arange(0), folds)
+    share = asked.valid or VALID
+    return Division(*split.split(table, data.schema, asked.split, valid=share, **how), [])
+
+
+def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> Aims:
+    """Tasks fitted on the training rows, and all rows' targets as they see them.
+
+    A validation row whose class no training row has lacks its target, and is counted.
+
+    Raises:
+        UserError: no validation row has a target.
+    """
+    tasks = {}
+    for column in data.schema.targets:
+        spec = recipe.targets.get(column.name) or TASK[column.kind]
+        task: Task = lookup.build("tasks", spec, column.name)
+        cells = data.table.cells(column.name)
+        task.fit([cells[i] for i in division.train])
+        tasks[column.name] = task
+    tagged = {c.name: c.details["text"] for c in data.schema.targets if c.kind == "tags"}
+    unseen = np.zeros(len(data.table), bool)
+    targets, findings = {}, []
+    for name, task in tasks.items():
+        cells, strange = data.table.cells(name), _strange(task, data.table, division.valid)
+        if strange:
+            what = f"a class of '{name}' that no training row has"
+            findings.append(
+                Finding(
+                    "warning",
+                    f"{len(strange):,} of {len(division.valid):,} validation rows have {what}",
+                    len(strange),
+                    f"{cells[strange[0]]!r} in row {strange[0]}",
+                    "They are not measured, so the figures say nothing about new classes",
+                )
+            )
+            ledger.add("skipped", f"validation with {what}", strange)
+        for row in strange:
+            cells[row] = None
+        unseen[strange] = True
+        targets[name] = Targets(task, cells)
+        if len(division.valid) and not targets[name].known()[division.valid].any():
+            raise UserError(
+                f"No validation row has a value of '{name}' that training rows have too",
+                expected="at least one, to choose models by",
+                do="split otherwise (`split`), or give other validation rows (`valid`)",
+            )
+    return Aims(tasks, targets, tagged, unseen, findings)
+
+
+def _strange(task: Task, table: Table, valid: Array) -> list[int]:
+    """Validation rows of a class that the task does not know."""
+    cells: Sequence[Any] = table.cells(task.column)
+    return [row for row in valid.tolist() if task.is_unseen(cells[row])]
+
+
+def refuse_division(recipe: Recipe) -> None:
+    """UserError if the recipe divides rows that a validation table has divided already."""
+    unused = recipe.data.division()
+    if unused:
+        raise UserError(
+            f"{', '.join(unused)} cannot divide rows that are already divided",
+            expected="either a validation table, or how to take validation rows from the training "
+            "table",
+            do=f"leave out {', '.join(unused)}, or the validation table",
+        )
+
+
+def account(ledger: Ledger, aims: Aims) -> None:
+    """Note what becomes of every row."""
+    known = aims.known()
+    ledger.add("skipped", "no value in any target", np.flatnonzero(~known & ~aims.unseen))
+    ledger.add("used", "training or validation", np.flatnonzero(known))
