@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from polymodal.builtin import scenes
+from polymodal.contract import kind
 from polymodal.evaluation.evaluate import evaluate
 from polymodal.fitting.fit import fit
 from polymodal.fitting.folder import refuse_finished
@@ -48,9 +49,7 @@ def quickstart(
     table = run.table(paths["test"])
     row = {column.name: table.cells(column.name)[0] for column in run.schema.inputs}
     for column in run.schema.inputs:
-        if column.kind in ("image", "audio", "video", "series") and isinstance(
-            row[column.name], str
-        ):
+        if kind.of(column.kind).media and isinstance(row[column.name], str):
             row[column.name] = str(Path(paths["test"]).parent / row[column.name])
     found = predict_row(run, row)
     print(f"\nOne row: {json.dumps(row)[:160]}")

@@ -10,6 +10,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Collection, Mapping
 from hashlib import blake2b
@@ -25,13 +26,34 @@ ROOT = Path(__file__).parent.parent
 ABOVE = "choose one of the names above"
 # The user's own files that were executed, by module names that hold a hash of the content.
 _users: dict[str, ModuleType] = {}
-# The kinds that have encoders and forms; number, category and set columns share "table".
-KINDS = ("text", "image", "audio", "video", "series", "table")
 
 
 def names(folder: str) -> list[str]:
-    """Component names in a folder such as "fusion", sorted; imports nothing."""
-    return sorted(f.stem for f in (ROOT / folder).glob("*.py") if not f.stem.startswith("_"))
+    """Component names in a folder such as "fusion", sorted; imports none of them."""
+    return sorted(
+        file.stem
+        for place in places(folder)
+        for file in Path(place).glob("*.py")
+        if not file.stem.startswith("_")
+    )
+
+
+def folders(folder: str) -> list[str]:
+    """Names of the folders in a folder such as "modalities", sorted; imports none of them."""
+    return sorted(
+        inner.name
+        for place in places(folder)
+        for inner in Path(place).iterdir()
+        if inner.is_dir() and not inner.name.startswith(("_", "."))
+    )
+
+
+def places(folder: str) -> tuple[str, ...]:
+    """The folders on disk that a folder of the package stands for: one, unless its top package's
+    `__path__` was extended."""
+    top, _, rest = folder.partition("/")
+    package = importlib.import_module(f"polymodal.{top}")
+    return tuple(os.path.join(path, rest) if rest else path for path in package.__path__)
 
 
 def find(folder: str, name: str) -> type[Any]:
@@ -142,19 +164,20 @@ def _shown(cls: type[Any]) -> str:
 def catalogue() -> list[tuple[str, str, str]]:
     """Every component as (folder, name, options), for `polymodal list` and the docs."""
     found = []
-    folders = [
-        *(f"modalities/{kind}/forms" for kind in KINDS),
-        *(f"modalities/{kind}/encoders" for kind in KINDS),
+    kinds = folders("modalities")
+    listed = [
+        *(f"modalities/{kind}/forms" for kind in kinds),
+        *(f"modalities/{kind}/encoders" for kind in kinds),
         "fusion",
         "tasks",
         "models/experts",
         "train/balance",
-        *(f"modalities/{kind}/corruptions" for kind in KINDS),
+        *(f"modalities/{kind}/corruptions" for kind in kinds),
     ]
-    for folder in folders:
+    for folder in listed:
         for name in names(folder):
             found.append((folder, name, _shown(find(folder, name))))
-    for kind in KINDS:
+    for kind in kinds:
         folder = f"modalities/{kind}"
         if "augment" in names(folder):
             found.append((folder, "augment", _shown(find(folder, "augment"))))

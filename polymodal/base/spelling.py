@@ -38,3 +38,8 @@ def canonical(cell: Any) -> str:
     if whole := _WHOLE.fullmatch(text):
         return "0" if whole[1] == "-0" else whole[1]
     return text
+
+
+def cut(text: str, most: int) -> str:
+    """At most so many characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"

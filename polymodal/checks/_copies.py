@@ -9,16 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.contract import kind
 from polymodal.prepared.cache import Files
 from polymodal.prepared.cells import content_keys
-from polymodal.table import values
 from polymodal.table.read import Table
-from polymodal.table.schema import TABLE, Column
-
-# Texts shorter than this many words repeat without coming from one source.
-LONG_TEXT = 10
-# Texts that fewer rows than this share, on average, are no stock phrases.
-SELDOM = 10
+from polymodal.table.schema import Column
 
 Array = np.ndarray[Any, Any]
 # Column -> table -> row -> a key that is equal for equal contents, None where missing.
@@ -42,9 +37,9 @@ def contents(
     found: list[list[Any]] = []
     unreadable: list[dict[int, str]] = []
     for i, table in enumerate(tables):
-        if column.kind in TABLE:
-            one = values.category if column.kind != "set" else _joined
-            found.append([one(cell) for cell in table.cells(column.name)])
+        room = kind.of(column.kind)
+        if room.joint:
+            found.append([room.key(column.kind, cell) for cell in table.cells(column.name)])
             unreadable.append({})
             continue
         keys, reasons = content_keys(table, column, files)
@@ -54,27 +49,24 @@ def contents(
     return found, unreadable
 
 
-def _joined(cell: Any) -> str | None:
-    return None if cell is None else repr(cell)
-
-
 def equal(
     tables: Sequence[Table],
     columns: Sequence[Column],
     contents: Contents,
-    words: int = LONG_TEXT,
+    words: int | None = None,
 ) -> tuple[list[Array], float]:
     """Which rows have equal inputs, and how likely two rows are to have them by chance.
 
     Args:
         columns: the inputs.
-        words: how long a text must be that equal ones are copies.
+        words: how long a text must be that equal ones are copies; None: as its kind says.
 
     Returns:
         Equal numbers for rows with equal inputs, of each table `(rows,)`; and the chance, were
         columns independent: 0 with media or such texts, which are never equal by chance.
     """
-    rich = [c.name for c in columns if _is_rich(c, tables[0], words)]
+    first = tables[0]
+    rich = [c.name for c in columns if kind.of(c.kind).is_rich(first.cells(c.name), words)]
     keys: list[Any] = list(zip(*(chain(*contents[c.name]) for c in columns), strict=True))
     if rich:
         # Rows that lack every rich cell are alike by chance: each counts as different.
@@ -85,23 +77,6 @@ def equal(
     ends = np.cumsum([len(table) for table in tables])
     chance = 0.0 if rich else _chance([contents[c.name][0] for c in columns])
     return np.split(codes(keys), ends[:-1]), chance
-
-
-def _is_rich(column: Column, train: Table, words: int) -> bool:
-    """Whether equal cells of a column are copies rather than chance."""
-    return column.kind not in TABLE and (
-        column.kind != "text" or is_long(train.cells(column.name), words)
-    )
-
-
-def is_long(texts: Sequence[Any], words: int = LONG_TEXT) -> bool:
-    """Whether most texts are long and come seldom: "yes" repeats, an article does not."""
-    known = [text for text in texts if text is not None]
-    present = [" ".join(text) if isinstance(text, list) else str(text) for text in known]
-    lengths = [len(text.split()) for text in present]
-    seldom = len(set(present)) > len(present) / SELDOM
-    # Where there is no text, there is none that comes seldom.
-    return seldom and float(np.median(lengths)) >= words
 
 
 def _chance(columns: Sequence[Sequence[Any]]) -> float:

@@ -10,9 +10,10 @@ import numpy as np
 
 from polymodal.checks._copies import codes
 from polymodal.checks._finding import Finding
+from polymodal.contract import kind
 from polymodal.table import values
 from polymodal.table.read import Table
-from polymodal.table.schema import MEDIA, Column, Schema
+from polymodal.table.schema import Column, Schema
 
 Array = np.ndarray[Any, Any]
 # Fewer rows, or fewer rows outside the largest class, say nothing.
@@ -46,7 +47,7 @@ def give_aways(train: Table, schema: Schema) -> list[Finding]:
 
 def _finding(told: float, phrase: str, column: Column | None, target: Column, rows: int) -> Finding:
     what = f"{phrase[0].upper()}{phrase[1:]} alone avoids {told:.0%} of the errors of guessing"
-    if column is None or column.kind in MEDIA:
+    if column is None or kind.of(column.kind).media:
         severity = "info"
         advice = "No model reads this, so it does no harm unless rows are split by it"
     else:
@@ -74,9 +75,10 @@ def signals(table: Table, schema: Schema) -> Iterator[tuple[str, Column | None, 
     """
     for column in schema.inputs:
         cells = table.cells(column.name)
-        if column.kind in MEDIA:
+        room = kind.of(column.kind)
+        if room.media:
             yield from _name_parts(column, cells)
-        elif column.kind == "number":
+        elif room.is_ordered(column.kind):
             found = numbers(cells)
             yield f"column '{column.name}'", column, _bins(found)
             exact = codes(np.where(np.isnan(found), np.inf, found).tolist())

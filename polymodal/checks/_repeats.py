@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from polymodal.checks import _copies
-from polymodal.checks._copies import Array, Contents, is_long
+from polymodal.checks._copies import Array, Contents
 from polymodal.checks._finding import Finding
 from polymodal.checks._leaks import target_values
+from polymodal.contract import kind
 from polymodal.prepared.cache import Files
 from polymodal.table.read import Table
-from polymodal.table.schema import TABLE, Column, Schema
+from polymodal.table.schema import Column, Schema
 
 # What share of rows makes repetition a warning.
 MANY = 0.01
@@ -90,7 +90,8 @@ def column(
 ) -> list[Finding]:
     """One medium or long text in several rows that differ otherwise: a group, perhaps split."""
     own = contents[one.name]
-    if one.kind in TABLE or (one.kind == "text" and not _in_groups(tables[0].cells(one.name))):
+    room = kind.of(one.kind)
+    if room.joint or not room.groups(tables[0].cells(one.name)):
         return []
     others = [contents[c.name] for c in schema.inputs if c is not one]
     findings = []
@@ -119,8 +120,7 @@ def column(
             what = f"{len(rows):,} of {len(table):,} rows of {table.source} have the {one.kind} of"
             findings.append(
                 Finding(
-                    # A question may be asked of another picture; the picture itself was seen.
-                    "info" if one.kind == "text" else "warning",
+                    room.seen_again,
                     f"{what} a row of {train.source} in '{one.name}'",
                     len(rows),
                     f"row {rows[0]}",
@@ -128,12 +128,6 @@ def column(
                 )
             )
     return findings
-
-
-def _in_groups(texts: Sequence[Any]) -> bool:
-    """Whether most long texts come several times, as captions of one scene in many pictures do."""
-    counts = np.array(list(Counter(map(repr, texts)).values()))
-    return is_long(texts) and float(np.mean(counts > 1)) > 0.5
 
 
 def groups(tables: Sequence[Table], schema: Schema) -> list[Finding]:

@@ -14,13 +14,13 @@ from polymodal.base.errors import UserError
 from polymodal.checks import _leaks, _repeats
 from polymodal.checks._finding import Finding
 from polymodal.checks.split import labels
+from polymodal.contract import kind
 from polymodal.contract.form import Form
 from polymodal.prepared.cache import Files, default_folder
 from polymodal.prepared.cells import cells
 from polymodal.prepared.encode import encode
-from polymodal.table import values
 from polymodal.table.read import Table
-from polymodal.table.schema import MEDIA, Column, Schema
+from polymodal.table.schema import Column, Schema
 
 SEVERITIES = ("error", "warning", "info")
 FEW_ROWS, SOME_ROWS = 5, 10
@@ -141,26 +141,28 @@ def _columns(train: Table, schema: Schema) -> list[Finding]:
             what = f"{missing:,} of {len(train):,} cells of '{column.name}' are missing"
             severity = "warning" if missing >= MANY_MISSING * len(train) else "info"
             findings.append(Finding(severity, what, missing))
-        if column.kind == "number":
-            findings += _numbers(train, column)
-        if column.kind not in MEDIA and len(set(map(repr, train.cells(column.name)))) == 1:
+        room = kind.of(column.kind)
+        findings += _mistakes(train, column, room)
+        if not room.media and len(set(map(repr, train.cells(column.name)))) == 1:
             what = f"Column '{column.name}' holds the same in all {len(train):,} rows"
             advice = f"Leave it out: `drop` {column.name}"
             findings.append(Finding("warning", what, len(train), advice=advice))
     return findings
 
 
-def _numbers(train: Table, column: Column) -> list[Finding]:
-    """Cells of a number column that are none."""
-    reasons = []
-    for row, cell in enumerate(train.cells(column.name)):
-        try:
-            values.number(cell)
-        except ValueError as error:
-            reasons.append(f"row {row}: {cell!r} {error}")
+def _mistakes(train: Table, column: Column, room: kind.Kind) -> list[Finding]:
+    """Cells of a column that are not of its kind."""
+    if room.media:
+        return []
+    found = [room.mistake(column.kind, cell) for cell in train.cells(column.name)]
+    reasons = [
+        f"row {row}: {cell!r} {why}"
+        for row, (cell, why) in enumerate(zip(train.cells(column.name), found, strict=True))
+        if why
+    ]
     if not reasons:
         return []
-    what = f"{len(reasons):,} of {len(train):,} cells of '{column.name}' are no numbers"
+    what = f"{len(reasons):,} of {len(train):,} cells of '{column.name}' are no {column.kind}s"
     return [Finding("error", what, len(reasons), reasons[0], "Mend or empty them")]
 
 

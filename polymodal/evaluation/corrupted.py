@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from polymodal.base import lookup
+from polymodal.contract import kind
 from polymodal.contract.corruption import Corruption
 from polymodal.contract.form import Form
 from polymodal.prepared.cells import cells, content
@@ -60,7 +61,7 @@ def corrupted(
         damage: Corruption = lookup.build(f"modalities/{form.kind}/corruptions", corruption)
         damage.fit(form, (cell for cell in cells(table, columns) if cell is not None))
         # A row whose every cell goes missing is absent, which only a table can say.
-        in_table = form.kind == "table"
+        in_table = kind.of(columns[0].kind).joint
         worsen = partial(worse, corruption=damage, level=level, seed=seed)
         found[i] = prepare(
             _rewritten(table, columns, worsen) if in_table else table,

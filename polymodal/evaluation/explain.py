@@ -12,7 +12,7 @@ Support is what is explained, of the answer that the fused model gave with all o
 A modality's share is its Shapley value in the game of the row's supports; a missing modality's is
 exactly 0. In a row that has any, the shares add up to the support less that of the answer to no
 input, which is the commonest class or the mean (`game.constant`). A part's loss is
-what the support loses when the part is replaced as `parts` says; above 0 it speaks for the answer.
+what the support loses when the part is replaced as its kind does; above 0 it speaks for the answer.
 Losses do not add up to anything.
 
 A row takes at most 2^M passes through the fusion and, per modality, parts.PARTS (two sorts of
@@ -29,13 +29,12 @@ import torch
 
 from polymodal.base.devices import device
 from polymodal.base.errors import UserError
+from polymodal.contract import kind
 from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.task import Task
 from polymodal.evaluation import game, sets
-from polymodal.evaluation.parts import parts
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import Names, shapley, subsets
-from polymodal.models import build
 from polymodal.prepared.cells import cells
 from polymodal.prepared.prepare import Prepared
 from polymodal.run.run import Run
@@ -191,8 +190,8 @@ class _Asked:
             columns = self.columns[modality]
             cell = next(cells(self.rows, columns, np.array([row])))
             forms = [self.run.forms[i] for i in self.forms[modality]]
-            kind = build.folder_kind(columns)
-            whole, sorts = parts(kind, cell, forms, self._sample(modality))
+            room = kind.of(columns[0].kind)
+            whole, sorts = room.parts(cell, forms, self._sample(modality))
             for sort in sorts:
                 described = {
                     "modality": modality,

@@ -12,17 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polymodal.base import lookup
+from polymodal.contract.kind import kinds, of
 from polymodal.contract.recipe import Member, Modality, Recipe, Training
 from polymodal.models import build
-from polymodal.nn import pretrained
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema
 
 # Under this many rows one validation split is too small to choose anything by.
 FEW_ROWS = 1000
 FOLDS = 5
-# The encoder of a text whose words are tagged: it must have a token per word.
-TAGGER = "transformer"
 SAMPLE = 64
 # The fusion that is always tried, and those that what is left of the budget goes to.
 FUSION = "concat"
@@ -54,22 +52,22 @@ def facts(table: Table, schema: Schema, rows: int, recipe: Recipe) -> Facts:
     """Look at a sample of the cells: sizes, sampling rates, lengths, time to read a text."""
     found = Facts(rows)
     tagged = _tagged(schema)
-    path = None if recipe.models else pretrained.installed()
     for name, columns in schema.modalities().items():
-        kind = build.folder_kind(columns)
-        if kind == "text" and path is not None:
+        room = of(columns[0].kind)
+        path = None if recipe.models else room.installed()
+        if path is not None:
             texts = [cell for cell in table.cells(columns[0].name) if cell is not None]
             readings = TUNED_READINGS if name in tagged else 1
             part = TUNED_PART if name in tagged else FROZEN_PART
-            needed = readings * len(texts) * _seconds_a_text(path, texts)
+            needed = readings * len(texts) * _seconds_a_cell(room.name, path, texts)
             if recipe.budget is None or needed <= part * recipe.budget:
                 found.backbones[name] = path
-        if kind in ("image", "audio", "video"):
+        if room.sampled:
             step = max(1, len(table) // SAMPLE)
             cells = table.media(columns[0].name, range(0, len(table), step))
             sample = [cell for cell in cells if cell is not None][:SAMPLE]
-            encoder = lookup.find(f"modalities/{kind}/encoders", build.DEFAULT[kind])
-            form = lookup.find(f"modalities/{kind}/forms", encoder.form)
+            encoder = lookup.find(f"modalities/{room.name}/encoders", room.encoder)
+            form = lookup.find(f"modalities/{room.name}/forms", encoder.form)
             found.forms[name] = dict(form.suggest(sample)) if sample else {}
     return found
 
@@ -86,9 +84,9 @@ def training(rows: int, *, tags: bool = False) -> Training:
     return Training(batch_size=batch, epochs=epochs)
 
 
-def _seconds_a_text(path: str, texts: list[Any]) -> float:
-    """Measured on a sample with the model in `path`."""
-    form = lookup.build("modalities/text/forms", {"name": "frozen", "path": path})
+def _seconds_a_cell(kind: str, path: str, texts: list[Any]) -> float:
+    """Measured on a sample with the pretrained model in `path`."""
+    form = lookup.build(f"modalities/{kind}/forms", {"name": "frozen", "path": path})
     sample = texts[:: max(1, len(texts) // SAMPLE)][:SAMPLE]
     form.encode_many(sample[:1])  # the first call also loads the model
 
@@ -130,7 +128,7 @@ def _spelled_out(schema: Schema, recipe: Recipe) -> list[Member]:
 
 def _default(schema: Schema, known: Facts) -> list[Member]:
     grouped = schema.modalities()
-    kinds = {name: build.folder_kind(columns) for name, columns in grouped.items()}
+    folders = {name: build.folder_kind(columns) for name, columns in grouped.items()}
     tagged = _tagged(schema)
     tags = bool(tagged)
     settings = training(known.rows, tags=tags)
@@ -156,13 +154,8 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
     if not tags:
         for subset in subsets:
             for expert in lookup.names("models/experts"):
-                reads = lookup.find("models/experts", expert).forms
-                readable = [name for name in subset if kinds[name] in reads]
-                if expert == "trees":
-                    # Boosting thousands of descriptors for many classes costs more than it gives.
-                    readable = [name for name in readable if kinds[name] in ("text", "table")]
-                    if not any(kinds[name] == "table" for name in readable):
-                        continue
+                suited = lookup.find("models/experts", expert).suited
+                readable = suited({name: folders[name] for name in subset})
                 if readable and (len(subset) == 1 or len(readable) > 1):
                     label = "+".join(readable)
                     add(f"{label} ({expert})", readable, learner=expert)
@@ -191,10 +184,10 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         columns = _columns(grouped, name, modality.columns)
         kind = build.folder_kind(columns)
         if name in tagged and not modality.encoder and not modality.pretrained:
-            modality = modality.model_copy(update={"encoder": TAGGER})
+            modality = modality.model_copy(update={"encoder": kinds()[kind].by_word})
         update: dict[str, Any] = {"columns": [c.name for c in columns]}
         if build.is_expert(member):
-            form = lookup.find("models/experts", build.name_of(member.learner)).forms[kind]
+            form = build.solved(member, name, kind)
         else:
             spec = build.encoder_spec(modality, kind, member.fusion)
             form = lookup.find(f"modalities/{kind}/encoders", spec["name"]).form

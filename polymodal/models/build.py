@@ -11,34 +11,16 @@ from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
+from polymodal.contract.kind import kinds, of
 from polymodal.contract.recipe import Member, Modality, Spec, Training
 from polymodal.contract.task import Task
 from polymodal.models.model import Head, Model
-from polymodal.table.schema import MEDIA, TABLE, Column, Schema
-
-# The encoder of each kind when neither recipe nor plan says: strong on small data from scratch.
-DEFAULT = {
-    "text": "ngrams",
-    "image": "cnn",
-    "audio": "cnn",
-    "video": "cnn",
-    "series": "cnn",
-    "table": "mlp",
-}
-# For `fusion: early`: raw token streams, one shallow layer each.
-SHALLOW = {
-    "text": "embedding",
-    "image": "patch",
-    "audio": "patch",
-    "video": "patch",
-    "series": "patch",
-    "table": "cells",
-}
+from polymodal.table.schema import Column, Schema
 
 
 def folder_kind(columns: list[Column]) -> str:
-    """The folder of encoders for a modality's columns."""
-    return "table" if columns[0].kind in TABLE else columns[0].kind
+    """The kind of a modality's columns."""
+    return of(columns[0].kind).name
 
 
 def name_of(spec: Spec) -> str:
@@ -57,8 +39,9 @@ def encoder_spec(modality: Modality, kind: str, fusion: Spec) -> dict[str, Any]:
     """The encoder's name and options, with `pretrained` and the defaults resolved."""
     if modality.pretrained is not None:
         return {"name": "pretrained" if modality.tune else "frozen"}
+    room = kinds()[kind]
     shallow = name_of(fusion) == "early"
-    spec: Spec = modality.encoder or (SHALLOW if shallow else DEFAULT)[kind]
+    spec: Spec = modality.encoder or (room.raw if shallow else room.encoder)
     return {"name": name_of(spec), **options_of(spec)}
 
 
@@ -88,25 +71,31 @@ def form_for(member: Member, name: str, columns: list[Column]) -> Form:
     modality = member.modalities[name]
     kind = folder_kind(columns)
     if is_expert(member):
-        expert = lookup.find("models/experts", name_of(member.learner))
-        form_name = expert.forms.get(kind)
-        if form_name is None:
-            raise UserError(
-                f"The expert '{name_of(member.learner)}' cannot read '{name}', which is {kind}",
-                expected=f"modalities of the kinds {', '.join(expert.forms)}",
-                do="leave this modality out of the member, or use learner: gradient",
-            )
+        form_name = solved(member, name, kind)
     else:
         spec = encoder_spec(modality, kind, member.fusion)
         form_name = lookup.find(f"modalities/{kind}/encoders", spec["name"]).form
     options = dict(modality.form)
     if modality.pretrained is not None:
         options["path"] = modality.pretrained
-    if kind == "table":
+    if kinds()[kind].joint:
         read = [c for c in columns if c.name in (modality.columns or [c.name])]
         options["columns"] = [{"name": c.name, "kind": c.kind} for c in read]
     form = lookup.build(f"modalities/{kind}/forms", {"name": form_name, **options})
     assert isinstance(form, Form)
+    return form
+
+
+def solved(member: Member, name: str, kind: str) -> str:
+    """The form that an expert reads a modality in; UserError if it cannot read its kind."""
+    form = kinds()[kind].described
+    if form is None:
+        readable = [one.name for one in kinds().values() if one.described]
+        raise UserError(
+            f"The expert '{name_of(member.learner)}' cannot read '{name}', which is {kind}",
+            expected=f"modalities of the kinds {', '.join(readable)}",
+            do="leave this modality out of the member, or use learner: gradient",
+        )
     return form
 
 
@@ -115,7 +104,7 @@ def media_forms(schema: Schema) -> dict[str, Form]:
     return {
         name: form_for(Member(name="any", modalities={name: Modality()}), name, columns)
         for name, columns in schema.modalities().items()
-        if columns[0].kind in MEDIA
+        if of(columns[0].kind).media
     }
 
 
@@ -137,26 +126,26 @@ def module(
         forms: the member's modalities -> fitted forms, in order.
     """
     grouped = schema.modalities()
-    kinds = {name: folder_kind(grouped[name]) for name in forms}
+    folders = {name: folder_kind(grouped[name]) for name in forms}
     needed = heads(tasks, tagged)
     if is_expert(member):
-        built = lookup.build("models/experts", member.learner, kinds, dict(forms), needed)
+        built = lookup.build("models/experts", member.learner, folders, dict(forms), needed)
         assert isinstance(built, nn.Module)
         return built
     encoders: dict[str, Encoder] = {}
     for name, form in forms.items():
-        spec = encoder_spec(member.modalities[name], kinds[name], member.fusion)
-        encoder = lookup.find(f"modalities/{kinds[name]}/encoders", spec["name"])
+        spec = encoder_spec(member.modalities[name], folders[name], member.fusion)
+        encoder = lookup.find(f"modalities/{folders[name]}/encoders", spec["name"])
         if name in tagged.values():
             if not encoder.words:
                 raise UserError(
                     f"The encoder '{spec['name']}' of '{name}' has no token per word to tag",
-                    expected=f"one of {', '.join(_word_encoders())}",
+                    expected=f"one of {', '.join(_word_encoders(folders[name]))}",
                     do=f"set modalities.{name}.encoder to one of them",
                 )
             spec["words"] = True
         encoders[name] = lookup.build(
-            f"modalities/{kinds[name]}/encoders", spec, form, member.width
+            f"modalities/{folders[name]}/encoders", spec, form, member.width
         )
     fusion = lookup.build("fusion", member.fusion, list(forms), member.width)
     training = member.training or Training()
@@ -165,9 +154,6 @@ def module(
     )
 
 
-def _word_encoders() -> list[str]:
-    return [
-        n
-        for n in lookup.names("modalities/text/encoders")
-        if lookup.find("modalities/text/encoders", n).words
-    ]
+def _word_encoders(kind: str) -> list[str]:
+    folder = f"modalities/{kind}/encoders"
+    return [name for name in lookup.names(folder) if lookup.find(folder, name).words]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from polymodal.base.errors import UserError
+from polymodal.contract import kind
 from polymodal.prepared.cache import Files
 from polymodal.table.media import Media, resolve
 from polymodal.table.read import Table
-from polymodal.table.schema import MEDIA, Column
+from polymodal.table.schema import Column
 
 # Cells whose spelling is held in memory at a time.
 PART = 256
@@ -24,16 +24,16 @@ def cells(
 ) -> Iterator[Any]:
     """A modality's cells as `Form.fit` and `Form.encode` take them, None where missing.
 
-    A media cell is a Media, a text a string or a list of words, a row of a table's numbers,
-    categories and sets a mapping. Media and texts are taken from the table one by one, so that
+    A cell of media is a Media, of a joint kind a mapping of columns to values, of any other what
+    the kind reads. All but those of a joint kind are taken from the table one by one, so that
     encoded bytes are never all in memory. UserError at a cell that is no media.
 
     Args:
-        columns: one, or for the table modality several.
+        columns: one, or of a joint kind several.
         rows: which rows, in this order; all by default.
     """
     rows = np.arange(len(table)) if rows is None else rows
-    if columns[0].kind in (*MEDIA, "text"):
+    if not kind.of(columns[0].kind).joint:
         for row in rows.tolist():
             yield _cell(table, columns[0], row)
         return
@@ -47,11 +47,15 @@ def cells(
 def content_keys(
     table: Table, column: Column, files: Files
 ) -> tuple[list[bytes | None], dict[int, str]]:
-    """Hashes of a text or media column's contents, row by row, None where missing or unreadable.
+    """Hashes of a column's contents, row by row, None where missing or unreadable.
+
+    Args:
+        column: of a kind that is not joint.
 
     Returns:
         The keys, and for each unreadable row the reason.
     """
+    room = kind.of(column.kind)
     keys: list[bytes | None] = []
     reasons: dict[int, str] = {}
     for row in range(len(table)):
@@ -59,7 +63,7 @@ def content_keys(
         try:
             cell = _cell(table, column, row)
             if cell is not None:
-                key = files.key(cell) if column.kind in MEDIA else _text_key(cell)
+                key = files.key(cell) if room.media else room.key(column.kind, cell)
         except UserError as error:
             reasons[row] = error.what
         keys.append(key)
@@ -77,8 +81,8 @@ def digest(table: Table, columns: Sequence[Column], files: Files) -> str:
     Args:
         columns: those whose kind is known.
     """
-    found = hashlib.blake2b(digest_size=16)
-    media = {column.name: column for column in columns if column.kind in MEDIA}
+    found, readers = hashlib.blake2b(digest_size=16), kind.readers()
+    media = {c.name: c for c in columns if c.kind in readers and readers[c.kind].media}
     for name in table.names:
         found.update(repr(name).encode())
         if name in media:
@@ -92,12 +96,9 @@ def digest(table: Table, columns: Sequence[Column], files: Files) -> str:
 
 
 def _cell(table: Table, column: Column, row: int) -> Any:
-    """One media or text cell."""
+    """One cell of a column whose kind is not joint."""
     value = table.data.column(column.name)[row].as_py()
-    if column.kind in MEDIA:
+    room = kind.of(column.kind)
+    if room.media:
         return resolve(value, table.base, f"row {row}, column '{column.name}'")
-    return value if value is None or isinstance(value, list) else str(value)
-
-
-def _text_key(cell: str | list[str]) -> bytes:
-    return hashlib.blake2b(json.dumps(cell).encode(), digest_size=16).digest()
+    return room.read(value)

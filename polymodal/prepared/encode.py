@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
+from polymodal.contract import kind
 from polymodal.contract.form import Form
 from polymodal.prepared.cells import cells
 from polymodal.table.read import Table
-from polymodal.table.schema import MEDIA, Column
+from polymodal.table.schema import Column
 
 # Cells handed over at a time: few where one may be large, many where a model batches them.
 MEDIA_CHUNK, OTHER_CHUNK = 16, 256
@@ -40,7 +41,7 @@ def encode(
         workers: processes to use at most.
         progress: called with the numbers of rows done and of all.
     """
-    together = form.parallel and column.kind in MEDIA
+    together = form.parallel and kind.of(column.kind).media
     size = MEDIA_CHUNK if together else OTHER_CHUNK
     chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
     loaded = (list(cells(table, [column], chunk)) for chunk in chunks)

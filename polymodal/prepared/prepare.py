@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from polymodal.base.errors import UserError
+from polymodal.contract import kind
 from polymodal.contract.batch import Field
 from polymodal.contract.form import Form
 from polymodal.prepared.cache import Entry, Files, Store
@@ -21,7 +22,7 @@ from polymodal.prepared.cells import cells, content_keys
 from polymodal.prepared.encode import Progress, encode
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
-from polymodal.table.schema import MEDIA, Column
+from polymodal.table.schema import Column
 
 Array = np.ndarray[Any, Any]
 
@@ -126,11 +127,11 @@ def prepare(
 ) -> Prepared:
     """Encode every present cell of a modality that is not in the cache already.
 
-    Numbers, categories and sets stay in memory: they take a few bytes a row and less time to
-    parse than to look up, and a form fitted on other rows would store them all again.
+    The cells of a joint kind stay in memory: they take a few bytes a row and less time to parse
+    than to look up, and a form fitted on other rows would store them all again.
 
     Args:
-        columns: one, or for a table form several.
+        columns: one, or of a joint kind several.
         form: fitted.
         cache: folder shared by all forms and runs.
         ledger: told of truncated rows and of those with an undecodable cell.
@@ -144,7 +145,7 @@ def prepare(
             given; the cache cannot be written.
     """
     truncated: list[int] = []
-    if form.kind == "table":
+    if kind.of(columns[0].kind).joint:
         prepared, reasons = _in_memory(table, columns, form)
     else:
         workers = workers or os.cpu_count() or 1
@@ -231,9 +232,10 @@ def _stored(
         entries = [None if key is None else store.get(key) for key in keys]
         flat = store.array()
         cut_off = store.truncated()
+    media = kind.of(column.kind).media
     for row, key in enumerate(keys):
         if key in bad:
-            reasons[row] = bad[key] if column.kind in MEDIA else f"row {row}: {bad[key]}"
+            reasons[row] = bad[key] if media else f"row {row}: {bad[key]}"
     return entries, keys, flat, reasons, [row for row, key in enumerate(keys) if key in cut_off]
 
 

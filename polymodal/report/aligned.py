@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
+from polymodal.base.spelling import cut
 from polymodal.report import plots
-from polymodal.report.words import Shown, card, cut
+from polymodal.report.words import Shown, card
 
 # Classes that get a colour of their own, the largest first; the others share one.
 CLASSES = 4

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from polymodal.base.spelling import cut
 from polymodal.report.examples import Examples
-from polymodal.report.words import Path, Shown, card, cut
+from polymodal.report.words import Path, Shown, card
 
 # Cells of a row that are listed, the weightiest first; characters of one.
 CELLS, CHARACTERS = 12, 60
@@ -81,7 +82,7 @@ def _part(shown: Shown, at: Path, row: int, most: float, examples: Examples | No
         return head + _cells(shown, at, row, most, examples)
     if part["unit"] == "words":
         return head + _words(shown, at, most)
-    cell = "" if examples is None or part["unit"] == "channels" else examples.media(modality, row)
+    cell = "" if examples is None or part["unit"] == "channels" else examples.cell(modality, row)
     if part["unit"] == "patches":
         return f'{head}<div class="heatmap">{cell}{_grid(losses, part["columns"], most)}</div>' + (
             _strongest(shown, at)

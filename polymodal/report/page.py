@@ -16,11 +16,12 @@ from string import Template
 from typing import Any
 
 from polymodal.base.files import finite
+from polymodal.base.spelling import cut
 from polymodal.report import aligned, explained, plots
 from polymodal.report.examples import Examples
 from polymodal.report.plots import Line, Mark
 from polymodal.report.sentences import SAME, headline, made_of, sentence
-from polymodal.report.words import Path, Shown, card, cut
+from polymodal.report.words import Path, Shown, card
 
 # In the table of classes: those with the most rows. A confusion matrix up to NARROW classes fits
 # into a column.

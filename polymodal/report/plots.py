@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import NamedTuple
 
-from polymodal.report.words import Path, Shown, cut, pointer
+from polymodal.base.spelling import cut
+from polymodal.report.words import Path, Shown, pointer
 
 # Longer forests scroll.
 TALL = 10

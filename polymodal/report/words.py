@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from polymodal.base.spelling import cut
+
 Path = Sequence[str | int]
 # Of a gain or share, what is left of rounding.
 NOISE = 1e-12
@@ -116,8 +118,3 @@ def varies(found: Mapping[str, Any]) -> bool:
 def counted(number: int, what: str) -> str:
     """ "1 row", "2 rows"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def cut(text: str, most: int) -> str:
-    """At most so many characters."""
-    return text if len(text) <= most else text[: most - 1] + "…"

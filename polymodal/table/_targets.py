@@ -7,24 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from polymodal.base.arrow import depth, holds_binary, is_list, is_text
 from polymodal.base.errors import UserError
+from polymodal.contract.kind import Guess
 from polymodal.table import values
-from polymodal.table._kinds import (
-    NEARLY_ALL,
-    Guess,
-    depth,
-    guess,
-    is_date,
-    is_list,
-    lengths,
-    numbers,
-)
+from polymodal.table._kinds import guess, lengths
 from polymodal.table.read import Table
-from polymodal.table.readers.columnar import holds_binary
-from polymodal.table.readers.plain import is_text
 from polymodal.table.schema import Column
 
 KINDS = ("category", "number", "set", "tags")
+# Of the kinds that no modality reads what their cells are, in words.
+CELLS = {"tags": "lists of labels"}
 # A target of whole numbers with so many values at most is a choice among them.
 CLASSES = 30
 
@@ -66,11 +59,11 @@ def _guess_target(table: Table, name: str) -> Guess:
     if pa.types.is_boolean(column.type):
         return Guess("category", "true or false: to classify")
     cells = [cell for cell in column.to_pylist() if cell is not None]
-    found = numbers(cells)
+    found = values.numbers(cells)
     if found is not None:
         different = len(np.unique(found))
         repeated = different <= len(found) / 2 or different == 1
-        if is_date(cells[0]):
+        if values.is_date(cells[0]):
             return Guess("number", "dates, as seconds since 1970: to regress")
         if different <= CLASSES and repeated and np.all(found == np.floor(found)):
             return Guess(
@@ -111,7 +104,7 @@ def _is_aligned(table: Table, tags: str, words: str) -> bool:
     both = (ours >= 0) & (theirs >= 0)
     # A set of one label beside a column of single words is no sequence.
     equal = np.mean(ours[both] == theirs[both]) if both.any() else 0.0
-    return bool(equal >= NEARLY_ALL and ours.max() > 1)
+    return bool(equal >= values.NEARLY_ALL and ours.max() > 1)
 
 
 def tagged(table: Table, tags: str, inputs: Mapping[str, Column]) -> str:

@@ -8,12 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from polymodal.base import lookup
+from polymodal.base import arrow, lookup
 from polymodal.base.errors import UserError
-from polymodal.table import _kinds, _targets, values
+from polymodal.contract import kind
+from polymodal.table import _kinds, _targets
 from polymodal.table.read import Table
-from polymodal.table.readers.columnar import holds_binary
-from polymodal.table.readers.plain import is_text
 from polymodal.table.schema import FUSED, Column, Schema
 
 
@@ -53,14 +52,16 @@ def infer(
             inputs[name] = Column(name, guess.kind, guess.reason, guess.details)
     for column in (*inputs.values(), *outputs.values()):
         _check(table, column)
+    readers = kind.readers()
     for name, target in outputs.items():
         if target.kind == "tags":
             text = _targets.tagged(table, name, inputs)
             outputs[name] = Column(name, "tags", target.reason, {"text": text})
             _check_lengths(table, outputs[name])
-            if inputs[text].kind != "text":
+            if not (inputs[text].kind in readers and readers[inputs[text].kind].words):
                 reason = f"a word for each of the tags in '{name}'"
-                inputs[text] = Column(text, "text", reason, {"words": True})
+                worded = next(c for c, room in readers.items() if room.words)
+                inputs[text] = Column(text, worded, reason, {"words": True})
     _skip_twins(table, inputs, [o.details["text"] for o in outputs.values() if o.kind == "tags"])
     skipped |= {name: column.reason for name, column in inputs.items() if column.kind == "skip"}
     schema = Schema(
@@ -161,7 +162,8 @@ def _check_arguments(
 def _skip_twins(table: Table, inputs: dict[str, Column], tagged: Sequence[str]) -> None:
     """Skip texts that say exactly what another says; the tagged one and the first are kept."""
     seen: dict[tuple[str, ...], str] = {}
-    texts = [name for name, column in inputs.items() if column.kind == "text"]
+    read = {name: c for name, c in inputs.items() if c.kind != "skip"}
+    texts = [name for name, column in read.items() if kind.of(column.kind).words]
     for name in sorted(texts, key=lambda name: name not in tagged):
         cells = table.cells(name)
         words = [c.split() if isinstance(c, str) else map(str, c or ()) for c in cells]
@@ -173,40 +175,28 @@ def _skip_twins(table: Table, inputs: dict[str, Column], tagged: Sequence[str]) 
 
 def _check(table: Table, column: Column) -> None:
     """UserError unless the cells of a column are of its kind."""
-    kind = table.data.column(column.name).type
-    if pa.types.is_null(kind) or column.kind == "skip":
+    cells = table.data.column(column.name).type
+    if pa.types.is_null(cells) or column.kind == "skip":
         return
-    levels, inner = _kinds.depth(kind)
-    scalar = levels == 0 and not pa.types.is_struct(kind) and not holds_binary(kind)
-    fits = {
-        "number": scalar,
-        "category": scalar,
-        "set": scalar or (levels == 1 and not pa.types.is_struct(inner)),
-        "tags": levels == 1,
-        "text": is_text(inner) and levels <= 1,
-    }
-    media = is_text(kind) or not scalar
-    if not fits.get(column.kind, media):
-        _fail(table, column, f"values of type {kind}")
-    if column.kind == "number":
-        for row, cell in enumerate(table.cells(column.name)):
-            try:
-                values.number(cell)
-            except ValueError as error:
-                _fail(table, column, f"{cell!r:.80} in row {row}, which {error}")
+    if column.kind in _targets.CELLS:
+        fits, expected = arrow.depth(cells)[0] == 1, _targets.CELLS[column.kind]
+    else:
+        room = kind.of(column.kind)
+        fits, expected = room.fits(column.kind, cells), room.columns[column.kind]
+    if not fits:
+        raise _unfit(table, column, expected, f"values of type {cells}")
+    if column.kind in _targets.CELLS or room.media:
+        return
+    for row, cell in enumerate(table.cells(column.name)):
+        why = room.mistake(column.kind, cell)
+        if why is not None:
+            raise _unfit(table, column, expected, f"{cell!r:.80} in row {row}, which {why}")
 
 
-def _fail(table: Table, column: Column, got: str) -> None:
-    expected = {
-        "number": "numbers, or dates such as 2024-01-31",
-        "category": "one name or number a cell",
-        "set": "lists of labels, or labels joined by ';', '|' or ','",
-        "tags": "lists of labels",
-        "text": "strings or lists of words",
-    }
-    raise UserError(
+def _unfit(table: Table, column: Column, expected: str, got: str) -> UserError:
+    return UserError(
         f"The column '{column.name}' of {table.source} is not of kind {column.kind}",
-        expected=expected.get(column.kind, "paths, URLs, bytes or lists of numbers"),
+        expected=expected,
         got=got,
         do=f"correct the cells, or overrule: `kind` {column.name}=... or `drop` {column.name}",
     )

@@ -17,16 +17,10 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from polymodal.base.errors import MissingExtra, UserError
+from polymodal.contract.kind import kinds
 
-SUFFIXES = {
-    "image": ("png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff", "ppm", "pgm"),
-    "audio": ("wav", "flac", "ogg", "oga", "opus", "mp3", "m4a", "aac", "aif", "aiff"),
-    "video": ("mp4", "m4v", "mov", "avi", "mkv", "webm", "mpg", "mpeg"),
-    "series": ("npy", "csv", "tsv"),
-}
 PART = 2**20  # bytes of a file read at a time
-_NPY = b"\x93NUMPY"
-_MPEG = b"\xfb\xfa\xf3\xf2\xe3\xe2\xf1\xf9"  # second byte of an MP3 or AAC frame
+NPY = b"\x93NUMPY"  # what a file of one NumPy array begins with
 
 
 @dataclass(frozen=True)
@@ -133,7 +127,7 @@ def resolve(cell: Any, base: str | None, label: str) -> Media | None:
         return _resolve_text(os.fspath(cell).strip(), base, label)
     if isinstance(cell, bytes | bytearray | memoryview):
         data = bytes(cell)
-        if data.startswith(_NPY):
+        if data.startswith(NPY):
             return Media(label, values=_load_npy(data, label))
         return Media(label, data=data)
     if isinstance(cell, Mapping):
@@ -152,24 +146,17 @@ def kind_of_name(name: str) -> str | None:
     """The kind of media that a file's suffix promises: "a/b.PNG" -> "image"."""
     path = name.split("?")[0] if "://" in name else name
     suffix = os.path.splitext(path)[1].lower().lstrip(".")
-    return next((kind for kind, known in SUFFIXES.items() if suffix in known), None)
+    return next((name for name, kind in kinds().items() if suffix in kind.suffixes), None)
 
 
 def kind_of_content(head: builtins.bytes) -> str | None:
     """The kind of media that a file's first 16 bytes or more promise, by their magic numbers."""
-    container = {b"WEBP": "image", b"WAVE": "audio", b"AVI ": "video"}
-    if head[:4] == b"RIFF":
-        return container.get(head[8:12])
-    if head[4:8] == b"ftyp":
-        brand = {b"M4A ": "audio", b"M4B ": "audio", b"avif": "image", b"heic": "image"}
-        return brand.get(head[8:12], "video")
-    magic = {
-        "image": (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6"),
-        "audio": (b"fLaC", b"OggS", b"ID3", b"FORM", *(b"\xff" + bytes([b]) for b in _MPEG)),
-        "video": (b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3"),
-        "series": (_NPY,),
-    }
-    return next((kind for kind, starts in magic.items() if head.startswith(starts)), None)
+    return next((name for name, kind in kinds().items() if kind.opens(head)), None)
+
+
+def kind_of_array(array: np.ndarray[Any, Any]) -> str | None:
+    """The kind of media that an array is one cell of, by its axes."""
+    return next((name for name, kind in kinds().items() if kind.holds(array)), None)
 
 
 def wav(array: Any, rate: int) -> builtins.bytes:

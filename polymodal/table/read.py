@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from polymodal.base import lookup
+from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
 from polymodal.table.media import Media, kind_of_name, resolve
 from polymodal.table.readers import columnar, delimited, files, memory
-from polymodal.table.readers.plain import check_names, is_text, plain
+from polymodal.table.readers.plain import check_names, plain
 
 CSV = (".csv", ".tsv", ".tab")
 JSON = (".jsonl", ".ndjson", ".json")

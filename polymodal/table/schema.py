@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from polymodal.base import lookup
+from polymodal.contract import kind
 
-# "tags" is a label per token, "set" several labels a row; "skip" is read by nothing.
-KINDS = ("text", "image", "audio", "video", "series", "number", "category", "set", "tags", "skip")
-MEDIA = ("image", "audio", "video", "series")
-TABLE = ("number", "category", "set")
+# Column kinds that no modality reads: of targets a label per token, and of what nothing reads.
+UNREAD = ("tags", "skip")
 
 # What the model of all modalities is called; no modality may be called so.
 FUSED = "fused"
@@ -25,7 +24,7 @@ class Column:
 
     Attributes:
         name: as in the table's header.
-        kind: one of KINDS.
+        kind: what a modality reads (`contract.kind.readers`), or one of UNREAD.
         reason: why it has this kind, in words for the printed table ("declared", "98 % of 2 700
             values are paths of .wav files", ...).
         details: what else the kind means, JSON-able: of tags, `{"text": the column they label}`; of
@@ -39,9 +38,10 @@ class Column:
     details: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
+        known = [*kind.readers(), *UNREAD]
+        if self.kind not in known:
             what = f"Column '{self.name}' was given the unknown kind '{self.kind}'"
-            raise lookup.unknown(what, self.kind, KINDS, f"`kind` {self.name}=text, for example")
+            raise lookup.unknown(what, self.kind, known, f"`kind` {self.name}=text, for example")
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,15 @@ class Schema:
         raise KeyError(name)
 
     def modalities(self) -> dict[str, list[Column]]:
-        """Modality name -> its columns: one each for text and media, one "table" for the rest."""
+        """Modality name -> its columns: one each, but several of a joint kind such as "table"."""
         grouped: dict[str, list[Column]] = {}
-        taken = {c.name for c in self.inputs if c.kind not in TABLE}
-        table = "table" if "table" not in taken else "table (columns)"
+        taken = {c.name for c in self.inputs if not kind.of(c.kind).joint}
         for column in self.inputs:
-            grouped.setdefault(table if column.kind in TABLE else column.name, []).append(column)
+            reader = kind.of(column.kind)
+            name = column.name
+            if reader.joint:
+                name = reader.name if reader.name not in taken else f"{reader.name} (columns)"
+            grouped.setdefault(name, []).append(column)
         return grouped
 
     def to_json(self) -> dict[str, Any]:

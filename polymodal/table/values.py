@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +16,11 @@ import numpy as np
 
 from polymodal.base.spelling import canonical, is_missing
 
+# Shares of present cells that must agree.
+MOST, NEARLY_ALL = 0.9, 0.95
 # The first wins a tie: a comma may stand inside a name where another separator is in use.
 SEPARATORS = (";", "|", ",")
+_CODE = re.compile(r"0\d+")
 
 
 def number(value: Any) -> float:
@@ -39,6 +43,41 @@ def number(value: Any) -> float:
     if math.isinf(found):
         raise ValueError("is infinite")
     return found
+
+
+def numbers(cells: Sequence[Any]) -> np.ndarray[Any, Any] | None:
+    """The cells as floats (dates as seconds) if nearly all are numbers, and few like 007.
+
+    Nearly: a stray "unknown" among 1 000 ages is a mistake to report, not a reason to take ages
+    for names. What is no number is left out.
+    """
+    zeros = sum(
+        isinstance(cell, str) and _CODE.fullmatch(cell.strip()) is not None for cell in cells
+    )
+    if zeros > 0.01 * len(cells):
+        return None
+    found, strange = [], 0
+    for cell in cells:
+        try:
+            found.append(number(cell))
+        except ValueError:
+            strange += 1
+            if strange > (1 - NEARLY_ALL) * len(cells):
+                return None
+    known: np.ndarray[Any, Any] = np.array(found)
+    known = known[~np.isnan(known)]
+    return known if len(known) else None
+
+
+def is_date(cell: Any) -> bool:
+    """Whether a cell that `numbers` accepts is a date or time."""
+    if not isinstance(cell, str):
+        return isinstance(cell, datetime.date)
+    try:
+        float(cell)
+    except ValueError:
+        return True
+    return False
 
 
 def category(value: Any) -> str | None:
@@ -112,3 +151,9 @@ def _seconds(moment: datetime.date) -> float:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
     return moment.timestamp()
+
+
+def short(value: Any) -> str:
+    """A value in quotes, cut where it is long."""
+    text = str(value)
+    return f"'{text if len(text) <= 40 else text[:37] + '...'}'"

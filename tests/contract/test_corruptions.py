@@ -9,12 +9,12 @@ import pytest
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
-from polymodal.base.lookup import KINDS
+from polymodal.contract.kind import kinds
 from polymodal.evaluation.corrupted import Corrupted, worse
 from polymodal.table.media import Media
 
 CORRUPTIONS = [
-    (kind, name) for kind in KINDS for name in lookup.names(f"modalities/{kind}/corruptions")
+    (kind, name) for kind in kinds() for name in lookup.names(f"modalities/{kind}/corruptions")
 ]
 # They follow from the cell and the level alone.
 UNDRAWN = {("image", "blur"), ("image", "jpeg"), ("audio", "clipping")}
@@ -30,7 +30,7 @@ def content(cell):
 
 
 def test_all_kinds_have_some():
-    assert {kind for kind, _ in CORRUPTIONS} == set(KINDS)
+    assert {kind for kind, _ in CORRUPTIONS} == set(kinds())
 
 
 @pytest.mark.parametrize(("kind", "name", "form_name"), FITTED)

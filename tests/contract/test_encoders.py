@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from polymodal.base import lookup
-from polymodal.base.lookup import KINDS
 from polymodal.contract.batch import Field, Tokens
+from polymodal.contract.kind import kinds
 
 PLAIN = [
-    (kind, name, False) for kind in KINDS for name in lookup.names(f"modalities/{kind}/encoders")
+    (kind, name, False) for kind in kinds() for name in lookup.names(f"modalities/{kind}/encoders")
 ]
 BY_WORD = [
     (kind, name, True)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from polymodal.base import lookup
-from polymodal.base.lookup import KINDS
+from polymodal.contract.kind import kinds
 
-FORMS = [(kind, name) for kind in KINDS for name in lookup.names(f"modalities/{kind}/forms")]
+FORMS = [(kind, name) for kind in kinds() for name in lookup.names(f"modalities/{kind}/forms")]
 
 
 @pytest.mark.parametrize(("kind", "name"), FORMS)

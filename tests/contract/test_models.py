@@ -17,8 +17,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from polymodal.base import lookup
-from polymodal.base.lookup import KINDS
 from polymodal.contract.batch import Field, Outputs
+from polymodal.contract.kind import kinds
 from polymodal.contract.task import Task
 from polymodal.models.model import Head, Model
 from polymodal.run.run import fill
@@ -27,7 +27,7 @@ WIDTH = 16
 FUSIONS = lookup.names("fusion")
 TASKS = lookup.names("tasks")
 PLAIN = [
-    (kind, name, False) for kind in KINDS for name in lookup.names(f"modalities/{kind}/encoders")
+    (kind, name, False) for kind in kinds() for name in lookup.names(f"modalities/{kind}/encoders")
 ]
 BY_WORD = [
     (kind, name, True)

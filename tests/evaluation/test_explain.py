@@ -18,9 +18,11 @@ import polymodal as pm
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field, Outputs, Tokens
+from polymodal.contract.kind import kinds
+from polymodal.contract.parts import PARTS, SPANS
 from polymodal.contract.recipe import Recipe
 from polymodal.evaluation.explain import _Asked, support
-from polymodal.evaluation.parts import GRID, PARTS, SPANS, parts
+from polymodal.modalities.image.image import GRID
 from polymodal.table.media import wav
 from polymodal.tasks.multilabel import Multilabel
 from polymodal.tasks.tag import Tag
@@ -199,19 +201,19 @@ def test_the_patch_the_frame_and_the_moment_that_a_model_looks_at(
 
 def test_parts_have_a_bound() -> None:
     text = " ".join(f"w{i}" for i in range(1000))
-    _, (words,) = parts("text", text, [], [])
+    _, (words,) = kinds()["text"].parts(text, [], [])
     assert len(words.cells) == PARTS
     assert " ".join(words.labels) == text
     assert all(len(cell.split()) == 1000 for cell in words.cells)
-    _, (cells,) = parts("table", {f"c{i}": i for i in range(100)}, [], [])
+    _, (cells,) = kinds()["table"].parts({f"c{i}": i for i in range(100)}, [], [])
     assert len(cells.cells) == PARTS
     gone = [name for cell in cells.cells for name, value in cell.items() if value is None]
     assert sorted(gone) == sorted(f"c{i}" for i in range(100))
-    assert parts("text", "  ", [], [])[1][0].cells == []
+    assert kinds()["text"].parts("  ", [], [])[1][0].cells == []
 
 
 def test_missing_cells_are_no_parts() -> None:
-    _, (cells,) = parts("table", {"a": 1, "b": None}, [], [])
+    _, (cells,) = kinds()["table"].parts({"a": 1, "b": None}, [], [])
     assert cells.labels == ["a"]
     assert cells.cells == [{"a": None, "b": None}]
 

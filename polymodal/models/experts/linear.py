@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from polymodal.base.errors import UserError
+from polymodal.contract import kind
 from polymodal.contract.batch import Field, Outputs, Tokens
+from polymodal.contract.block import Array, Block, Cellwise
 from polymodal.contract.form import Form
 from polymodal.contract.task import Task
 from polymodal.models.experts import _stacking as stacking
-from polymodal.models.experts._blocks import Array, Block, Cellwise, block, presence
 from polymodal.models.experts._problem import problem
 from polymodal.models.experts._stacking import Stacked
 from polymodal.models.model import Head
+from polymodal.nn.blocks import presence
 
 
 @final
@@ -33,23 +35,14 @@ class Linear(nn.Module):
     held-out rows say so.
 
     Args:
-        kinds: modality -> text, image, audio, series or table.
+        kinds: modality -> its kind.
         forms: modality -> fitted form.
         heads: target -> Head.
         vocabulary: n-grams a text may have at most.
         folds: parts that training rows are cut into for out-of-fold logits.
 
-    Attributes:
-        forms: which form each kind needs.
     """
 
-    forms: ClassVar[dict[str, str]] = {
-        "text": "ngrams",
-        "image": "summary",
-        "audio": "summary",
-        "series": "summary",
-        "table": "cells",
-    }
     bias: Tensor
 
     def __init__(
@@ -66,7 +59,9 @@ class Linear(nn.Module):
         self.folds = folds
         self.names, self.targets = list(kinds), list(heads)
         self.sizes = [head.size for head in heads.values()]
-        self.blocks = nn.ModuleList(block(kinds[n], forms[n], vocabulary) for n in kinds)
+        self.blocks = nn.ModuleList(
+            kind.kinds()[kinds[n]].block(forms[n], vocabulary) for n in kinds
+        )
         for i in range(len(kinds)):
             self.register_buffer(f"weight_{i}", torch.zeros(0, 0))
             self.register_buffer(f"shift_{i}", torch.zeros(0))
@@ -74,6 +69,11 @@ class Linear(nn.Module):
         for i in range(len(heads)):
             self.register_buffer(f"values_{i}", torch.zeros(0))
         self.register_buffer("bias", torch.zeros(0))
+
+    @staticmethod
+    def suited(kinds: Mapping[str, str]) -> list[str]:
+        """Of modalities and their kinds those that it is worth reading unasked."""
+        return [name for name, one in kinds.items() if kind.kinds()[one].described]
 
     def encode(self, inputs: Mapping[str, Field]) -> dict[str, Tokens]:
         """Each modality's contribution to all targets' logits, one token `(batch, 1, outputs)`."""

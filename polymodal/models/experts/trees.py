@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from polymodal.contract import kind
 from polymodal.contract.batch import Field, Outputs, Tokens
+from polymodal.contract.block import Array, Cellwise
 from polymodal.contract.form import Form
 from polymodal.contract.task import Task
-from polymodal.models.experts._blocks import Array, Cellwise, chunks
 from polymodal.models.experts._boosting import boost
 from polymodal.models.experts._convex import minimise
 from polymodal.models.experts._forest import Forest
@@ -20,9 +21,7 @@ from polymodal.models.experts._problem import Problem, problem
 from polymodal.models.experts._stacking import Stacked, choosing
 from polymodal.models.experts.linear import Linear, check_heads
 from polymodal.models.model import Head
-
-# Trees cannot split on thousands of n-grams, nor well on categories of many codes.
-SCORED = ("text", "table")
+from polymodal.nn.blocks import chunks
 
 
 @final
@@ -35,18 +34,15 @@ class Trees(nn.Module):
     had none; a missing modality likewise.
 
     Args:
-        kinds: modality -> text, image, audio, series or table.
+        kinds: modality -> its kind.
         forms: modality -> fitted form.
         heads: target -> Head.
         leaves: of a tree.
         rate: share of each tree's answer that is taken.
         folds: parts that training rows are cut into for out-of-fold logits.
 
-    Attributes:
-        forms: which form each kind needs.
     """
 
-    forms: ClassVar[dict[str, str]] = Linear.forms
     start: Tensor
 
     def __init__(
@@ -64,13 +60,24 @@ class Trees(nn.Module):
         self.leaves, self.rate, self.folds = leaves, rate, folds
         self.names, self.targets = list(kinds), list(heads)
         self.sizes = [head.size for head in heads.values()]
-        scored = {name: kind for name, kind in kinds.items() if kind in SCORED}
+        rooms = kind.kinds()
+        scored = {name: one for name, one in kinds.items() if rooms[one].scored}
         self.linear = Linear(scored, forms, heads, folds=folds) if scored else None
-        self.raw = [name for name, kind in kinds.items() if kind != "text"]
+        self.raw = [name for name, one in kinds.items() if rooms[one].split]
         for i in range(len(self.raw)):
             self.register_buffer(f"centre_{i}", torch.zeros(0))
         self.register_buffer("start", torch.zeros(sum(self.sizes)))
         self.forests = nn.ModuleList(Forest(size) for size in self.sizes)
+
+    @staticmethod
+    def suited(kinds: Mapping[str, str]) -> list[str]:
+        """Of modalities and their kinds those that it is worth reading unasked.
+
+        Boosting thousands of descriptors for many classes costs more than it gives.
+        """
+        rooms = {name: kind.kinds()[one] for name, one in kinds.items()}
+        readable = [name for name, room in rooms.items() if room.described and room.scored]
+        return readable if any(rooms[name].split for name in readable) else []
 
     def encode(self, inputs: Mapping[str, Field]) -> dict[str, Tokens]:
         """Each modality as one token `(batch, 1, n)`: its own features, then its linear scores.

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
+from polymodal.base.arrow import holds_binary
 from polymodal.base.errors import UserError
 
 # Binary columns of a Parquet file up to this size are simply read.
@@ -102,14 +103,6 @@ def class_names(table: pa.Table) -> pa.Table:
                 decoded = [_decode(chunk, names) for chunk in table.column(i).chunks]
                 table = table.set_column(i, name, pa.chunked_array(decoded))
     return table.replace_schema_metadata(None)
-
-
-def holds_binary(kind: pa.DataType) -> bool:
-    """True for encoded files: bytes, or a struct with "bytes"."""
-    if pa.types.is_struct(kind):
-        index = kind.get_field_index("bytes")
-        return index >= 0 and holds_binary(kind.field(index).type)
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def _sound(table: pa.Table) -> pa.Table:

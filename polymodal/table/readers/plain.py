@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
 
 
@@ -42,12 +43,6 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_floating(column.type):
         return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     return column
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """True for every Arrow type of strings."""
-    types = pa.types
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def _lists(column: pa.ChunkedArray) -> pa.ChunkedArray | None:

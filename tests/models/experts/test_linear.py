@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from polymodal.models.experts._task import deal
 from scipy import optimize, sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -16,9 +15,10 @@ from torch.nn import functional as F
 
 from polymodal.base import deadline
 from polymodal.base.errors import UserError
+from polymodal.modalities.text.block import Ngrams
 from polymodal.models.experts import _convex, _stacking
-from polymodal.models.experts._blocks import Ngrams
 from polymodal.models.experts._convex import STRENGTHS, choose, minimise, out_of_fold
+from polymodal.models.experts._problem import deal
 from polymodal.models.experts.linear import Linear
 from polymodal.models.model import Head
 from polymodal.run.run import fill

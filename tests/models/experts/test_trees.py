@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from polymodal.models.experts._task import deal
 from torch.nn import functional as F
 
 from polymodal.base.errors import UserError
 from polymodal.models.experts import _boosting as boosting
 from polymodal.models.experts._boosting import boost, derivatives
 from polymodal.models.experts._forest import Forest
+from polymodal.models.experts._problem import deal
 from polymodal.models.experts.trees import Trees
 from polymodal.models.model import Head
 from polymodal.run.run import fill

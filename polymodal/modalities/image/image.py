@@ -1,0 +1,69 @@
+"""Images: pictures in files, or arrays of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from polymodal.contract.block import Block
+from polymodal.contract.form import Form
+from polymodal.contract.parts import Parts, spans
+from polymodal.modalities import _drawing
+from polymodal.modalities._media import CELLS, Medium
+from polymodal.modalities.image import picture
+from polymodal.modalities.image.corruptions import _pixels
+from polymodal.nn.blocks import Descriptors
+from polymodal.table.media import Media
+
+# Patches of a picture that an explanation covers, a side.
+GRID = 7
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
+
+
+@final
+class Image(Medium):
+    """Pictures: files, or arrays `(height, width, 3)` and uint8 `(height, width)`."""
+
+    columns: ClassVar = {"image": CELLS}
+    order: ClassVar[int] = 10
+    suffixes: ClassVar = ("png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff", "ppm", "pgm")
+    axes: ClassVar = (3,)
+    encoder: ClassVar[str] = "cnn"
+    raw: ClassVar[str] = "patch"
+    sampled: ClassVar[bool] = True
+    described: ClassVar[str | None] = "summary"
+
+    def opens(self, head: bytes) -> bool:
+        webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+        heif = head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"heic")
+        return webp or heif or head.startswith(_MAGIC)
+
+    def holds(self, array: np.ndarray[Any, Any]) -> bool:
+        return array.ndim == 3 or (array.ndim == 2 and array.dtype == np.uint8)
+
+    def block(self, form: Form, most: int) -> Block:
+        return Descriptors()
+
+    def parts(
+        self, cell: Media, forms: Sequence[Form], sample: Iterable[Any]
+    ) -> tuple[Any, list[Parts]]:
+        """Patches of a grid of GRID x GRID, replaced by the picture's median colour; it has at most
+        224 pixels a side, in the whole cell too."""
+        pixels = _pixels.load(cell)
+        colour = np.median(pixels, axis=(0, 1)).astype(np.uint8)
+        lines, columns = (spans(side, GRID) for side in pixels.shape[:2])
+        labels, covered = [], []
+        for i, (top, bottom) in enumerate(lines):
+            for j, (left, right) in enumerate(columns):
+                other = pixels.copy()
+                other[top:bottom, left:right] = colour
+                covered.append(Media(cell.label, values=other))
+                labels.append(f"line {i + 1}, column {j + 1}")
+        whole = Media(cell.label, values=pixels)
+        replaced_by = "the picture's median colour"
+        return whole, [Parts("patches", replaced_by, labels, covered, len(columns))]
+
+    def drawing(self, sample: Callable[[], Iterable[Any]]) -> Callable[[Any], str]:
+        return lambda cell: _drawing.thumbnail(picture.read(cell, _drawing.SIDE))

@@ -1,0 +1,119 @@
+"""Whether cells are numbers, categories or sets; or name a row and nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from polymodal.contract.kind import Guess
+from polymodal.table.values import MOST, NEARLY_ALL, is_date, short
+
+# So many different values at most make a category of whole numbers or of long names.
+FEW = 20
+# Few whole numbers that fill this part of their span or less, 1 / GAPS, are codes: grades, ages and
+# counts leave out few.
+GAPS = 2
+# Codes that come back less often than every 1 / RARE rows name rows or groups of them.
+RARE = 0.25
+_OTHER_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})\b.*")
+_OTHER_NUMBER = re.compile(
+    r"[-+]?([$€£¥]\s?[\d,.]+|[\d,.]+\s?[%$€£¥]|\d{1,3}(,\d{3})+(\.\d+)?|\d+,\d+)"
+)
+_CODE_WORDS = frozenset({"id", "ids", "uuid", "guid", "code", "zip", "zipcode", "postcode", "sku"})
+
+
+def of_lists(cells: list[Any]) -> Guess | None:
+    """What lists of labels are; None if many say a label twice, as texts in words do."""
+    present = [cell for cell in cells if cell]
+    repeating = sum(len(set(cell)) < len(cell) for cell in present)
+    if repeating > (1 - NEARLY_ALL) * len(present):
+        return None
+    different = len({member for cell in present for member in cell})
+    return Guess("set", f"lists of {different:,} different labels")
+
+
+def of_numbers(name: str, cells: list[Any], found: np.ndarray[Any, Any]) -> Guess:
+    """What a column of cells that are numbers is; `found` has their values."""
+    rows = len(found)
+    if is_date(cells[0]):
+        if _evenly_spaced(found):
+            return Guess.identifier(f"an index: {rows:,} evenly spaced dates, each once")
+        return Guess("number", "dates, as seconds since 1970")
+    if len(found) < len(cells):
+        return Guess("number", f"{rows:,} of {len(cells):,} cells are numbers")
+    different, counts = np.unique(found, return_counts=True)
+    size = len(different)
+    if not np.all(found == np.floor(found)):
+        return Guess("number", f"{size:,} different decimal numbers")
+    code = _called_code(name) and different[0] >= 0
+    if _evenly_spaced(found):
+        return Guess.identifier(f"an index: {rows:,} evenly spaced whole numbers, each once")
+    if _drawn_without_repeats(found, size) or (code and size > RARE * rows):
+        return Guess.identifier(f"an id: {size:,} different whole numbers in {rows:,} cells")
+    if code:
+        return Guess("category", f"codes: {size:,} different whole numbers that keep coming back")
+    if size > FEW or size > 0.05 * rows or _is_quantity(counts):
+        return Guess("number", f"{size:,} different whole numbers")
+    span = f"{different[0]:.0f} to {different[-1]:.0f}"
+    if size > 2 and different[-1] - different[0] < GAPS * size:
+        return Guess("number", f"{size} whole numbers from {span}: a scale or a count")
+    return Guess("category", f"only {size} different whole numbers from {span}")
+
+
+def of_strings(name: str, cells: list[str]) -> Guess | None:
+    """What a column of strings is; None if they are texts."""
+    rows, different = len(cells), len(set(cells))
+    few = different <= FEW and different <= rows / 2
+    for form, what, instead in (
+        (_OTHER_DATE, "dates", "2024-01-31"),
+        (_OTHER_NUMBER, "numbers", "1200.5"),
+    ):
+        if not few and sum(bool(form.fullmatch(cell.strip())) for cell in cells) >= MOST * rows:
+            example = short(cells[0])
+            return Guess.skip(f"{what} such as {example} are ambiguous: write them as {instead}")
+    words = sum(len(cell.split()) for cell in cells) / rows
+    tokens = (len(cell.split()) == 1 and len(cell) <= 64 and "://" not in cell for cell in cells)
+    single = sum(tokens) >= NEARLY_ALL * rows
+    if single and different > RARE * rows and rows >= FEW:
+        digits = sum(any(letter.isdigit() for letter in cell) for cell in cells)
+        if digits > 0.6 * rows or _called_code(name):
+            return Guess.identifier(f"an id: {different:,} different codes in {rows:,} cells")
+    found = f"{different:,} different values in {rows:,} cells"
+    sentences = sum(cell.rstrip().endswith((".", "?", "!")) for cell in cells) > rows / 2
+    names = words < 1.5 and different <= rows / 2
+    phrases = words <= 4 and different <= min(100, rows / 10)
+    if (few or names or phrases) and not (sentences and words >= 3):
+        return Guess("category", found)
+    return None
+
+
+def _called_code(name: str) -> bool:
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
+    return any(word.lower() in _CODE_WORDS for word in words)
+
+
+def _evenly_spaced(found: np.ndarray[Any, Any]) -> bool:
+    gaps = np.diff(np.sort(found))
+    return len(gaps) >= FEW // 2 and gaps[0] > 0 and bool(np.all(gaps == gaps[0]))
+
+
+def _drawn_without_repeats(found: np.ndarray[Any, Any], different: int) -> bool:
+    """Whether chance would have repeated far more values, had rows been measured independently."""
+    span = float(found.max() - found.min()) + 1
+    rows = len(found)
+    expected = rows + span * np.expm1(-rows / span)
+    return bool(expected > FEW / 2 and rows - different < expected / 5)
+
+
+def _is_quantity(counts: np.ndarray[Any, Any]) -> bool:
+    """Whether the frequencies of rising values have one peak or thin out at the end.
+
+    Counts and grades do; codes, which name things in no order, hardly ever.
+    """
+    if len(counts) <= 5:
+        return False
+    steps, peak = np.diff(counts), int(np.argmax(counts))
+    one_peak = np.all(steps[:peak] > 0) and np.all(steps[peak:] < 0)
+    return bool(one_peak or counts[-3:].max() < counts[:-3].min())

@@ -1,0 +1,103 @@
+"""Text: strings, or lists of words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, final
+
+import numpy as np
+import pyarrow as pa
+
+from polymodal.base import arrow
+from polymodal.contract.block import Block
+from polymodal.contract.form import Form
+from polymodal.contract.kind import Guess, Kind, Seen
+from polymodal.contract.parts import PARTS, Parts, spans
+from polymodal.modalities import _drawing
+from polymodal.modalities.text.block import Ngrams
+from polymodal.modalities.text.corruptions import _words
+from polymodal.modalities.text.corruptions.dropped_words import BLANK
+from polymodal.modalities.text.hashing import split
+from polymodal.nn import pretrained
+
+# Texts shorter than this many words repeat without coming from one source.
+LONG_TEXT = 10
+# Texts that fewer rows than this share, on average, are no stock phrases.
+SELDOM = 10
+
+
+@final
+class Text(Kind):
+    """Texts, cut into words at white space or given as lists of words."""
+
+    columns: ClassVar = {"text": "strings or lists of words"}
+    # What no other kind claims is text.
+    order: ClassVar[int] = 90
+    words: ClassVar[bool] = True
+    encoder: ClassVar[str] = "ngrams"
+    raw: ClassVar[str] = "embedding"
+    by_word: ClassVar[str | None] = "transformer"
+    described: ClassVar[str | None] = "ngrams"
+    scored: ClassVar[bool] = True
+    # Trees cannot split on thousands of n-grams.
+    split: ClassVar[bool] = False
+    # A question may be asked of another picture; the picture itself was seen.
+    seen_again: ClassVar[str] = "info"
+
+    def sniff(self, column: Seen) -> Guess | None:
+        if column.levels == 1 and arrow.is_text(column.inner):
+            return Guess(self.name, "lists of words, some of them repeated", {"words": True})
+        if not column.is_plain:
+            return None
+        cells = [str(cell) for cell in column.cells]
+        different, length = len(set(cells)), sum(len(cell.split()) for cell in cells) / len(cells)
+        found = f"{different:,} different values in {len(cells):,} cells"
+        return Guess(self.name, f"{found}, {length:.1f} words on average")
+
+    def fits(self, column_kind: str, cells: pa.DataType) -> bool:
+        levels, inner = arrow.depth(cells)
+        return arrow.is_text(inner) and levels <= 1
+
+    def read(self, value: Any) -> Any:
+        return value if value is None or isinstance(value, list) else str(value)
+
+    def is_rich(self, values: Sequence[Any], words: int | None = None) -> bool:
+        return _is_long(values, LONG_TEXT if words is None else words)
+
+    def groups(self, values: Sequence[Any]) -> bool:
+        """Whether most texts are long and come several times, as captions of one scene in many
+        pictures do."""
+        counts = np.array(list(Counter(map(repr, values)).values()))
+        return _is_long(values, LONG_TEXT) and float(np.mean(counts > 1)) > 0.5
+
+    def installed(self) -> str | None:
+        return pretrained.installed()
+
+    def block(self, form: Form, most: int) -> Block:
+        return Ngrams(most)
+
+    def parts(
+        self, cell: Any, forms: Sequence[Form], sample: Iterable[Any]
+    ) -> tuple[Any, list[Parts]]:
+        """Words, each replaced by BLANK, so that their number stays."""
+        words = split(cell)
+        labels, covered = [], []
+        for start, end in spans(len(words), PARTS):
+            blanks = [BLANK] * (end - start)
+            covered.append(_words.save(cell, [*words[:start], *blanks, *words[end:]]))
+            labels.append(" ".join(words[start:end]))
+        return cell, [Parts("words", f'"{BLANK}" for each word', labels, covered)]
+
+    def drawing(self, sample: Callable[[], Iterable[Any]]) -> Callable[[Any], str]:
+        return lambda cell: f"<p>{_drawing.words(cell)}</p>"
+
+
+def _is_long(values: Sequence[Any], words: int) -> bool:
+    """Whether most texts are long and come seldom: "yes" repeats, an article does not."""
+    known = [text for text in values if text is not None]
+    present = [" ".join(text) if isinstance(text, list) else str(text) for text in known]
+    lengths = [len(text.split()) for text in present]
+    seldom = len(set(present)) > len(present) / SELDOM
+    # Where there is no text, there is none that comes seldom.
+    return seldom and float(np.median(lengths)) >= words

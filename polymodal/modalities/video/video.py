@@ -1,0 +1,64 @@
+"""Video: clips in files, or arrays of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, final
+
+from polymodal.base.errors import UserError
+from polymodal.contract.form import Form
+from polymodal.contract.parts import PARTS, Parts, numbered, spans
+from polymodal.modalities import _drawing
+from polymodal.modalities._media import CELLS, Medium
+from polymodal.modalities.video.corruptions import dropped_frames
+from polymodal.modalities.video.forms import frames
+from polymodal.table.media import Media
+
+
+@final
+class Video(Medium):
+    """Clips: files, or arrays `(frames, height, width, 3)`; sound in them is not read."""
+
+    columns: ClassVar = {"video": CELLS}
+    order: ClassVar[int] = 30
+    suffixes: ClassVar = ("mp4", "m4v", "mov", "avi", "mkv", "webm", "mpg", "mpeg")
+    axes: ClassVar = (4,)
+    encoder: ClassVar[str] = "cnn"
+    raw: ClassVar[str] = "patch"
+    sampled: ClassVar[bool] = True
+
+    def opens(self, head: bytes) -> bool:
+        avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+        # Kinds asked before know the brands of the same container that are theirs.
+        mp4 = head[4:8] == b"ftyp"
+        return avi or mp4 or head.startswith((b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3"))
+
+    def parts(
+        self, cell: Media, forms: Sequence[Form], sample: Iterable[Any]
+    ) -> tuple[Any, list[Parts]]:
+        """The frames that the forms take, each replaced by the one before; of at most 224 pixels a
+        side, in the whole cell too."""
+        most = max(form.settings.get("frames", dropped_frames.FRAMES) for form in forms)
+        clip = dropped_frames.load(cell, most)
+        labels, covered = [], []
+        for start, end in spans(len(clip), PARTS):
+            other = clip.copy()
+            beside = start - 1 if start else end
+            # A part that is the whole clip has no neighbour.
+            other[start:end] = clip[beside] if beside < len(clip) else 0
+            covered.append(Media(cell.label, values=other))
+            labels.append(numbered("frame", start, end))
+        replaced_by = "the frame before (the first: the one after; a single one: black)"
+        whole = Media(cell.label, values=clip)
+        return whole, [Parts("frames", replaced_by, labels, covered)]
+
+    def drawing(self, sample: Callable[[], Iterable[Any]]) -> Callable[[Any], str]:
+        return _draw
+
+
+def _draw(cell: Media) -> str:
+    """Its middle frame."""
+    frame = next(iter(frames.choose(cell, 1)), None)
+    if frame is None:
+        raise UserError(f"{cell.label} has no frame that can be decoded")
+    return _drawing.thumbnail(frame)
