@@ -13,9 +13,9 @@ import pytest
 
 from polymodal.base import lookup
 from polymodal.contract.form import Form
+from polymodal.contract.kind import of
 from polymodal.contract.task import Task
 from polymodal.models import build
-from polymodal.models.experts.linear import Linear
 from polymodal.prepared.cells import cells
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared, prepare
@@ -73,9 +73,10 @@ def task(tmp_path: Path) -> Callable[..., Job]:
         schema = Schema(tuple(Column(name, kind) for name, kind in kinds.items()), ())
         forms, inputs, folders = {}, {}, {}
         for name, columns in schema.modalities().items():
-            kind = folders[name] = build.folder_kind(columns)
-            spec: dict[str, Any] = {"name": Linear.forms[kind]}
-            if kind == "table":
+            room = of(columns[0].kind)
+            kind = folders[name] = room.name
+            spec: dict[str, Any] = {"name": room.described}
+            if room.joint:
                 spec["columns"] = [{"name": c.name, "kind": c.kind} for c in columns]
             form = forms[name] = lookup.build(f"modalities/{kind}/forms", spec)
             form.fit(cell for cell in cells(table, columns, np.arange(rows)) if cell is not None)
