@@ -28,7 +28,9 @@ from polymodal.contract.batch import Batch
 from polymodal.contract.recipe import Modality, Recipe, Training
 from polymodal.prepared.collate import Collator
 from polymodal.table.ledger import Ledger
+from polymodal.train.clock import Allowance
 from polymodal.train.kernels import Kernels
+from polymodal.train.lesson import Lesson, Watch
 from polymodal.train.loop import Loop
 from polymodal.train.losses import as_float, losses
 
@@ -126,18 +128,13 @@ def _steps(
     with tempfile.TemporaryDirectory() as folder:
         Loop(
             copy.deepcopy(module),
-            run.tasks,
-            collator,
-            rows,
-            rows[:1],
+            Lesson(run.tasks, collator, rows, rows[:1]),
             Training(epochs=1, patience=0, dropout=0.1),
             kernels,
-            steps=steps,
+            Allowance(steps),
             seed=seed,
             folder=Path(folder),
-            augment={},
-            report=report,
-            log=lambda step, _: validated.add(step),
+            watch=Watch("bare", report, lambda step, _: validated.add(step)),
         ).run()
     return found
 

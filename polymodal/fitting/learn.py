@@ -30,8 +30,10 @@ from polymodal.prepared.collate import Collator, Targets
 from polymodal.prepared.prepare import Prepared
 from polymodal.run.run import Trained, fill, module_targets
 from polymodal.table.schema import Schema
+from polymodal.train.clock import Allowance, too_few
 from polymodal.train.kernels import Kernels, choose
-from polymodal.train.loop import Augment, Loop, Scores, predict, too_few
+from polymodal.train.lesson import Augment, Lesson, Watch
+from polymodal.train.loop import Loop, Scores, predict
 from polymodal.train.losses import losses
 
 # What optimiser, gathering, augmentation and validation add to a measured forward and backward.
@@ -204,23 +206,23 @@ def _by_gradient(
     )
     loop = Loop(
         module,
-        tasks,
-        collator,
-        train,
-        valid,
+        Lesson(tasks, collator, train, valid, _augmentations(job, member)),
         settings,
         kernels,
-        steps=max(1, round(steps * share)),
+        Allowance(
+            max(1, round(steps * share)),
+            allowance - (time.perf_counter() - start),
+            max(1, round(_whole(settings, train) * share)),
+            _least(settings, train),
+            must,
+        ),
         seed=job.seed,
         folder=folder,
-        seconds=allowance - (time.perf_counter() - start),
-        most=max(1, round(_whole(settings, train) * share)),
-        least=_least(settings, train),
-        must=must,
-        augment=_augmentations(job, member),
-        report=lambda step, of, loss: job.report(member.name, step, of, loss),
-        log=lambda step, numbers: job.log(member.name, step, numbers),
-        name=member.name,
+        watch=Watch(
+            member.name,
+            lambda step, of, loss: job.report(member.name, step, of, loss),
+            lambda step, numbers: job.log(member.name, step, numbers),
+        ),
     )
     progress = loop.run()
     if module.fusion.alpha is not None and len(valid):

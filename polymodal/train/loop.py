@@ -4,142 +4,82 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from polymodal.base import lookup
-from polymodal.base.deadline import Late
 from polymodal.base.devices import device, device_of
-from polymodal.base.errors import PolymodalError, UserError
+from polymodal.base.errors import UserError
 from polymodal.base.files import read_tensors, write_tensors
 from polymodal.contract.balance import Balance
-from polymodal.contract.batch import Batch, Field, Outputs
+from polymodal.contract.batch import Batch, Outputs
 from polymodal.contract.recipe import Training
 from polymodal.contract.task import Task
 from polymodal.models.model import Model
 from polymodal.prepared.collate import Collator
+from polymodal.train.clock import Allowance
+from polymodal.train.interrupt import Interrupted, interruptible
 from polymodal.train.kernels import Kernels
+from polymodal.train.lesson import Lesson, Progress, Watch
 from polymodal.train.losses import alone, as_float, losses
+from polymodal.train.optimizer import optimizer, rate
 
-Augment = Callable[[Field, torch.Generator], Field]
 Scores = dict[str, list[Any]]
 
 # At most this many validations in one fit of a member: on small sets one costs like an epoch.
 VALIDATIONS = 30
 # So many updates in a row without a finite loss and gradient end a training: it will not recover.
 BAD_STEPS = 20
-# Steps are cut or added when they miss their time by this factor, once a tenth of it has shown so.
-SLACK = 1.15
-
-
-class Interrupted(PolymodalError):
-    """Ctrl-C: the last checkpoint is on disk, and the same fit goes on from it."""
-
-    exit_code = 130
-
-
-@dataclass
-class Progress:
-    """Where a fit of one member stands; everything of a checkpoint that is not a tensor.
-
-    Attributes:
-        steps: updates in all.
-        bad: updates left out since the last whose loss and gradient were finite.
-        noticed: what balancing saw since the last validation: name -> [sum, count].
-    """
-
-    steps: int
-    step: int = 0
-    best: float = math.inf
-    best_step: int = 0
-    stale: int = 0
-    bad: int = 0
-    done: bool = False
-    history: list[dict[str, float]] = field(default_factory=list)
-    noticed: dict[str, list[float]] = field(default_factory=dict)
-
-    def notice(self, numbers: Mapping[str, float]) -> None:
-        for name, value in numbers.items():
-            if math.isfinite(value):
-                total, count = self.noticed.get(name, (0.0, 0))
-                self.noticed[name] = [total + value, count + 1]
 
 
 class Loop:
-    """One member's training.
+    """One model's training.
 
     Args:
         model: its encoders adapted.
-        tasks: target -> fitted task.
-        collator: over the whole table.
-        train, valid: row numbers.
+        lesson: what it learns from.
         settings: resolved: `epochs` is a number.
         kernels: precision, attention, memory format and threads, as measured.
-        steps: how many updates at most.
-        seconds: time for them; fewer are made if they turn out slower than planned, and more, up
-            to `most`, if faster.
-        most: `steps` by default.
-        least: updates without which the member is worth nothing.
-        must: make these even if the time is too short for them.
+        allowance: how many updates, in what time.
         seed: of order, augmentation, dropout.
         folder: where checkpoints go; one there is resumed.
-        augment: modality -> augmentation of training batches.
-        report: called after every step with (step, of how many, loss).
-        log: called after every validation with the step and its numbers.
-        name: the member's, for messages.
+        watch: who is told.
     """
 
     def __init__(
         self,
         model: Model,
-        tasks: Mapping[str, Task],
-        collator: Collator,
-        train: np.ndarray[Any, Any],
-        valid: np.ndarray[Any, Any],
+        lesson: Lesson,
         settings: Training,
         kernels: Kernels,
+        allowance: Allowance,
         *,
-        steps: int,
         seed: int,
         folder: Path,
-        augment: Mapping[str, Augment],
-        seconds: float = math.inf,
-        most: int = 0,
-        least: int = 0,
-        must: bool = True,
-        report: Callable[[int, int, float], None] = lambda *_: None,
-        log: Callable[[int, dict[str, float]], None] = lambda *_: None,
-        name: str = "model",
+        watch: Watch | None = None,
     ) -> None:
-        self.tasks, self.collator, self.settings = tasks, collator, settings
-        self.train_rows, self.valid_rows = train, valid
-        self.kernels, self.seconds, self.seed, self.folder = kernels, seconds, seed, folder
-        self.most, self.least, self.must = max(most, steps), min(least, steps), must
-        self.augment, self.report, self.log, self.name = augment, report, log, name
-        self.accelerator = Accelerator(cpu=device().type == "cpu")
-        self.device = self.accelerator.device
-        self.raw = model
+        self.lesson, self.settings, self.kernels = lesson, settings, kernels
+        self.allowance, self.seed, self.folder = allowance, seed, folder
+        self.watch = watch or Watch()
+        self.device = device()
         kernels.apply(model)
+        self.model = model.to(self.device)
         self.balance = _balance(model, settings)
-        optimizer = torch.optim.AdamW(_groups(self.raw, settings), betas=(0.9, 0.99), fused=True)
-        self.model, self.optimizer = self.accelerator.prepare(self.raw, optimizer)
-        self.params = [p for p in self.raw.parameters() if p.requires_grad]
+        self.optimizer = optimizer(model, settings)
+        self.params = [p for p in model.parameters() if p.requires_grad]
         self.average = [p.detach().clone() for p in self.params] if settings.ema else []
         self.generator = torch.Generator().manual_seed(seed)
-        self.progress = Progress(steps)
-        self.per_epoch = max(1, math.ceil(len(train) / settings.batch_size))
-        self.every = max(self.per_epoch, math.ceil(steps / VALIDATIONS))
+        self.progress = Progress(allowance.steps)
+        self.per_epoch = max(1, math.ceil(len(lesson.train) / settings.batch_size))
+        self.every = max(self.per_epoch, math.ceil(allowance.steps / VALIDATIONS))
         self.best: dict[str, Tensor] = {}
 
     def run(self) -> Progress:
@@ -159,8 +99,13 @@ class Loop:
                 self.progress.step += 1
                 if self.progress.bad >= BAD_STEPS:
                     raise self._diverged(f"{self.progress.bad} steps in a row without one")
-                self._pace(time.perf_counter() - start, self.progress.step - begun)
-                self.report(self.progress.step, self.progress.steps, loss)
+                self.progress.steps = self.allowance.paced(
+                    self.progress.step - begun,
+                    time.perf_counter() - start,
+                    self.progress.step,
+                    self.progress.steps,
+                )
+                self.watch.report(self.progress.step, self.progress.steps, loss)
                 last = self.progress.step >= self.progress.steps
                 if last or self.progress.step % self.every == 0:
                     self._validate()
@@ -183,21 +128,22 @@ class Loop:
         while self.progress.step < self.progress.steps and not self.progress.done:
             epoch, skip = divmod(self.progress.step, self.per_epoch)
             rng = np.random.default_rng([self.seed, epoch])
-            batches = self.collator.order(self.train_rows, size, rng)
+            batches = self.lesson.collator.order(self.lesson.train, size, rng)
             # An epoch is `per_epoch` steps by definition, whatever a joined last batch did to it.
             for i in range(skip, self.per_epoch):
                 yield batches[i % len(batches)]
 
     def _step(self, rows: np.ndarray[Any, Any]) -> float:
         self.model.train()
-        batch = self.collator(rows)
-        for name, change in self.augment.items():
+        batch = self.lesson.collator(rows)
+        for name, change in self.lesson.augment.items():
             batch.inputs[name] = change(batch.inputs[name], self.generator)
         batch = batch.to(self.device)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * self._rate()
+            share = rate(self.progress.step, self.progress.steps, self.settings.warmup)
+            group["lr"] = group["peak"] * share
         total = self._backward(batch)
-        norm = self.accelerator.clip_grad_norm_(self.params, self.settings.clip)
+        norm = nn.utils.clip_grad_norm_(self.params, self.settings.clip)
         loss = float(total)
         finite = math.isfinite(loss) and math.isfinite(norm)
         self.progress.bad = 0 if finite else self.progress.bad + 1
@@ -217,49 +163,27 @@ class Loop:
             if self.balance is None:
                 outputs = self.model(batch.inputs)
             else:
-                tokens = self.raw.encode(batch.inputs)
-                outputs, own = self.raw.fuse(tokens), self.raw.alone(tokens)
-        total = torch.stack(list(losses(as_float(outputs), batch, self.tasks).values())).sum()
+                tokens = self.model.encode(batch.inputs)
+                outputs, own = self.model.fuse(tokens), self.model.alone(tokens)
+        found = losses(as_float(outputs), batch, self.lesson.tasks)
+        total = torch.stack(list(found.values())).sum()
         if self.balance is None:
-            self.accelerator.backward(total)
+            torch.autograd.backward(total)
             return total.detach()
-        found = alone({n: as_float(o) for n, o in own.items()}, batch, self.tasks)
-        self.progress.notice({f"train/ratio/{n}": one.ratio for n, one in found.items()})
-        encoders, rest = _parts(self.raw)
-        numbers = self.balance.backward(total, found, encoders, rest)
+        singly = alone({n: as_float(o) for n, o in own.items()}, batch, self.lesson.tasks)
+        self.progress.notice({f"train/ratio/{n}": one.ratio for n, one in singly.items()})
+        encoders, rest = _parts(self.model)
+        numbers = self.balance.backward(total, singly, encoders, rest)
         self.progress.notice({f"train/{n}": value for n, value in numbers.items()})
         return total.detach()
 
     def _diverged(self, got: str) -> UserError:
         return UserError(
-            f"The training of '{self.name}' diverges",
+            f"The training of '{self.watch.name}' diverges",
             expected="a finite loss",
             got=f"{got}, up to step {self.progress.step}",
             do="lower training.lr (for a tuned backbone pretrained_lr), or clip extreme values",
         )
-
-    def _pace(self, spent: float, made: int) -> None:
-        """Set the steps to what the time allows, where they are not as fast as was measured."""
-        progress = self.progress
-        if spent <= self.seconds / 10 or math.isinf(self.seconds):
-            return
-        left = progress.steps - progress.step
-        fitting = int(made * self.seconds / spent) - made
-        if left + made > SLACK * (fitting + made):
-            reached = progress.step + max(0, fitting)
-            if reached < self.least and not self.must:
-                raise too_few(reached, self.least)
-            progress.steps = max(reached, self.least)
-        elif fitting + made > SLACK * (left + made):
-            progress.steps = max(progress.steps, min(self.most, progress.step + fitting))
-
-    def _rate(self) -> float:
-        """Share of the peak rate: linear warm-up, then a cosine to zero."""
-        step, steps = self.progress.step, self.progress.steps
-        warmup = max(1, round(self.settings.warmup * steps))
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
     def _validate(self) -> None:
         progress = self.progress
@@ -267,25 +191,26 @@ class Loop:
             loss, numbers = self._measure()
             numbers |= {name: total / n for name, (total, n) in progress.noticed.items()}
             progress.noticed = {}
-            self.log(progress.step, numbers)
+            self.watch.log(progress.step, numbers)
             progress.history.append({"step": progress.step, **numbers})
             if loss < progress.best or not self.best:
                 progress.best, progress.best_step, progress.stale = loss, progress.step, 0
-                self.best = {k: v.detach().clone() for k, v in self.raw.state_dict().items()}
+                self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
             else:
                 progress.stale += 1
             if self.settings.select == "last":
-                self.best = {k: v.detach().clone() for k, v in self.raw.state_dict().items()}
+                self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         progress.done = 0 < self.settings.patience <= progress.stale
 
     def _measure(self) -> tuple[float, dict[str, float]]:
         """What selection minimises, and the validation numbers to show."""
-        if not len(self.valid_rows):
+        if not len(self.lesson.valid):
             return -float(self.progress.step), {}
-        scores = predict(self.raw, self.tasks, self.collator, self.valid_rows, self.kernels)
+        tasks, collator = self.lesson.tasks, self.lesson.collator
+        scores = predict(self.model, tasks, collator, self.lesson.valid, self.kernels)
         total, numbers = 0.0, {}
-        for name, task in self.tasks.items():
-            values = [self.collator.targets[name].values[row] for row in self.valid_rows]
+        for name, task in tasks.items():
+            values = [collator.targets[name].values[row] for row in self.lesson.valid]
             loss = task.criterion(scores[name], values)
             numbers[f"valid/{name}"] = loss
             total += loss
@@ -310,11 +235,11 @@ class Loop:
                 torch._foreach_copy_(list[Tensor](self.params), own)
 
     def _select(self) -> None:
-        self.raw.load_state_dict(self.best)
-        self.raw.eval()
+        self.model.load_state_dict(self.best)
+        self.model.eval()
 
     def _save(self) -> None:
-        tensors = {f"model.{k}": v for k, v in self.raw.state_dict().items()}
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {f"average.{i}": v for i, v in enumerate(self.average)}
         for i, p in enumerate(self.params):
@@ -341,7 +266,7 @@ class Loop:
                 if k.startswith(prefix)
             }
 
-        self.raw.load_state_dict(under("model."))
+        self.model.load_state_dict(under("model."))
         self.best = under("best.")
         self.average = [tensors[f"average.{i}"].to(self.device) for i in range(len(self.average))]
         for i, p in enumerate(self.params):
@@ -352,11 +277,6 @@ class Loop:
         self.generator.set_state(tensors["rng.augment"])
         if self.device.type == "cuda" and "rng.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["rng.cuda"], self.device)
-
-
-def too_few(steps: int, least: int) -> Late:
-    """What to raise where a member would make too few steps."""
-    return Late(f"its part of the time is enough for {steps} steps, and {least} are the least")
 
 
 def predict(
@@ -440,44 +360,3 @@ def _parts(model: Model) -> tuple[dict[str, list[nn.Parameter]], list[nn.Paramet
     inside = {id(p) for params in encoders.values() for p in params}
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
     return encoders, rest
-
-
-def _groups(model: nn.Module, settings: Training) -> list[dict[str, Any]]:
-    """Parameters by rate and decay: none on biases, norms and embeddings."""
-    tables = {
-        id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)
-    }
-    backbone = {
-        id(p) for m in model.modules() if getattr(m, "is_backbone", False) for p in m.parameters()
-    }
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for p in model.parameters():
-        if p.requires_grad:
-            decay = 0.0 if p.dim() < 2 or id(p) in tables else settings.weight_decay
-            rate = settings.pretrained_lr if id(p) in backbone else settings.lr
-            groups.setdefault((rate, decay), []).append(p)
-    return [
-        {"params": params, "lr": rate, "peak": rate, "weight_decay": decay}
-        for (rate, decay), params in groups.items()
-    ]
-
-
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, so that a step is never torn; a second Ctrl-C stops at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def handle(*_: Any) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -11,7 +11,8 @@ import pytest
 import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Recipe
-from polymodal.train.loop import Interrupted, Loop
+from polymodal.train.interrupt import Interrupted
+from polymodal.train.loop import Loop
 
 FUSION = """
 from __future__ import annotations

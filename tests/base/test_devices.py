@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor, nn
 
 import polymodal as pm
@@ -91,26 +90,6 @@ def test_a_run_is_computed_on_the_chosen_device(
     monkeypatch.setattr(run, "device", lambda: META)
     with pytest.raises(NotImplementedError, match="meta tensor"):
         getattr(run_, method)(table)
-
-
-def test_training_keeps_to_the_rule_where_accelerate_would_take_another(
-    fitted: tuple[pd.DataFrame, pm.Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    places = []
-    before = train.Loop._step
-
-    def noted(loop: train.Loop, rows: np.ndarray) -> float:
-        places.append(loop.device)
-        return before(loop, rows)
-
-    monkeypatch.setattr(train.Loop, "_step", noted)
-    monkeypatch.setattr(PartialState, "default_device", property(lambda _: torch.device("mps")))
-    AcceleratorState._reset_state(reset_partial_state=True)
-    try:
-        pm.fit(fitted[0], "label", recipe=fitted[1].recipe)
-    finally:
-        AcceleratorState._reset_state(reset_partial_state=True)
-    assert set(places) == {devices.device()}
 
 
 @pytest.mark.parametrize("name", devices.WORLD)

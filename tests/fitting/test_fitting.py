@@ -15,7 +15,8 @@ import pytest
 import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Recipe, Training
-from polymodal.train.loop import Interrupted, Loop
+from polymodal.train.interrupt import Interrupted
+from polymodal.train.loop import Loop
 
 QUICK = Training(
     epochs=3,

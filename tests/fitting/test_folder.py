@@ -15,7 +15,8 @@ from polymodal.fitting import fit as fitting
 from polymodal.fitting import plan
 from polymodal.fitting.folder import checkpoints, mark, resumed, unmark
 from polymodal.models.experts.linear import Linear
-from polymodal.train.loop import Interrupted, Loop
+from polymodal.train.interrupt import Interrupted
+from polymodal.train.loop import Loop
 
 REQUEST = {"recipe": {"seed": 0}, "code": {}, "data": "0"}
 EXPERT = Member(name="expert", learner="linear", modalities={"table": Modality()})

@@ -18,7 +18,8 @@ import polymodal as pm
 from polymodal.base import lookup
 from polymodal.base.errors import MissingExtra, UserError
 from polymodal.contract.recipe import Recipe
-from polymodal.train.loop import Interrupted, _groups
+from polymodal.train.interrupt import Interrupted
+from polymodal.train.optimizer import optimizer
 
 QUICK = {
     "epochs": 2,
@@ -152,7 +153,9 @@ def test_the_gradient_of_the_encoder_ahead_shrinks_by_exactly_the_factor(
     }
     # The optimiser's order: by rate and decay, as the model lists them.
     ordered = [
-        p for g in _groups(module, plain.members["model"].spec.training) for p in g["params"]
+        p
+        for group in optimizer(module, plain.members["model"].spec.training).param_groups
+        for p in group["params"]
     ]
     assert len(ordered) == len(before)
     for p, one, other in zip(ordered, before, after, strict=True):

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 import polymodal as pm
-from polymodal.base.deadline import Late
 from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Recipe
 from polymodal.tasks.classify import Classify
@@ -86,41 +85,17 @@ def test_a_validation_that_is_not_a_number_is_never_the_best(
     assert facts["best_step"] == validated[1 + int(np.argmin(found[1 : len(validated)]))]
 
 
-@pytest.mark.parametrize(("pace", "steps"), [(1.0, 100), (2.0, 50), (0.5, 150), (0.8, 125)])
-def test_steps_follow_the_time_that_they_take(pace: float, steps: int) -> None:
-    """100 steps in 100 s are planned, at most 150; one takes `pace` seconds."""
-    loop = train.Loop.__new__(train.Loop)
-    loop.seconds, loop.most, loop.least, loop.must = 100.0, 150, 0, True
-    loop.progress = train.Progress(100)
-    while loop.progress.step < loop.progress.steps:
-        loop.progress.step += 1
-        loop._pace(pace * loop.progress.step, loop.progress.step)
-    assert loop.progress.steps == pytest.approx(steps, rel=0.02)
-
-
-def test_too_few_steps_are_none_unless_they_must_be_made() -> None:
-    """20 steps in 100 s are the least of 100; one takes 20 s."""
-    loop = train.Loop.__new__(train.Loop)
-    loop.seconds, loop.most, loop.least, loop.must = 100.0, 100, 20, False
-    loop.progress = train.Progress(100, step=1)
-    with pytest.raises(Late, match="enough for 5 steps, and 20 are the least"):
-        loop._pace(20.0, 1)
-    loop.must = True
-    loop._pace(20.0, 1)
-    assert loop.progress.steps == 20
-
-
 def test_the_average_is_measured_with_the_running_statistics() -> None:
     loop = train.Loop.__new__(train.Loop)
-    loop.raw = torch.nn.BatchNorm1d(2)
-    loop.params = list(loop.raw.parameters())
+    loop.model = torch.nn.BatchNorm1d(2)
+    loop.params = list(loop.model.parameters())
     loop.average = [torch.full_like(p, 7.0) for p in loop.params]
-    loop.raw(torch.randn(8, 2) + 5)
-    before = {key: value.clone() for key, value in loop.raw.state_dict().items()}
+    loop.model(torch.randn(8, 2) + 5)
+    before = {key: value.clone() for key, value in loop.model.state_dict().items()}
     with loop._averaged():
-        inside = {key: value.clone() for key, value in loop.raw.state_dict().items()}
+        inside = {key: value.clone() for key, value in loop.model.state_dict().items()}
     assert before["running_mean"].min() > 0.1
     for key, value in before.items():
-        assert torch.equal(loop.raw.state_dict()[key], value)
+        assert torch.equal(loop.model.state_dict()[key], value)
         wanted = value if key not in ("weight", "bias") else torch.full_like(value, 7.0)
         assert torch.equal(inside[key], wanted)
