@@ -76,7 +76,8 @@ def fit(
     out: Out = Path("runs/latest"),
 ) -> None:
     """Train, compare and combine models of a table; resumes what Ctrl-C interrupted."""
-    from polymodal.contract.recipe import Recipe, load
+    from polymodal.contract.recipe import Recipe
+    from polymodal.contract.resolve import load
     from polymodal.fitting.fit import fit as fit_table
     from polymodal.report.console import Show
 

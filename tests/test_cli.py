@@ -15,7 +15,7 @@ import polymodal as pm
 from polymodal import cli
 from polymodal.base.errors import UserError
 from polymodal.builtin import scenes
-from polymodal.contract.recipe import overruled
+from polymodal.contract.resolve import overruled
 from polymodal.fitting import fit as fitting
 from polymodal.table.readers import columnar
 

@@ -12,7 +12,7 @@ import polymodal as pm
 from polymodal import modalities
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
-from polymodal.contract.recipe import validate
+from polymodal.contract.resolve import validate
 from polymodal.evaluation.evaluate import evaluate
 from polymodal.evaluation.stress import stress
 from polymodal.table.infer import infer

@@ -19,7 +19,8 @@ from polymodal.base.devices import refuse_several_processes
 from polymodal.base.errors import UserError
 from polymodal.base.files import write_json
 from polymodal.checks import check as checks
-from polymodal.contract.recipe import Member, Recipe, Spec, overruled
+from polymodal.contract.recipe import Member, Recipe, Spec
+from polymodal.contract.resolve import overruled
 from polymodal.fitting import learn, plan, trials
 from polymodal.fitting.combine import combine
 from polymodal.fitting.data import (

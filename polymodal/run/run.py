@@ -445,7 +445,7 @@ def _restored(described: dict[str, Any], folder: Path, trust: bool) -> Run:
         members[member.name] = Trained(
             member, kernels.apply(module).eval(), item["forms"], kernels, item["facts"]
         )
-    from polymodal.contract.recipe import load as load_recipe
+    from polymodal.contract.resolve import load as load_recipe
 
     return Run(
         load_recipe(folder / "recipe.yaml"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from polymodal.base.errors import UserError
-from polymodal.contract import recipe
+from polymodal.contract import recipe, resolve
 from polymodal.fitting import fit as fitting
 
 
@@ -19,7 +19,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_target_is_short_for_targets_and_paths_start_at_the_recipe(tmp_path: Path) -> None:
-    loaded = recipe.load(write(tmp_path, "train: a.csv\ntarget: [x, y]\nfusion: f.py:Mine\n"))
+    loaded = resolve.load(write(tmp_path, "train: a.csv\ntarget: [x, y]\nfusion: f.py:Mine\n"))
     assert loaded.targets == {"x": None, "y": None}
     assert loaded.train == str(tmp_path / "a.csv")
     assert loaded.models is not None and loaded.fusion is None
@@ -29,7 +29,7 @@ def test_target_is_short_for_targets_and_paths_start_at_the_recipe(tmp_path: Pat
 def test_a_saved_recipe_loads_to_the_same(tmp_path: Path) -> None:
     first = recipe.Recipe(targets={"y": {"name": "classify", "smoothing": 0.1}}, width=32, seed=3)
     first.save(tmp_path / "r.yaml")
-    assert recipe.load(tmp_path / "r.yaml") == first
+    assert resolve.load(tmp_path / "r.yaml") == first
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_saved_recipe_loads_to_the_same(tmp_path: Path) -> None:
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(UserError) as caught:
-        recipe.load(write(tmp_path, text))
+        resolve.load(write(tmp_path, text))
     assert says in str(caught.value)
 
 

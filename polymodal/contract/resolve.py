@@ -1,0 +1,163 @@
+"""A recipe read from a file, checked with errors that name its keys, overruled by arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
+from polymodal.contract.recipe import SHORT, Data, Member, Modality, Recipe, Spec, Training
+
+
+def load(path: Path) -> Recipe:
+    """Read a YAML recipe; `train`, `valid` and "file.py:Class" names are relative to its folder."""
+    try:
+        described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(
+            f"The recipe '{path}' cannot be read",
+            expected="a YAML file",
+            got=" ".join(str(error).split())[:300],
+        ) from error
+    if not isinstance(described, dict):
+        raise UserError(
+            f"The recipe '{path}' is not a mapping",
+            expected="keys such as train, targets, modalities, fusion, training",
+            got=type(described).__name__,
+        )
+    if "target" in described:
+        if "targets" in described:
+            raise UserError(
+                f"{path}: both 'target' and 'targets' are given",
+                expected="one of them",
+                do="write targets: {COLUMN: TASK}",
+            )
+        target = described.pop("target")
+        names = [target] if isinstance(target, str) else target
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(
+                f"{path}: 'target' is not valid",
+                expected="a column's name, or a list of them",
+                got=repr(target)[:200],
+                do="write targets: {COLUMN: TASK} to choose tasks too",
+            )
+        described["targets"] = dict.fromkeys(names)
+    for key in ("train", "valid"):
+        value = described.get(key)
+        if isinstance(value, str) and "://" not in value:
+            described[key] = str(path.parent / value)
+    return validate(_anchored(described, path.parent), str(path))
+
+
+def overruled(
+    recipe: Recipe,
+    *,
+    target: str | Sequence[str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    drop: Sequence[str] = (),
+    fusion: Spec | Sequence[Spec] | None = None,
+    seed: int | None = None,
+    budget: float | None = None,
+    **data: Any,
+) -> Recipe:
+    """The recipe with what is given over it; what is None overrules nothing.
+
+    Args:
+        target: column or columns to predict, each with the task that the recipe gives it.
+        kinds, drop: added to the recipe's.
+        fusion: this one instead of the plan's models or the recipe's own fusion, or several to be
+            compared; each modality is trained alone too.
+        data: keys of `Data`. A split "time:COLUMN" names its column.
+
+    Raises:
+        UserError: the two do not go together.
+    """
+    given = {key: value for key, value in data.items() if value is not None}
+    if "split" in given:
+        how, _, column = given["split"].partition(":")
+        # Another way of splitting has no use for the recipe's column of times.
+        given |= {"split": how, "time": column or (recipe.data.time if how == "time" else None)}
+    given |= {"kinds": {**recipe.data.kinds, **(kinds or {})}, "drop": [*recipe.data.drop, *drop]}
+    update: dict[str, Any] = {"data": {**recipe.data.model_dump(), **given}}
+    if target:
+        names = [target] if isinstance(target, str) else list(target)
+        update["targets"] = {name: recipe.targets.get(name) for name in names}
+    update |= {} if budget is None else {"budget": budget}
+    update |= {} if seed is None else {"seed": seed}
+    if fusion is not None:
+        update |= _with_fusion(recipe, fusion)
+    return validate({**recipe.model_dump(), **update}, "The fit")
+
+
+def _with_fusion(recipe: Recipe, fusion: Spec | Sequence[Spec]) -> dict[str, Any]:
+    """The recipe's one model, or the plan's, with other fusions; and its rivals."""
+    if len(recipe.models or []) > 1:
+        raise UserError(
+            "A fusion was given beside a recipe of several models",
+            expected="a recipe of one model at most, whose fusion is replaced",
+            got=", ".join(model.name for model in recipe.models or []),
+            do="leave `fusion` out, or write it into the recipe's models",
+        )
+    own = recipe.models[0].model_dump() if recipe.models else {}
+    short = {key: own[key] for key in SHORT if own.get(key)}
+    given = fusion if isinstance(fusion, str | dict) else list(fusion)
+    return {**short, "models": None, "fusion": given, "rivals": True}
+
+
+def validate(described: dict[str, Any], source: str) -> Recipe:
+    """A mapping to a Recipe; UserError names the key, what it takes and the nearest match."""
+    try:
+        return Recipe.model_validate(described)
+    except ValidationError as error:
+        first = error.errors()[0]
+        # A union's branch names ("str", "dict[...]") are no part of the user's path.
+        where = ".".join(str(part) for part in first["loc"] if not _is_branch(part))
+        reference = "see the recipe reference in docs/recipe.md"
+        if first["type"] == "extra_forbidden":
+            known = _keys_beside(first["loc"])
+            raise UserError(
+                f"{source}: there is no key '{where}'",
+                expected=f"one of {', '.join(known)}",
+                got=f"{where}: {first['input']!r}"[:200],
+                do=lookup.meant(str(first["loc"][-1]), known, reference),
+            ) from error
+        raise UserError(
+            f"{source}: '{where or 'recipe'}' is not valid",
+            expected=first["msg"].removeprefix("Value error, "),
+            got=repr(first.get("input"))[:200],
+            do=reference,
+        ) from error
+
+
+def _anchored(value: Any, folder: Path) -> Any:
+    """Component names of the form "file.py:Class" made relative to the recipe's folder."""
+    if isinstance(value, dict):
+        return {key: _anchored(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_anchored(inner, folder) for inner in value]
+    if isinstance(value, str) and ".py:" in value and not Path(value).is_absolute():
+        return str(folder / value)
+    return value
+
+
+def _is_branch(part: Any) -> bool:
+    return isinstance(part, str) and (part in ("str", "bool", "int", "float") or "[" in part)
+
+
+def _keys_beside(location: tuple[Any, ...]) -> list[str]:
+    """The keys that the model at the end of a validation error's location has."""
+    here: type[BaseModel] = Recipe
+    inner: dict[str, type[BaseModel]] = {
+        "data": Data,
+        "training": Training,
+        "modalities": Modality,
+        "models": Member,
+    }
+    for part in location[:-1]:
+        here = inner.get(str(part), here)
+    return list(here.model_fields)
