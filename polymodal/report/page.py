@@ -17,7 +17,7 @@ from typing import Any
 
 from polymodal.base.files import finite
 from polymodal.base.spelling import cut
-from polymodal.report import aligned, explained, plots
+from polymodal.report import aligned, explained, plots, sliced, worth
 from polymodal.report.examples import Examples
 from polymodal.report.plots import Line, Mark
 from polymodal.report.sentences import SAME, headline, made_of, sentence
@@ -27,13 +27,6 @@ from polymodal.report.words import Path, Shown, card
 # into a column.
 CLASSES, NARROW = 100, 12
 STYLES = {"pays": "pays", "does not pay": "not", "undecided": "undecided"}
-EMPTY = "nothing (the same answer always)"
-SLICES = {
-    "harm": ("Fusion harm", "the fused model is wrong where a single modality's is right"),
-    "help": ("Fusion help", "the fused model is right where the best single modality's is wrong"),
-    "disagree": ("Modalities disagree", "the single modalities' models answer differently"),
-    "worst": ("Worst rows", "the fused model's highest losses"),
-}
 
 
 def page(document: Mapping[str, Any], examples: Examples | None = None) -> str:
@@ -144,7 +137,7 @@ def _cost(shown: Shown, target: str) -> str:
 def _details(shown: Shown, target: str, examples: Examples | None) -> list[str]:
     parts = []
     if target in shown.at("contributions"):
-        parts += _contributions(shown, target)
+        parts += worth.contributions(shown, target)
     if target in shown.at("calibration"):
         parts.append(_calibration(shown, target))
     figures = shown.at("figures").get(target, {})
@@ -169,102 +162,12 @@ def _details(shown: Shown, target: str, examples: Examples | None) -> list[str]:
         parts.append(_classes(shown, target))
     wide.append(_metrics(shown, target))
     if target in shown.at("robustness"):
-        wide.append(_robustness(shown, target))
+        wide.append(worth.robustness(shown, target))
     if target in shown.at("explanations"):
         wide.append(explained.section(shown, target, examples))
     if target in shown.at("slices"):
-        wide.append(_slices(shown, target, examples))
+        wide.append(sliced.section(shown, target, examples))
     return [f'<div class="columns">{"".join(parts)}</div>', *wide]
-
-
-def _contributions(shown: Shown, target: str) -> list[str]:
-    at = ("contributions", target)
-    found = shown.at(*at)
-    better = "" if found["greater_is_better"] else " (an error: less is better)"
-    zero = [Line(0.0, "zero")]
-    nothing = found["values"][""]["value"]
-    sets = sorted(found["values"], key=lambda name: (name.count("+") + bool(name), name))
-    values = plots.forest(
-        shown,
-        [Mark(_team(name), (*at, "values", name)) for name in sets],
-        [] if nothing is None else [Line(nothing, "zero")],
-        base=nothing,
-    )
-    worth = plots.forest(
-        shown,
-        [Mark(escape(cut(name, 40)), (*at, "shapley", name)) for name in found["shapley"]],
-        zero,
-        signed=True,
-    )
-    sample = found["sample"]
-    perceptual = plots.forest(
-        shown,
-        [
-            Mark(f"{escape(cut(name, 40))} exchanged", (*at, "sample", "perceptual", name))
-            for name in sample["perceptual"]
-        ],
-        zero,
-        signed=True,
-    )
-    gain = plots.forest(
-        shown, [Mark("interaction", (*at, "sample", "emap_gain"))], zero, signed=True
-    )
-    orders = f" and {shown.number(*at, 'orders')} orders of joining" if found["orders"] else ""
-    cards = [
-        card(
-            "What the fused model scores with each set of modalities",
-            f'<p class="note">{found["metric"]}{better} of {shown.number(*at, "rows")} rows'
-            f"{orders}; the others are {found['absent']}. "
-            "Bars start at what nothing scores.</p>" + values,
-        ),
-        card(
-            "What each modality is worth to it",
-            f'<p class="note">Shapley values: shares of what all add to nothing, in '
-            f"{found['metric']}.</p>{worth}{_use(shown, target)}",
-        ),
-        card(
-            "What it loses when cells are exchanged among rows",
-            f'<p class="note">A sample of {shown.number(*at, "sample", "rows")} rows. Perceptual '
-            f"score: the share of its {found['metric']} that goes when one modality's cells are "
-            f"those of other rows.</p>{perceptual}<h4>Gain over its additive part (EMAP)</h4>"
-            f'<p class="note">In {found["metric"]}: near 0, no modality changes what another '
-            f"means.</p>{gain}",
-        ),
-    ]
-    if found["cooperation"]:
-        cooperation = card(
-            "Cooperation",
-            '<p class="note">Above 0 they complement, below 0 they repeat each other.</p>'
-            + plots.forest(
-                shown,
-                [Mark(_team(name), (*at, "cooperation", name)) for name in found["cooperation"]],
-                zero,
-                signed=True,
-            ),
-        )
-        cards.insert(2, cooperation)
-    return cards
-
-
-def _use(shown: Shown, target: str) -> str:
-    """Utilisation of every modality and, for classes, how unequal they are alone."""
-    at = ("contributions", target)
-    kinds = {
-        "utilisation": "utilisation: share lost without it",
-        "discrepancy": "discrepancy: how much surer it is of the true class than the others",
-    }
-    kinds = {kind: words for kind, words in kinds.items() if kind in shown.at(*at)}
-    heads = "".join(f"<th>{kind}</th>" for kind in kinds)
-    lines = "".join(
-        f'<tr><th scope="row">{escape(cut(name, 40))}</th>'
-        + "".join(f"<td>{shown.number(*at, kind, name)}</td>" for kind in kinds)
-        + "</tr>"
-        for name in shown.at(*at, "shapley")
-    )
-    return (
-        f'<h4>Balance</h4><p class="note">{"; ".join(kinds.values())}.</p><div class="scroll">'
-        f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{lines}</tbody></table></div>"
-    )
 
 
 def _calibration(shown: Shown, target: str) -> str:
@@ -335,88 +238,6 @@ def _classes(shown: Shown, target: str) -> str:
     )
 
 
-def _robustness(shown: Shown, target: str) -> str:
-    """Curves over corruptions and missing cells, all on one axis."""
-    at = ("robustness", target)
-    found = shown.at(*at)
-    places: dict[str, Path] = {
-        f"{cut(modality, 40)} missing": (*at, "missing", modality) for modality in found["missing"]
-    }
-    for modality, corruptions in found["corruptions"].items():
-        for name in corruptions:
-            places[f"{cut(modality, 40)}: {name}"] = (*at, "corruptions", modality, name)
-    curves = [shown.at(*place) for place in places.values()]
-    lines = [[c["fused"], c.get("late_fusion", []), *c["singles"].values()] for c in curves]
-    axis = plots.Axis.over([value for one in lines for line in one for value in line])
-    drawn = []
-    for label, place in places.items():
-        figures = f"τ {shown.number(*place, 'tau')}"
-        if "rho" in shown.at(*place):
-            figures += f", ρ {shown.number(*place, 'rho', signed=True)}"
-        drawn.append(
-            f'<figure><figcaption class="name">{escape(label)}</figcaption>'
-            f"{plots.curves(shown, place, found['levels'], axis)}<small>{figures}</small></figure>"
-        )
-    return card(
-        "When cells get worse or go missing",
-        f'<p class="note">{found["metric"]} of {shown.number(*at, "rows")} rows by the level of a '
-        "corruption, or the share of missing cells. τ is the area under the fused model's curve; ρ "
-        "is how much less it falls than late fusion does, above 0 is better.</p>"
-        '<p class="note"><span class="key fused"></span>fused'
-        '<span class="key late"></span>late fusion of the single models'
-        f'<span class="key single"></span>each alone</p><div class="panels">{"".join(drawn)}</div>',
-    )
-
-
-def _slices(shown: Shown, target: str, examples: Examples | None) -> str:
-    at = ("slices", target)
-    found = shown.at(*at)
-    note = f"{found['metric']} within each slice, with 95 % intervals."
-    if found["tolerance"] is not None:
-        note += (
-            f" An answer is right within {shown.number(*at, 'tolerance')} of the true value, half "
-            "a standard deviation; answers further apart than that disagree."
-        )
-    parts = []
-    for name, (title, words) in SLICES.items():
-        if name not in found["slices"]:
-            continue
-        place = (*at, "slices", name)
-        head = f"{title}: {shown.number(*place, 'rows')} rows <small>{words}</small>"
-        models = shown.at(*place, "scores")
-        if not models:
-            parts.append(f"<details><summary>{head}</summary></details>")
-            continue
-        marks = [Mark(_model(who), (*place, "scores", who)) for who in models]
-        rows = [
-            _example(shown, target, (*place, "examples", i), examples)
-            for i in range(len(shown.at(*place, "examples")))
-        ]
-        opened = "" if any("<details open>" in part for part in parts) else " open"
-        parts.append(
-            f"<details{opened}><summary>{head}</summary>{plots.forest(shown, marks)}"
-            f'<div class="examples">{"".join(rows)}</div></details>'
-        )
-    return card("Rows to look at", f'<p class="note">{note}</p>{"".join(parts)}')
-
-
-def _example(shown: Shown, target: str, at: Path, examples: Examples | None) -> str:
-    """One row: the truth, what every model answered, and its cells."""
-    right = shown.at(*at, "right")
-    answers = "".join(
-        f'<li class="{"yes" if who in right else "no"}"><span>{_model(who)}</span>'
-        f"{shown.text(*at, 'answers', who)}</li>"
-        for who in shown.at(*at, "answers")
-    )
-    cells = examples.html(shown.at(*at, "row")) if examples else ""
-    loss = "squared error" if shown.at("slices", target, "tolerance") is not None else "log loss"
-    return (
-        f'<div class="example"><b>row {shown.number(*at, "row")}</b><ul>'
-        f"<li><span>true</span><b>{shown.text(*at, 'true')}</b></li>{answers}"
-        f"<li><span>{loss}</span>{shown.number(*at, 'loss')}</li></ul>{cells}</div>"
-    )
-
-
 def _ledger(shown: Shown) -> str:
     lines = [
         f'<tr><th scope="row">{what}: {escape(cut(why, 120))}</th>'
@@ -428,14 +249,6 @@ def _ledger(shown: Shown) -> str:
         "What became of the rows",
         f'<div class="scroll"><table><tbody>{"".join(lines)}</tbody></table></div>',
     )
-
-
-def _team(name: str) -> str:
-    return escape(" + ".join(cut(one, 40) for one in name.split("+"))) if name else EMPTY
-
-
-def _model(name: str) -> str:
-    return name if name == "fused" else f"only {escape(cut(name, 40))}"
 
 
 def _listed(document: dict[str, Any]) -> dict[str, Any]:
