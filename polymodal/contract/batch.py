@@ -1,4 +1,7 @@
-"""Named tensors with masks: what flows from the collator to the tasks."""
+"""Named tensors with masks: what flows from the collator to the tasks.
+
+All are pytrees, so that `torch.export` and whatever else flattens a call's arguments takes them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 
 @dataclass
@@ -108,3 +112,8 @@ class Outputs:
     logits: Mapping[str, Tensor]
     fused: Fused | None = None
     views: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+
+for _one in (Field, Tokens, Fused, Batch, Outputs):
+    # The name is what a saved program knows the class by.
+    pytree.register_dataclass(_one, serialized_type_name=f"polymodal.{_one.__name__}")

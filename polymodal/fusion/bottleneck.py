@@ -66,7 +66,7 @@ class Bottleneck(Fusion):
         masks = [t.mask for t in tokens.values()]
         streams = [t.values + self.modality[i] for i, t in enumerate(tokens.values())]
         present = _pooling.present(tokens)
-        bottleneck = self.bottleneck.expand(len(present), -1, -1)
+        bottleneck = self.bottleneck.expand(present.shape[0], -1, -1)
         shared = bottleneck[:, :0]
         for number, layer in enumerate(self.layers):
             if number == self.start:
@@ -90,7 +90,7 @@ class Layer(nn.Module):
         count = shared.shape[1]
         after, told = [], []
         for block, stream, mask in zip(self.blocks, streams, masks, strict=True):
-            seen = torch.cat([mask.new_ones(len(mask), count), mask], 1)
+            seen = torch.cat([mask.new_ones(mask.shape[0], count), mask], 1)
             whole = block(torch.cat([shared, stream], 1), seen)
             told.append(whole[:, :count])
             after.append(whole[:, count:])

@@ -62,7 +62,7 @@ class Perceiver(Fusion):
 
     def forward(self, tokens: dict[str, Tokens]) -> Fused:
         values, mask = _pooling.joined(tokens, self.modality)
-        latents = self.latents.expand(len(mask), -1, -1)
+        latents = self.latents.expand(mask.shape[0], -1, -1)
         all_latents = mask.new_ones(latents.shape[:2])
         for block in self.blocks:
             latents = block(latents, all_latents, values, mask)

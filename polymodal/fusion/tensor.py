@@ -50,7 +50,7 @@ class Tensor(Fusion):
     def product(self, tokens: dict[str, Tokens]) -> torch.Tensor:
         """The outer product, `(batch, (size + 1) ** modalities)`, the last modality fastest."""
         views = _pooling.normed(tokens, self.norms).unbind(1)
-        product = views[0].new_ones(len(views[0]), 1)
+        product = views[0].new_ones(views[0].shape[0], 1)
         for projection, view, t in zip(self.projections, views, tokens.values(), strict=True):
             h = torch.where(t.present().unsqueeze(1), projection(view).tanh(), 0)
             one_h = F.pad(h, (1, 0), value=1.0)

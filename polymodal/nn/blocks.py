@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from polymodal.contract.batch import Field
 from polymodal.contract.block import Array, Block, Cellwise
+from polymodal.nn.bag import bag
 
 # In standard deviations: one wild number must not decide a row.
 LIMIT = 5.0
@@ -28,9 +28,7 @@ class Sparse(Block, ABC):
 
     def forward(self, field: Field, weight: Tensor) -> Tensor:
         numbers, values = self.entries(field)
-        return F.embedding_bag(
-            numbers, weight, mode="sum", per_sample_weights=values.to(weight.dtype)
-        )
+        return bag(numbers, weight, values.to(weight.dtype))
 
     def matrix(self, cells: Cellwise, rows: Array) -> Any:
         from scipy import sparse

@@ -65,22 +65,29 @@ class MaskedNorm(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """`x (batch, channels, length, ...)`, `mask (batch, length)` -> as x, masked ones zero."""
+        if self.norm.training:
+            return self._trained(x, mask)
+        real = mask.view(mask.shape[0], 1, mask.shape[1], *[1] * (x.dim() - 3))
+        return torch.where(real, self._frozen(x), 0)
+
+    def _trained(self, x: Tensor, mask: Tensor) -> Tensor:
+        # Gathered, so that PyTorch's own norm sees the real positions alone: their number is data,
+        # as no shape may be when a network is exported, but masked sums take half as long again.
         last = x.movedim(1, -1)
         real = last[mask]
-        if not len(real):
-            return torch.zeros_like(x)
         flat = real.flatten(0, -2)
+        if not len(flat):
+            return torch.zeros_like(x)
         # One value has no variance: normalise it as at evaluation.
-        own = self.norm.training and len(flat) > 1
-        norm = self.norm if own else self._frozen
+        norm = self.norm if len(flat) > 1 else self._frozen
         out = torch.zeros_like(last, dtype=flat.dtype)
         out[mask] = norm(flat).view_as(real).to(out.dtype)
         return out.movedim(-1, 1)
 
-    def _frozen(self, flat: Tensor) -> Tensor:
+    def _frozen(self, x: Tensor) -> Tensor:
         norm = self.norm
         return nn.functional.batch_norm(
-            flat, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+            x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
         )
 
 
@@ -107,8 +114,8 @@ class Windows(nn.Module):
         x, mask = self.scale(field), field.mask & field.present.unsqueeze(1)
         short = -x.shape[1] % self.window
         windows = (x.shape[1] + short) // self.window
-        x = nn.functional.pad(x, (0, 0, 0, short)).reshape(len(x), windows, -1)
-        mask = nn.functional.pad(mask, (0, short)).reshape(len(x), windows, self.window).any(2)
+        x = nn.functional.pad(x, (0, 0, 0, short)).view(x.shape[0], windows, -1)
+        mask = nn.functional.pad(mask, (0, short)).view(x.shape[0], windows, -1).any(2)
         values = self.linear(x)
         values = values + _positions(values.shape[1], self.width).to(values)
         return Tokens(torch.where(mask.unsqueeze(-1), values, 0), mask)

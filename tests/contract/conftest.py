@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from polymodal import modalities
 from polymodal.base import lookup
@@ -24,9 +24,12 @@ from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
 from polymodal.contract.kind import kinds
+from polymodal.contract.task import Task
+from polymodal.models.model import Head, Model
 from polymodal.table.media import Media
 
 ROWS = 6
+WIDTH = 16
 HAS_SUBJECT = [True, True, True, True, False, False]
 HAS_STUB = [True, True, True, False, True, False]
 STUB_LENGTHS = [2, 4, 1, 0, 3, 0]
@@ -258,3 +261,65 @@ def stub() -> tuple[Callable[[int], Encoder], Field, list[Any]]:
 def target_cells() -> dict[str, list[Any]]:
     """Column kind -> six target cells ("tags" depend on the tokens, see `Subject.tags`)."""
     return TARGETS
+
+
+@dataclass
+class Case:
+    """A model to be built twice, its batch and its targets."""
+
+    build: Callable[[], Model]
+    inputs: dict[str, Field]
+    tasks: dict[str, Task]
+    targets: dict[str, Tensor]
+
+
+@pytest.fixture
+def case(subject, stub, target_cells) -> Callable[..., Case]:
+    """`case(encoders, fusion, tasks)`: encoders are (kind, name, words), at most one by word.
+
+    A stub stands beside them, and another if there are none. Its words are tagged, unless an
+    encoder gives words.
+    """
+
+    def make(encoders: Sequence[tuple[str, str, bool]], fusion: str, names: list[str]) -> Case:
+        stub_class, field, tags = stub
+        subjects = {"-".join(map(str, one)): subject(*one) for one in encoders}
+        inputs = {name: one.field for name, one in subjects.items()}
+        if not subjects:
+            inputs["other"] = Field(field.data.flip(0), field.mask.flip(0), field.present.flip(0))
+        inputs["stub"] = field
+        tagged = "stub"
+        for name, one in subjects.items():
+            if one.tags:
+                tags, tagged = one.tags, name
+        tasks, targets, heads = {}, {}, {}
+        for name in names:
+            task = lookup.build("tasks", name, name)
+            cells = (target_cells | {"tags": tags})[task.kind]
+            task.fit(cells)
+            tasks[name] = task
+            tokens = task.level == "token"
+            targets[name] = stacked(task, cells)
+            heads[name] = Head(task.size, tagged if tokens else None, task.bias())
+
+        def build(adapt: bool = True) -> Model:
+            built = {
+                name: subjects[name].build(WIDTH, adapt) if name in subjects else stub_class(WIDTH)
+                for name in inputs
+            }
+            fused = lookup.build("fusion", fusion, list(built), WIDTH)
+            return Model(built, fused, heads, WIDTH, modality_dropout=0.0)
+
+        return Case(build, inputs, tasks, targets)
+
+    return make
+
+
+def stacked(task: Task, cells: list[Any]) -> Tensor:
+    encoded = task.encode(cells)
+    if task.level == "row":
+        return torch.from_numpy(np.stack(encoded))
+    padded = np.full((len(cells), max(map(len, encoded))), task.missing, np.int64)
+    for row, codes in enumerate(encoded):
+        padded[row, : len(codes)] = codes
+    return torch.from_numpy(padded)

@@ -55,4 +55,4 @@ class Slotted(Sparse):
         values = torch.cat([scaled[:, self.plain], gaps, torch.ones_like(chosen).float()], 1)
         values = torch.where(field.present.unsqueeze(1), values, 0) / self.columns**0.5
         fixed = torch.arange(len(self.plain) + len(self.gaps), device=scaled.device)
-        return torch.cat([fixed.expand(len(scaled), -1), chosen], 1), values
+        return torch.cat([fixed.expand(scaled.shape[0], -1), chosen], 1), values

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polymodal.contract.batch import Field, Tokens
 from polymodal.modalities.text.encoders._vocabulary import Vocabulary, count_rows
 from polymodal.modalities.text.hashing import SHAPES, SPACE
+from polymodal.nn.bag import bag
 
 
 class WordVectors(nn.Module):
@@ -51,9 +51,7 @@ class WordVectors(nn.Module):
         if self.training:
             kept = torch.rand(numbers.shape[:2], device=numbers.device) >= self.forget
             numbers = torch.cat([numbers[..., :1] * kept.unsqueeze(-1), numbers[..., 1:]], -1)
-        summed = F.embedding_bag(
-            numbers.flatten(0, 1), self.vectors.weight, mode="sum", padding_idx=0
-        )
+        summed = bag(numbers.flatten(0, 1), self.vectors.weight, padding=0)
         shapes = torch.where(field.mask, field.data[..., 1], 0).long()
         return summed.view(*shapes.shape, -1) + self.shapes(shapes)
 
@@ -67,8 +65,8 @@ class Summary(nn.Module):
 
     def forward(self, values: Tensor, mask: Tensor) -> Tokens:
         """`(batch, length, width)`, `(batch, length)` -> Tokens one longer."""
-        first = self.vector.to(values.dtype).expand(len(values), 1, -1)
-        real = mask.new_ones(len(mask), 1)
+        first = self.vector.to(values.dtype).expand(values.shape[0], 1, -1)
+        real = mask.new_ones(mask.shape[0], 1)
         return Tokens(torch.cat([first, values], 1), torch.cat([real, mask], 1))
 
 

@@ -13,6 +13,7 @@ from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
 from polymodal.modalities.text.encoders._vocabulary import Vocabulary, count_rows
 from polymodal.modalities.text.hashing import SPACE
+from polymodal.nn.bag import bag
 
 # Weights have length 1 a text, so single steps move little; this brings them to a network's scale.
 GAIN = 8.0
@@ -71,10 +72,8 @@ class Ngrams(Encoder):
     def forward(self, field: Field) -> Tokens:
         """`(batch, n, 2)` -> Tokens `(batch, 1, width)`, present wherever the text is."""
         numbers, weights = self.weigh(field)
-        bag = F.embedding_bag(
-            numbers, self.vectors.weight, mode="sum", per_sample_weights=weights, padding_idx=0
-        )
-        values = self.output(GAIN * bag + self.bias)
+        summed = bag(numbers, self.vectors.weight, weights, padding=0)
+        values = self.output(GAIN * summed + self.bias)
         return Tokens(values.unsqueeze(1), field.present.unsqueeze(1))
 
     def weigh(self, field: Field) -> tuple[Tensor, Tensor]:

@@ -60,10 +60,12 @@ class Pretrained(Encoder):
 
 
 def _by_word(values: Tensor, data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Means over each word's pieces `(batch, words, width)`, the words' shapes, and their mask."""
-    numbers, shapes = data[..., 1], data[..., 2]
-    words = max(1, int(numbers.max()))
-    batch, _, width = values.shape
+    """Means over each word's pieces `(batch, pieces, width)`, the words' shapes, and their mask.
+
+    A text has a piece for each of its words at least: there is room for all.
+    """
+    batch, words, width = values.shape
+    numbers, shapes = data[..., 1].clamp(max=words), data[..., 2]
     index = numbers.unsqueeze(-1).expand(-1, -1, width)
     sums = values.new_zeros(batch, words + 1, width).scatter_add(1, index, values)
     ones = torch.ones_like(values[..., 0])

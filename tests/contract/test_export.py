@@ -1,0 +1,66 @@
+"""Every encoder and every fusion, for every task, as one exported program of any batch."""
+
+from __future__ import annotations
+
+from itertools import cycle
+
+import pytest
+import torch
+from torch.utils import _pytree as pytree
+
+from polymodal.base import lookup
+from polymodal.contract.batch import Field
+from polymodal.contract.kind import kinds
+
+ENCODERS = [
+    (kind, name, words)
+    for kind in kinds()
+    for name in lookup.names(f"modalities/{kind}/encoders")
+    for words in (False, True)
+    if not words or lookup.find(f"modalities/{kind}/encoders", name).words
+]
+FUSIONS = lookup.names("fusion")
+TASKS = lookup.names("tasks")
+PAIRS = list(zip(ENCODERS, cycle(FUSIONS), strict=False))
+
+
+def exported(module: torch.nn.Module, inputs: dict[str, Field]) -> torch.nn.Module:
+    """As a program for any number of rows, and any length of what is ragged."""
+    shapes = torch.export.ShapesCollection()
+    any_size = torch.export.Dim.DYNAMIC
+    for field in inputs.values():
+        shapes[field.present] = {0: any_size}
+        # A form that always gives one position is not ragged in fact.
+        ragged = field.mask is not None and field.mask.shape[1] > 1
+        for tensor in (field.data, field.mask):
+            if tensor is not None:
+                shapes[tensor] = {0: any_size, 1: any_size} if ragged else {0: any_size}
+    return torch.export.export(module, (inputs,), dynamic_shapes=shapes).module()
+
+
+def some(field: Field, rows: list[int], shorter: int = 0) -> Field:
+    """Some rows, cut by a few positions where there are several."""
+    if field.mask is None:
+        return Field(field.data[rows], None, field.present[rows])
+    length = max(1, field.mask.shape[1] - shorter)
+    return Field(field.data[rows, :length], field.mask[rows, :length], field.present[rows])
+
+
+def assert_same(module: torch.nn.Module, inputs: dict[str, Field]) -> None:
+    program = exported(module, inputs)
+    for rows, shorter in (([0, 1, 4], 1), ([2], 0), ([4, 5], 0)):
+        given = {name: some(field, rows, shorter) for name, field in inputs.items()}
+        wanted, found = pytree.tree_leaves(module(given)), pytree.tree_leaves(program(given))
+        for one, other in zip(wanted, found, strict=True):
+            torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("encoder", "fusion"), PAIRS, ids=str)
+def test_every_network_is_exported(encoder, fusion, case):
+    c = case([encoder], fusion, TASKS)
+    assert_same(c.build().eval(), c.inputs)
+
+
+def test_the_pairs_hold_every_encoder_and_every_fusion():
+    assert {e for e, _ in PAIRS} == set(ENCODERS) and {f for _, f in PAIRS} == set(FUSIONS)
