@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from polymodal.evaluation.scoring import score as score
     from polymodal.fitting.fit import fit as fit
     from polymodal.run.run import Run as Run
-    from polymodal.run.run import load as load
+    from polymodal.run.saved import load as load
 
 _HOMES = {
     "compare": "polymodal.evaluation.compare",
     "evaluate": "polymodal.evaluation.evaluate",
     "explain": "polymodal.evaluation.explain",
     "fit": "polymodal.fitting.fit",
-    "load": "polymodal.run.run",
+    "load": "polymodal.run.saved",
     "score": "polymodal.evaluation.scoring",
     "Run": "polymodal.run.run",
     "Recipe": "polymodal.contract.recipe",

@@ -131,7 +131,7 @@ def evaluate(
     """Measure a run on a table and say whether fusion pays, in OUT/metrics.json and report.html."""
     from polymodal.evaluation.evaluate import REPORT
     from polymodal.evaluation.evaluate import evaluate as evaluate_run
-    from polymodal.run.run import load
+    from polymodal.run.saved import load
 
     result = evaluate_run(
         load(run, trust=trust),
@@ -183,9 +183,10 @@ def predict(
     trust: Trust = False,
 ) -> None:
     """Predict new rows: --data FILE --out FILE.csv, or one row as --COLUMN VALUE ..."""
+    from polymodal.base.files import write_csv
     from polymodal.report.words import counted
-    from polymodal.run.predict import predict_row, predict_table
-    from polymodal.run.run import load
+    from polymodal.run.saved import load
+    from polymodal.table.ledger import Ledger
 
     row = _row(context.args)
     if (data is None) == (not row):
@@ -201,12 +202,14 @@ def predict(
         )
     loaded = load(run, trust=trust)
     if data is None:
-        print(json.dumps(predict_row(loaded, row), ensure_ascii=False, indent=1))
+        print(json.dumps(loaded.predict_row(row), ensure_ascii=False, indent=1))
         return
     if out is None:
         raise UserError("No output file was given", do="--out predictions.csv")
-    rows, ledger = predict_table(loaded, data, out, max_bad_rows=max_bad_rows)
-    print(f"{counted(rows, 'row')} in {out}")
+    ledger = Ledger()
+    columns = loaded.predict(data, max_bad_rows=max_bad_rows, ledger=ledger)
+    write_csv(out, columns)
+    print(f"{counted(len(columns['row']), 'row')} in {out}")
     for reasons in ledger.to_json().values():
         for reason, count in reasons.items():
             print(f"  {counted(count, 'row')}: {reason}")
@@ -221,12 +224,13 @@ def embed(
     trust: Trust = False,
 ) -> None:
     """Fused vectors of a table's rows."""
+    from polymodal.base.files import write_array
     from polymodal.report.words import counted
-    from polymodal.run.predict import embed_table
-    from polymodal.run.run import load
+    from polymodal.run.saved import load
 
-    rows, width = embed_table(load(run, trust=trust), data, out, max_bad_rows=max_bad_rows)
-    print(f"{counted(rows, 'vector')} of width {width} in {out}")
+    vectors = load(run, trust=trust).embed(data, max_bad_rows=max_bad_rows)
+    write_array(out, vectors)
+    print(f"{counted(len(vectors), 'vector')} of width {vectors.shape[1]} in {out}")
 
 
 @app.command()

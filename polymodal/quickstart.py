@@ -13,7 +13,6 @@ from polymodal.fitting.fit import fit
 from polymodal.fitting.folder import refuse_finished
 from polymodal.report import sentences
 from polymodal.report.console import Show
-from polymodal.run.predict import predict_row
 
 TARGET = "answer"
 
@@ -51,7 +50,7 @@ def quickstart(
     for column in run.schema.inputs:
         if kind.of(column.kind).media and isinstance(row[column.name], str):
             row[column.name] = str(Path(paths["test"]).parent / row[column.name])
-    found = predict_row(run, row)
+    found = run.predict_row(row)
     print(f"\nOne row: {json.dumps(row)[:160]}")
     print(f"  predicted {found[TARGET]!r}, true {table.cells(TARGET)[0]!r}")
     print(f"\n{time.perf_counter() - start:.0f} s in all. Next:")

@@ -72,7 +72,7 @@ def test_only_a_split_by_time_takes_a_column() -> None:
 def test_one_row_goes_to_no_file_and_is_not_skipped(
     flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("polymodal.run.run.load", lambda _: pytest.fail("was predicted"))
+    monkeypatch.setattr("polymodal.run.saved.load", lambda _: pytest.fail("was predicted"))
     with pytest.raises(UserError, match=f"{flags[0]} is for tables"):
         call("predict", "run", *flags, "--note", "calm")
 

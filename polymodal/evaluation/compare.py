@@ -27,7 +27,8 @@ from polymodal.models.ensemble import average
 from polymodal.prepared.cache import default_folder
 from polymodal.report.console import label
 from polymodal.report.words import written
-from polymodal.run.run import Run, load
+from polymodal.run.run import Run
+from polymodal.run.saved import load
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import read
 from polymodal.table.schema import FUSED

@@ -193,7 +193,7 @@ def evaluate(
         tell(sets.announcement(run, prepared, len(table), planned))
     scores, played = sets.play(run, prepared, len(table), planned)
     combined = run.combine(scores)
-    predictions = run.decoded(table, combined)
+    predictions = run.pipeline.decoded(table, combined)
     found = Evaluation(len(table), {}, {}, {}, predictions, {}, table=table, schema=run.schema)
     known = {}
     for name, values in run.targets(table).items():

@@ -17,6 +17,7 @@ from polymodal.fitting.trials import Candidates
 from polymodal.metrics.metrics import primary
 from polymodal.metrics.statistics import interval
 from polymodal.models.ensemble import average, greedy
+from polymodal.run.pipeline import Pipeline
 from polymodal.run.run import Run
 from polymodal.table.ledger import Ledger
 from polymodal.table.schema import CONSTANT, FUSED
@@ -61,8 +62,7 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger) -> Run:
         for name, key in job.keys(one.spec).items():
             one.forms[name] = forms.setdefault(key, len(forms))
     models = [one.spec for one in trained.values()]
-    return Run(
-        recipe.model_copy(update={"models": models, "rivals": False}),
+    pipeline = Pipeline(
         job.schema,
         [job.forms[key] for key in forms],
         [job.prepared[key].shape for key in forms],
@@ -70,9 +70,9 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger) -> Run:
         job.tagged,
         kept,
         weights,
-        board,
-        ledger.to_json(),
     )
+    resolved = recipe.model_copy(update={"models": models, "rivals": False})
+    return Run(pipeline, resolved, board, ledger.to_json())
 
 
 def _line(

@@ -41,6 +41,7 @@ from polymodal.prepared.cells import cells, digest
 from polymodal.prepared.prepare import prepare
 from polymodal.report.console import Show
 from polymodal.run.run import Run
+from polymodal.run.saved import save
 from polymodal.table import infer
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import read
@@ -137,7 +138,7 @@ def fit(
         run, report = _fitted(data, recipe, folder, overwrite, start, logs, show)
         if not temporary:
             write_json(folder / "check.json", report.to_json())
-            run.save(folder)
+            save(run, folder)
             unmark(folder)
         show.done(run, time.perf_counter() - start)
         return run

@@ -26,9 +26,10 @@ from polymodal.contract.task import Task
 from polymodal.models import build
 from polymodal.models.ensemble import simplex
 from polymodal.models.model import Model
+from polymodal.models.weights import fill
 from polymodal.prepared.collate import Collator, Targets
 from polymodal.prepared.prepare import Prepared
-from polymodal.run.run import Trained, fill, module_targets
+from polymodal.run.pipeline import Trained, module_targets
 from polymodal.table.schema import Schema
 from polymodal.train.clock import Allowance, too_few
 from polymodal.train.kernels import Kernels, choose

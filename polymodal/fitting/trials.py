@@ -20,7 +20,7 @@ from polymodal.fitting.data import Division
 from polymodal.fitting.folder import checkpoints
 from polymodal.models import build
 from polymodal.report.console import Show
-from polymodal.run.run import Trained
+from polymodal.run.pipeline import Trained
 from polymodal.train.loop import Scores
 
 Array = np.ndarray[Any, Any]

@@ -59,7 +59,7 @@ def _chunks(
 ) -> Iterator[list[Outcome]]:
     for i, chunk in enumerate(chunks):
         started = time.perf_counter()
-        encoded = _encode(chunk, form)
+        encoded = encode_here(chunk, form)
         left = (time.perf_counter() - started) * (count - i - 1)
         yield encoded
         # The first chunk also pays for imports, so it is not judged by.
@@ -78,7 +78,7 @@ def _pool(form: Form, chunks: Iterator[list[Any]], workers: int) -> Iterator[lis
     waiting: deque[Any] = deque()
     try:
         for chunk in chunks:
-            waiting.append(pool.submit(_encode, chunk, form))
+            waiting.append(pool.submit(encode_here, chunk, form))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -87,7 +87,8 @@ def _pool(form: Form, chunks: Iterator[list[Any]], workers: int) -> Iterator[lis
         pool.shutdown(kill_workers=True)
 
 
-def _encode(chunk: list[Any], form: Form) -> list[Outcome]:
+def encode_here(chunk: list[Any], form: Form) -> list[Outcome]:
+    """Each cell's outcome, in this process."""
     try:
         return [
             (array, form.was_truncated(cell))

@@ -19,7 +19,7 @@ from polymodal.contract.batch import Field
 from polymodal.contract.form import Form
 from polymodal.prepared.cache import Entry, Files, Store
 from polymodal.prepared.cells import cells, content_keys
-from polymodal.prepared.encode import Progress, encode
+from polymodal.prepared.encode import Progress, encode, encode_here
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.table.schema import Column
@@ -118,7 +118,7 @@ def prepare(
     columns: Sequence[Column],
     form: Form,
     *,
-    cache: Path,
+    cache: Path | None,
     ledger: Ledger,
     workers: int = 0,
     max_bad_rows: int = 0,
@@ -133,7 +133,8 @@ def prepare(
     Args:
         columns: one, or of a joint kind several.
         form: fitted.
-        cache: folder shared by all forms and runs.
+        cache: folder shared by all forms and runs; None: nothing is kept, and no disk is touched
+            but for the media that cells name.
         ledger: told of truncated rows and of those with an undecodable cell.
         workers: processes that decode media where it takes long; 0: as many as cores.
         max_bad_rows: how many undecodable cells may count as missing.
@@ -147,6 +148,9 @@ def prepare(
     truncated: list[int] = []
     if kind.of(columns[0].kind).joint:
         prepared, reasons = _in_memory(table, columns, form)
+    elif cache is None:
+        entries, flat, reasons, truncated = _direct(table, columns[0], form)
+        prepared = _arrange(entries, None, flat, form, shape, reasons)
     else:
         workers = workers or os.cpu_count() or 1
         entries, keys, flat, reasons, truncated = _stored(
@@ -199,6 +203,35 @@ def _in_memory(
     return prepared, reasons
 
 
+def _direct(
+    table: Table, column: Column, form: Form
+) -> tuple[list[Entry | None], Array, dict[int, str], list[int]]:
+    """As `_stored`, without keys: every cell encoded here and now, and kept nowhere."""
+    reasons: dict[int, str] = {}
+    present: list[tuple[int, Any]] = []
+    for row in range(len(table)):
+        try:
+            cell = next(cells(table, [column], np.array([row])))
+        except UserError as error:
+            reasons[row] = error.what
+            continue
+        if cell is not None:
+            present.append((row, cell))
+    entries: list[Entry | None] = [None] * len(table)
+    flat, truncated, offset = [np.zeros(0, form.dtype)], [], 0
+    outcomes = encode_here([cell for _, cell in present], form)
+    for (row, _), outcome in zip(present, outcomes, strict=True):
+        if isinstance(outcome, str):
+            reasons[row] = _told(column, row, outcome)
+            continue
+        array, cut = outcome
+        entries[row] = Entry(offset, array.shape)
+        flat.append(array.ravel())
+        offset += array.size
+        truncated += [row] * cut
+    return entries, np.concatenate(flat), reasons, truncated
+
+
 def _stored(
     table: Table,
     column: Column,
@@ -232,16 +265,15 @@ def _stored(
         entries = [None if key is None else store.get(key) for key in keys]
         flat = store.array()
         cut_off = store.truncated()
-    media = kind.of(column.kind).media
     for row, key in enumerate(keys):
         if key in bad:
-            reasons[row] = bad[key] if media else f"row {row}: {bad[key]}"
+            reasons[row] = _told(column, row, bad[key])
     return entries, keys, flat, reasons, [row for row, key in enumerate(keys) if key in cut_off]
 
 
 def _arrange(
     entries: list[Entry | None],
-    keys: list[bytes | None],
+    keys: list[bytes | None] | None,
     flat: Array,
     form: Form,
     shape: tuple[int, ...] | None,
@@ -264,6 +296,11 @@ def _arrange(
     return Prepared(
         flat, offsets, lengths, present, failed, shape, form.ragged, form.fingerprint, keys
     )
+
+
+def _told(column: Column, row: int, reason: str) -> str:
+    """Why a cell is bad, with its row, which a medium's own message names already."""
+    return reason if kind.of(column.kind).media else f"row {row}: {reason}"
 
 
 def _mask(count: int, rows: dict[int, str]) -> Array:

@@ -5,6 +5,7 @@ Nothing is ever updated: what differs has another name. A damaged file counts as
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import json
 import sys
@@ -26,6 +27,8 @@ from polymodal.prepared.cache import SCORES, explained
 from polymodal.prepared.prepare import Prepared
 from polymodal.train.loop import Scores
 
+# What scores may depend on, beside this package's code.
+VERSIONS = ("polymodal", "torch", "transformers", "accelerate", "lightgbm", "scikit-learn", "numpy")
 # What all scores may take; beyond it those used longest ago go.
 LIMIT = 2**30
 _DIGEST = 16
@@ -99,6 +102,18 @@ def key_of(
     for name, prepared in inputs.items():
         known.update(name.encode() + prepared.digest(rows))
     return known.digest()
+
+
+def versions() -> dict[str, str]:
+    """Package -> installed version, or "unknown"."""
+    return {name: _version(name) for name in VERSIONS}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _path(folder: Path, key: bytes, absent: Collection[str]) -> Path:

@@ -11,6 +11,7 @@ import pytest
 import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Recipe
+from polymodal.run.saved import save
 from polymodal.train.interrupt import Interrupted
 from polymodal.train.loop import Loop
 
@@ -80,7 +81,7 @@ def test_a_run_carries_its_own_components(run: Path, monkeypatch: pytest.MonkeyP
     found = loaded.predict(run.parent / "train.csv")
     assert len(found["label"]) == 60
     again = moved.with_name("again")
-    loaded.save(again)
+    save(loaded, again)
     assert pm.load(again, trust=True).predict(run.parent / "train.csv") == found
 
 

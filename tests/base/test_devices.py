@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from polymodal.base import devices
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Batch, Field, Outputs
 from polymodal.contract.recipe import Recipe
-from polymodal.run import run
+from polymodal.run import pipeline
 from polymodal.train import loop as train
 from polymodal.train.kernels import Kernels
 
@@ -86,10 +87,12 @@ def test_a_run_is_computed_on_the_chosen_device(
     method: str, fitted: tuple[pd.DataFrame, pm.Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Meta tensors cannot be copied back, so to be refused there is to have been there."""
-    table, run_ = fitted
-    monkeypatch.setattr(run, "device", lambda: META)
+    table, run = fitted
+    monkeypatch.setattr(pipeline, "device", lambda: META)
+    moved = replace(run, pipeline=replace(run.pipeline))
+    monkeypatch.undo()
     with pytest.raises(NotImplementedError, match="meta tensor"):
-        getattr(run_, method)(table)
+        getattr(moved, method)(table)
 
 
 @pytest.mark.parametrize("name", devices.WORLD)

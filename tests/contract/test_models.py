@@ -17,7 +17,7 @@ from polymodal.base import lookup
 from polymodal.contract.batch import Field, Outputs
 from polymodal.contract.kind import kinds
 from polymodal.models.model import Model
-from polymodal.run.run import fill
+from polymodal.models.weights import fill
 
 FUSIONS = lookup.names("fusion")
 TASKS = lookup.names("tasks")

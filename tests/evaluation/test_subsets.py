@@ -23,7 +23,7 @@ from polymodal.contract.recipe import Recipe
 from polymodal.evaluation import game, sets
 from polymodal.metrics import contribution
 from polymodal.metrics.contribution import subsets
-from polymodal.run import run as running
+from polymodal.run import pipeline as running
 from polymodal.table.ledger import Ledger
 
 ROWS, BATCH = 300, 256

@@ -14,11 +14,11 @@ from torch import nn
 
 import polymodal as pm
 from polymodal.base.errors import UserError
+from polymodal.base.files import write_csv
 from polymodal.contract.recipe import Recipe
 from polymodal.fitting.combine import best_first
+from polymodal.models.weights import fill
 from polymodal.report.console import Show, leaderboard
-from polymodal.run.predict import predict_table
-from polymodal.run.run import fill
 
 
 def frame(rows: int = 60) -> pd.DataFrame:
@@ -62,23 +62,28 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
 
 
-def test_arrays_and_lists_of_one_row_are_one_row(run: pm.Run) -> None:
+def test_a_row_is_answered_as_in_a_table(run: pm.Run) -> None:
     whole = run.predict(frame())
     for i in range(4):
         row = {name: frame()[name][i] for name in ("picture", "signal")}
-        found = run.predict(row)
-        assert found["row"] == [0]
-        assert found["label=day"][0] == pytest.approx(whole["label=day"][i], abs=1e-6)
-    assert len(run.predict({"picture": frame()["picture"][0]})["label"]) == 1
-    assert len(run.predict({"signal": [0.0, 1, 2, 3, 4]})["label"]) == 1
+        found = run.predict_row(row)
+        assert list(found) == ["label", "label=day", "label=night"]
+        assert found["label=day"] == pytest.approx(whole["label=day"][i], abs=1e-6)
+    assert run.predict_row({"picture": frame()["picture"][0]})["label"] in ("day", "night")
+    assert run.predict_row({"signal": [0.0, 1, 2, 3, 4]})["label"] in ("day", "night")
+
+
+def test_a_mapping_is_a_table_of_columns(run: pm.Run) -> None:
     columns = {name: list(frame()[name]) for name in ("picture", "signal")}
-    assert run.predict(columns)["label"] == whole["label"]
+    assert run.predict(columns)["label"] == run.predict(frame())["label"]
+    with pytest.raises(UserError, match=r"(?s)column 'remark' is no list .* `predict_row`"):
+        run.predict({**columns, "remark": "a row's"})
 
 
 def test_predictions_are_filed_under_what_names_their_row(run: pm.Run, tmp_path: Path) -> None:
     assert set(run.schema.skipped) == {"sample", "where", "remark", "box"}
     columns = ["row", "sample", "box", "label", "label=day", "label=night"]
-    predict_table(run, frame(), tmp_path / "p.csv")
+    write_csv(tmp_path / "p.csv", run.predict(frame()))
     pm.evaluate(run, frame()).save(tmp_path)
     for path in (tmp_path / "p.csv", tmp_path / "predictions.csv"):
         written = pd.read_csv(path)
@@ -91,7 +96,8 @@ def test_predictions_are_filed_under_what_names_their_row(run: pm.Run, tmp_path:
 def test_a_name_of_rows_hides_no_prediction_and_no_row_number(run: pm.Run) -> None:
     schema = replace(run.schema, identifiers=("row", "sample", "label=day"))
     skipped = dict.fromkeys(schema.identifiers, "")
-    other = replace(run, schema=replace(schema, skipped=skipped))
+    model = replace(run.pipeline, schema=replace(schema, skipped=skipped))
+    other = replace(run, pipeline=model)
     found = other.predict(frame().assign(**{"row": "mine", "label=day": "mine"}))
     assert list(found) == ["row", "sample", "label", "label=day", "label=night"]
     assert found["row"] == list(range(60)) and "mine" not in found["label=day"]

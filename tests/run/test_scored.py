@@ -16,9 +16,9 @@ import polymodal as pm
 from polymodal.base import lookup
 from polymodal.contract.recipe import Recipe
 from polymodal.prepared.cache import clear, kept
-from polymodal.run import run as running
+from polymodal.run import pipeline as running
 from polymodal.run import scored
-from polymodal.run.run import load
+from polymodal.run.saved import load, save
 from polymodal.table.ledger import Ledger
 
 ROWS = 40
@@ -60,12 +60,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     # Both in one run, whatever validation thinks of them.
     linear = other.members["linear"]
     linear.forms = {name: i + len(run.forms) for name, i in linear.forms.items()}
-    run.forms, run.shapes = run.forms + other.forms, run.shapes + other.shapes
+    run.pipeline.forms += other.forms
+    run.pipeline.shapes += other.pipeline.shapes
     run.members["linear"] = linear
     run.weights["fused"]["label"] = {"net": 0.5, "linear": 0.5}
     out = folder / "run"
     out.mkdir()
-    run.save(out)
+    save(run, out)
     return folder / "table.csv", out
 
 
@@ -243,7 +244,7 @@ def test_a_damaged_file_is_computed_again(
 
 
 def test_a_single_row_is_not_kept(run: pm.Run, table: Path) -> None:
-    run.predict({"x": 1.0})
+    run.predict([{"picture": None, "note": None, "x": 1.0}])
     assert not (table.parent / "cache" / "scores").exists()
 
 

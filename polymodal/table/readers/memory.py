@@ -65,8 +65,16 @@ def from_columns(columns: Mapping[str, Iterable[Any]], source: str) -> pa.Table:
     Arrays of two axes or more become .npy bytes, sounds WAV bytes, pictures PNG bytes.
 
     Raises:
-        UserError: columns of different lengths, or one that mixes types.
+        UserError: columns of different lengths, one that mixes types, or one that is a single cell.
     """
+    for name, cells in columns.items():
+        if isinstance(cells, str | bytes | bytearray | Mapping) or not isinstance(cells, Iterable):
+            raise UserError(
+                f"{source}: column '{name}' is no list of cells",
+                expected="a table as a mapping of columns to lists, a cell a row",
+                got=f"{type(cells).__name__} {cells!r}"[:200],
+                do="predict a single row by `predict_row`, or put it into a list of rows",
+            )
     arrays = {str(name): _array(str(name), cells, source) for name, cells in columns.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:

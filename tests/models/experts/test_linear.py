@@ -21,7 +21,7 @@ from polymodal.models.experts._convex import STRENGTHS, choose, minimise, out_of
 from polymodal.models.experts._problem import deal
 from polymodal.models.experts.linear import Linear
 from polymodal.models.model import Head
-from polymodal.run.run import fill
+from polymodal.models.weights import fill
 
 WORDS = {
     "sea": ["calm sea", "deep water", "salt and waves", "a boat on the water"],

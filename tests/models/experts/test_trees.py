@@ -16,7 +16,7 @@ from polymodal.models.experts._forest import Forest
 from polymodal.models.experts._problem import deal
 from polymodal.models.experts.trees import Trees
 from polymodal.models.model import Head
-from polymodal.run.run import fill
+from polymodal.models.weights import fill
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from polymodal.contract.batch import Field
 from polymodal.modalities.text.encoders.ngrams import Ngrams
 from polymodal.modalities.text.forms.ngrams import Ngrams as Form
 from polymodal.modalities.text.hashing import identity
-from polymodal.run.run import fill
+from polymodal.models.weights import fill
 
 TEXTS = ["a red house", "a red red fox", "the fox sees a house", "blue", "", "a red fox"]
 FORM = Form()

@@ -1,0 +1,303 @@
+"""A trained model without a disk: rows of cells in, answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import polymodal.models.build as build
+from polymodal.base import lookup
+from polymodal.base.devices import device, device_of
+from polymodal.base.errors import UserError
+from polymodal.contract.form import Form
+from polymodal.contract.recipe import Member
+from polymodal.contract.task import Task
+from polymodal.models.ensemble import average
+from polymodal.prepared.collate import Collator
+from polymodal.prepared.prepare import Prepared, prepare
+from polymodal.table.infer import validate
+from polymodal.table.ledger import Ledger
+from polymodal.table.read import Table, read
+from polymodal.table.schema import FUSED, Schema
+from polymodal.train.kernels import Kernels
+from polymodal.train.loop import Scores, predict_without
+
+# Prepared cells by the position of their form; only of the forms that are wanted.
+Encoded = Sequence[Prepared] | Mapping[int, Prepared]
+
+
+@dataclass
+class Trained:
+    """A member with its weights.
+
+    Attributes:
+        spec: its part of the recipe.
+        module: ready to predict.
+        forms: modality -> position in the pipeline's list of forms.
+        kernels: how it is computed.
+        facts: parameters (all numbers that the module holds), seconds of training, steps and so on.
+    """
+
+    spec: Member
+    module: nn.Module
+    forms: dict[str, int]
+    kernels: Kernels = field(default_factory=Kernels)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Pipeline:
+    """A trained, combined model: cells in, answers out.
+
+    It keeps nothing between two calls, writes nothing, and reads nothing but the media that cells
+    name. Modules are put where `device()` says and into evaluation mode when it is made, and are
+    not touched after that: threads may share it.
+
+    Attributes:
+        schema: the columns that it reads and predicts.
+        forms: fitted; members share them.
+        shapes: of each form's arrays (`Prepared.shape`), which later cells must match.
+        tasks: target -> fitted task.
+        tagged: tag target -> the text modality it labels.
+        members: every trained member that some combination uses, and every fusion to be compared.
+        weights: "fused" (the model) or a modality (its rival) -> target -> member -> share.
+    """
+
+    schema: Schema
+    forms: list[Form]
+    shapes: list[tuple[int, ...]]
+    tasks: dict[str, Task]
+    tagged: dict[str, str]
+    members: dict[str, Trained]
+    weights: dict[str, dict[str, dict[str, float]]]
+
+    def __post_init__(self) -> None:
+        for member in self.members.values():
+            member.module.to(device()).eval()
+
+    # -- cells in, answers out --------------------------------------------------------------
+
+    def predict(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        absent: str | Collection[str] = (),
+        max_bad_rows: int = 0,
+        ledger: Ledger | None = None,
+    ) -> dict[str, list[Any]]:
+        """Predictions for some rows.
+
+        Args:
+            rows: column -> cell each; a column that is left out is missing. Relative paths of
+                media start from the current folder.
+            absent: modalities to ignore.
+            max_bad_rows: cells of a modality that may be unreadable; they count as missing.
+            ledger: where rows with cells that are cut or count as missing are noted.
+
+        Raises:
+            UserError: a column is none of the inputs, a cell does not suit its column or cannot be
+                read, or there is no such modality to ignore.
+
+        Returns:
+            Columns of predictions, as `decoded` has them.
+        """
+        gone = self.known(absent)
+        table = self.table([self._whole(row) for row in rows])
+        prepared = self.encode(
+            table, Ledger() if ledger is None else ledger, self.used(), max_bad_rows=max_bad_rows
+        )
+        positions = np.arange(len(table))
+        scores = {name: self.score(name, prepared, positions, [gone])[0] for name in self.used()}
+        return self.decoded(table, self.combine(scores))
+
+    def predict_row(
+        self, row: Mapping[str, Any], *, absent: str | Collection[str] = ()
+    ) -> dict[str, Any]:
+        """One row's prediction under its target's name and, for classes, every probability.
+
+        Args:
+            row, absent: as in `predict`.
+        """
+        found = self.predict([row], absent=absent)
+        return {name: values[0] for name, values in found.items() if name != "row"}
+
+    # -- its steps --------------------------------------------------------------------------
+
+    def table(
+        self, source: Any, *, require_targets: bool = False, cache: Path | None = None
+    ) -> Table:
+        """Read a table and hold it against the schema."""
+        table = source if isinstance(source, Table) else read(source, cache=cache)
+        validate(self.schema, table, require_targets=require_targets)
+        return table
+
+    def encode(
+        self,
+        table: Table,
+        ledger: Ledger,
+        members: Iterable[str] | None = None,
+        cache: Path | None = None,
+        **options: Any,
+    ) -> dict[int, Prepared]:
+        """A table's cells in the forms that some members read, by the form's position.
+
+        Args:
+            ledger: where rows with cells that are cut or count as missing are noted.
+            members: all by default.
+            cache: where arrays are kept, so that they are not made again; None: nowhere.
+            options: further ones of `prepare`.
+        """
+        names = self.members if members is None else members
+        modality_of = {i: name for n in names for name, i in self.members[n].forms.items()}
+        grouped = self.schema.modalities()
+        return {
+            i: prepare(
+                table,
+                grouped[modality_of[i]],
+                self.forms[i],
+                cache=cache,
+                ledger=ledger,
+                shape=self.shapes[i],
+                **options,
+            )
+            for i in sorted(modality_of)
+        }
+
+    def score(
+        self,
+        name: str,
+        prepared: Encoded,
+        rows: np.ndarray[Any, Any],
+        absent: Sequence[Collection[str]],
+    ) -> list[Scores]:
+        """A member's scores for every set in `absent` of modalities to leave out.
+
+        Returns:
+            For each set: target -> one array of scores a row.
+        """
+        member = self.members[name]
+        collator = Collator(self.inputs(name, prepared), {})
+        own = [frozenset(gone) & frozenset(member.forms) for gone in absent]
+        return predict_without(
+            member.module, self.asked(name), collator, rows, Kernels(), absent=own
+        )
+
+    def combine(
+        self,
+        scores: Mapping[str, Mapping[str, list[np.ndarray[Any, Any]]]],
+        who: str = FUSED,
+        targets: Sequence[str] | None = None,
+    ) -> Scores:
+        """Members' scores to one combination's: the fused model's, or a unimodal rival's.
+
+        Args:
+            targets: some of the rival's; all by default.
+        """
+        return {
+            target: average({m: scores[m][target] for m in shares}, shares)
+            for target, shares in self.weights[who].items()
+            if targets is None or target in targets
+        }
+
+    def decoded(self, table: Table, combined: Scores) -> dict[str, list[Any]]:
+        """Columns of the predictions file, from one combination's scores of a table's rows.
+
+        What names a row stands first: its number under "row", its group and the columns that only
+        identify rows, where the table has them and no prediction has their name. Then per target
+        the prediction under its name and, for classes, a probability under "target=class".
+        """
+        found: dict[str, list[Any]] = {}
+        for target, task in self.tasks.items():
+            found |= task.decode(combined[target])
+        schema = self.schema
+        naming = [n for n in schema.skipped if n == schema.group or n in schema.identifiers]
+        taken = {"row", *found}
+        ids = {n: table.cells(n) for n in naming if n in table.names and n not in taken}
+        return {"row": list(range(len(table))), **ids, **found}
+
+    def vectors(
+        self, prepared: Encoded, rows: np.ndarray[Any, Any], name: str
+    ) -> np.ndarray[Any, Any]:
+        """Fused vectors `(rows, width)` of a member that has them; see `embedder`."""
+        collator = Collator(self.inputs(name, prepared), {})
+        found: list[Any] = [None] * len(rows)
+        module = self.members[name].module
+        with torch.inference_mode():
+            for positions, batch in collator.sequential(rows, 256):
+                fused = module(batch.to(device_of(module)).inputs).fused
+                for i, position in enumerate(positions):
+                    found[position] = fused.pooled[i].float().cpu().numpy()
+        return np.stack(found)
+
+    # -- what it consists of ----------------------------------------------------------------
+
+    def inputs(self, name: str, prepared: Encoded) -> dict[str, Prepared]:
+        """Modality -> the cells that a member reads."""
+        return {modality: prepared[i] for modality, i in self.members[name].forms.items()}
+
+    def asked(self, name: str) -> dict[str, Task]:
+        """The tasks of a member."""
+        return {target: self.tasks[target] for target in module_targets(self.members[name].module)}
+
+    def shares(self) -> dict[str, float]:
+        """The fused model's members, and the shares of each in all targets together."""
+        found: dict[str, float] = {}
+        for shares in self.weights[FUSED].values():
+            for name, share in shares.items():
+                found[name] = found.get(name, 0.0) + share
+        return found
+
+    def used(self) -> list[str]:
+        """The fused model's members."""
+        return list(self.shares())
+
+    def embedder(self) -> str:
+        """The strongest of the members of most modalities that have a fused vector.
+
+        Raises:
+            UserError: there is none.
+        """
+        shares = self.shares()
+        candidates = [n for n, t in self.members.items() if not build.is_expert(t.spec)]
+        if not candidates:
+            raise UserError(
+                "This run has no member with a fused vector: only experts were trained",
+                do="fit with a larger `budget`, or a recipe with a fusion",
+            )
+        widest = max(len(self.members[n].forms) for n in candidates)
+        joint = [n for n in candidates if len(self.members[n].forms) == widest]
+        return max(joint, key=lambda n: shares.get(n, 0.0))
+
+    def known(self, absent: str | Collection[str]) -> frozenset[str]:
+        """A modality to ignore, or several, as a set; UserError if there is no such modality."""
+        names = list(self.schema.modalities())
+        gone = [absent] if isinstance(absent, str) else list(absent)
+        for name in gone:
+            if name not in names:
+                raise UserError(
+                    f"The run has no modality '{name}' to ignore",
+                    expected=f"some of {', '.join(names)}",
+                    do=lookup.meant(name, names, "leave it out"),
+                )
+        return frozenset(gone)
+
+    def _whole(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row with every input column; those that are not given are missing."""
+        known = [column.name for column in self.schema.inputs]
+        for name in row:
+            if name not in known:
+                raise lookup.unknown(f"The run has no input column '{name}'", name, known)
+        return {name: row.get(name) for name in known}
+
+
+def module_targets(module: nn.Module) -> list[str]:
+    """The targets that a member predicts."""
+    targets = module.targets
+    assert isinstance(targets, list)
+    return targets
