@@ -1,5 +1,5 @@
 """`python -m polymodal` is `polymodal`."""
 
-from polymodal.cli import main
+from polymodal.cli.main import main
 
 main()

@@ -23,7 +23,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from polymodal import cli
+from polymodal.cli import main as cli
 from polymodal.fitting import fit as fitting
 from polymodal.fitting import learn
 from polymodal.table.media import Media

@@ -12,9 +12,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import polymodal as pm
-from polymodal import cli
 from polymodal.base.errors import UserError
 from polymodal.builtin import scenes
+from polymodal.cli import info
+from polymodal.cli import main as cli
 from polymodal.contract.resolve import overruled
 from polymodal.fitting import fit as fitting
 from polymodal.table.readers import columnar
@@ -106,7 +107,7 @@ def test_the_preflight_unpacks_media_to_the_cache(
 
 
 def test_everything_that_a_recipe_can_name_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    cli.list_components()
+    info.list_components()
     listed = capsys.readouterr().out.splitlines()
     root = Path(pm.__file__).parent
     parts = ["modalities/*/forms", "modalities/*/encoders", "modalities/*/corruptions"]
@@ -127,7 +128,7 @@ def test_the_cache_is_measured_and_cleared(
 ) -> None:
     monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path))
     (tmp_path / "kernels.json").write_bytes(bytes(2**21))
-    cli.cache()
+    info.cache()
     assert capsys.readouterr().out == f"{tmp_path}: 2.0 MB in 1 files\n"
-    cli.cache(clear=True)
+    info.cache(clear=True)
     assert "deleted" in capsys.readouterr().out and not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ from polymodal.base.errors import UserError
 
 ROOT = Path(pm.__file__).parent
 # These two are only ever read by who typed a command.
-COMMANDS = {ROOT / "cli.py", ROOT / "quickstart.py"}
+COMMANDS = {*(ROOT / "cli").glob("*.py"), ROOT / "quickstart.py"}
 FLAG = re.compile(r"(?<![\w(-])--[a-z]|\(--[a-z]")
 
 

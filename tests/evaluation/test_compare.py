@@ -14,8 +14,8 @@ from scipy import stats
 from typer.testing import CliRunner
 
 import polymodal as pm
-from polymodal import cli
 from polymodal.base.errors import UserError
+from polymodal.cli import main as cli
 from polymodal.contract.recipe import Recipe
 from polymodal.evaluation import judge
 from polymodal.evaluation.compare import ranked

@@ -12,7 +12,7 @@ import pytest
 from sklearn import metrics as sk
 
 import polymodal as pm
-from polymodal import cli
+from polymodal.cli import main as cli
 from polymodal.evaluation.families import FAMILIES, FEWEST_MOST, UNLIKELY
 from polymodal.evaluation.scoring import score
 

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 import polymodal as pm
-from polymodal import cli
 from polymodal.base.errors import UserError
+from polymodal.cli import main as cli
 from polymodal.contract.recipe import Recipe
 from polymodal.table.readers import columnar
 

@@ -1,0 +1,29 @@
+"""Commands that tell what there is. Heavy imports happen inside."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def list_components() -> None:
+    """Every component that there is, with its options."""
+    from polymodal.base.lookup import catalogue
+
+    for folder, name, options in catalogue():
+        print(f"{folder + ': ' + name:<32} {options}")
+
+
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Delete what is kept.")] = False,
+) -> None:
+    """What is decoded and measured once for all fits: where it is kept, and how large it is."""
+    from polymodal.prepared import cache as kept
+
+    folder = kept.default_folder()
+    files = kept.kept(folder)
+    size = sum(path.stat().st_size for path in files) / 2**20
+    if clear:
+        kept.clear(folder)
+    print(f"{folder}: {size:,.1f} MB in {len(files):,} files{' deleted' if clear else ''}")

@@ -1,0 +1,78 @@
+"""Options that several commands have, and what their words mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polymodal.base.errors import UserError
+
+Kinds = Annotated[
+    list[str] | None, typer.Option("--kind", metavar="COL=KIND", help="Overrule a column's kind.")
+]
+Drop = Annotated[
+    list[str] | None, typer.Option("--drop", metavar="COL", help="Leave a column out.")
+]
+Group = Annotated[
+    str | None, typer.Option("--group", metavar="COL", help="Keep rows of equal value together.")
+]
+BadRows = Annotated[
+    int,
+    typer.Option("--max-bad-rows", help="So many unreadable cells of a modality count as missing."),
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Execute the components of the user's own that it brings.")
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder or file to write.")]
+
+# Time for a fit where neither the recipe nor the command line says any.
+BUDGET = "5m"
+
+
+def seconds(text: str) -> float:
+    """ "90s", "5m", "2h" or a number of seconds, to seconds."""
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:].lower())
+    try:
+        value = float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UserError(
+            "The budget is not a time", expected="such as 90s, 5m or 2h", got=repr(text)
+        )
+    return value
+
+
+def one_or_all(names: list[str] | None) -> str | list[str] | None:
+    """A single one is no list: there is nothing to compare it with."""
+    return names[0] if names and len(names) == 1 else names or None
+
+
+def pairs(items: list[str] | None) -> dict[str, str]:
+    found = {}
+    for item in items or []:
+        name, equals, kind = item.rpartition("=")
+        if not equals or not name:
+            raise UserError(
+                "--kind takes a column and a kind", expected="--kind COLUMN=KIND", got=item
+            )
+        found[name] = kind
+    return found
+
+
+def row_of(arguments: list[str]) -> dict[str, str]:
+    """--image a.png --question "how many?" to a row."""
+    row: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        flag = rest.pop(0)
+        name, equals, value = flag.removeprefix("--").partition("=")
+        if not flag.startswith("--") or not (equals or rest):
+            raise UserError(
+                f"'{flag}' is not understood",
+                expected='columns of one row, as --image x.png --question "how many?"',
+            )
+        row[name] = value if equals else rest.pop(0)
+    return row

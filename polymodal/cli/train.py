@@ -1,0 +1,131 @@
+"""Commands that look at a table or train on it. Heavy imports happen inside."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polymodal.cli.options import (
+    BUDGET,
+    BadRows,
+    Drop,
+    Group,
+    Kinds,
+    Out,
+    one_or_all,
+    pairs,
+    seconds,
+)
+
+
+def fit(
+    train: Annotated[str, typer.Argument(help="Table of training rows, or a recipe.yaml.")],
+    target: Annotated[
+        list[str] | None, typer.Option("--target", metavar="COL", help="Column to predict.")
+    ] = None,
+    valid: Annotated[str | None, typer.Option(help="Table of validation rows.")] = None,
+    drop: Drop = None,
+    kind: Kinds = None,
+    group: Group = None,
+    split: Annotated[
+        str | None, typer.Option(help="auto, random, stratified, group or time:COLUMN.")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(help="Cross-validate with this many folds.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for the whole fit: 90s, 5m, 2h.", show_default=BUDGET)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    fusion: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fusion",
+            metavar="NAME",
+            help="Train this one instead of the plan's; several have the same time each.",
+        ),
+    ] = None,
+    max_bad_rows: BadRows = 0,
+    track: Annotated[
+        list[str] | None, typer.Option(help="Also log to tensorboard, wandb or mlflow.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a finished run.")] = False,
+    out: Out = Path("runs/latest"),
+) -> None:
+    """Train, compare and combine models of a table; resumes what Ctrl-C interrupted."""
+    from polymodal.contract.recipe import Recipe
+    from polymodal.contract.resolve import load
+    from polymodal.fitting.fit import fit as fit_table
+    from polymodal.report.console import Show
+
+    recipe = load(Path(train)) if train.endswith((".yaml", ".yml")) else Recipe(train=train)
+    if recipe.budget is None and budget is None:
+        budget = BUDGET
+    fit_table(
+        target=target,
+        valid=valid,
+        recipe=recipe,
+        kinds=pairs(kind),
+        drop=drop or [],
+        group=group,
+        split=split,
+        folds=folds,
+        max_bad_rows=max_bad_rows or None,
+        budget=None if budget is None else seconds(budget),
+        seed=seed,
+        fusion=one_or_all(fusion),
+        out=out,
+        overwrite=overwrite,
+        trackers=track or [],
+        show=Show(sys.stderr),
+    )
+    print(f"Next: polymodal evaluate {out} --data TEST.csv --out {out}/test")
+    if recipe.compare or len(fusion or []) > 1:
+        print(f"      polymodal compare {out} --data TEST.csv")
+    print(f"      polymodal predict {out} --data NEW.csv --out predictions.csv")
+
+
+def check(
+    train: Annotated[str, typer.Argument(help="Table of training rows.")],
+    target: Annotated[
+        list[str] | None, typer.Option("--target", metavar="COL", help="Column to predict.")
+    ] = None,
+    valid: Annotated[str | None, typer.Option(help="Table of validation rows.")] = None,
+    test: Annotated[str | None, typer.Option(help="Table of test rows, for leaks only.")] = None,
+    drop: Drop = None,
+    kind: Kinds = None,
+    group: Group = None,
+    max_bad_rows: BadRows = 0,
+) -> None:
+    """The pre-flight alone: columns, kinds, leaks, duplicates, bad cells; 2 if a fit would fail."""
+    from polymodal.fitting.fit import preflight
+    from polymodal.report.console import Show
+
+    show = Show(sys.stdout)
+    kinds = pairs(kind)
+    report = preflight(
+        train, target or [], valid, test, kinds, drop or [], group, max_bad_rows, show
+    )
+    report.raise_for_errors()
+
+
+def quickstart(
+    out: Out = Path("quickstart"),
+    rows: Annotated[int, typer.Option(help="Rows to render, a fifth of them for the test.")] = 3000,
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier quickstart.")] = False,
+    budget: Annotated[str, typer.Option(help="Time for the fit.")] = "4m",
+    seed: Annotated[int, typer.Option(help="Of data and fit.")] = 0,
+) -> None:
+    """Embedded data, a fit, its rivals, test figures and a prediction, in a few minutes."""
+    from polymodal.quickstart import quickstart as run_quickstart
+    from polymodal.report.console import Show
+
+    run_quickstart(
+        out,
+        rows=rows,
+        budget=seconds(budget),
+        seed=seed,
+        overwrite=overwrite,
+        show=Show(sys.stderr),
+    )

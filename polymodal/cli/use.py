@@ -1,0 +1,185 @@
+"""Commands that use or measure what was trained. Heavy imports happen inside."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polymodal.base.errors import UserError
+from polymodal.cli.options import (
+    BadRows,
+    Group,
+    Out,
+    Trust,
+    row_of,
+)
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    data: Annotated[str, typer.Option(help="Table with the target columns.")],
+    out: Out,
+    group: Group = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Also score corrupted and missing cells.")
+    ] = False,
+    contributions: Annotated[
+        str | None,
+        typer.Option(help="Sets of modalities to score: exact (all), sampled or none."),
+    ] = None,
+    explain: Annotated[
+        int | None,
+        typer.Option(min=0, help="Explain the answers to so many rows; 6 by default."),
+    ] = None,
+    max_bad_rows: BadRows = 0,
+    trust: Trust = False,
+) -> None:
+    """Measure a run on a table and say whether fusion pays, in OUT/metrics.json and report.html."""
+    from polymodal.evaluation.evaluate import REPORT
+    from polymodal.evaluation.evaluate import evaluate as evaluate_run
+    from polymodal.run.saved import load
+
+    result = evaluate_run(
+        load(run, trust=trust),
+        data,
+        group=group,
+        robustness=robustness,
+        contributions=contributions,
+        explain=explain,
+        max_bad_rows=max_bad_rows,
+        tell=lambda line: print(line, file=sys.stderr),
+    )
+    result.save(out)
+    print(result.text())
+    print(f"\nReport: {out / REPORT}")
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Runs' folders; of a single one, its models.")],
+    data: Annotated[str, typer.Option(help="Table with the target columns.")],
+    target: Annotated[
+        list[str] | None, typer.Option("--target", metavar="COL", help="Compare on this one only.")
+    ] = None,
+    group: Group = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write the figures to, as compare.json.")
+    ] = None,
+    max_bad_rows: BadRows = 0,
+    trust: Trust = False,
+) -> None:
+    """Measure models on the same rows and test every pair: best first, and who is as good."""
+    from polymodal.evaluation.compare import compare as compare_runs
+
+    found = compare_runs(
+        runs, data, target=target, group=group, max_bad_rows=max_bad_rows, trust=trust
+    )
+    if out is not None:
+        found.save(out)
+    print(found.text())
+
+
+def predict(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    data: Annotated[str | None, typer.Option(help="Table of new rows.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write.")] = None,
+    max_bad_rows: BadRows = 0,
+    trust: Trust = False,
+) -> None:
+    """Predict new rows: --data FILE --out FILE.csv, or one row as --COLUMN VALUE ..."""
+    from polymodal.base.files import write_csv
+    from polymodal.report.words import counted
+    from polymodal.run.saved import load
+    from polymodal.table.ledger import Ledger
+
+    row = row_of(context.args)
+    if (data is None) == (not row):
+        raise UserError(
+            "Nothing to predict" if data is None else "Both a table and a single row were given",
+            expected="either --data FILE, or one row as --COLUMN VALUE ...",
+        )
+    if data is None and (out is not None or max_bad_rows):
+        raise UserError(
+            f"{'--out' if out is not None else '--max-bad-rows'} is for tables",
+            expected="one row given as --COLUMN VALUE ..., which is printed",
+            do="--data FILE --out FILE.csv for a table; > FILE to keep one row's prediction",
+        )
+    loaded = load(run, trust=trust)
+    if data is None:
+        print(json.dumps(loaded.predict_row(row), ensure_ascii=False, indent=1))
+        return
+    if out is None:
+        raise UserError("No output file was given", do="--out predictions.csv")
+    ledger = Ledger()
+    columns = loaded.predict(data, max_bad_rows=max_bad_rows, ledger=ledger)
+    write_csv(out, columns)
+    print(f"{counted(len(columns['row']), 'row')} in {out}")
+    for reasons in ledger.to_json().values():
+        for reason, count in reasons.items():
+            print(f"  {counted(count, 'row')}: {reason}")
+
+
+def embed(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    data: Annotated[str, typer.Option(help="Table of rows.")],
+    out: Annotated[Path, typer.Option(help="A .npy file: (rows, width) float32.")],
+    max_bad_rows: BadRows = 0,
+    trust: Trust = False,
+) -> None:
+    """Fused vectors of a table's rows."""
+    from polymodal.base.files import write_array
+    from polymodal.report.words import counted
+    from polymodal.run.saved import load
+
+    vectors = load(run, trust=trust).embed(data, max_bad_rows=max_bad_rows)
+    write_array(out, vectors)
+    print(f"{counted(len(vectors), 'vector')} of width {vectors.shape[1]} in {out}")
+
+
+def score(
+    predictions: Annotated[str, typer.Argument(help="Table of predictions from anywhere.")],
+    metric: Annotated[
+        str, typer.Option(help="vqa, captions, retrieval, classify, multilabel, regress or tag.")
+    ],
+    prediction: Annotated[
+        list[str], typer.Option(metavar="COL", help="Predictions; give two columns to compare.")
+    ] = ["prediction"],  # noqa: B006
+    reference: Annotated[
+        list[str], typer.Option(metavar="COL", help="References; may be given several times.")
+    ] = ["reference"],  # noqa: B006
+    references: Annotated[
+        str | None, typer.Option(help="Table of the references, if that is another one.")
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option(metavar="COL", help="Names the rows in both tables.")
+    ] = None,
+    group: Group = None,
+    extract: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Find answers in texts: marked, choice, number, yesno or a regular expression.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for metrics.json.")] = None,
+) -> None:
+    """Metrics of any predictions with 95 % intervals; of two columns also the difference."""
+    from polymodal.evaluation.scoring import score as score_table
+
+    found = score_table(
+        predictions,
+        metric,
+        prediction=prediction,
+        reference=reference,
+        references=references,
+        on=on,
+        group=group,
+        extract=extract,
+    )
+    if out is not None:
+        found.save(out)
+    print(found.text())
