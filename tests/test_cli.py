@@ -118,7 +118,7 @@ def test_everything_that_a_recipe_can_name_is_listed(capsys: pytest.CaptureFixtu
         [f"{f.parent.relative_to(root)}:", f.stem] for f in files
     )
     assert any(
-        line.split() == ["modalities/text/forms:", "pieces", "path,", "limit=512"]
+        line.split() == ["modalities/image/forms:", "pretrained", "path,", "tune=False"]
         for line in listed
     )
 

@@ -20,18 +20,18 @@ class Form(ABC):
     content and `fingerprint`. What has to be learned from training rows (a tokenizer, a
     vocabulary) is learned in `fit` and kept in `state`, JSON-able, so that a run needs no pickle.
 
-    Attributes:
-        kind: folder under `modalities/` ("text", "image", ..., "table").
+    Attributes are the class's, or the object's where options decide them:
+        kind: folder under `modalities/`.
         dtype: numpy dtype of what `encode` returns.
         ragged: True if the first axis varies from cell to cell.
         parallel: whether `encode` may run in worker processes (not if it holds a large model).
         version: raised by hand whenever `encode` changes its answer, so stale caches miss.
     """
 
-    kind: ClassVar[str]
-    dtype: ClassVar[str]
-    ragged: ClassVar[bool]
-    parallel: ClassVar[bool] = True
+    kind: str
+    dtype: str
+    ragged: bool
+    parallel: bool = True
     version: ClassVar[int] = 1
 
     def fit(self, cells: Iterable[Any]) -> None:
@@ -52,7 +52,7 @@ class Form(ABC):
 
         Args:
             cell: for text a string (or a list of words); for media what `data.media.load` takes;
-                for "table" a mapping of column name to value, None where missing.
+                for a joint kind a mapping of column name to value, None where missing.
 
         Raises:
             UserError: the cell cannot be decoded; the message names what is wrong with it.

@@ -88,8 +88,8 @@ class Corrupted(Form):
     def __init__(self, form: Form, corruption: Corruption, level: float, seed: int) -> None:
         self.form, self.corruption, self.level, self.seed = form, corruption, level, seed
         # What its class says of any other form.
-        self.kind, self.dtype = form.kind, form.dtype  # type: ignore[misc]
-        self.ragged, self.parallel = form.ragged, form.parallel  # type: ignore[misc]
+        self.kind, self.dtype = form.kind, form.dtype
+        self.ragged, self.parallel = form.ragged, form.parallel
 
     def encode(self, cell: Any) -> np.ndarray[Any, Any]:
         return self.form.encode(self._worse(cell))

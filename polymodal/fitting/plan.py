@@ -86,7 +86,7 @@ def training(rows: int, *, tags: bool = False) -> Training:
 
 def _seconds_a_cell(kind: str, path: str, texts: list[Any]) -> float:
     """Measured on a sample with the pretrained model in `path`."""
-    form = lookup.build(f"modalities/{kind}/forms", {"name": "frozen", "path": path})
+    form = lookup.build(f"modalities/{kind}/forms", {"name": build.PRETRAINED, "path": path})
     sample = texts[:: max(1, len(texts) // SAMPLE)][:SAMPLE]
     form.encode_many(sample[:1])  # the first call also loads the model
 

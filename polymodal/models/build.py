@@ -17,6 +17,9 @@ from polymodal.contract.task import Task
 from polymodal.models.model import Head, Model
 from polymodal.table.schema import Column, Schema
 
+# The encoder that the key `pretrained` of a recipe stands for, in every kind that has one.
+PRETRAINED = "pretrained"
+
 
 def folder_kind(columns: list[Column]) -> str:
     """The kind of a modality's columns."""
@@ -38,7 +41,7 @@ def is_expert(member: Member) -> bool:
 def encoder_spec(modality: Modality, kind: str, fusion: Spec) -> dict[str, Any]:
     """The encoder's name and options, with `pretrained` and the defaults resolved."""
     if modality.pretrained is not None:
-        return {"name": "pretrained" if modality.tune else "frozen"}
+        return {"name": PRETRAINED}
     room = kinds()[kind]
     shallow = name_of(fusion) == "early"
     spec: Spec = modality.encoder or (room.raw if shallow else room.encoder)
@@ -77,7 +80,7 @@ def form_for(member: Member, name: str, columns: list[Column]) -> Form:
         form_name = lookup.find(f"modalities/{kind}/encoders", spec["name"]).form
     options = dict(modality.form)
     if modality.pretrained is not None:
-        options["path"] = modality.pretrained
+        options |= {"path": modality.pretrained, "tune": modality.tune}
     if kinds()[kind].joint:
         read = [c for c in columns if c.name in (modality.columns or [c.name])]
         options["columns"] = [{"name": c.name, "kind": c.kind} for c in read]

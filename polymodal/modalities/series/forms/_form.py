@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +23,8 @@ class SeriesForm(Form, ABC):
             "auto" to tell from the training cells: channels are the axis whose length they share.
     """
 
-    kind: ClassVar[str] = "series"
-    dtype: ClassVar[str] = "float32"
+    kind = "series"
+    dtype = "float32"
 
     def __init__(self, layout: str) -> None:
         if layout not in LAYOUTS:

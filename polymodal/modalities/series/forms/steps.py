@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class Steps(SeriesForm):
         layout: as `SeriesForm` says.
     """
 
-    ragged: ClassVar[bool] = True
+    ragged = True
 
     def __init__(self, *, limit: int = 4096, layout: str = "auto") -> None:
         super().__init__(layout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Summary(SeriesForm):
         layout: as `SeriesForm` says.
     """
 
-    ragged: ClassVar[bool] = False
+    ragged = False
 
     def __init__(self, *, slices: int = 16, layout: str = "auto") -> None:
         super().__init__(layout)

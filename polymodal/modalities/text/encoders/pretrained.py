@@ -1,41 +1,77 @@
-"""A pretrained Hugging Face text model, trained on."""
+"""A pretrained Hugging Face text model, trained on or frozen."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
+from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
-from polymodal.modalities.text.forms.pieces import Pieces
+from polymodal.modalities.text.forms.pretrained import TEXT
+from polymodal.modalities.text.forms.pretrained import Pretrained as Given
 from polymodal.modalities.text.hashing import SHAPES
-from polymodal.nn.backbone import Backbone
+from polymodal.nn.backbone import Backbone, Frozen
 
 
 class Pretrained(Encoder):
-    """A model's last hidden state, projected, with each word's shape added.
-
-    The shape brings back the capitals that an uncased model does not see. The table of piece
-    vectors stays as it is: it is half of a small model, and small data move only a few of its rows.
+    """A pretrained model's tokens: of one that is trained on, or of a frozen one's kept outputs.
 
     Args:
-        form: text/pieces, of the model's own tokenizer.
+        form: text/pretrained; its `tune` says which, and of a frozen model `pool` whether there is
+            one token a text or one a word.
         width: of the tokens.
-        words: one token a word, the mean over its pieces; else one a piece.
-        dropout: of the projected tokens.
+        words: one token a word, as labelling words needs; else one a piece, or as `pool` says.
+        dropout: of a tuned model's tokens, of a frozen one's outputs.
     """
 
     kind = "text"
-    form = "pieces"
+    form = "pretrained"
     words = True
 
     def __init__(
         self, form: Form, width: int, *, words: bool = False, dropout: float = 0.1
     ) -> None:
         super().__init__()
-        assert isinstance(form, Pieces)
-        self.backbone = Backbone(form.path, "text")
+        assert isinstance(form, Given)
+        if words and not form.tune and form.pool != "words":
+            raise UserError(
+                "A frozen model's pooled output has no vector a word to label",
+                expected="form: {pool: words}",
+                got=f"pool: {form.pool}",
+                do="set it in the recipe, beside `pretrained`",
+            )
+        self.frozen = None if form.tune else Frozen(form.path, TEXT, width, dropout)
+        self.tuned = _Tuned(form.path, width, words, dropout) if form.tune else None
+
+    def adapt(self, fields: Iterable[Field]) -> None:
+        if self.frozen is not None:
+            self.frozen.scale.adapt(fields)
+
+    def forward(self, field: Field) -> Tokens:
+        """`(batch, pieces, 3)` int or `(batch, length, size)` float -> Tokens `(batch, length,
+        width)`."""
+        assert field.mask is not None
+        if self.tuned is not None:
+            tokens: Tokens = self.tuned(field)
+            return tokens
+        assert self.frozen is not None
+        return Tokens(self.frozen(field), field.mask)
+
+
+class _Tuned(nn.Module):
+    """A model's last hidden state, projected, with each word's shape added.
+
+    The shape brings back the capitals that an uncased model does not see. The table of piece
+    vectors stays as it is: it is half of a small model, and small data move only a few of its rows.
+    """
+
+    def __init__(self, path: str, width: int, words: bool, dropout: float) -> None:
+        super().__init__()
+        self.backbone = Backbone(path, TEXT)
         self.backbone.model.get_input_embeddings().requires_grad_(False)
         self.norm = nn.LayerNorm(self.backbone.width)
         self.project = nn.Linear(self.backbone.width, width)

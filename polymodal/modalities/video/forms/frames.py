@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -39,9 +39,9 @@ class Frames(Form):
         resize: "pad" keeps the aspect ratio, "stretch" ignores it.
     """
 
-    kind: ClassVar[str] = "video"
-    dtype: ClassVar[str] = "uint8"
-    ragged: ClassVar[bool] = False
+    kind = "video"
+    dtype = "uint8"
+    ragged = False
 
     def __init__(self, *, frames: int = 8, size: int = 64, resize: str = "pad") -> None:
         _picture.check_options(size, resize)

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from polymodal.contract.batch import Field
-from polymodal.modalities.image.encoders.frozen import Frozen
 from polymodal.modalities.image.encoders.pretrained import Pretrained
-from polymodal.modalities.image.forms.frozen import Frozen as FrozenForm
-from polymodal.modalities.image.forms.resized import Resized
+from polymodal.modalities.image.forms.pretrained import IMAGE
+from polymodal.modalities.image.forms.pretrained import Pretrained as Form
 from polymodal.nn import pretrained
 from polymodal.table.media import Media
 
@@ -22,15 +21,15 @@ PICTURES = [
 ]
 
 
-def field(form: Resized | FrozenForm, present: list[bool]) -> Field:
+def field(form: Form, present: list[bool]) -> Field:
     data = np.stack([form.encode(cell) for cell in PICTURES])
     data[~np.array(present)] = 0
     return Field(torch.from_numpy(data), None, torch.tensor(present))
 
 
-def built(path: str) -> tuple[Resized, Pretrained]:
+def built(path: str) -> tuple[Form, Pretrained]:
     torch.manual_seed(0)
-    form = Resized(path=path)
+    form = Form(path=path, tune=True)
     return form, Pretrained(form, 8).eval()
 
 
@@ -42,8 +41,8 @@ def test_tokens_are_the_models_outputs(checkpoint: str, request: pytest.FixtureR
     inputs = pretrained.image_processor(path)(pictures, return_tensors="pt")
     with torch.no_grad():
         tokens = encoder(field(form, [True, True, True]))
-        hidden = pretrained.hidden(pretrained.load(path, kind="image"), **inputs)
-        expected = encoder.project(hidden)
+        hidden = pretrained.hidden(pretrained.load(path, IMAGE), **inputs)
+        expected = encoder.tuned.project(hidden)
     torch.testing.assert_close(tokens.values, expected, atol=1e-5, rtol=0)
     assert tokens.mask.all()
 
@@ -77,12 +76,14 @@ def test_a_run_keeps_the_weights_elsewhere(vit_path: str, tmp_path: Path) -> Non
 
 
 def test_frozen_is_a_linear_map_of_the_standardised_output(vit_path: str) -> None:
-    form = FrozenForm(path=vit_path)
-    encoder = Frozen(form, 8).eval()
+    form = Form(path=vit_path)
+    encoder = Pretrained(form, 8).eval()
     cells = field(form, [True, True, False])
     encoder.adapt([cells])
     tokens = encoder(cells)
     assert tokens.values.shape == (3, 1, 8) and tokens.mask[:, 0].tolist() == [True, True, False]
     real = cells.data[:2, 0]
     scaled = (real - real.mean(0)) / real.std(0, correction=0)
-    torch.testing.assert_close(tokens.values[:2, 0], encoder.project[1](scaled), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        tokens.values[:2, 0], encoder.frozen.project[1](scaled), atol=1e-4, rtol=0
+    )

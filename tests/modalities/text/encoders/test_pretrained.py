@@ -11,23 +11,24 @@ import torch
 from polymodal.contract.batch import Field
 from polymodal.modalities.text.augment import Augment as Text
 from polymodal.modalities.text.encoders.pretrained import Pretrained
-from polymodal.modalities.text.forms.pieces import Pieces
+from polymodal.modalities.text.forms.pretrained import TEXT
+from polymodal.modalities.text.forms.pretrained import Pretrained as Form
 from polymodal.nn import pretrained
 
 TEXTS = ["Anna's quick house", "fox", "", "the quick brown fox jumps over", None]
 
 
-def built(path: str, **options: bool) -> tuple[Pieces, Pretrained]:
+def built(path: str, **options: bool) -> tuple[Form, Pretrained]:
     torch.manual_seed(0)
-    form = Pieces(path=path)
+    form = Form(path=path, tune=True)
     return form, Pretrained(form, 8, **options).eval()
 
 
 def direct(path: str, text: str, encoder: Pretrained) -> torch.Tensor:
     """The backbone's outputs for one text, `(pieces, 16)`, normalised and projected."""
     ids = pretrained.tokenizer(path)(text, return_tensors="pt")["input_ids"]
-    hidden = pretrained.hidden(pretrained.load(path, kind="text"), input_ids=ids)[0]
-    return encoder.project(encoder.norm(hidden))
+    hidden = pretrained.hidden(pretrained.load(path, TEXT), input_ids=ids)[0]
+    return encoder.tuned.project(encoder.tuned.norm(hidden))
 
 
 @pytest.mark.parametrize("checkpoint", ["bert_path", "gpt2_path"])
@@ -37,7 +38,7 @@ def test_tokens_are_the_models_outputs(
     path = request.getfixturevalue(checkpoint)
     form, encoder = built(path)
     with torch.no_grad():
-        encoder.shapes.weight.zero_()
+        encoder.tuned.shapes.weight.zero_()
         tokens = encoder(collate(form, TEXTS, extra=2))
         for i, text in enumerate(TEXTS[:2]):
             expected = direct(path, str(text), encoder)
@@ -69,9 +70,9 @@ def test_words_are_means_over_their_pieces(bert_path: str, collate: Callable[...
     form, encoder = built(bert_path, words=True)
     by_piece = built(bert_path)[1]
     for name in ("norm", "project", "shapes"):
-        getattr(by_piece, name).load_state_dict(getattr(encoder, name).state_dict())
+        getattr(by_piece.tuned, name).load_state_dict(getattr(encoder.tuned, name).state_dict())
     # Without norm and projection a mean before them equals a mean after them.
-    for one in (encoder, by_piece):
+    for one in (encoder.tuned, by_piece.tuned):
         one.norm, one.project = torch.nn.Identity(), torch.nn.Identity()
         one.shapes = torch.nn.Embedding(1024, 16)
         torch.nn.init.zeros_(one.shapes.weight)
@@ -99,9 +100,9 @@ def test_all_learns_but_the_table_of_pieces(bert_path: str, collate: Callable[..
     form, encoder = built(bert_path)
     encoder(collate(form, TEXTS)).values.square().sum().backward()
     still = [name for name, p in encoder.named_parameters() if p.grad is None]
-    assert still == ["backbone.model.embeddings.word_embeddings.weight"]
+    assert still == ["tuned.backbone.model.embeddings.word_embeddings.weight"]
     rate_of_its_own = [m for m in encoder.modules() if getattr(m, "is_backbone", False)]
-    assert rate_of_its_own == [encoder.backbone]
+    assert rate_of_its_own == [encoder.tuned.backbone]
 
 
 def test_a_run_keeps_the_weights_elsewhere(

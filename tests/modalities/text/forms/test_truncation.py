@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polymodal.contract.form import Form
-from polymodal.modalities.text.forms.frozen import Frozen
 from polymodal.modalities.text.forms.ngrams import Ngrams
-from polymodal.modalities.text.forms.pieces import Pieces
+from polymodal.modalities.text.forms.pretrained import Pretrained
 from polymodal.modalities.text.forms.words import Words
+
+Tuned = partial(Pretrained, tune=True)
 
 WORDS = st.lists(st.sampled_from(["fox", "the-dog", "!", "a", "…", "über"]), max_size=9)
 
@@ -32,12 +34,15 @@ def test_cut_exactly_when_more_would_have_been_kept(
 
 @given(words=WORDS)
 def test_pieces_are_counted_with_the_tokenizers_marks(bert_path: str, words: list[str]) -> None:
-    short, long = Pieces(path=bert_path, limit=8), Pieces(path=bert_path)
+    short, long = (
+        Tuned(path=bert_path, limit=8),
+        Tuned(path=bert_path),
+    )
     assert short.was_truncated(words) is (len(long.encode(words)) > 8)
 
 
 def test_a_frozen_text_is_cut_at_what_its_model_takes(bert_path: str) -> None:
-    form = Frozen(path=bert_path)  # 64 positions, two of them for the tokenizer's marks
+    form = Pretrained(path=bert_path)  # 64 positions, two of them for the tokenizer's marks
     assert not form.was_truncated("fox " * 62)
     assert form.was_truncated("fox " * 63)
-    assert Frozen(path=bert_path, limit=10).was_truncated("fox " * 9)
+    assert Pretrained(path=bert_path, limit=10).was_truncated("fox " * 9)

@@ -2,67 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from polymodal.contract.form import Form
 from polymodal.modalities.text import hashing as _hashing
-from polymodal.nn import pretrained
 
 
-class Pieces(Form):
-    """A text as int32 `(pieces, 3)`: tokenizer id, number of its word, shape id of its word.
+def encode(cell: Any, tokenizer: Any, limit: int) -> np.ndarray[Any, Any]:
+    """A text to int32 `(pieces, 3)`: tokenizer id, number of its word, shape id of its word.
 
     Words count from 1; the tokenizer's own marks ([CLS] and the like) belong to word 0, with
     shape 0. Every word has at least one piece: the unknown piece if the tokenizer drops it. The
     shape keeps the capitals that an uncased tokenizer loses.
-
-    Args:
-        path: folder or hub id of the model whose tokenizer is meant.
-        limit: pieces after this one are cut; lowered to what the model takes.
     """
-
-    kind = "text"
-    dtype = "int32"
-    ragged = True
-
-    def __init__(self, *, path: str, limit: int = 512) -> None:
-        _hashing.check_least("limit", limit, 4)
-        self.path = path
-        self.limit = min(limit, pretrained.positions(path))
-
-    @property
-    def fingerprint(self) -> str:
-        """Depends on what the tokenizer's files hold, not on where they lie."""
-        described = [type(self).__module__, self.version, self.limit, self._digest]
-        return hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()
-
-    def encode(self, cell: Any) -> np.ndarray[Any, Any]:
-        """A string (words cut at white space) or a list of words -> int32 `(pieces, 3)`."""
-        return encode(cell, self._tokenizer, self.limit)
-
-    def was_truncated(self, cell: Any) -> bool:
-        return len(_uncut(cell, self._tokenizer)) > self.limit
-
-    @cached_property
-    def _digest(self) -> str:
-        return pretrained.digest(self.path, weights=False)
-
-    @cached_property
-    def _tokenizer(self) -> Any:
-        return pretrained.tokenizer(self.path)
+    return _cut(uncut(cell, tokenizer), limit)
 
 
-def encode(cell: Any, tokenizer: Any, limit: int) -> np.ndarray[Any, Any]:
-    """One text cell to int32 `(pieces, 3)` as `Pieces` describes."""
-    return _cut(_uncut(cell, tokenizer), limit)
-
-
-def _uncut(cell: Any, tokenizer: Any) -> np.ndarray[Any, Any]:
+def uncut(cell: Any, tokenizer: Any) -> np.ndarray[Any, Any]:
+    """All of a text's pieces, however long it is."""
     words = [_whole(word) for word in _hashing.split(cell)]
     # The tokenizer gets a string as it stands, so that it cuts as it does anywhere else.
     text = _whole(cell) if isinstance(cell, str) else " ".join(words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import pytest
 from PIL import Image
 
 from polymodal.base.errors import UserError
-from polymodal.modalities.image.forms.resized import Resized
+from polymodal.modalities.image.forms.pretrained import Pretrained
 from polymodal.nn import pretrained
 from polymodal.table.media import Media
+
+Tuned = partial(Pretrained, tune=True)
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -31,7 +34,7 @@ def media(picture: Image.Image) -> Media:
 @pytest.mark.parametrize("size", [(16, 16), (50, 30), (8, 40)])
 def test_bytes_are_those_of_the_processor(size: tuple[int, int], vit_path: str) -> None:
     picture = noise(*size)
-    encoded = Resized(path=vit_path).encode(media(picture))
+    encoded = Tuned(path=vit_path).encode(media(picture))
     assert encoded.shape == (16, 16, 3) and encoded.dtype == np.uint8
     processed = pretrained.image_processor(vit_path)(picture, return_tensors="np")["pixel_values"]
     shift, scale = pretrained.normalisation(vit_path)
@@ -41,19 +44,22 @@ def test_bytes_are_those_of_the_processor(size: tuple[int, int], vit_path: str) 
 
 def test_fingerprint_goes_by_content(vit_path: str, tmp_path: Path) -> None:
     shutil.copytree(vit_path, tmp_path / "copy")
-    form, moved = Resized(path=vit_path), Resized(path=str(tmp_path / "copy"))
+    form, moved = (
+        Tuned(path=vit_path),
+        Tuned(path=str(tmp_path / "copy")),
+    )
     assert form.fingerprint == moved.fingerprint
     config = tmp_path / "copy" / "preprocessor_config.json"
     config.write_text(config.read_text().replace("16", "24"))
-    assert Resized(path=str(tmp_path / "copy")).fingerprint != form.fingerprint
+    assert Tuned(path=str(tmp_path / "copy")).fingerprint != form.fingerprint
 
 
 def test_it_travels_to_other_processes(vit_path: str) -> None:
-    form, cell = Resized(path=vit_path), media(noise(9, 9))
+    form, cell = Tuned(path=vit_path), media(noise(9, 9))
     encoded = form.encode(cell)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(form)).encode(cell), encoded)
 
 
 def test_what_is_no_picture_is_refused(vit_path: str) -> None:
     with pytest.raises(UserError, match=r"notes\.png"):
-        Resized(path=vit_path).encode(Media("notes.png", data=b"some text"))
+        Tuned(path=vit_path).encode(Media("notes.png", data=b"some text"))

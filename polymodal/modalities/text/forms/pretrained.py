@@ -1,4 +1,4 @@
-"""A text to a frozen pretrained model's outputs, computed once and cached."""
+"""A text for a pretrained model: its pieces, or a frozen model's outputs."""
 
 from __future__ import annotations
 
@@ -15,52 +15,70 @@ from torch import nn
 from polymodal.base.devices import device, device_of
 from polymodal.base.errors import UserError
 from polymodal.contract.form import Form
-from polymodal.modalities.text.forms import pieces
+from polymodal.modalities.text.forms import _pieces
+from polymodal.modalities.text.hashing import check_least
 from polymodal.nn import pretrained
 
+TEXT = pretrained.Half("text", "input_ids", "text_model")
 POOLS = ("mean", "words")
 # Pieces a batch, padding included: enough to keep a processor busy, little memory.
 BATCH = 4096
 
 
-class Frozen(Form):
-    """A text as float32 `(1, width)`, the mean over its pieces, or `(words, width)`.
+class Pretrained(Form):
+    """What a pretrained model is given of a text, or what it makes of it if it is frozen.
+
+    A model that is trained on is given the pieces, int32 `(pieces, 3)`: tokenizer id, number of its
+    word, shape id of its word (`_pieces.encode`). A frozen one's outputs are computed once and
+    kept: float32 `(1, width)`, the mean over its pieces, or `(words, width)`.
 
     The mean is over all pieces, the tokenizer's own marks included, as sentence-transformers pools
     (Reimers and Gurevych 2019, "Sentence-BERT"); a word's vector is the mean over its pieces.
 
     Args:
         path: folder or hub id of the model.
+        tune: whether the model is trained on.
         limit: pieces after this one are cut; lowered to what the model takes.
-        pool: "mean" for one vector a text, "words" for one a word.
+        pool: of a frozen model, "mean" for one vector a text, "words" for one a word.
     """
 
     kind = "text"
-    dtype = "float32"
     ragged = True
-    parallel = False
 
-    def __init__(self, *, path: str, limit: int = 512, pool: str = "mean") -> None:
+    def __init__(
+        self, *, path: str, tune: bool = False, limit: int = 512, pool: str = "mean"
+    ) -> None:
         if pool not in POOLS:
             raise UserError(f"There is no pooling '{pool}'", expected=" or ".join(POOLS))
-        self.path = path
-        self.pool = pool
-        self._pieces = pieces.Pieces(path=path, limit=limit)
-        self.limit = self._pieces.limit
+        if tune and pool != POOLS[0]:
+            raise UserError(
+                "A model that is trained on pools nothing before it",
+                expected="no 'pool', or a frozen model",
+                got=f"pool: {pool}",
+            )
+        check_least("limit", limit, 4)
+        self.path, self.tune, self.pool = path, tune, pool
+        self.limit = min(limit, pretrained.positions(path, TEXT))
+        self.dtype = "int32" if tune else "float32"
+        # A large model is not sent to other processes.
+        self.parallel = tune
 
     @property
     def fingerprint(self) -> str:
         """Depends on what the model's files hold, not on where they lie."""
-        described = [type(self).__module__, self.version, self.limit, self.pool, self._digest]
+        how = "pieces" if self.tune else self.pool
+        described = [type(self).__module__, self.version, self.limit, how, self._digest]
         return hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()
 
     def encode(self, cell: Any) -> np.ndarray[Any, Any]:
-        """A string or a list of words -> float32 `(1, width)` or `(words, width)`."""
-        return self.encode_many([cell])[0]
+        """A string (words cut at white space) or a list of words -> its array."""
+        return self._pieces(cell) if self.tune else self.encode_many([cell])[0]
 
     def encode_many(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
         """Several texts, those of like length together: the same values as one by one."""
-        texts = [self._pieces.encode(cell) for cell in cells]
+        texts = [self._pieces(cell) for cell in cells]
+        if self.tune:
+            return texts
         encoded: dict[int, np.ndarray[Any, Any]] = {}
         for batch in _batches([len(text) for text in texts]):
             outputs = self._outputs([texts[i] for i in batch])
@@ -69,7 +87,10 @@ class Frozen(Form):
         return [encoded[i] for i in range(len(cells))]
 
     def was_truncated(self, cell: Any) -> bool:
-        return self._pieces.was_truncated(cell)
+        return len(_pieces.uncut(cell, self._tokenizer)) > self.limit
+
+    def _pieces(self, cell: Any) -> np.ndarray[Any, Any]:
+        return _pieces.encode(cell, self._tokenizer, self.limit)
 
     @torch.inference_mode()
     def _outputs(self, texts: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
@@ -98,11 +119,15 @@ class Frozen(Form):
 
     @cached_property
     def _digest(self) -> str:
-        return pretrained.digest(self.path, weights=True)
+        return pretrained.digest(self.path, weights=not self.tune)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return pretrained.tokenizer(self.path)
 
     @cached_property
     def _model(self) -> nn.Module:
-        model: nn.Module = pretrained.load(self.path, kind="text")
+        model: nn.Module = pretrained.load(self.path, TEXT)
         return model.to(device())
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from polymodal.modalities.image.forms.frozen import Frozen
+from polymodal.modalities.image.forms.pretrained import IMAGE, Pretrained
 from polymodal.nn import pretrained
 from polymodal.table.media import Media
 
@@ -30,16 +30,16 @@ def test_mean_of_the_models_outputs(checkpoint: str, request: pytest.FixtureRequ
     picture, cell = media(0)
     inputs = pretrained.image_processor(path)(picture, return_tensors="pt")
     with torch.no_grad():
-        hidden = pretrained.load(path, kind="image")(**inputs).last_hidden_state[0]
+        hidden = pretrained.load(path, IMAGE)(**inputs).last_hidden_state[0]
     mean = hidden.mean(0) if hidden.dim() == 2 else hidden.mean((1, 2))
-    encoded = Frozen(path=path).encode(cell)
+    encoded = Pretrained(path=path).encode(cell)
     assert encoded.shape == (1, 16) and encoded.dtype == np.float32
     np.testing.assert_allclose(encoded[0], mean.numpy(), atol=1e-5)
 
 
 def test_many_at_once_are_as_one_by_one(vit_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    form, cells = Frozen(path=vit_path), [media(i)[1] for i in range(5)]
-    monkeypatch.setattr("polymodal.modalities.image.forms.frozen.BATCH", 2)
+    form, cells = Pretrained(path=vit_path), [media(i)[1] for i in range(5)]
+    monkeypatch.setattr("polymodal.modalities.image.forms.pretrained.BATCH", 2)
     for cell, encoded in zip(cells, form.encode_many(cells), strict=True):
         np.testing.assert_allclose(encoded, form.encode(cell), atol=1e-5)
     assert form.encode_many([]) == []
@@ -48,8 +48,8 @@ def test_many_at_once_are_as_one_by_one(vit_path: str, monkeypatch: pytest.Monke
 def test_fingerprint_follows_the_weights_and_not_the_path(vit_path: str, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(vit_path, folder)
-    here = Frozen(path=vit_path).fingerprint
-    assert Frozen(path=str(folder)).fingerprint == here
+    here = Pretrained(path=vit_path).fingerprint
+    assert Pretrained(path=str(folder)).fingerprint == here
     weights = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
-    assert Frozen(path=str(folder)).fingerprint != here
+    assert Pretrained(path=str(folder)).fingerprint != here

@@ -1,0 +1,94 @@
+"""A picture for a pretrained model: cut to its size, or a frozen model's output."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from polymodal.base.devices import device, device_of
+from polymodal.contract.form import Form
+from polymodal.modalities.image import picture as _picture
+from polymodal.nn import pretrained
+from polymodal.table.media import Media
+
+IMAGE = pretrained.Half("image", "pixel_values", "vision_model")
+# Pictures that go through a frozen model together.
+BATCH = 32
+
+
+class Pretrained(Form):
+    """What a pretrained model is given of a picture, or what it makes of it if it is frozen.
+
+    A model that is trained on is given uint8 `(height, width, 3)`, resized and cropped as its own
+    processor does; its normalisation is left to the encoder, so that pictures are kept as bytes. A
+    frozen one's output is computed once and kept: float32 `(1, width)`, the mean over its last
+    hidden state.
+
+    Args:
+        path: folder or hub id of the model.
+        tune: whether the model is trained on.
+    """
+
+    kind = "image"
+    ragged = False
+
+    def __init__(self, *, path: str, tune: bool = False) -> None:
+        self.path, self.tune = path, tune
+        self.dtype = "uint8" if tune else "float32"
+        # A large model is not sent to other processes.
+        self.parallel = tune
+
+    @property
+    def fingerprint(self) -> str:
+        """Depends on what the model's files hold, not on where they lie."""
+        digest = pretrained.digest(self.path, weights=not self.tune)
+        described = [type(self).__module__, self.version, self.tune, digest]
+        return hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()
+
+    def encode(self, cell: Media) -> np.ndarray[Any, Any]:
+        """A Media -> its array."""
+        return self._cut(cell) if self.tune else self._outputs([cell])[0]
+
+    def encode_many(self, cells: Sequence[Media]) -> list[np.ndarray[Any, Any]]:
+        """Several pictures, of a frozen model BATCH at once."""
+        if self.tune:
+            return [self._cut(cell) for cell in cells]
+        starts = range(0, len(cells), BATCH)
+        return [out for start in starts for out in self._outputs(cells[start : start + BATCH])]
+
+    def _cut(self, cell: Media) -> np.ndarray[Any, Any]:
+        """uint8 `(height, width, 3)`."""
+        picture = _picture.read(cell, self._side)
+        processed = self._processor(
+            picture, do_rescale=False, do_normalize=False, return_tensors="np"
+        )
+        return np.asarray(processed["pixel_values"][0], np.uint8).transpose(1, 2, 0)
+
+    @torch.inference_mode()
+    def _outputs(self, cells: Sequence[Media]) -> list[np.ndarray[Any, Any]]:
+        """float32 `(1, width)` each."""
+        pictures = [_picture.read(cell, self._side) for cell in cells]
+        inputs = self._processor(pictures, return_tensors="pt")["pixel_values"]
+        hidden = pretrained.hidden(self._model, pixel_values=inputs.to(device_of(self._model)))
+        return list(hidden.mean(1, keepdim=True).cpu().numpy())
+
+    @property
+    def _side(self) -> int:
+        """The longest side that the processor asks for."""
+        return max(dict(self._processor.size).values())
+
+    @cached_property
+    def _processor(self) -> Any:
+        return pretrained.image_processor(self.path)
+
+    @cached_property
+    def _model(self) -> nn.Module:
+        model: nn.Module = pretrained.load(self.path, IMAGE)
+        return model.to(device())
