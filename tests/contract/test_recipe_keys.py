@@ -392,7 +392,7 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
         "pretrained": Case(
             parts,
             [None, BERT],
-            [["Ngrams", "Mlp", "Concat"], ["Frozen", "Mlp", "Concat"]],
+            [["Ngrams", "Mlp", "Concat"], ["Pretrained", "Mlp", "Concat"]],
             at="modalities.note",
             given={"modalities.note": {}},
         ),
