@@ -13,6 +13,7 @@ import inspect
 import os
 import sys
 from collections.abc import Collection, Mapping
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
@@ -120,6 +121,11 @@ def file_of(cls: type[Any]) -> str:
 
 def options(cls: type[Any]) -> dict[str, Any]:
     """A component's options (its constructor's keyword-only parameters) and their defaults."""
+    return dict(_options(cls))  # type: ignore[arg-type]
+
+
+@cache
+def _options(cls: type[Any]) -> dict[str, Any]:
     parameters = inspect.signature(cls.__init__).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from polymodal.base.devices import device
+from polymodal.base.devices import device_of
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
 from polymodal.contract.batch import Field, Tokens
@@ -237,9 +237,9 @@ class _Asked:
     def _member(self, name: str, row: int, given: Mapping[str, Field]) -> dict[str, list[Any]]:
         """A member's scores of the row: target -> one for each row of the given fields."""
         member = self.run.members[name]
-        module = member.module.to(device()).eval()
+        module, place = member.module, device_of(member.module)
         own = {m: self.prepared[i].gather(np.array([row])) for m, i in member.forms.items()}
-        inputs = {m: field.to(device()) for m, field in {**own, **given}.items()}
+        inputs = {m: field.to(place) for m, field in {**own, **given}.items()}
         count = max(len(field.present) for field in given.values())
         targets: Any = module.targets
         scored: dict[str, list[Any]] = {target: [None] * count for target in targets}

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy.special import expit, logit, softmax
 
+from polymodal.base.devices import device_of
 from polymodal.contract.batch import Tokens
 from polymodal.contract.metric import Metric
 from polymodal.contract.task import Task
@@ -110,10 +111,10 @@ class Exchange:
         for name in run.shares():
             member = run.members[name]
             inputs = {modality: prepared[i] for modality, i in member.forms.items()}
-            module = member.module.cpu().eval()
+            module = member.module
             with torch.inference_mode():
                 self.tokens[name] = module.encode(  # type: ignore[operator]
-                    Collator(inputs, {})(rows).inputs
+                    Collator(inputs, {})(rows).to(device_of(module)).inputs
                 )
 
     def scores(self, chosen: Array, target: str) -> Array:
@@ -122,13 +123,13 @@ class Exchange:
         for name, tokens in self.tokens.items():
             moved = {}
             for modality, own in tokens.items():
-                order = torch.from_numpy(chosen[self.names.index(modality)])
+                order = torch.from_numpy(chosen[self.names.index(modality)]).to(own.mask.device)
                 moved[modality] = Tokens(own.values[order], own.mask[order])
             with torch.inference_mode():
                 outputs = self.run.members[name].module.fuse(moved)  # type: ignore[operator]
             task = self.run.tasks[target]
             if target in outputs.logits:
-                found[name] = {target: list(task.scores(outputs.logits[target]).numpy())}
+                found[name] = {target: list(task.scores(outputs.logits[target]).cpu().numpy())}
         return np.stack(self.run.combine(found, targets=[target])[target])
 
     def embeddings(self) -> tuple[str, dict[str, Array]] | None:
@@ -152,8 +153,8 @@ class Exchange:
         chosen = max(joint, key=lambda name: (len(self.tokens[name]), shares[name]))
         found = {}
         for modality, tokens in self.tokens[chosen].items():
-            mean = tokens.mean().float().numpy()
-            found[modality] = np.where(tokens.present().numpy()[:, None], mean, np.nan)
+            mean = tokens.mean().float().cpu().numpy()
+            found[modality] = np.where(tokens.present().cpu().numpy()[:, None], mean, np.nan)
         return chosen, found
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from polymodal.base.devices import device_of, wait
 from polymodal.contract.metric import Metric
 from polymodal.contract.task import Task
 from polymodal.evaluation import game
@@ -184,11 +185,11 @@ def cost(run: Run, prepared: Sequence[Prepared], names: Iterable[str]) -> dict[s
         start = time.perf_counter()
         with torch.inference_mode():
             for member, collator in zip(members, collators, strict=True):
-                member.module(collator(rows).inputs)
+                place = device_of(member.module)
+                member.module(collator(rows).to(place).inputs)
+                wait(place)
         return time.perf_counter() - start
 
-    for member in members:
-        member.module.cpu().eval()
     seconds(rows)
     batch = min(seconds(rows) for _ in range(3))
     single = float(np.median([seconds(rows[i % len(rows)][None]) for i in range(ALONE)]))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from polymodal.base.devices import device, wait
+from polymodal.base.devices import device_of, wait
 from polymodal.base.errors import UserError
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import Names, orders, subsets, visited
@@ -141,9 +141,10 @@ def _seconds(run: Run, prepared: Sequence[Prepared]) -> Callable[[Sequence[Names
 
 def _costs(run: Run, prepared: Sequence[Prepared], name: str) -> tuple[float, list[float]]:
     """Seconds a row to encode, and to fuse without so many modalities, of a member."""
-    member, place = run.members[name], device()
+    member = run.members[name]
     names = list(member.forms)
-    module: Any = member.module.to(place).eval()
+    module: Any = member.module
+    place = device_of(module)
     collator = Collator({name: prepared[i] for name, i in member.forms.items()}, {})
     batch = np.arange(min(BATCH, len(prepared[0])))
 

@@ -125,8 +125,8 @@ def load(path: str, half: Half, *, weights: bool = True) -> PreTrainedModel:
 
 def width(path: str, half: Half) -> int:
     """The width of what `load` puts out."""
-    config = _half(_config(path), half)
-    return int(getattr(config, "hidden_size", None) or config.hidden_sizes[-1])
+    found = _told(path, half, "hidden_size")
+    return int(found or _half(_config(path), half).hidden_sizes[-1])
 
 
 def positions(path: str, half: Half) -> int:
@@ -134,7 +134,7 @@ def positions(path: str, half: Half) -> int:
     settings = folder(path) / "tokenizer_config.json"
     # RoBERTa's configuration counts positions that it cannot use; its tokenizer knows better.
     told = _read(settings).get("model_max_length") if settings.is_file() else None
-    of_model = getattr(_half(_config(path), half), "max_position_embeddings", None)
+    of_model = _told(path, half, "max_position_embeddings")
     return int(min(told or 2**31, of_model or 2**31))
 
 
@@ -261,6 +261,16 @@ def _config(path: str) -> Any:
     found = folder(path)
     with _explained(f"The architecture in '{path}' is unknown", "upgrade transformers"):
         return AutoConfig.from_pretrained(found, trust_remote_code=False)
+
+
+def _told(path: str, half: Half, setting: str) -> int | None:
+    """A number of a model's configuration; only what its file leaves out takes transformers."""
+    described = _read(folder(path) / CONFIG)
+    own = described.get(half.part.replace("model", "config"), described)
+    found = own.get(setting) if isinstance(own, dict) else None
+    if isinstance(found, int):
+        return found
+    return getattr(_half(_config(path), half), setting, None)
 
 
 def _half(config: Any, half: Half) -> Any:

@@ -46,13 +46,12 @@ class Prepared:
         present: Array,
         failed: Array,
         shape: tuple[int, ...],
-        ragged: bool,
-        fingerprint: str,
+        form: Form,
         keys: Sequence[bytes | None] | None,
     ) -> None:
         self.present, self.lengths, self.shape = present, lengths, shape
-        self._flat, self._offsets, self._failed, self._ragged = flat, offsets, failed, ragged
-        self._fingerprint, self._keys = fingerprint, keys
+        self._flat, self._offsets, self._failed = flat, offsets, failed
+        self._form, self._keys = form, keys
 
     @classmethod
     def of(cls, arrays: Sequence[Array | None], form: Form, shape: tuple[int, ...]) -> Prepared:
@@ -73,8 +72,7 @@ class Prepared:
             present,
             failed,
             shape,
-            form.ragged,
-            form.fingerprint,
+            form,
             None,
         )
 
@@ -88,7 +86,7 @@ class Prepared:
 
     def digest(self, rows: Array) -> bytes:
         """Hash of what some rows hold, as media and texts wrote it, and of how it was encoded."""
-        found = hashlib.blake2b(repr((self._fingerprint, self.shape)).encode(), digest_size=16)
+        found = hashlib.blake2b(repr((self._form.fingerprint, self.shape)).encode(), digest_size=16)
         found.update(self.present[rows].tobytes())
         if self._keys is None:
             found.update(self.gather(rows).data.numpy().tobytes())
@@ -107,7 +105,7 @@ class Prepared:
         for row, (start, count) in zip(data, spans, strict=True):
             row[:count] = flat[start : start + count]
         present = torch.from_numpy(self.present[rows])
-        if not self._ragged:
+        if not self._form.ragged:
             return Field(torch.from_numpy(data.reshape(len(rows), *self.shape)), None, present)
         mask = torch.from_numpy(np.arange(longest) < lengths[:, None])
         return Field(torch.from_numpy(data.reshape(len(rows), longest, *self.shape)), mask, present)
@@ -196,8 +194,7 @@ def _in_memory(
         present,
         failed,
         empty.shape,
-        False,
-        form.fingerprint,
+        form,
         None,
     )
     return prepared, reasons
@@ -293,9 +290,7 @@ def _arrange(
             offsets[row], present[row] = entry.offset, True
             lengths[row] = entry.shape[0] if form.ragged else 1
     failed = _mask(len(entries), reasons)
-    return Prepared(
-        flat, offsets, lengths, present, failed, shape, form.ragged, form.fingerprint, keys
-    )
+    return Prepared(flat, offsets, lengths, present, failed, shape, form, keys)
 
 
 def _told(column: Column, row: int, reason: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.sparse import issparse
 from torch import Tensor
 
 from polymodal.models.experts._convex import Array, Fitted, Fold, Loss, choose, out_of_fold, solve
@@ -155,6 +154,8 @@ def _remembering(problem: Problem, name: str) -> Callable[[Any, Array, Callable[
     """Every modality's model is wanted twice and more: alone, fused, and under boosted trees."""
 
     def remembered(matrix: Any, present: Array, fit: Callable[[], Alone]) -> Alone:
+        from scipy.sparse import issparse
+
         content = blake2b(digest_size=16)
         parts = (matrix.data, matrix.indices, matrix.indptr) if issparse(matrix) else (matrix,)
         for part in (*parts, present, problem.target):
