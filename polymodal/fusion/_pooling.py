@@ -7,10 +7,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from polymodal.base.errors import UserError
 from polymodal.contract.batch import Tokens
 
 # exp(-30) is nothing beside any other weight, but a modality that is alone still gets all of it.
 LOWEST = -30.0
+
+
+def check_depth(depth: int) -> None:
+    """UserError unless a fusion has a layer."""
+    if depth < 1:
+        raise UserError(
+            f"depth={depth} leaves no block", expected="1 or more", do="fusion: concat for none"
+        )
 
 
 def means(tokens: dict[str, Tokens]) -> Tensor:

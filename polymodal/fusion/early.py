@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from polymodal.base.errors import UserError
 from polymodal.contract.batch import Fused, Tokens
 from polymodal.contract.fusion import Fusion
 from polymodal.fusion import _pooling
@@ -39,10 +38,7 @@ class Early(Fusion):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        if depth < 1:
-            raise UserError(
-                f"depth={depth} leaves no block", expected="1 or more", do="fusion: concat for none"
-            )
+        _pooling.check_depth(depth)
         self.modality = nn.Parameter(0.02 * torch.randn(len(names), width))
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)

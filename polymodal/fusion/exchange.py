@@ -47,10 +47,7 @@ class Exchange(Fusion):
                 f"The {len(names) * width} channels together cannot be squeezed by {ratio}",
                 expected=f"ratio: from 1 to {len(names) * width}",
             )
-        if depth < 1:
-            raise UserError(
-                "An exchange needs a layer", expected="depth: 1 or more", got=f"{depth}"
-            )
+        _pooling.check_depth(depth)
         self.layers = nn.ModuleList(Layer(len(names), width, ratio, dropout) for _ in range(depth))
 
     def forward(self, tokens: dict[str, Tokens]) -> Fused:

@@ -46,11 +46,10 @@ class Perceiver(Fusion):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        if latents < 1 or depth < 1:
+        _pooling.check_depth(depth)
+        if latents < 1:
             raise UserError(
-                "A perceiver needs latents and blocks",
-                expected="latents and depth of 1 or more",
-                got=f"latents={latents}, depth={depth}",
+                "A perceiver needs latents", expected="latents: 1 or more", got=f"latents={latents}"
             )
         self.modality = nn.Parameter(0.02 * torch.randn(len(names), width))
         self.latents = nn.Parameter(0.02 * torch.randn(latents, width))

@@ -78,6 +78,6 @@ def test_size(depth, latents):
 def test_options_take_effect_or_are_refused(make_tokens):
     dropped = Perceiver(["a", "b"], 8, dropout=0.5)
     assert not torch.equal(dropped(make_tokens()).pooled, dropped(make_tokens()).pooled)
-    for options in ({"latents": 0}, {"depth": 0}):
-        with pytest.raises(UserError, match="needs latents"):
+    for options, what in (({"latents": 0}, "needs latents"), ({"depth": 0}, "leaves no block")):
+        with pytest.raises(UserError, match=what):
             Perceiver(["a", "b"], 8, **options)

@@ -30,7 +30,7 @@ def boost(
     leaves: int,
     rate: float,
     seed: int,
-) -> list[dict[str, Any]]:
+) -> str:
     """Grow trees on the training rows for as many rounds as held-out rows want.
 
     Args:
@@ -43,11 +43,11 @@ def boost(
         rate: of learning.
 
     Returns:
-        LightGBM's description of the trees; none if none lowers the held-out loss.
+        LightGBM's text of the trees; "" if none lowers the held-out loss.
     """
     choosing = [(fit, held) for fit, held in choosing if _varies(features[fit])]
     if not choosing:
-        return []
+        return ""
     size = start.shape[1]
     most = min(MOST_ROUNDS, max(20, MOST_TREES // size))
     settings = {
@@ -71,10 +71,10 @@ def boost(
     best = [_grow(features, loss, start, fold, settings, most).best_iteration for fold in choosing]
     rounds = round(float(np.mean(best)))
     if rounds == 0:
-        return []
+        return ""
     everything = np.arange(rows), np.arange(0)
     booster = _grow(features, loss, start, everything, settings, rounds)
-    return list(booster.dump_model()["tree_info"])
+    return str(booster.model_to_string(num_iteration=-1))
 
 
 def _varies(features: Array) -> bool:

@@ -1,101 +1,120 @@
-"""A forest of regression trees as tensors, walked for all rows and trees at once."""
+"""Boosted trees inside a module: LightGBM's own text, walked by LightGBM."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import MutableMapping
+from hashlib import blake2b
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
-# Rows times trees that are walked at once: some 100 MB.
-CHUNK = 4_000_000
+from polymodal.base.errors import UserError
+
+# Bytes of the hash that stands before the text: LightGBM ends the process over a damaged one.
+SEAL = 16
+# Rows times trees from which on several threads are worth waking.
+MANY = 1_000_000
+# What ends the trees in LightGBM's text; what follows tells how they were grown.
+END = "end of trees"
 
 
 class Forest(nn.Module):
     """Sums of trees' leaf values, one sum an output.
 
-    Nodes of all trees lie in one row of arrays. A leaf leads to itself, so that after `depth`
-    steps every walk has arrived.
+    The trees are kept as the bytes of LightGBM's text, after a hash of it: loading a saved run
+    executes nothing. To `torch.export` they are one opaque operation.
 
     Args:
         size: outputs; tree i adds to output i modulo size.
     """
 
-    roots: Tensor
-    feature: Tensor
-    threshold: Tensor
-    left: Tensor
-    right: Tensor
-    gap_left: Tensor
-    value: Tensor
-    depth: Tensor
+    text: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
-        self.register_buffer("roots", torch.zeros(0, dtype=torch.int64))
-        for name in ("feature", "left", "right"):
-            self.register_buffer(name, torch.zeros(0, dtype=torch.int64))
-        for name in ("threshold", "value"):
-            self.register_buffer(name, torch.zeros(0, dtype=torch.float64))
-        self.register_buffer("gap_left", torch.zeros(0, dtype=torch.bool))
-        self.register_buffer("depth", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("text", torch.zeros(0, dtype=torch.uint8))
 
     def forward(self, features: Tensor) -> Tensor:
         """Features `(batch, features)` float64, NaN where missing -> `(batch, size)` float64."""
-        trees = len(self.roots)
-        if not trees:
-            return features.new_zeros(len(features), self.size)
-        rows = max(1, CHUNK // trees)
-        return torch.cat([self._walk(part) for part in torch.split(features, rows)])
+        if self.text.shape[0] == 0:
+            return features.new_zeros(features.shape[0], self.size)
+        found: Tensor = _sums(features, self.text, self.size)
+        return found
 
-    def _walk(self, features: Tensor) -> Tensor:
-        node = self.roots.expand(len(features), -1)
-        for _ in range(int(self.depth)):
-            x = features.gather(1, self.feature[node])
-            goes_left = torch.where(x.isnan(), self.gap_left[node], x <= self.threshold[node])
-            node = torch.where(goes_left, self.left[node], self.right[node])
-        return self.value[node].reshape(len(features), -1, self.size).sum(1)
+    def load(self, text: str) -> None:
+        """Take over the text of LightGBM's `Booster.model_to_string()`; "" for no trees."""
+        trees, end, _ = text.partition(END)
+        content = (trees + end + "\n").encode()
+        sealed = _digest(content) + content if end else b""
+        self.text = torch.from_numpy(np.frombuffer(sealed, np.uint8).copy())
 
-    def load(self, trees: Sequence[dict[str, Any]]) -> None:
-        """Take over the "tree_info" of LightGBM's `Booster.dump_model()`."""
-        nodes: list[tuple[int, float, int, int, bool, float]] = []
-        roots, depth = [], 0
-        for tree in trees:
-            roots.append(len(nodes))
-            depth = max(depth, _flatten(tree["tree_structure"], nodes))
-        columns = list(zip(*nodes, strict=True)) or [()] * 6
-        names = ("feature", "threshold", "left", "right", "gap_left", "value")
-        for name, column in zip(names, columns, strict=True):
-            setattr(self, name, torch.tensor(column, dtype=getattr(self, name).dtype))
-        self.roots = torch.tensor(roots, dtype=torch.int64)
-        self.depth = torch.tensor(depth)
+    @property
+    def numbers(self) -> int:
+        """Features and thresholds of the splits, values of the leaves."""
+        lines = self.content.splitlines()
+        leaves = [int(line.partition("=")[2]) for line in lines if line.startswith("num_leaves=")]
+        return sum(3 * count - 2 for count in leaves)
+
+    @property
+    def content(self) -> str:
+        """LightGBM's text; "" for no trees."""
+        return _opened(self.text)
 
 
-def _flatten(root: dict[str, Any], nodes: list[tuple[int, float, int, int, bool, float]]) -> int:
-    """Append a tree's nodes; its depth."""
-    first = len(nodes)
-    order = list(_breadth_first(root))
-    place = {id(node): first + i for i, (node, _) in enumerate(order)}
-    for node, _ in order:
-        at = place[id(node)]
-        if "leaf_value" in node:
-            nodes.append((0, 0.0, at, at, True, node["leaf_value"]))
-            continue
-        assert node["decision_type"] == "<=" and node["missing_type"] in ("None", "NaN")
-        threshold = float(node["threshold"])
-        # Where training had no gap, LightGBM reads one as 0.
-        gap_left = node["default_left"] if node["missing_type"] == "NaN" else threshold >= 0
-        left, right = place[id(node["left_child"])], place[id(node["right_child"])]
-        nodes.append((node["split_feature"], threshold, left, right, gap_left, 0.0))
-    return max(depth for _, depth in order)
+@torch.library.custom_op("polymodal::forest", mutates_args=())
+def _sums(features: Tensor, text: Tensor, size: int) -> Tensor:
+    if features.shape[0] == 0:
+        return features.new_zeros(0, size)
+    booster = _booster(text)
+    many = features.shape[0] * booster.num_trees() >= MANY
+    found = booster.predict(
+        features.detach().cpu().numpy(),
+        raw_score=True,
+        num_threads=torch.get_num_threads() if many else 1,
+    )
+    sums = torch.from_numpy(np.asarray(found, np.float64).reshape(-1, size))
+    return sums.to(features.device)
 
 
-def _breadth_first(root: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
-    level, depth = [root], 0
-    while level:
-        yield from ((node, depth) for node in level)
-        inner = [node for node in level if "leaf_value" not in node]
-        level = [node[c] for node in inner for c in ("left_child", "right_child")]
-        depth += 1
+@_sums.register_fake
+def _shape(features: Tensor, text: Tensor, size: int) -> Tensor:
+    return features.new_empty(features.shape[0], size)
+
+
+# Reading the text takes longer than walking its trees for one row.
+_read: MutableMapping[Tensor, tuple[int | None, Any]] = WeakTensorKeyDictionary()
+_reading = threading.Lock()
+
+
+def _booster(text: Tensor) -> Any:
+    """What the text describes, read once for as long as the tensor is there and unchanged."""
+    import lightgbm
+
+    version = None if text.is_inference() else text._version
+    with _reading:
+        known, booster = _read.get(text, (None, None))
+        if booster is None or known != version:
+            booster = lightgbm.Booster(model_str=_opened(text))
+            _read[text] = version, booster
+        return booster
+
+
+def _opened(text: Tensor) -> str:
+    sealed = text.numpy(force=True).tobytes()
+    seal, content = sealed[:SEAL], sealed[SEAL:]
+    if content and _digest(content) != seal:
+        raise UserError(
+            "The boosted trees of a member are damaged",
+            expected="the bytes that the fit wrote",
+            do="restore the run from a copy, or fit again",
+        )
+    return content.decode()
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=SEAL).digest()

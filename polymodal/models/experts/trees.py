@@ -26,7 +26,7 @@ from polymodal.nn.blocks import chunks
 
 @final
 class Trees(nn.Module):
-    """Gradient boosting (Friedman 2001; Ke et al., "LightGBM", 2017), kept as tensors.
+    """Gradient boosting (Friedman 2001; Ke et al., "LightGBM", 2017).
 
     Boosting starts from the logits of a linear model of texts and table cells, out of fold for
     training rows, and sees table cells, descriptors and the linear model's parts. A missing cell
@@ -105,7 +105,7 @@ class Trees(nn.Module):
             scores[name] = Tokens(rest, known)
         logits = {}
         linear = None if self.linear is None else self.linear.fuse(scores).logits
-        starts = torch.split(self.start.expand(len(known), -1), self.sizes, 1)
+        starts = torch.split(self.start.expand(known.shape[0], -1), self.sizes, 1)
         for i, (name, forest) in enumerate(zip(self.targets, self.forests, strict=True)):
             features, begin = raw, starts[i]
             if self.linear is not None and linear is not None:

@@ -1,6 +1,8 @@
-"""Boosting on tasks whose answer is known, and its trees as tensors against LightGBM."""
+"""Boosting on tasks whose answer is known, and its trees in a module."""
 
 from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
 
 import lightgbm
 import numpy as np
@@ -25,7 +27,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(boosting, "MOST_ROUNDS", 60)
 
 
-def grown(x: np.ndarray, y: np.ndarray, size: int = 1, **options) -> list[dict]:
+def grown(x: np.ndarray, y: np.ndarray, size: int = 1, **options) -> str:
     """Trees for a squared error (one output) or classes, from logits of 0."""
     target = torch.from_numpy(y)
 
@@ -39,10 +41,21 @@ def grown(x: np.ndarray, y: np.ndarray, size: int = 1, **options) -> list[dict]:
     return boost(x, loss, np.zeros((len(x), size)), len(x), folds, **settings)
 
 
-def answers(trees: list[dict], x: np.ndarray, size: int = 1) -> np.ndarray:
+def answers(trees: str, x: np.ndarray, size: int = 1) -> np.ndarray:
     forest = Forest(size)
     forest.load(trees)
     return forest(torch.from_numpy(x)).numpy()
+
+
+def count(trees: str) -> int:
+    return lightgbm.Booster(model_str=trees).num_trees()
+
+
+def leaves(forest: Forest) -> list[list[float]]:
+    """Every tree's leaf values."""
+    lines = forest.content.splitlines()
+    values = [line.partition("=")[2] for line in lines if line.startswith("leaf_value=")]
+    return [[float(value) for value in one.split()] for one in values]
 
 
 # -- boosting ----------------------------------------------------------------------------------
@@ -58,8 +71,10 @@ def test_every_tree_lowers_the_training_loss_of_a_learnable_task():
     x = np.random.default_rng(0).normal(size=(300, 3))
     y = np.sin(3 * x[:, 0]) + x[:, 1]
     trees = grown(x, y)
-    counts = range(0, len(trees), max(1, len(trees) // 10))
-    losses = [np.mean((answers(trees[:n], x)[:, 0] - y) ** 2) for n in counts]
+    booster = lightgbm.Booster(model_str=trees)
+    counts = range(1, count(trees), max(1, count(trees) // 10))
+    sums = [booster.predict(x, raw_score=True, num_iteration=n) for n in counts]
+    losses = [np.mean(y**2), *(np.mean((one - y) ** 2) for one in sums)]
     assert (np.diff(losses) < 0).all()
     assert losses[-1] < 0.05 * losses[0]
 
@@ -82,13 +97,13 @@ def test_missing_values_go_where_they_belong():
 def test_of_noise_next_to_nothing_is_learned():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(200, 3)), rng.integers(0, 2, 200)
-    assert len(grown(x, y, 2)) // 2 < 20
+    assert count(grown(x, y, 2)) // 2 < 20
 
 
 @pytest.mark.parametrize("gaps", [False, True])
 def test_of_features_that_do_not_vary_nothing_is_learned(gaps):
     x = np.full((200, 3), np.nan if gaps else 1.0)
-    assert grown(x, np.repeat([0.0, 1.0], 100)) == []
+    assert grown(x, np.repeat([0.0, 1.0], 100)) == ""
 
 
 @pytest.mark.parametrize("rows", [2, 5, 8])
@@ -112,7 +127,7 @@ def test_as_many_rounds_are_kept_as_held_out_rows_want(monkeypatch):
     *folds, _ = asked
     wanted = round(np.mean([booster.best_iteration for booster in folds]))
     assert len(folds) == 3
-    assert len(trees) == wanted < boosting.MOST_ROUNDS
+    assert count(trees) == wanted < boosting.MOST_ROUNDS
 
 
 def test_derivatives_are_those_on_paper():
@@ -147,18 +162,52 @@ def test_the_forest_answers_as_lightgbm(gaps, size):
     objective = {"objective": "multiclass", "num_class": 3} if size == 3 else {"objective": "l2"}
     options = {**objective, "verbosity": -1, "num_leaves": 7, "num_threads": 1, "seed": 0}
     booster = lightgbm.train(options, lightgbm.Dataset(x, y), 20)
-    found = answers(booster.dump_model()["tree_info"], later, size)
+    found = answers(booster.model_to_string(), later, size)
     wanted = booster.predict(later, raw_score=True).reshape(-1, size)
-    np.testing.assert_allclose(found, wanted, atol=1e-10)
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
 
 
-def test_an_empty_forest_answers_nothing_and_a_cut_batch_the_same(monkeypatch):
+def test_an_empty_forest_answers_nothing():
     x = np.random.default_rng(0).normal(size=(50, 2))
-    assert answers([], x, 3).tolist() == [[0.0] * 3] * 50
-    trees = grown(x, x[:, 0])
-    whole = answers(trees, x)
-    monkeypatch.setattr("polymodal.models.experts._forest.CHUNK", 3 * len(trees))
-    np.testing.assert_array_equal(answers(trees, x), whole)
+    assert answers("", x, 3).tolist() == [[0.0] * 3] * 50
+    assert answers(grown(x, x[:, 0]), x[:0]).shape == (0, 1)
+
+
+def test_several_threads_get_the_answers_of_one():
+    x = np.random.default_rng(0).normal(size=(80, 3))
+    forest = Forest(1)
+    forest.load(grown(x, x[:, 0] * x[:, 1]))
+    given = torch.from_numpy(x)
+    wanted = forest(given)
+    with ThreadPoolExecutor(8) as threads:
+        for found in threads.map(lambda _: forest(given), range(40)):
+            assert torch.equal(found, wanted)
+
+
+def test_other_trees_loaded_into_the_same_module_answer_from_then_on():
+    x = np.random.default_rng(0).normal(size=(80, 1))
+    first, second = Forest(1), Forest(1)
+    first.load(grown(x, x[:, 0]))
+    second.load(grown(x, -x[:, 0]))
+    given = torch.from_numpy(x)
+    assert not torch.equal(first(given), second(given))
+    fill(first, second.state_dict())
+    assert torch.equal(first(given), second(given))
+    # In place, as `load_state_dict` does where the lengths are equal.
+    lines = first.content.splitlines(keepends=True)
+    other = [x.replace("1", "2") if x.startswith("leaf_value") else x for x in lines]
+    second.load("".join(other))
+    first.text.copy_(second.text)
+    assert torch.equal(first(given), second(given))
+
+
+def test_damaged_trees_are_an_error_not_the_end_of_the_process():
+    x = np.random.default_rng(0).normal(size=(80, 1))
+    forest = Forest(1)
+    forest.load(grown(x, x[:, 0]))
+    forest.text[200] += 1
+    with pytest.raises(UserError, match="damaged"):
+        forest(torch.from_numpy(x))
 
 
 # -- the expert --------------------------------------------------------------------------------
@@ -269,10 +318,13 @@ def test_same_seed_same_fit_and_saved_tensors_predict_the_same(task):
 def test_the_options_change_the_trees(task):
     job = task(crossed(150), NUMBERS, {"label": "classify"})
     plain = job.fit("trees").forests[0]
-    assert job.fit("trees", leaves=2).forests[0].depth == 1 < plain.depth
+    stumps = job.fit("trees", leaves=2).forests[0]
+    assert {len(one) for one in leaves(stumps)} == {2} != {len(one) for one in leaves(plain)}
     slow = job.fit("trees", rate=0.02).forests[0]
-    assert slow.value.abs().max() < plain.value.abs().max() / 2
-    assert not torch.equal(job.fit("trees", folds=2).forests[0].value, plain.value)
+    assert (
+        np.abs(np.concatenate(leaves(slow))).max() < np.abs(np.concatenate(leaves(plain))).max() / 2
+    )
+    assert not torch.equal(job.fit("trees", folds=2).forests[0].text, plain.text)
 
 
 def test_words_cannot_be_tagged():
