@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ VOCABULARY = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 MARKS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
 SETTINGS = (CONFIG, PREPROCESSOR, *VOCABULARY, *MARKS)
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+# How much transformers prints is one setting of the process.
+_LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -242,17 +245,18 @@ def _explained(what: str, do: str) -> Iterator[None]:
     """Turn what transformers raises into a UserError, and keep it from printing the rest."""
     from transformers.utils import logging
 
-    bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(what, got=str(error).strip().split("\n")[0], do=do) from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    with _LOCK:
+        bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        try:
+            yield
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise UserError(what, got=str(error).strip().split("\n")[0], do=do) from error
+        finally:
+            logging.set_verbosity(verbosity)
+            if bar:
+                logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _config(path: str) -> Any:

@@ -309,7 +309,8 @@ def predict_without(
     The encoders run once a batch, whatever the number of sets.
     """
     found: list[Scores] = [{name: [None] * len(rows) for name in tasks} for _ in absent]
-    model.eval()
+    if model.training:  # else threads may share it: nothing is written
+        model.eval()
     place = device_of(model)
     with torch.inference_mode(), kernels.autocast(place):
         for positions, batch in collator.sequential(rows, batch_size):
