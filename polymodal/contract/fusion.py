@@ -20,9 +20,12 @@ class Fusion(nn.Module, ABC):
     Attributes:
         decides: True for a fusion of decisions: it fills `Fused.views` and `Fused.weights`, every
             modality gets heads of its own and is trained by its own loss.
+        raw: True if it has layers enough of its own to read each kind's shallow encoder
+            (`Kind.raw`) where the recipe names none.
     """
 
     decides: ClassVar[bool] = False
+    raw: ClassVar[bool] = False
 
     @property
     def alpha(self) -> Tensor | None:

@@ -227,6 +227,11 @@ def readers() -> dict[str, Kind]:
     return _readers(lookup.places(FOLDER))
 
 
+def worded() -> str:
+    """The column kind whose cells are words that can be labelled."""
+    return next(column for column, kind in readers().items() if kind.words)
+
+
 @cache
 def _kinds(places: tuple[str, ...]) -> dict[str, Kind]:
     found = [lookup.find(f"{FOLDER}/{name}", name)() for name in lookup.folders(FOLDER)]

@@ -16,6 +16,9 @@ import numpy as np
 PARTS = 64
 # And of what goes on in time.
 SPANS = 12
+# How parts are shown: as bars, alone or under the drawn cell that they run along; as a grid over
+# the drawn cell; as the text that they make; as a list of columns and their values.
+LAYOUTS = ("bars", "along", "grid", "running", "listed")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Parts:
         replaced_by: in words.
         labels: what each is called; of a grid line by line.
         cells: the cell with each of them replaced.
+        layout: how a page shows them: one of LAYOUTS.
         columns: of a grid; 0 if they are none.
     """
 
@@ -34,6 +38,7 @@ class Parts:
     replaced_by: str
     labels: list[str]
     cells: list[Any]
+    layout: str = "bars"
     columns: int = 0
 
 

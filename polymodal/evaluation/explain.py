@@ -72,7 +72,8 @@ def explain(
         Target -> {"of": support in words, "rows": one explanation each: "row", "answer",
         "support", "nothing" (the support of the answer to no input), "shapley": modality -> share
         (empty with more than sets.MOST modalities), "parts": one entry for every sort of part of
-        every modality the row has: "modality", "unit", "replaced_by", "columns" (of a grid, else
+        every modality the row has: "modality", "unit", "replaced_by", "layout" (one of
+        `contract.parts.LAYOUTS`), "columns" (of a grid, else
         0), "labels", "losses"}.
 
     Raises:
@@ -197,6 +198,7 @@ class _Asked:
                     "modality": modality,
                     "unit": sort.unit,
                     "replaced_by": sort.replaced_by,
+                    "layout": sort.layout,
                     "columns": sort.columns,
                     "labels": sort.labels,
                 }

@@ -28,6 +28,8 @@ class Early(Fusion):
         dropout: on each residual branch.
     """
 
+    raw = True
+
     def __init__(
         self,
         names: Sequence[str],

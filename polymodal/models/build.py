@@ -43,7 +43,7 @@ def encoder_spec(modality: Modality, kind: str, fusion: Spec) -> dict[str, Any]:
     if modality.pretrained is not None:
         return {"name": PRETRAINED}
     room = kinds()[kind]
-    shallow = name_of(fusion) == "early"
+    shallow = lookup.find("fusion", name_of(fusion)).raw
     spec: Spec = modality.encoder or (room.raw if shallow else room.encoder)
     return {"name": name_of(spec), **options_of(spec)}
 

@@ -78,12 +78,13 @@ def _part(shown: Shown, at: Path, row: int, most: float, examples: Examples | No
         f'<h4><span class="name">{escape(cut(modality, 40))}</span>, {part["unit"]} '
         f"<small>replaced by {escape(part['replaced_by'])}</small></h4>"
     )
-    if part["unit"] == "cells":
+    if part["layout"] == "listed":
         return head + _cells(shown, at, row, most, examples)
-    if part["unit"] == "words":
+    if part["layout"] == "running":
         return head + _words(shown, at, most)
-    cell = "" if examples is None or part["unit"] == "channels" else examples.cell(modality, row)
-    if part["unit"] == "patches":
+    drawn = examples is not None and part["layout"] in ("grid", "along")
+    cell = examples.cell(modality, row) if examples is not None and drawn else ""
+    if part["layout"] == "grid":
         return f'{head}<div class="heatmap">{cell}{_grid(losses, part["columns"], most)}</div>' + (
             _strongest(shown, at)
         )

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from polymodal.base.arrow import depth, holds_binary, is_list, is_text
 from polymodal.base.errors import UserError
-from polymodal.contract.kind import Guess
+from polymodal.contract.kind import Guess, readers, worded
 from polymodal.table import values
 from polymodal.table._kinds import guess, lengths
 from polymodal.table.read import Table
@@ -77,14 +77,14 @@ def _guess_target(table: Table, name: str) -> Guess:
         )
     different = len({values.category(cell) for cell in cells})
     if different > len(cells) / 2 and different > 1:
-        return Guess("text", f"{different:,} different texts in {len(cells):,} cells")
+        return Guess(worded(), f"{different:,} different texts in {len(cells):,} cells")
     return Guess("category", f"{different:,} different values: to classify")
 
 
 def _guess_lists(table: Table, name: str) -> Guess:
     levels, inner = depth(table.data.column(name).type)
     if levels != 1 or pa.types.is_floating(inner) or pa.types.is_boolean(inner):
-        return Guess("series", "lists of numbers")
+        return guess(table, name)
     others = [other for other in table.names if other != name]
     if any(_is_aligned(table, name, other) for other in others):
         return Guess("tags", "a list of labels, one a word")
@@ -109,10 +109,12 @@ def _is_aligned(table: Table, tags: str, words: str) -> bool:
 
 def tagged(table: Table, tags: str, inputs: Mapping[str, Column]) -> str:
     """The column whose words a tag target labels: lists of words before texts cut at spaces."""
+    known = readers()
     found = [
         name
         for name, column in inputs.items()
-        if column.kind in ("text", "set", "category", "skip") and _is_aligned(table, tags, name)
+        if not (column.kind in known and known[column.kind].media)
+        and _is_aligned(table, tags, name)
     ]
     if not found:
         raise UserError(

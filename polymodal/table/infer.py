@@ -60,8 +60,7 @@ def infer(
             _check_lengths(table, outputs[name])
             if not (inputs[text].kind in readers and readers[inputs[text].kind].words):
                 reason = f"a word for each of the tags in '{name}'"
-                worded = next(c for c, room in readers.items() if room.words)
-                inputs[text] = Column(text, worded, reason, {"words": True})
+                inputs[text] = Column(text, kind.worded(), reason, {"words": True})
     _skip_twins(table, inputs, [o.details["text"] for o in outputs.values() if o.kind == "tags"])
     skipped |= {name: column.reason for name, column in inputs.items() if column.kind == "skip"}
     schema = Schema(

@@ -126,11 +126,20 @@ def explained(task: Task, scores: list) -> dict[str, Any]:
             "modality": "words" if unit == "words" else "picture" if unit == "patches" else "curve",
             "unit": unit,
             "replaced_by": "<nothing>",
+            "layout": layout,
             "columns": 3 if unit == "patches" else 0,
             "labels": ["weight", "a", "b", "c", "d", "e"] if unit == "cells" else words,
             "losses": losses,
         }
-        for unit in ("patches", "words", "seconds", "frames", "steps", "channels", "cells")
+        for unit, layout in {
+            "patches": "grid",
+            "words": "running",
+            "seconds": "along",
+            "frames": "along",
+            "steps": "along",
+            "channels": "bars",
+            "cells": "listed",
+        }.items()
     ]
     row = {
         "row": 7,

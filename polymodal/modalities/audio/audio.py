@@ -68,7 +68,8 @@ class Audio(Medium):
             other[start:end] = 0
             covered.append(_samples.save(cell, other, own))
             labels.append(f"{start / rate:.2f}–{end / rate:.2f} s")
-        return _samples.save(cell, samples, own), [Parts("seconds", "silence", labels, covered)]
+        whole = _samples.save(cell, samples, own)
+        return whole, [Parts("seconds", "silence", labels, covered, "along")]
 
     def drawing(self, sample: Callable[[], Iterable[Any]]) -> Callable[[Any], str]:
         return _draw

@@ -63,7 +63,7 @@ class Image(Medium):
                 labels.append(f"line {i + 1}, column {j + 1}")
         whole = Media(cell.label, values=pixels)
         replaced_by = "the picture's median colour"
-        return whole, [Parts("patches", replaced_by, labels, covered, len(columns))]
+        return whole, [Parts("patches", replaced_by, labels, covered, "grid", len(columns))]
 
     def drawing(self, sample: Callable[[], Iterable[Any]]) -> Callable[[Any], str]:
         return lambda cell: _drawing.thumbnail(picture.read(cell, _drawing.SIDE))

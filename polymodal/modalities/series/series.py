@@ -64,7 +64,8 @@ class Series(Medium):
             channels = [slice(*cut) if unit == "channel" else slice(None) for cut in cuts]
             cells = list(map(covered, lines, channels))
             labels = [numbered(unit, *cut) for cut in cuts]
-            found.append(Parts(f"{unit}s", replaced_by, labels, cells))
+            layout = "along" if unit == "step" else "bars"
+            found.append(Parts(f"{unit}s", replaced_by, labels, cells, layout))
         return _steps.save(cell, steps, transposed), found
 
     def drawing(self, sample: Callable[[], Iterable[Any]]) -> Callable[[Any], str]:

@@ -85,7 +85,7 @@ class Table(Kind):
             gone = known[start:end]
             covered.append({n: None if n in gone else value for n, value in cell.items()})
             labels.append(", ".join(gone))
-        return cell, [Parts("cells", "a missing cell", labels, covered)]
+        return cell, [Parts("cells", "a missing cell", labels, covered, "listed")]
 
     def drawing(self, sample: Callable[[], Iterable[Any]]) -> Callable[[Any], str]:
         return lambda cell: _drawing.words(cell, 40)

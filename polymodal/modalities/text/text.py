@@ -87,7 +87,7 @@ class Text(Kind):
             blanks = [BLANK] * (end - start)
             covered.append(_words.save(cell, [*words[:start], *blanks, *words[end:]]))
             labels.append(" ".join(words[start:end]))
-        return cell, [Parts("words", f'"{BLANK}" for each word', labels, covered)]
+        return cell, [Parts("words", f'"{BLANK}" for each word', labels, covered, "running")]
 
     def drawing(self, sample: Callable[[], Iterable[Any]]) -> Callable[[Any], str]:
         return lambda cell: f"<p>{_drawing.words(cell)}</p>"

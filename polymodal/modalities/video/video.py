@@ -50,7 +50,7 @@ class Video(Medium):
             labels.append(numbered("frame", start, end))
         replaced_by = "the frame before (the first: the one after; a single one: black)"
         whole = Media(cell.label, values=clip)
-        return whole, [Parts("frames", replaced_by, labels, covered)]
+        return whole, [Parts("frames", replaced_by, labels, covered, "along")]
 
     def drawing(self, sample: Callable[[], Iterable[Any]]) -> Callable[[Any], str]:
         return _draw
