@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -80,13 +81,13 @@ class Batch:
 
     Attributes:
         inputs: modality name -> Field.
-        targets: target name -> encoded target, as its task's `encode` made it; empty at
-            prediction time.
+        targets: task name -> its encoded target, present where it is known; empty at prediction
+            time.
         rows: `(batch,)` int64, the row numbers in the table.
     """
 
     inputs: dict[str, Field]
-    targets: dict[str, Tensor]
+    targets: dict[str, Field]
     rows: Tensor
 
     def __len__(self) -> int:
@@ -98,20 +99,33 @@ class Batch:
         return Batch(inputs, targets, self.rows)
 
 
+class Decided(NamedTuple):
+    """What a task's head returns.
+
+    Attributes:
+        output: logits `(batch, size)`, or whatever else its task's `loss` and `answer` read.
+        views: modality -> that modality's own output, from a fusion of decisions; else empty.
+    """
+
+    output: Any
+    views: Mapping[str, Any] = {}
+
+
 @dataclass
 class Outputs:
     """What a model returns.
 
     Attributes:
-        logits: target name -> `(batch, size)`, or `(batch, length, size)` for a target per token.
+        logits: task name -> its head's output: `(batch, size)` of a supervised one, or `(batch,
+            length, size)` where words are labelled.
         fused: the fusion's result with its intermediates, for diagnostics; None from an expert.
-        views: target -> modality -> that modality's own logits, from a fusion of decisions, which
+        views: task -> modality -> that modality's own output, from a fusion of decisions, which
             trains each by its own loss; empty otherwise.
     """
 
-    logits: Mapping[str, Tensor]
+    logits: Mapping[str, Any]
     fused: Fused | None = None
-    views: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    views: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 for _one in (Field, Tokens, Fused, Batch, Outputs):

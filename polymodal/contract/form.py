@@ -58,6 +58,10 @@ class Form(ABC):
             UserError: the cell cannot be decoded; the message names what is wrong with it.
         """
 
+    def decode(self, array: np.ndarray[Any, Any]) -> Any:
+        """The cell that an array stands for, of a form that can be undone; others have none."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be undone")
+
     def was_truncated(self, cell: Any) -> bool:
         """Whether `encode` leaves out the end of this cell, which is long for this form."""
         return False

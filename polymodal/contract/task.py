@@ -1,41 +1,128 @@
-"""Task: what is predicted, what its loss is, and how answers are read and measured."""
+"""Task: what is learned, what its loss is, and how answers are merged, read and measured.
+
+A supervised target, a self-supervised one and a generated one are all tasks. They differ in what
+they read (`columns`), hide (`spoil`), own (`heads`) and answer.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from polymodal.base.spelling import is_missing
+from polymodal.contract.batch import Batch, Field, Fused, Tokens
+from polymodal.contract.form import Form
 from polymodal.contract.metric import Metric
+
+Array = np.ndarray[Any, Any]
+
+# What a model says of rows: one array a row, of one shape or (words, n) each.
+Answers = Sequence[Array]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass, as a task sees it.
+
+    Attributes:
+        inputs: modality -> what the encoders read.
+        tokens: modality -> what they made of it.
+        fused: the fusion's result; None from an expert.
+        output: what the task's head made of that.
+        views: modality -> that modality's own output, from a fusion of decisions; else empty.
+        target: the encoded target; None where it is not known, as in prediction.
+    """
+
+    inputs: Mapping[str, Field]
+    tokens: Mapping[str, Tokens]
+    fused: Fused | None
+    output: Any
+    views: Mapping[str, Any] = field(default_factory=dict)
+    target: Field | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One model's answers to rows whose target is known.
+
+    Attributes:
+        answers: `(rows,)` or `(rows, labels)`, equal where the same was answered.
+        right: `(rows,)` bool.
+        loss: `(rows,)` log loss; squared error of a number.
+        tolerance: up to this apart two numbers are the same answer; None unless they are numbers.
+    """
+
+    answers: Array
+    right: Array
+    loss: Array
+    tolerance: float | None = None
 
 
 class Task(ABC):
-    """One target column: how its cells become tensors, what the loss is, how outputs are read.
+    """What a model learns to answer.
 
-    Constructor: `(column: str, *, options...)`. It never sees a model. A missing target cell is
-    encoded so that `loss` skips it.
+    Constructor: `(name: str, *, options...)`. It never sees a model. `fit` or `state` comes before
+    all else. Methods with a body are defaults, to be replaced where the task knows better.
 
     Attributes:
-        level: "row" (one output a row) or "token" (one a word of the tagged text column).
-        kind: the column kind it reads ("category", "number", "set" or "tags").
-        missing: what stands in an encoded target that is not known (or is padding).
-        size: how many outputs a head must have; known after `fit`.
+        name: the task's key in a recipe, and what its answers are called.
+        kind: the kind of target column that it is the default for, or None.
+        reads: kinds of column that it can predict though they are the default of no task.
+        order: place among the tasks that are asked whether a column without a declared kind is
+            theirs (`sniff`); None: it is not asked.
+        form: how its target cells become arrays; known after `fit`.
         primary: the metric to show first.
+        exact: whether the primary metric is the share of rows that are right.
+        averaged: whether answers are numbers of which sums and means make sense.
+        spoils: whether it hides something from the model. It then has a forward pass of its own.
+        supports: what `support` is, in words.
     """
 
-    level: ClassVar[str] = "row"
-    kind: ClassVar[str]
-    missing: ClassVar[float]
-    size: int
+    kind: ClassVar[str | None] = None
+    reads: ClassVar[tuple[str, ...]] = ()
+    order: ClassVar[int | None] = None
+    exact: ClassVar[bool] = False
+    averaged: ClassVar[bool] = True
+    spoils: ClassVar[bool] = False
+    supports: ClassVar[str] = "its answer"
+    name: str
+    form: Form
     primary: str
-    column: str
+
+    # -- what it reads -------------------------------------------------------------------------
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that targets are read from.
+
+        A column of the task's own name is no input of any model; others stay what they are. With
+        one, a target cell is its cell; with several, a mapping of column to cell; with none, None.
+        """
+        return (self.name,)
+
+    @property
+    def words(self) -> str | None:
+        """The text modality whose words are labelled; None if there is one answer a row."""
+        return None
+
+    @property
+    def solvable(self) -> bool:
+        """Whether a solver can fit it: it is `Supervised`, with one answer a row."""
+        return False
 
     @abstractmethod
-    def fit(self, cells: Sequence[Any]) -> None:
-        """Learn classes, means and class weights from the training rows' cells (None = missing)."""
+    def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
+        """Learn classes, means and class weights from the training rows' cells (None = missing).
+
+        Args:
+            details: what the schema says of its column beyond the kind.
+        """
 
     @property
     @abstractmethod
@@ -46,46 +133,138 @@ class Task(ABC):
     @abstractmethod
     def state(self, state: dict[str, Any]) -> None: ...
 
-    @abstractmethod
-    def encode(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
-        """Cells to arrays: all of one shape for "row", `(words,)` each for "token"."""
+    def is_known(self, cell: Any) -> bool:
+        """Whether a target cell says anything."""
+        return not is_missing(cell)
 
     def is_unseen(self, cell: Any) -> bool:
-        """Whether `encode` refuses a cell for a label that no training row had."""
+        """Whether the form refuses a cell for a label that no training row had."""
         return False
 
-    def bias(self) -> Tensor | None:
-        """Logits of the training prior `(size,)` for a head to start from, or None."""
-        return None
+    def encode(self, cells: Sequence[Any]) -> list[Array | None]:
+        """Target cells as the form encodes them, None where nothing is known."""
+        return [self.form.encode(cell) if self.is_known(cell) else None for cell in cells]
+
+    # -- learning ------------------------------------------------------------------------------
 
     @abstractmethod
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Mean loss over the targets that are not missing; 0 (with gradient) if none is.
+    def heads(self, width: int, views: Sequence[str], dropout: float) -> nn.Module:
+        """A fresh module of all that the task owns in a model.
+
+        It is called with the Fused result, and in training with the target's Field too, and
+        returns a `Decided`.
 
         Args:
-            logits: `(batch, size)` or `(batch, length, size)`.
-            target: `(batch, ...)`, or `(batch, length)` padded with the missing value.
+            width: of the fused vectors and tokens.
+            views: the modalities that a fusion of decisions gives a view of; empty for a fusion
+                of features.
+            dropout: before layers that decide.
         """
 
-    @abstractmethod
-    def scores(self, logits: Tensor) -> Tensor:
-        """Logits to what is stored, averaged over members and measured: probabilities or values."""
+    def spoil(self, batch: Batch, forms: Mapping[str, Form], generator: torch.Generator) -> Batch:
+        """The batch that the model sees instead; what it was given stays as it is.
+
+        Args:
+            forms: modality -> the form that the model reads it in.
+            generator: of all that is random.
+        """
+        return batch
 
     @abstractmethod
-    def decode(self, scores: Sequence[np.ndarray[Any, Any]]) -> dict[str, list[Any]]:
-        """One table's scores, an array a row, to columns of the predictions file.
+    def loss(self, done: Pass) -> Tensor:
+        """Mean loss over the targets that are present; 0 (with gradient) if none is."""
 
-        The prediction itself is under the target's own name; probabilities are `name=class`.
+    def likelihood(self, done: Pass) -> Tensor:
+        """exp(-loss) of each row `(batch,)`; the whole batch's for every row, unless told apart."""
+        with torch.no_grad():
+            assert done.target is not None
+            return torch.exp(-self.loss(done)).expand(len(done.target.present))
+
+    # -- answers -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def answer(self, done: Pass) -> list[Array]:
+        """What is stored, merged over members and measured: one array a row."""
+
+    def merge(self, answers: Mapping[str, Answers], shares: Mapping[str, float]) -> list[Array]:
+        """One model's answers from those of its members: their weighted mean."""
+        return list(sum(share * joined(answers[name]) for name, share in shares.items()))
+
+    @abstractmethod
+    def constant(self, like: Answers) -> list[Array]:
+        """The answer to no input at all, for every row: shaped as a model's own answers `like`."""
+
+    @abstractmethod
+    def decode(self, answers: Answers) -> dict[str, list[Any]]:
+        """One table's answers to columns of the predictions file.
+
+        The prediction itself is under the task's own name; probabilities are `name=class`.
         """
 
-    @abstractmethod
-    def metrics(
-        self, scores: Sequence[np.ndarray[Any, Any]], targets: Sequence[np.ndarray[Any, Any]]
-    ) -> dict[str, Metric]:
-        """Metric name -> Metric, from rows' `scores` and `encode`d targets, missing left out."""
+    # -- measuring: `targets` are of rows that have one, as the form encoded them ----------------
 
     @abstractmethod
-    def criterion(
-        self, scores: Sequence[np.ndarray[Any, Any]], targets: Sequence[np.ndarray[Any, Any]]
-    ) -> float:
+    def metrics(self, answers: Answers, targets: Answers) -> dict[str, Metric]:
+        """Metric name -> Metric; none where there is nothing to measure."""
+
+    @abstractmethod
+    def criterion(self, answers: Answers, targets: Answers) -> float:
         """What validation minimises when it selects weights, mixtures and members."""
+
+    @abstractmethod
+    def judged(self, answers: Answers, targets: Answers) -> Judged:
+        """What became of each row."""
+
+    def truth(self, target: Array) -> Any:
+        """An encoded target as `decode` would write it."""
+        return self.form.decode(target)
+
+    def labels(self, targets: Answers) -> list[str] | None:
+        """Each row's class, where it has one."""
+        return None
+
+    def report(self, answers: Answers, targets: Answers) -> dict[str, Any] | None:
+        """A classification report (`metrics.classification_report`), of classes."""
+        return None
+
+    def reliability(
+        self, answers: Answers, targets: Answers, clusters: Array | None
+    ) -> dict[str, Any] | None:
+        """Whether probabilities are true (`calibration.described`), of classes."""
+        return None
+
+    def figures(self, answers: Answers, targets: Answers) -> dict[str, Any] | None:
+        """What a plot of true and predicted values shows: a confusion matrix, a histogram."""
+        return None
+
+    def discrepancy(
+        self, alone: Mapping[str, Answers], targets: Answers
+    ) -> dict[str, float] | None:
+        """How far each modality is ahead of the others (`contribution.discrepancy_ratio`).
+
+        Args:
+            alone: modality -> the answers where nothing else is present.
+        """
+        return None
+
+    def link(self, answers: Array) -> Array:
+        """Stacked answers where sums of functions of the modalities are meant."""
+        return answers
+
+    def unlink(self, linked: Array) -> Array:
+        """The answers of what `link` returns."""
+        return linked
+
+    @abstractmethod
+    def support(self, answer: Array, answered: Array) -> float:
+        """How far a row's answer supports another answer that was given to it."""
+
+
+def joined(values: Answers) -> Any:
+    """Rows as one array to calculate with; of objects where their lengths differ."""
+    if len({np.shape(v) for v in values}) == 1:
+        return np.stack(list(values))
+    found = np.empty(len(values), object)
+    for i, value in enumerate(values):
+        found[i] = value
+    return found

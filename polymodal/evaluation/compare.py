@@ -18,12 +18,11 @@ import numpy as np
 from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_json
 from polymodal.contract.metric import Metric
-from polymodal.contract.task import Task
+from polymodal.contract.task import Answers, Task
 from polymodal.evaluation import judge
-from polymodal.evaluation.evaluate import Known, account, clusters_of
+from polymodal.evaluation.evaluate import Part, account, clusters_of
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.statistics import EXCHANGES, Clusters, bootstrap, holm
-from polymodal.models.ensemble import average
 from polymodal.prepared.cache import default_folder
 from polymodal.report.console import label
 from polymodal.report.words import written
@@ -33,7 +32,6 @@ from polymodal.table.ledger import Ledger
 from polymodal.table.read import read
 from polymodal.table.schema import FUSED
 
-Scores = Sequence[Array]
 # Target -> model -> its members' shares.
 Models = dict[str, dict[str, dict[str, float]]]
 
@@ -104,17 +102,18 @@ def compare(
     for run in loaded.values():
         run.table(table, require_targets=True)
     clusters = clusters_of(table, group, fitted_group)
-    encoded = next(iter(loaded.values())).targets(table)
-    known = {name: Known(encoded[name], clusters) for name in targets}
+    first = next(iter(loaded.values()))
+    encoded = first.targets(table)
+    known = {name: Part(first.tasks[name], encoded[name], clusters) for name in targets}
     ledger, rows = Ledger(), np.arange(len(table))
-    answers: dict[str, dict[str, Scores]] = {name: {} for name in targets}
+    answers: dict[str, dict[str, Answers]] = {name: {} for name in targets}
     facts: dict[str, dict[str, Any]] = {name: {} for name in targets}
     for folder, run in loaded.items():
         prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
         scores = run.scores(prepared, rows, cache=default_folder())
         for name, chosen in models[folder].items():
             for who, shares in chosen.items():
-                combined = average({m: scores[m][name] for m in shares}, shares)
+                combined = known[name].task.merge({m: scores[m][name] for m in shares}, shares)
                 answers[name][who] = known[name].of(combined)
                 seconds = sum(run.members[m].facts["seconds"] for m in shares)
                 cost = {**judge.cost(run, prepared, shares), "training_seconds": seconds}
@@ -130,8 +129,8 @@ def compare(
 
 def ranked(
     task: Task,
-    answers: Mapping[str, Scores],
-    targets: Scores,
+    answers: Mapping[str, Answers],
+    targets: Answers,
     clusters: Clusters | None,
 ) -> dict[str, Any]:
     """Models by their primary metric, and every pair's difference, tested as the verdict's is.
@@ -206,12 +205,12 @@ def ranked(
     }
 
 
-def _primary(task: Task, scores: Scores, targets: Scores, who: str) -> Metric:
+def _primary(task: Task, scores: Answers, targets: Answers, who: str) -> Metric:
     found = task.metrics(scores, targets).get(task.primary)
     if found is None:
         raise UserError(
             f"The {task.primary} of '{who}' is not defined on these rows",
-            expected=f"rows of '{task.column}' with something of what it counts",
+            expected=f"rows of '{task.name}' with something of what it counts",
             do="compare on another table",
         )
     return found

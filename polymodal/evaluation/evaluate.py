@@ -14,16 +14,16 @@ import numpy as np
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_csv, write_json, write_text
-from polymodal.contract.task import Task
+from polymodal.contract.task import Answers, Task
 from polymodal.evaluation import game, judge, sets, slices, stress
 from polymodal.evaluation.explain import explain as explain_rows
-from polymodal.metrics import alignment, calibration, figures
+from polymodal.metrics import alignment
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import Names
-from polymodal.metrics.metrics import classification_report, report_text
-from polymodal.metrics.statistics import codes, interval, intervals
-from polymodal.prepared.collate import Targets
+from polymodal.metrics.metrics import report_text
+from polymodal.metrics.statistics import codes, intervals
 from polymodal.prepared.prepare import Prepared
+from polymodal.prepared.targets import Known
 from polymodal.report import sentences
 from polymodal.report.examples import Examples
 from polymodal.report.page import page
@@ -34,7 +34,6 @@ from polymodal.table.read import Table
 from polymodal.table.schema import Schema
 
 Numbers = dict[str, dict[str, dict[str, float]]]
-Scores = Sequence[Array]
 # A metric that a rival's answers leave undefined.
 NOT = {"value": math.nan}
 
@@ -197,15 +196,15 @@ def evaluate(
     found = Evaluation(len(table), {}, {}, {}, predictions, {}, table=table, schema=run.schema)
     known = {}
     for name, values in run.targets(table).items():
-        part = Known(values, clusters)
+        part = Part(run.tasks[name], values, clusters)
         known[name] = part.rows
         exchange = None
         if len(run.schema.modalities()) > 1:
             drawn = sets.drawn(len(part.rows), game.SAMPLE)
-            exchange = game.Exchange(run, prepared, part.rows[drawn])
+            exchange = game.Exchange(run, prepared, part.rows[drawn], name)
             found.alignment = found.alignment or _alignment(exchange, part)
         _measure(found, run, part, combined[name], scores, prepared)
-        if planned is not None and exchange is not None and part.task.level == "row":
+        if planned is not None and exchange is not None and part.is_played:
             worth = _contributions(part, planned, played, exchange)
             found.contributions |= {name: worth} if worth else {}
         most = EXPLAINED if explain is None else explain
@@ -218,8 +217,8 @@ def evaluate(
     return found
 
 
-class Known:
-    """A target on the rows that have it.
+class Part(Known):
+    """A task on the rows of a table that have its target.
 
     Args:
         target: of all rows.
@@ -229,22 +228,23 @@ class Known:
         UserError: no row has it.
     """
 
-    def __init__(self, target: Targets, clusters: Array | None) -> None:
-        self.task, self.name = target.task, target.task.column
-        self.rows = np.flatnonzero(target.known())
+    def __init__(self, task: Task, target: Prepared, clusters: Array | None) -> None:
+        super().__init__(target, np.arange(len(target)))
+        self.task, self.name = task, task.name
         if not len(self.rows):
             raise UserError(
                 f"No row has a value in the target '{self.name}'",
                 expected="at least one, to measure against",
                 do="predict such rows instead: that needs no targets",
             )
-        self.targets = self.of(target.values)
         self.clusters = None if clusters is None else clusters[self.rows]
 
-    def of(self, scores: Scores) -> list[Array]:
-        return [scores[row] for row in self.rows.tolist()]
+    @property
+    def is_played(self) -> bool:
+        """Whether what modalities are worth can be told: there is one answer a row, a number."""
+        return self.task.words is None and self.task.averaged
 
-    def metrics(self, scores: Scores) -> dict[str, dict[str, float]]:
+    def metrics(self, scores: Answers) -> dict[str, dict[str, float]]:
         """Metric -> value and 95 % interval of scores of all rows."""
         metrics = self.task.metrics(self.of(scores), self.targets)
         spans = intervals(metrics, len(self.rows), self.clusters)
@@ -265,8 +265,8 @@ def account(ledger: Ledger, known: Mapping[str, Array], rows: Array) -> Array:
 def _measure(
     found: Evaluation,
     run: Run,
-    part: Known,
-    fused: Scores,
+    part: Part,
+    fused: Answers,
     scores: Mapping[str, Any],
     prepared: Sequence[Prepared],
 ) -> None:
@@ -287,16 +287,13 @@ def _measure(
     for who, theirs in rivals.items():
         found.rivals.setdefault(who, {})[name] = part.metrics(theirs)
     mine = part.of(fused)
-    if task.kind in ("category", "set"):
-        stacked, truth = np.stack(mine), np.stack(part.targets)
-        classes = task.state["classes"]
-        found.reports[name] = classification_report(truth, stacked, classes)
-    if task.kind == "category":
-        found.calibration[name] = _calibration(stacked, truth, part.clusters)
-        found.figures[name] = {"confusion": figures.confusion(truth, stacked.argmax(1), classes)}
-    elif task.kind == "number":
-        true = slices.in_unit(task, part.targets)
-        found.figures[name] = {"histogram": figures.histogram(true, np.stack(mine)[:, 0])}
+    for into, one in (
+        (found.reports, task.report(mine, part.targets)),
+        (found.calibration, task.reliability(mine, part.targets, part.clusters)),
+        (found.figures, task.figures(mine, part.targets)),
+    ):
+        if one is not None:
+            into[name] = one
     best = judge.best_single(run, name)
     answers = {"fused": mine, **{who: part.of(theirs) for who, theirs in rivals.items()}}
     found.slices[name] = slices.describe(
@@ -325,12 +322,12 @@ def _measure(
 def _untrained(run: Run, task: Task, rivals: Collection[str]) -> list[str]:
     """The modalities that might have a model of their own and have none."""
     # Words can be tagged only where they are read.
-    able = run.schema.modalities() if task.level == "row" else ()
+    able = run.schema.modalities() if task.words is None else ()
     return [name for name in able if name not in rivals]
 
 
 def _contributions(
-    part: Known,
+    part: Part,
     planned: sets.Plan,
     played: Mapping[Names, Mapping[str, Any]],
     exchange: game.Exchange,
@@ -345,11 +342,11 @@ def _contributions(
     if not len(at):
         return {}
     own = np.searchsorted(part.rows, planned.rows[at])
-    values: dict[Names, Scores] = {}
+    values: dict[Names, Answers] = {}
     for team, scores in played.items():
         combined = exchange.run.combine(scores, targets=[part.name])[part.name]
-        values[team] = [combined[i] for i in at]
-    values[frozenset()] = game.constant(part.task, values[max(played, key=len)])
+        values[team] = [combined[i] for i in at.tolist()]
+    values[frozenset()] = part.task.constant(values[max(played, key=len)])
     targets = [part.targets[i] for i in own]
     clusters = None if part.clusters is None else part.clusters[own]
     drawn = np.searchsorted(part.rows, exchange.rows)
@@ -357,14 +354,13 @@ def _contributions(
         **game.contributions(part.task, values, targets, clusters, planned.walks),
         "sample": game.interactions(
             exchange,
-            part.name,
             [part.targets[i] for i in drawn],
             None if part.clusters is None else part.clusters[drawn],
         ),
     }
 
 
-def _alignment(exchange: game.Exchange, part: Known) -> dict[str, Any]:
+def _alignment(exchange: game.Exchange, part: Part) -> dict[str, Any]:
     """`alignment.describe` of a sample of a target's rows; its classes, where it has any."""
     embeddings = exchange.embeddings()
     if embeddings is None:
@@ -373,9 +369,8 @@ def _alignment(exchange: game.Exchange, part: Known) -> dict[str, Any]:
     positions = np.searchsorted(part.rows, exchange.rows)
     clusters = None if part.clusters is None else part.clusters[positions]
     described = {"member": member, "sample": exchange.rows.tolist()}
-    if part.task.kind == "category":
-        classes = part.task.state["classes"]
-        labels = [classes[part.targets[i]] for i in positions]
+    labels = part.task.labels([part.targets[i] for i in positions])
+    if labels is not None:
         described |= {"target": part.name, "labels": labels}
     return {**described, **alignment.describe(found, clusters)}
 
@@ -394,16 +389,6 @@ def _explanations(
     for one in explained[target]["rows"]:
         one["true"] = true[one["row"]]
     return explained
-
-
-def _calibration(scores: Array, truth: Array, clusters: Array | None) -> dict[str, Any]:
-    """The reliability diagram, and what a calibrated model's ECE would be at this size."""
-    classwise = calibration.classwise_ece(scores, truth)
-    return {
-        "bins": [asdict(one) for one in calibration.reliability(scores, truth) if one.rows],
-        "null_ece": calibration.calibrated_ece(scores.max(1)),
-        "classwise_ece": asdict(interval(classwise, len(truth), clusters)),
-    }
 
 
 def clusters_of(table: Table, group: str | None, fitted: str | None) -> Array | None:

@@ -1,17 +1,11 @@
 """Why a model answered as it did to one row: which modality carried it, and which parts of a cell.
 
-Support is what is explained, of the answer that the fused model gave with all of the row:
-
-| target | support |
-|---|---|
-| a class | its probability |
-| a number | the number itself |
-| a set | the mean, over labels, of the probability of there being each or not, as answered |
-| tags | the mean over words of the tags' probabilities |
+Support is what is explained, of the answer that the fused model gave with all of the row: of a
+class its probability, of a number the number itself; each task says what (`Task.support`).
 
 A modality's share is its Shapley value in the game of the row's supports; a missing modality's is
 exactly 0. In a row that has any, the shares add up to the support less that of the answer to no
-input, which is the commonest class or the mean (`game.constant`). A part's loss is
+input, which is the commonest class or the mean (`Task.constant`). A part's loss is
 what the support loses when the part is replaced as its kind does; above 0 it speaks for the answer.
 Losses do not add up to anything.
 
@@ -30,9 +24,9 @@ import torch
 from polymodal.base.devices import device_of
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
-from polymodal.contract.batch import Field, Tokens
+from polymodal.contract.batch import Batch, Field, Tokens
 from polymodal.contract.task import Task
-from polymodal.evaluation import game, sets
+from polymodal.evaluation import sets
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import Names, shapley, subsets
 from polymodal.prepared.cells import cells
@@ -41,15 +35,10 @@ from polymodal.run.run import Run
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.train.loop import collect
+from polymodal.train.passes import forms_of, fused, passes
 
 # Rows whose series say what a channel is like.
 SAMPLE = 32
-OF = {
-    "category": "the probability of its answer",
-    "number": "its answer",
-    "set": "the mean probability of its answers",
-    "tags": "the mean probability of its tags",
-}
 
 
 def explain(
@@ -88,25 +77,12 @@ def explain(
     asked = _Asked(run, table, rows, max_bad_rows)
     return {
         name: {
-            "of": OF[task.kind],
+            "of": task.supports,
             "rows": [{"row": int(row), **asked.explanation(i, task)} for i, row in enumerate(rows)],
         }
         for name, task in run.tasks.items()
         if targets is None or name in targets
     }
-
-
-def support(task: Task, scores: Array, answered: Array) -> float:
-    """How far a row's scores support the answer that other scores of the row gave."""
-    if task.kind == "number":
-        return float(scores[0])
-    if task.kind == "set":
-        return float(np.where(answered >= 0.5, scores, 1 - scores).mean())
-    # A replaced word may leave room for more words, or for fewer.
-    words = min(len(scores), len(answered)) if task.level == "token" else None
-    scores, answered = scores[:words], answered[:words]
-    own = np.take_along_axis(scores, answered.argmax(-1)[..., None], -1)
-    return float(own.mean()) if own.size else 0.0
 
 
 class _Asked:
@@ -140,25 +116,25 @@ class _Asked:
 
     def explanation(self, row: int, task: Task) -> dict[str, Any]:
         """Of one row's answer to one target."""
-        target = task.column
+        target = task.name
         everyone = max(self.scores, key=len)
         answered = self._combined(everyone, row, target)
-        empty = game.constant(task, [answered])[0]
-        values: dict[Names, float] = {frozenset(): support(task, empty, answered)}
+        empty = task.constant([answered])[0]
+        values: dict[Names, float] = {frozenset(): task.support(empty, answered)}
         for team in self.scores:
             # Without any of what the row has the model knows nothing.
             if team <= self.here[row]:
                 scores = self._combined(team, row, target)
                 # Without the tagged text no word is tagged, and nothing better known of any.
-                tagged = task.level == "row" or len(scores)
-                values[team] = support(task, scores, answered) if tagged else values[frozenset()]
-        full = support(task, answered, answered)
+                tagged = task.words is None or len(scores)
+                values[team] = task.support(scores, answered) if tagged else values[frozenset()]
+        full = task.support(answered, answered)
         complete = len(self.scores) > 1 or len(everyone) == 1
         shares = dict.fromkeys(self.columns, 0.0)
         found = []
         for part, rescored in self.occluded[row]:
             combined = self.run.combine(rescored, targets=[target])[target]
-            supports = [support(task, own, answered) for own in combined]
+            supports = [task.support(own, answered) for own in combined]
             losses = [supports[0] - own for own in supports[1:]]
             found.append({**part, "losses": losses})
         return {
@@ -245,14 +221,16 @@ class _Asked:
         count = max(len(field.present) for field in given.values())
         targets: Any = module.targets
         scored: dict[str, list[Any]] = {target: [None] * count for target in targets}
-        with torch.inference_mode():
-            tokens = {
-                m: Tokens(t.values.expand(count, -1, -1), t.mask.expand(count, -1))
-                for m, t in module.encode(inputs).items()  # type: ignore[operator]
-            }
-            outputs = module.fuse(tokens)  # type: ignore[operator]
         tasks = {target: self.run.tasks[target] for target in targets}
-        collect(scored, np.arange(count), module, tasks, outputs)
+        batch = Batch(inputs, {}, torch.arange(count))
+        with torch.inference_mode():
+            for seen, asked in passes(batch, tasks, forms_of(module)):
+                tokens = {
+                    m: Tokens(t.values.expand(count, -1, -1), t.mask.expand(count, -1))
+                    for m, t in module.encode(seen.inputs).items()  # type: ignore[operator]
+                }
+                outputs = fused(module, tokens, asked)
+                collect(scored, np.arange(count), asked, seen, tokens, outputs)
         return scored
 
 

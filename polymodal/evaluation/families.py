@@ -218,7 +218,7 @@ def _tag(sides: Sides) -> tuple[Build, dict[str, Any]]:
 
 def _codes(classes: Sequence[str]) -> dict[str | None, int]:
     """Code of each class; of None: negative, which no class has."""
-    return {label: code for code, label in enumerate(classes)} | {None: _labels.UNKNOWN}
+    return {label: code for code, label in enumerate(classes)} | {None: -1}
 
 
 def _answers(sides: Sides, name: str) -> list[str | None]:

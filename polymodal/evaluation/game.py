@@ -12,18 +12,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import expit, logit, softmax
 
 from polymodal.base.devices import device_of
-from polymodal.contract.batch import Tokens
+from polymodal.contract.batch import Batch, Tokens
 from polymodal.contract.metric import Metric
-from polymodal.contract.task import Task
+from polymodal.contract.task import Answers, Task
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import (
     Names,
     additive_projection,
     conditional_utilisation,
-    discrepancy_ratio,
     perceptual_score,
     shape,
 )
@@ -33,29 +31,16 @@ from polymodal.models import build
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared
 from polymodal.run.run import Run
-
-Scores = Sequence[Array]
+from polymodal.train.passes import forms_of, fused, passes, seen
 
 # Exchanging cells among rows needs their tokens in memory: so many rows of a sample, so many times.
 SAMPLE, EXCHANGES, PERMUTATIONS = 256, 64, 5
 
 
-def constant(task: Task, like: Scores) -> list[Array]:
-    """The answer to no input at all, for every row: shaped as the model's own scores `like`."""
-    if task.kind == "category":
-        counts = np.asarray(task.state["counts"], float)
-        answer = counts / counts.sum()
-    else:
-        bias = task.bias()
-        logits = torch.zeros(task.size) if bias is None else bias.float()
-        answer = task.scores(logits.unsqueeze(0))[0].numpy()
-    return [np.broadcast_to(answer, np.shape(row)) for row in like]
-
-
 def contributions(
     task: Task,
-    scores: Mapping[Names, Scores],
-    targets: Scores,
+    scores: Mapping[Names, Answers],
+    targets: Answers,
     clusters: Clusters | None,
     walks: Sequence[Sequence[str]] | None = None,
 ) -> dict[str, Any]:
@@ -83,13 +68,10 @@ def contributions(
         "cooperation": {_label(team): _span(value) for team, value in found.cooperation.items()},
         "utilisation": conditional_utilisation(plain),
     }
-    if task.kind == "category":
-        alone = {
-            next(iter(team)): np.log(np.maximum(np.stack(list(own)), 1e-30))
-            for team, own in scores.items()
-            if len(team) == 1
-        }
-        described["discrepancy"] = discrepancy_ratio(alone, np.stack(list(targets)))
+    alone = {next(iter(team)): own for team, own in scores.items() if len(team) == 1}
+    ahead = task.discrepancy(alone, targets)
+    if ahead is not None:
+        described["discrepancy"] = ahead
     return described
 
 
@@ -102,22 +84,26 @@ class Exchange:
         run: with several modalities.
         prepared: of the table, in the run's forms.
         rows: row numbers of the sample.
+        target: the task that is asked; it may hide something from the model.
     """
 
-    def __init__(self, run: Run, prepared: Sequence[Prepared], rows: Array) -> None:
-        self.run, self.rows = run, rows
+    def __init__(self, run: Run, prepared: Sequence[Prepared], rows: Array, target: str) -> None:
+        self.run, self.rows, self.target = run, rows, target
         self.names = list(run.schema.modalities())
+        self.task = run.tasks[target]
+        self.batches: dict[str, Batch] = {}
         self.tokens: dict[str, dict[str, Tokens]] = {}
         for name in run.shares():
             member = run.members[name]
             inputs = {modality: prepared[i] for modality, i in member.forms.items()}
             module = member.module
+            batch = Collator(inputs, {})(rows).to(device_of(module))
             with torch.inference_mode():
-                self.tokens[name] = module.encode(  # type: ignore[operator]
-                    Collator(inputs, {})(rows).to(device_of(module)).inputs
-                )
+                (given, _), *_ = passes(batch, {target: self.task}, forms_of(module))
+                self.batches[name] = given
+                self.tokens[name] = module.encode(given.inputs)  # type: ignore[operator]
 
-    def scores(self, chosen: Array, target: str) -> Array:
+    def scores(self, chosen: Array) -> Array:
         """`(rows, size)` where row i has modality m's cell of the sample's row chosen[m, i]."""
         found: dict[str, dict[str, Any]] = {}
         for name, tokens in self.tokens.items():
@@ -125,12 +111,13 @@ class Exchange:
             for modality, own in tokens.items():
                 order = torch.from_numpy(chosen[self.names.index(modality)]).to(own.mask.device)
                 moved[modality] = Tokens(own.values[order], own.mask[order])
+            module, asked = self.run.members[name].module, {self.target: self.task}
             with torch.inference_mode():
-                outputs = self.run.members[name].module.fuse(moved)  # type: ignore[operator]
-            task = self.run.tasks[target]
-            if target in outputs.logits:
-                found[name] = {target: list(task.scores(outputs.logits[target]).cpu().numpy())}
-        return np.stack(self.run.combine(found, targets=[target])[target])
+                outputs = fused(module, moved, asked)
+            if self.target in outputs.logits:
+                done = seen(self.target, self.task, self.batches[name], moved, outputs)
+                found[name] = {self.target: self.task.answer(done)}
+        return np.stack(self.run.combine(found, targets=[self.target])[self.target])
 
     def embeddings(self) -> tuple[str, dict[str, Array]] | None:
         """What one member's encoders make of the sample: a modality's tokens, their mean a row.
@@ -160,8 +147,7 @@ class Exchange:
 
 def interactions(
     exchange: Exchange,
-    target: str,
-    targets: Scores,
+    targets: Answers,
     clusters: Clusters | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -173,7 +159,7 @@ def interactions(
         targets: encoded targets of the sample's rows.
         clusters: theirs, or None where rows are independent.
     """
-    task = exchange.run.tasks[target]
+    task = exchange.task
     rows, names = len(exchange.rows), exchange.names
     own = np.tile(np.arange(rows), (len(names), 1))
 
@@ -183,17 +169,13 @@ def interactions(
     def exchanged(m: int, order: Array) -> Metric:
         chosen = own.copy()
         chosen[m] = order
-        return measured(exchange.scores(chosen, target))
+        return measured(exchange.scores(chosen))
 
     def answers(chosen: Array) -> Array:
-        return _logits(task, exchange.scores(chosen, target))
+        return task.link(exchange.scores(chosen))
 
     additive = additive_projection(answers, rows, len(names), min(EXCHANGES, rows), seed)
-    if task.kind == "category":
-        additive = softmax(additive, axis=1)
-    elif task.kind == "set":
-        additive = expit(additive)
-    whole, without = measured(exchange.scores(own, target)), measured(additive)
+    whole, without = measured(exchange.scores(own)), measured(task.unlink(additive))
     sign = 1 if whole.greater_is_better else -1
 
     def turned(metric: Metric) -> dict[str, float]:
@@ -205,16 +187,6 @@ def interactions(
         for m, name in enumerate(names)
     }
     return {"rows": rows, "perceptual": perceptual, "emap_gain": turned(gain)}
-
-
-def _logits(task: Task, scores: Array) -> Array:
-    """Where sums of functions of the modalities are meant: probabilities as logits."""
-    least = 1e-12
-    if task.kind == "category":
-        return np.asarray(np.log(np.maximum(scores, least)))
-    if task.kind == "set":
-        return np.asarray(logit(np.clip(scores, least, 1 - least)))
-    return scores
 
 
 def _label(team: Names) -> str:

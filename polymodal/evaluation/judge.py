@@ -13,8 +13,7 @@ import torch
 
 from polymodal.base.devices import device_of, wait
 from polymodal.contract.metric import Metric
-from polymodal.contract.task import Task
-from polymodal.evaluation import game
+from polymodal.contract.task import Answers, Task
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.metrics import primary
 from polymodal.metrics.statistics import (
@@ -32,7 +31,6 @@ from polymodal.prepared.prepare import Prepared
 from polymodal.run.run import Run
 from polymodal.table.schema import CONSTANT
 
-Scores = Sequence[Array]
 Against = Literal["single", "constant"]
 
 # Costs are timed on this many rows, in batches like prediction's and one by one.
@@ -64,19 +62,19 @@ def _validated(run: Run, target: str, role: str) -> dict[str, float]:
 
 def paired_test(
     task: Task,
-    first: Scores,
-    second: Scores,
-    targets: Scores,
+    first: Answers,
+    second: Answers,
+    targets: Answers,
     clusters: Clusters | None,
     exchanges: int = EXCHANGES,
 ) -> Test:
     """Whether two models' primary metric differs on the same rows, whose target is known.
 
-    McNemar's mid-p for the accuracy of independent rows, approximate randomisation for all else.
+    McNemar's mid-p for the share that is right of independent rows, approximate randomisation for
+    all else.
     """
-    if clusters is None and task.primary == "accuracy":
-        truth = np.stack(list(targets))
-        right = [np.stack(list(one)).argmax(1) == truth for one in (first, second)]
+    if clusters is None and task.exact:
+        right = [task.judged(one, targets).right for one in (first, second)]
         wins, losses = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
         return Test("McNemar's mid-p", mcnemar(wins, losses).mid_p)
     both = primary(task, [*first, *second], [*targets, *targets])
@@ -86,11 +84,11 @@ def paired_test(
 
 def verdict(
     task: Task,
-    fused: Scores,
-    singles: Mapping[str, Scores],
+    fused: Answers,
+    singles: Mapping[str, Answers],
     best: str,
     against: Against,
-    targets: Scores,
+    targets: Answers,
     clusters: Clusters | None,
 ) -> dict[str, Any]:
     """Whether the fused model's gain pays, on rows whose target is known.
@@ -110,7 +108,7 @@ def verdict(
         the fused model's over it, with its own interval; "stronger": what scores better on these
         rows than the rival that validation chose ("against", "name", "value"), or None.
     """
-    constant = game.constant(task, fused)
+    constant = task.constant(fused)
     rival = singles[best] if against == "single" else constant
     both = primary(task, [*fused, *rival], [*targets, *targets])
     test = paired_test(task, fused, rival, targets, clusters)
@@ -137,8 +135,8 @@ def verdict(
 def _constant(
     task: Task,
     own: Metric,
-    constant: Scores,
-    targets: Scores,
+    constant: Answers,
+    targets: Answers,
     clusters: Clusters | None,
 ) -> dict[str, Any]:
     """The constant's value with its interval, and the fused model's gain over it.

@@ -14,8 +14,8 @@ from polymodal.evaluation.corrupted import corrupted
 from polymodal.metrics.metrics import primary
 from polymodal.metrics.robustness import effective_robustness, lost, relative_robustness
 from polymodal.models import build
-from polymodal.models.ensemble import average
 from polymodal.prepared.cells import cells, content
+from polymodal.prepared.targets import Known
 from polymodal.run.run import Run
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
@@ -52,7 +52,7 @@ def stress(
     table = table.take(chosen)
     prepared = run.prepare(table, Ledger(), max_bad_rows=max_bad_rows)
     positions = np.arange(len(table))
-    truth = {name: values.values for name, values in run.targets(table).items()}
+    truth = {name: Known(target, positions) for name, target in run.targets(table).items()}
     clean = run.scores(prepared, positions)
     jobs = [
         (modality, name)
@@ -96,9 +96,7 @@ def stress(
     return found
 
 
-def _curve(
-    run: Run, target: str, levels: Sequence[dict[str, Any]], truth: Sequence[Any]
-) -> dict[str, Any]:
+def _curve(run: Run, target: str, levels: Sequence[dict[str, Any]], known: Known) -> dict[str, Any]:
     """The metric at each level: of the fused model, of each rival and of their late fusion."""
     task = run.tasks[target]
     rivals = [who for who, shares in run.weights.items() if who != "fused" and target in shares]
@@ -108,9 +106,9 @@ def _curve(
 
     def measure(scores: Sequence[Any]) -> float:
         nonlocal better
-        metric = primary(task, scores, truth)
+        metric = primary(task, known.of(scores), known.targets)
         better = metric.greater_is_better
-        return float(metric.statistic(np.ones((1, len(truth))))[0])
+        return float(metric.statistic(np.ones((1, len(known.rows))))[0])
 
     for scores in levels:
         answers = {who: run.combine(scores, who, [target])[target] for who in values}
@@ -118,7 +116,7 @@ def _curve(
             values[who].append(measure(own))
         if rivals:
             share = dict.fromkeys(rivals, 1 / len(rivals))
-            late.append(measure(average({who: answers[who] for who in rivals}, share)))
+            late.append(measure(task.merge({who: answers[who] for who in rivals}, share)))
     fused = np.array(values.pop("fused"))
     curve: dict[str, Any] = {"fused": fused.tolist(), "singles": values}
     curve["tau"] = relative_robustness(fused, np.array(LEVELS), better)

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from polymodal.contract.recipe import Recipe
-from polymodal.contract.task import Task
-from polymodal.evaluation.game import constant
+from polymodal.contract.task import Answers, Task
 from polymodal.fitting.learn import Job
 from polymodal.fitting.trials import Candidates
 from polymodal.metrics.metrics import primary
 from polymodal.metrics.statistics import interval
-from polymodal.models.ensemble import average, greedy
+from polymodal.models.ensemble import greedy
+from polymodal.prepared.targets import Known
 from polymodal.run.pipeline import Pipeline
 from polymodal.run.run import Run
 from polymodal.table.ledger import Ledger
 from polymodal.table.schema import CONSTANT, FUSED
 
-Rows = Sequence[np.ndarray[Any, Any]]
 # Of a line of the leaderboard: the model, a modality's own best, always the same answer, one of
 # what the first two combine.
 ROLES = ("fused", "rival", CONSTANT, "member")
@@ -40,18 +37,18 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger) -> Run:
     weights: dict[str, dict[str, dict[str, float]]] = {g: {} for g in groups}
     board: list[dict[str, Any]] = []
     for target, task in job.tasks.items():
-        values = [job.targets[target].values[row] for row in rows]
-        line = partial(_line, job, task, values, found)
-        scores = {n: own[target] for n, own in found.scores.items() if target in own}
+        known = Known(job.targets[target], rows)
+        line = partial(_line, job, task, known, found)
+        scores = {n: known.of(own[target]) for n, own in found.scores.items() if target in own}
         lines = []
         for group, candidates in groups.items():
             mine = {n: scores[n] for n in candidates if n in scores}
-            chosen = greedy(mine, partial(_criterion, task, values))
+            chosen = greedy(mine, partial(_criterion, task, known.targets), task.averaged)
             weights[group][target] = chosen
-            combined = average({n: mine[n] for n in chosen}, chosen)
+            combined = task.merge({n: mine[n] for n in chosen}, chosen)
             lines.append(line(group, "fused" if group == FUSED else "rival", combined, chosen))
         # `combined` gives its shape: tags have an answer for every word.
-        lines.append(line(CONSTANT, CONSTANT, constant(task, combined), {}))
+        lines.append(line(CONSTANT, CONSTANT, task.constant(combined), {}))
         lines += [line(name, "member", own, {name: 1.0}) for name, own in scores.items()]
         board += best_first(lines)
     used = {n for g in weights.values() for shares in g.values() for n in shares}
@@ -67,7 +64,6 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger) -> Run:
         [job.forms[key] for key in forms],
         [job.prepared[key].shape for key in forms],
         job.tasks,
-        job.tagged,
         kept,
         weights,
     )
@@ -78,23 +74,23 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger) -> Run:
 def _line(
     job: Job,
     task: Task,
-    values: Rows,
+    known: Known,
     found: Candidates,
     name: str,
     role: str,
-    scores: Rows,
+    answers: Answers,
     shares: Mapping[str, float],
 ) -> dict[str, Any]:
     """One model's line of the leaderboard, of one target."""
     # Not every metric is defined on every table: no entity, no F1.
-    metric = primary(task, scores, values)
-    clusters = None if job.groups is None else job.groups[found.rows]
-    span = interval(metric, len(values), clusters, seed=job.seed)
+    metric = primary(task, answers, known.targets)
+    clusters = None if job.groups is None else job.groups[known.rows]
+    span = interval(metric, len(known.rows), clusters, seed=job.seed)
     facts = [found.trained[n].facts for n in shares]
     return {
         "name": name,
         "role": role,
-        "target": task.column,
+        "target": task.name,
         "metric": task.primary,
         "greater_is_better": metric.greater_is_better,
         "value": span.value,
@@ -116,5 +112,5 @@ def best_first(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(lines, key=place)
 
 
-def _criterion(task: Task, values: Rows, scores: Rows) -> float:
-    return task.criterion(scores, values)
+def _criterion(task: Task, targets: Answers, answers: Answers) -> float:
+    return task.criterion(answers, targets)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from polymodal.checks._finding import Finding
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Task
 from polymodal.fitting import plan
-from polymodal.prepared.collate import Targets
+from polymodal.prepared import targets as encoding
+from polymodal.prepared.prepare import Prepared
 from polymodal.table import infer
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table, read
@@ -73,20 +73,18 @@ class Aims:
     Attributes:
         tasks: name -> fitted task.
         targets: name -> encoded targets of all rows.
-        tagged: task of a label a word -> the text modality whose words it labels.
         unseen: `(rows,)` bool: validation rows of a class that no training row has.
         findings: what only the division has shown.
     """
 
     tasks: dict[str, Task]
-    targets: dict[str, Targets]
-    tagged: dict[str, str]
+    targets: dict[str, Prepared]
     unseen: Array
     findings: list[Finding]
 
     def known(self) -> Array:
         """`(rows,)` bool: which rows have any target."""
-        return np.logical_or.reduce([target.known() for target in self.targets.values()])
+        return encoding.known(self.targets.values(), np.arange(len(self.unseen)))
 
 
 def opened(train: Any, valid: Any, recipe: Recipe, cache: Path) -> Opened:
@@ -136,13 +134,13 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
         spec = recipe.targets.get(column.name) or TASK[column.kind]
         task: Task = lookup.build("tasks", spec, column.name)
         cells = data.table.cells(column.name)
-        task.fit([cells[i] for i in division.train])
+        task.fit([cells[i] for i in division.train], column.details)
         tasks[column.name] = task
-    tagged = {c.name: c.details["text"] for c in data.schema.targets if c.kind == "tags"}
     unseen = np.zeros(len(data.table), bool)
     targets, findings = {}, []
     for name, task in tasks.items():
-        cells, strange = data.table.cells(name), _strange(task, data.table, division.valid)
+        cells = encoding.cells(task, data.table)
+        strange = [row for row in division.valid.tolist() if task.is_unseen(cells[row])]
         if strange:
             what = f"a class of '{name}' that no training row has"
             findings.append(
@@ -158,20 +156,14 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
         for row in strange:
             cells[row] = None
         unseen[strange] = True
-        targets[name] = Targets(task, cells)
-        if len(division.valid) and not targets[name].known()[division.valid].any():
+        targets[name] = encoding.prepared(task, cells)
+        if len(division.valid) and not targets[name].present[division.valid].any():
             raise UserError(
                 f"No validation row has a value of '{name}' that training rows have too",
                 expected="at least one, to choose models by",
                 do="split otherwise (`split`), or give other validation rows (`valid`)",
             )
-    return Aims(tasks, targets, tagged, unseen, findings)
-
-
-def _strange(task: Task, table: Table, valid: Array) -> list[int]:
-    """Validation rows of a class that the task does not know."""
-    cells: Sequence[Any] = table.cells(task.column)
-    return [row for row in valid.tolist() if task.is_unseen(cells[row])]
+    return Aims(tasks, targets, unseen, findings)
 
 
 def refuse_division(recipe: Recipe) -> None:

@@ -205,7 +205,6 @@ def _prepared(
         schema,
         aims.tasks,
         aims.targets,
-        aims.tagged,
         {},
         {},
         default_folder(),

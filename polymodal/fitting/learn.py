@@ -22,19 +22,20 @@ from polymodal.contract.batch import Field
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Training
-from polymodal.contract.task import Task
+from polymodal.contract.task import Answers, Task
 from polymodal.models import build
 from polymodal.models.ensemble import simplex
 from polymodal.models.model import Model
 from polymodal.models.weights import fill
-from polymodal.prepared.collate import Collator, Targets
+from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared
+from polymodal.prepared.targets import Known, known
 from polymodal.run.pipeline import Trained, module_targets
 from polymodal.table.schema import Schema
 from polymodal.train.clock import Allowance, too_few
 from polymodal.train.kernels import Kernels, choose
 from polymodal.train.lesson import Augment, Lesson, Watch
-from polymodal.train.loop import Loop, Scores, predict
+from polymodal.train.loop import Loop, predict
 from polymodal.train.losses import losses
 
 # What optimiser, gathering, augmentation and validation add to a measured forward and backward.
@@ -60,8 +61,7 @@ class Job:
 
     schema: Schema
     tasks: dict[str, Task]
-    targets: dict[str, Targets]
-    tagged: dict[str, str]
+    targets: dict[str, Prepared]
     prepared: dict[str, Prepared]
     forms: dict[str, Form]
     cache: Path
@@ -73,7 +73,7 @@ class Job:
 
     def known(self) -> np.ndarray[Any, Any]:
         """`(rows,)` bool: which rows have any target."""
-        return np.logical_or.reduce([target.known() for target in self.targets.values()])
+        return known(self.targets.values(), np.arange(len(next(iter(self.targets.values())))))
 
     def keys(self, member: Member) -> dict[str, str]:
         """A member's modalities -> keys into `forms` and `prepared`."""
@@ -98,7 +98,7 @@ def learn(
     allowance: float = math.inf,
     share: float = 1.0,
     must: bool = False,
-) -> tuple[Trained, Scores]:
+) -> tuple[Trained, dict[str, Answers]]:
     """Train a member on `train` rows; scores are of the `valid` rows.
 
     Args:
@@ -114,12 +114,11 @@ def learn(
     inputs = {name: job.prepared[key] for name, key in keys.items()}
     forms = {name: job.forms[key] for name, key in keys.items()}
     torch.manual_seed(job.seed)
-    module = build.module(member, job.schema, forms, job.tasks, job.tagged)
+    module = build.module(member, job.schema, forms, job.tasks)
     tasks = {name: job.tasks[name] for name in module_targets(module)}
     targets = {name: job.targets[name] for name in tasks}
     collator = Collator(inputs, targets)
-    train = _with_targets(train, targets)
-    valid = _with_targets(valid, targets)
+    train, valid = (rows[known(targets.values(), rows)] for rows in (train, valid))
     done = folder / "member.safetensors"
     if done.exists():
         kernels, facts = _read(module, done)
@@ -176,13 +175,19 @@ def _by_solver(
     rows: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
 ) -> None:
     train, valid = rows
-    encoded = {name: np.stack(t.values) for name, t in collator.targets.items()}
     held_out = valid if len(valid) else None
     # One thread: the experts alternate between numpy's and torch's threads, and two pools that
     # spin for the same cores made small fits a hundred times slower.
     with threadpool_limits(1), Kernels(threads=1).threads_set():
         module.fit(  # type: ignore[operator]
-            collator.inputs, train, held_out, encoded, tasks, job.seed, job.groups, job.memo
+            collator.inputs,
+            train,
+            held_out,
+            collator.targets,
+            tasks,
+            job.seed,
+            job.groups,
+            job.memo,
         )
 
 
@@ -260,9 +265,12 @@ def _plan(
         return Kernels(**kept["kernels"]), int(kept["steps"])
     rng = np.random.default_rng(job.seed)
     first = collator.order(train, settings.batch_size, rng)[0]
+    batch = collator(first)
+    for task in tasks.values():
+        batch = task.spoil(batch, module.read_in, torch.Generator().manual_seed(job.seed))
     kernels = choose(
         module,
-        collator(first),
+        batch,
         lambda outputs, batch: torch.stack(list(losses(outputs, batch, tasks).values())).sum(),
         settings,
         device(),
@@ -330,23 +338,15 @@ def _choose_alpha(
     """
     alpha = module.fusion.alpha
     assert alpha is not None
-    values = {n: [collator.targets[n].values[row] for row in valid] for n in tasks}
+    values = {n: Known(collator.targets[n], valid) for n in tasks}
 
     def loss(weights: np.ndarray[Any, Any]) -> float:
         with torch.no_grad():
             alpha.copy_(torch.from_numpy(np.log(np.maximum(weights, 1e-6))))
         scores = predict(module, tasks, collator, valid, kernels)
-        return sum(o.criterion(scores[n], values[n]) for n, o in tasks.items())
+        return sum(
+            o.criterion(values[n].of(scores[n]), values[n].targets) for n, o in tasks.items()
+        )
 
     best = simplex(len(module.names), loss)
     loss(best)
-
-
-def _with_targets(
-    rows: np.ndarray[Any, Any], targets: Mapping[str, Targets]
-) -> np.ndarray[Any, Any]:
-    """The rows that have at least one of the targets."""
-    known = np.zeros(len(next(iter(targets.values()))), bool)
-    for target in targets.values():
-        known |= target.known()
-    return rows[known[rows]]

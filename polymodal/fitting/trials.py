@@ -15,13 +15,13 @@ import numpy as np
 
 from polymodal.base.deadline import Late
 from polymodal.contract.recipe import Member, Recipe
+from polymodal.contract.task import Answers
 from polymodal.fitting import learn, plan
 from polymodal.fitting.data import Division
 from polymodal.fitting.folder import checkpoints
 from polymodal.models import build
 from polymodal.report.console import Show
 from polymodal.run.pipeline import Trained
-from polymodal.train.loop import Scores
 
 Array = np.ndarray[Any, Any]
 
@@ -46,7 +46,7 @@ class Candidates:
     """
 
     trained: dict[str, Trained]
-    scores: dict[str, Scores]
+    scores: dict[str, dict[str, Answers]]
     rows: Array
 
 
@@ -163,7 +163,7 @@ def _by_split(
     folder: Path,
     allowance: float,
     must: bool,
-) -> tuple[Trained, Scores]:
+) -> tuple[Trained, dict[str, Answers]]:
     return learn.learn(job, member, division.train, rows, folder, allowance, must=must)
 
 
@@ -175,7 +175,7 @@ def _by_folds(
     folder: Path,
     allowance: float,
     must: bool,
-) -> tuple[Trained, Scores]:
+) -> tuple[Trained, dict[str, Answers]]:
     """Out-of-fold scores, then one model of all rows, for as long as the folds found best.
 
     Raises:
@@ -183,7 +183,7 @@ def _by_folds(
     """
     folds, known = division.folds, job.known()
     place = {row: i for i, row in enumerate(rows)}
-    collected: dict[str, list[Any]] = {n: [None] * len(rows) for n in job.tasks}
+    collected: dict[str, Any] = {n: [None] * len(rows) for n in job.tasks}
     shares, seconds = [], 0.0
     expert, end = build.is_expert(member), time.perf_counter() + allowance
 

@@ -6,7 +6,8 @@ negative are unknown and left out of everything here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.metric import Metric
 from polymodal.metrics import _weighted as weighted
 from polymodal.metrics._weighted import ECE_BINS, Array
+from polymodal.metrics.statistics import Clusters, interval
 
 # Where the likelihood has no maximum (every row right) the temperature stops here.
 COLDEST, HOTTEST = 0.01, 100.0
@@ -55,6 +57,16 @@ def reliability(scores: Array, targets: Array) -> list[Bin]:
         Bin(i / ECE_BINS, (i + 1) / ECE_BINS, int(rows), float(mean), float(share))
         for i, (rows, mean, share) in enumerate(zip(*columns, strict=True))
     ]
+
+
+def described(scores: Array, targets: Array, clusters: Clusters | None) -> dict[str, Any]:
+    """The reliability diagram, and what a calibrated model's ECE would be at this size."""
+    classwise = classwise_ece(scores, targets)
+    return {
+        "bins": [asdict(one) for one in reliability(scores, targets) if one.rows],
+        "null_ece": calibrated_ece(scores.max(1)),
+        "classwise_ece": asdict(interval(classwise, len(targets), clusters)),
+    }
 
 
 def classwise_ece(scores: Array, targets: Array) -> Metric:

@@ -14,7 +14,7 @@ from polymodal.contract.form import Form
 from polymodal.contract.kind import kinds, of
 from polymodal.contract.recipe import Member, Modality, Spec, Training
 from polymodal.contract.task import Task
-from polymodal.models.model import Head, Model
+from polymodal.models.model import Model
 from polymodal.table.schema import Column, Schema
 
 # The encoder that the key `pretrained` of a recipe stands for, in every kind that has one.
@@ -111,17 +111,11 @@ def media_forms(schema: Schema) -> dict[str, Form]:
     }
 
 
-def heads(tasks: Mapping[str, Task], tagged: Mapping[str, str]) -> dict[str, Head]:
-    """What each fitted task needs of a model; `tagged`: tag target -> its text modality."""
-    return {name: Head(task.size, tagged.get(name), task.bias()) for name, task in tasks.items()}
-
-
 def module(
     member: Member,
     schema: Schema,
     forms: Mapping[str, Form],
     tasks: Mapping[str, Task],
-    tagged: Mapping[str, str],
 ) -> nn.Module:
     """A member's untrained module.
 
@@ -130,16 +124,16 @@ def module(
     """
     grouped = schema.modalities()
     folders = {name: folder_kind(grouped[name]) for name in forms}
-    needed = heads(tasks, tagged)
     if is_expert(member):
-        built = lookup.build("models/experts", member.learner, folders, dict(forms), needed)
+        built = lookup.build("models/experts", member.learner, folders, dict(forms), tasks)
         assert isinstance(built, nn.Module)
         return built
+    tagged = {task.words for task in tasks.values()}
     encoders: dict[str, Encoder] = {}
     for name, form in forms.items():
         spec = encoder_spec(member.modalities[name], folders[name], member.fusion)
         encoder = lookup.find(f"modalities/{folders[name]}/encoders", spec["name"])
-        if name in tagged.values():
+        if name in tagged:
             if not encoder.words:
                 raise UserError(
                     f"The encoder '{spec['name']}' of '{name}' has no token per word to tag",
@@ -152,9 +146,11 @@ def module(
         )
     fusion = lookup.build("fusion", member.fusion, list(forms), member.width)
     training = member.training or Training()
-    return Model(
-        encoders, fusion, needed, member.width, training.dropout, training.modality_dropout
+    built = Model(
+        encoders, fusion, tasks, member.width, training.dropout, training.modality_dropout
     )
+    built.read_in = dict(forms)
+    return built
 
 
 def _word_encoders(kind: str) -> list[str]:

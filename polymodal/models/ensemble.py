@@ -1,46 +1,50 @@
-"""Members combined as validation says: scores averaged with weights that are chosen greedily."""
+"""Members combined as validation says: answers merged by weights that are chosen greedily."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-Scores = Sequence[np.ndarray[Any, Any]]
+from polymodal.contract.task import Answers, joined
 
 ROUNDS = 25
 # To count, a round must lower the loss by this share of it: less is the validation rows' luck.
 GAIN = 1e-3
 
 
-def average(scores: Mapping[str, Scores], shares: Mapping[str, float]) -> list[Any]:
-    """Weighted mean of the members' scores, row by row: `(size,)` or `(words, size)` arrays."""
-    return list(sum(share * _joined(scores[name]) for name, share in shares.items()))
-
-
-def greedy(scores: Mapping[str, Scores], loss: Callable[[Scores], float]) -> dict[str, float]:
+def greedy(
+    answers: Mapping[str, Answers], loss: Callable[[Answers], float], averaged: bool = True
+) -> dict[str, float]:
     """Greedy selection with replacement (Caruana et al. 2004).
 
     Starts from the best member and adds, round by round, the one whose addition leaves the mean
     with the lowest loss. Rounds go on where none lowers it: the best member added again makes
     room for a small share of another. What counts is the best round, whose loss is never above
-    the best member's. A member whose scores are no numbers is never taken in.
+    the best member's. A member whose answers are no numbers is never taken in.
+
+    Args:
+        answers: member -> its answers to the validation rows.
+        averaged: whether the mean of answers is an answer; else the best member is taken alone.
 
     Returns:
         Member -> share, those above zero only; shares sum to 1.
     """
-    joined = {name: _joined(values) for name, values in scores.items()}
+    if not averaged:
+        alone = {name: loss(own) for name, own in answers.items()}
+        return {min(alone, key=lambda n: (math.isnan(alone[n]), alone[n], n)): 1.0}
+    stacked = {name: joined(values) for name, values in answers.items()}
     total: Any = 0
     counts: Counter[str] = Counter()
     chosen: dict[str, float] = {}
     reached = math.inf
     for size in range(1, ROUNDS + 1):
-        losses = {name: loss((total + own) / size) for name, own in joined.items()}
+        losses = {name: loss((total + own) / size) for name, own in stacked.items()}
         name = min(losses, key=lambda n: (math.isnan(losses[n]), losses[n], n))
-        total = total + joined[name]
+        total = total + stacked[name]
         counts[name] += 1
         if not chosen or losses[name] < reached - GAIN * abs(reached):
             reached = losses[name]
@@ -73,13 +77,3 @@ def simplex(count: int, loss: Callable[[np.ndarray[Any, Any]], float]) -> np.nda
         if not improved:
             step /= 2
     return best
-
-
-def _joined(values: Scores) -> Any:
-    """Rows as one array to calculate with; of objects where their lengths differ."""
-    if len({np.shape(v) for v in values}) == 1:
-        return np.stack(list(values))
-    joined = np.empty(len(values), object)
-    for i, value in enumerate(values):
-        joined[i] = value
-    return joined

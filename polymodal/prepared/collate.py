@@ -1,60 +1,18 @@
-"""Row numbers to batches: prepared inputs gathered, targets encoded and padded."""
+"""Row numbers to batches: prepared inputs gathered, targets gathered too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from polymodal.contract.batch import Batch
-from polymodal.contract.task import Task
 from polymodal.prepared.prepare import Prepared
 
 # Rows are sorted by length within this many batches: padding falls, order stays random enough.
 BUCKET = 24
-
-
-class Targets:
-    """One target's encoded values for every row of a table.
-
-    Args:
-        task: fitted.
-        cells: the target column's cells, None where missing.
-    """
-
-    def __init__(self, task: Task, cells: Sequence[Any]) -> None:
-        self.task = task
-        self.values = task.encode(cells)
-        stackable = task.level == "row"
-        self._stacked = torch.from_numpy(np.stack(self.values)) if stackable else None
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def gather(self, rows: np.ndarray[Any, Any]) -> Tensor:
-        """`(batch, ...)`, or `(batch, longest)` padded with the missing value."""
-        if self._stacked is not None:
-            return self._stacked[torch.from_numpy(rows)]
-        chosen = [self.values[row] for row in rows]
-        longest = max((len(v) for v in chosen), default=0)
-        padded = np.full((len(rows), max(longest, 1)), self.task.missing, np.int64)
-        for i, value in enumerate(chosen):
-            padded[i, : len(value)] = value
-        return torch.from_numpy(padded)
-
-    def known(self) -> np.ndarray[Any, Any]:
-        """`(rows,)` bool: which rows have a target at all."""
-        missing = self.task.missing
-
-        def is_known(value: np.ndarray[Any, Any]) -> bool:
-            if missing != missing:  # NaN
-                return not bool(np.isnan(value).all())
-            return bool((np.asarray(value) != missing).any())
-
-        return np.array([is_known(v) for v in self.values], bool)
 
 
 class Collator:
@@ -62,10 +20,10 @@ class Collator:
 
     Args:
         inputs: modality -> prepared cells.
-        targets: target -> encoded targets; empty at prediction time.
+        targets: task -> encoded targets; empty at prediction time.
     """
 
-    def __init__(self, inputs: Mapping[str, Prepared], targets: Mapping[str, Targets]) -> None:
+    def __init__(self, inputs: Mapping[str, Prepared], targets: Mapping[str, Prepared]) -> None:
         self.inputs, self.targets = inputs, targets
         ragged = [p.lengths for p in inputs.values() if p.lengths.max(initial=0) > 1]
         varied = [lengths for lengths in ragged if lengths.min() != lengths.max()]

@@ -94,6 +94,18 @@ class Prepared:
             found.update(repr([self._keys[row] for row in rows.tolist()]).encode())
         return found.digest()
 
+    def arrays(self, rows: Array) -> list[Array]:
+        """Each row's own array, as the form encoded it; zeros for a cell that is missing."""
+        lead = [(length,) for length in self.lengths[rows].tolist()] if self._form.ragged else None
+        found = []
+        for i, start in enumerate(self._offsets[rows].tolist()):
+            shape = (*(lead[i] if lead else ()), *self.shape)
+            count = math.prod(shape)
+            own = self._flat[start : start + count]
+            is_here = self.present[rows[i]]
+            found.append(own.reshape(shape) if is_here else np.zeros(shape, self._flat.dtype))
+        return found
+
     def gather(self, rows: Array) -> Field:
         """The Field of some rows; ragged ones are padded to the longest of them, at least 1."""
         lengths = self.lengths[rows]

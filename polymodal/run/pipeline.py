@@ -17,8 +17,7 @@ from polymodal.base.devices import device, device_of
 from polymodal.base.errors import UserError
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member
-from polymodal.contract.task import Task
-from polymodal.models.ensemble import average
+from polymodal.contract.task import Answers, Task
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared, prepare
 from polymodal.table.infer import validate
@@ -26,7 +25,7 @@ from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table, read
 from polymodal.table.schema import FUSED, Schema
 from polymodal.train.kernels import Kernels
-from polymodal.train.loop import Scores, predict_without
+from polymodal.train.loop import predict_without
 
 # Prepared cells by the position of their form; only of the forms that are wanted.
 Encoded = Sequence[Prepared] | Mapping[int, Prepared]
@@ -64,7 +63,6 @@ class Pipeline:
         forms: fitted; members share them.
         shapes: of each form's arrays (`Prepared.shape`), which later cells must match.
         tasks: target -> fitted task.
-        tagged: tag target -> the text modality it labels.
         members: every trained member that some combination uses, and every fusion to be compared.
         weights: "fused" (the model) or a modality (its rival) -> target -> member -> share.
     """
@@ -73,7 +71,6 @@ class Pipeline:
     forms: list[Form]
     shapes: list[tuple[int, ...]]
     tasks: dict[str, Task]
-    tagged: dict[str, str]
     members: dict[str, Trained]
     weights: dict[str, dict[str, dict[str, float]]]
 
@@ -175,7 +172,7 @@ class Pipeline:
         prepared: Encoded,
         rows: np.ndarray[Any, Any],
         absent: Sequence[Collection[str]],
-    ) -> list[Scores]:
+    ) -> list[dict[str, Answers]]:
         """A member's scores for every set in `absent` of modalities to leave out.
 
         Returns:
@@ -190,22 +187,22 @@ class Pipeline:
 
     def combine(
         self,
-        scores: Mapping[str, Mapping[str, list[np.ndarray[Any, Any]]]],
+        scores: Mapping[str, Mapping[str, Answers]],
         who: str = FUSED,
         targets: Sequence[str] | None = None,
-    ) -> Scores:
+    ) -> dict[str, Answers]:
         """Members' scores to one combination's: the fused model's, or a unimodal rival's.
 
         Args:
             targets: some of the rival's; all by default.
         """
         return {
-            target: average({m: scores[m][target] for m in shares}, shares)
+            target: self.tasks[target].merge({m: scores[m][target] for m in shares}, shares)
             for target, shares in self.weights[who].items()
             if targets is None or target in targets
         }
 
-    def decoded(self, table: Table, combined: Scores) -> dict[str, list[Any]]:
+    def decoded(self, table: Table, combined: Mapping[str, Answers]) -> dict[str, list[Any]]:
         """Columns of the predictions file, from one combination's scores of a table's rows.
 
         What names a row stands first: its number under "row", its group and the columns that only

@@ -12,16 +12,15 @@ import numpy as np
 
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Recipe
-from polymodal.contract.task import Task
+from polymodal.contract.task import Answers, Task
+from polymodal.prepared import targets as encoding
 from polymodal.prepared.cache import default_folder
-from polymodal.prepared.collate import Targets
 from polymodal.prepared.prepare import Prepared
 from polymodal.run.pipeline import Encoded, Pipeline, Trained
 from polymodal.run.scored import key_of, missing, remembered, versions
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.table.schema import FUSED, Schema
-from polymodal.train.loop import Scores
 
 
 @dataclass
@@ -130,9 +129,9 @@ class Run:
         """Read a table and hold it against the schema."""
         return self.pipeline.table(source, require_targets=require_targets, cache=default_folder())
 
-    def targets(self, table: Table) -> dict[str, Targets]:
+    def targets(self, table: Table) -> dict[str, Prepared]:
         """A table's encoded targets."""
-        return {n: Targets(o, table.cells(n)) for n, o in self.tasks.items()}
+        return {n: encoding.prepared(o, encoding.cells(o, table)) for n, o in self.tasks.items()}
 
     def prepare(self, table: Table, ledger: Ledger, **options: Any) -> list[Prepared]:
         """A table's cells in each of the run's forms, kept in the cache."""
@@ -146,7 +145,7 @@ class Run:
         absent: Collection[str] = (),
         cache: Path | None = None,
         members: Sequence[str] | None = None,
-    ) -> dict[str, Scores]:
+    ) -> dict[str, dict[str, Answers]]:
         """Member -> target -> one array of scores a row."""
         return self.scores_without(prepared, rows, [frozenset(absent)], cache, members)[0]
 
@@ -157,14 +156,14 @@ class Run:
         absent: Sequence[frozenset[str]],
         cache: Path | None = None,
         members: Sequence[str] | None = None,
-    ) -> list[dict[str, Scores]]:
+    ) -> list[dict[str, dict[str, Answers]]]:
         """`scores` for every set in `absent` of modalities to leave out, each encoded once.
 
         Args:
             cache: where scores are kept, so that they are not computed again; None: nowhere.
             members: all by default.
         """
-        found: list[dict[str, Scores]] = [{} for _ in absent]
+        found: list[dict[str, dict[str, Answers]]] = [{} for _ in absent]
         for name in self.members if members is None else members:
             own = self._sets_of(name, absent)
             compute = partial(self.pipeline.score, name, prepared, rows)
@@ -194,7 +193,7 @@ class Run:
         scores: Any,
         who: str = FUSED,
         targets: Sequence[str] | None = None,
-    ) -> Scores:
+    ) -> dict[str, Answers]:
         """Members' scores to one combination's; see `Pipeline.combine`."""
         return self.pipeline.combine(scores, who, targets)
 

@@ -61,14 +61,13 @@ def save(run: Run, folder: Path) -> None:
         ],
         "tasks": [
             {
-                "column": o.column,
+                "task": o.name,
                 "name": brought.packed(lookup.name_of(type(o)), folder),
                 "options": lookup.chosen(o),
                 "state": o.state,
             }
             for o in model.tasks.values()
         ],
-        "tagged": model.tagged,
         "members": [
             {
                 "spec": brought.packed(t.spec.model_dump(), folder),
@@ -133,24 +132,22 @@ def _restored(described: dict[str, Any], folder: Path, trust: bool) -> Run:
     tasks = {}
     for item in described["tasks"]:
         spec = {"name": own(item["name"]), **item["options"]}
-        task = lookup.build("tasks", spec, item["column"])
+        task = lookup.build("tasks", spec, item["task"])
         task.state = item["state"]
-        tasks[item["column"]] = task
+        tasks[item["task"]] = task
     members: dict[str, Trained] = {}
     tensors, _ = read_tensors(folder / "model.safetensors")
     for i, item in enumerate(described["members"]):
         member = Member.model_validate(own(item["spec"]))
         chosen = {name: forms[k] for name, k in item["forms"].items()}
-        module = build.module(member, schema, chosen, tasks, described["tagged"])
+        module = build.module(member, schema, chosen, tasks)
         prefix = f"{i}."
         fill(module, {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
         kernels = Kernels(**item["kernels"])
         module = kernels.apply(module)
         members[member.name] = Trained(member, module, item["forms"], kernels, item["facts"])
     shapes = [tuple(item["shape"]) for item in described["forms"]]
-    model = Pipeline(
-        schema, forms, shapes, tasks, described["tagged"], members, described["weights"]
-    )
+    model = Pipeline(schema, forms, shapes, tasks, members, described["weights"])
     recipe = resolve.load(folder / "recipe.yaml")
     return Run(model, recipe, described["leaderboard"], described["ledger"], folder)
 

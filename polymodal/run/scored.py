@@ -22,10 +22,9 @@ from torch import nn
 from polymodal.base import lookup
 from polymodal.base.devices import device_of
 from polymodal.base.files import whole
-from polymodal.contract.task import Task
+from polymodal.contract.task import Answers, Task
 from polymodal.prepared.cache import SCORES, explained
 from polymodal.prepared.prepare import Prepared
-from polymodal.train.loop import Scores
 
 # What scores may depend on, beside this package's code.
 VERSIONS = ("polymodal", "torch", "transformers", "accelerate", "lightgbm", "scikit-learn", "numpy")
@@ -38,8 +37,8 @@ def remembered(
     folder: Path,
     key: bytes,
     absent: Sequence[Collection[str]],
-    compute: Callable[..., list[Scores]],
-) -> list[Scores]:
+    compute: Callable[..., list[dict[str, Answers]]],
+) -> list[dict[str, Answers]]:
     """Scores for every set in `absent` of modalities to leave out, computed where not kept.
 
     Args:
@@ -136,7 +135,7 @@ def _package() -> bytes:
     return known.digest()
 
 
-def _write(path: Path, scores: Scores) -> None:
+def _write(path: Path, scores: dict[str, Answers]) -> None:
     """Each target's rows in one array, and where each ends if their lengths vary."""
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for name, values in scores.items():
@@ -150,7 +149,7 @@ def _write(path: Path, scores: Scores) -> None:
         temporary.write_bytes(_digest(data.getvalue()) + data.getvalue())
 
 
-def _read(path: Path) -> Scores | None:
+def _read(path: Path) -> dict[str, Answers] | None:
     """What `_write` wrote; None if there is no such file, or another content in it."""
     try:
         content = path.read_bytes()
@@ -159,7 +158,7 @@ def _read(path: Path) -> Scores | None:
         return None
     if content[:_DIGEST] != _digest(content[_DIGEST:]):
         return None
-    scores: Scores = {}
+    scores: dict[str, Answers] = {}
     with np.load(io.BytesIO(content[_DIGEST:])) as arrays:
         for name in (key.removeprefix("values ") for key in arrays if key.startswith("values ")):
             values, ends = arrays[f"values {name}"], arrays.get(f"ends {name}")

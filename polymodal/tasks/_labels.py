@@ -14,11 +14,8 @@ from torch.nn import functional as F
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import canonical
 
-# One array a row, stacked or not.
-Rows = Sequence[np.ndarray[Any, Any]] | np.ndarray[Any, Any]
-
-# What stands in an encoded target of classes that is not known.
-UNKNOWN = -100
+# A probability no lower counts, where its logarithm is taken.
+LEAST = 1e-12
 
 
 def spelled(cell: Any, column: str) -> str:
@@ -84,32 +81,42 @@ def mean_known(losses: Tensor, known: Tensor) -> Tensor:
     return torch.where(known, losses, 0).sum() / known.sum().clamp(min=1)
 
 
-def average(losses: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> float:
-    """Mean of the losses where known; 0 if none is."""
-    return float(losses[known].mean()) if known.any() else 0.0
+def average(losses: np.ndarray[Any, Any]) -> float:
+    """Mean of the losses; 0 if there is none."""
+    return float(losses.mean()) if losses.size else 0.0
+
+
+def surprise(own: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Log loss of the true answers' probabilities, finite where one is 0."""
+    return np.asarray(-np.log(own.clip(np.finfo(own.dtype).eps)), float)
 
 
 def cross_entropy(
-    logits: Tensor, target: Tensor, weights: Tensor | None = None, smoothing: float = 0.0
+    logits: Tensor,
+    target: Tensor,
+    known: Tensor,
+    weights: Tensor | None = None,
+    smoothing: float = 0.0,
 ) -> Tensor:
     """`F.cross_entropy` of logits `(n, classes)`, but 0 with a gradient if no target is known.
 
     Args:
-        target: `(n,)` class codes, UNKNOWN where missing.
+        target: `(n,)` class codes.
+        known: `(n,)` bool, which of them count.
         weights: `(classes,)`; the mean is weighted by the targets' own.
         smoothing: of the labels.
     """
     logits = in_full(logits)
     if weights is not None:
         weights = weights.to(logits)
+    unknown = -100
     total = F.cross_entropy(
         logits,
-        target,
+        target.masked_fill(~known, unknown),
         weights,
-        ignore_index=UNKNOWN,
+        ignore_index=unknown,
         reduction="sum",
         label_smoothing=smoothing,
     )
-    known = target != UNKNOWN
     mass = known.sum() if weights is None else (weights[target.clamp(min=0)] * known).sum()
     return total / torch.where(mass > 0, mass, 1)

@@ -2,60 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import Tensor
 
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing
+from polymodal.contract.batch import Field
 from polymodal.contract.metric import Metric
-from polymodal.contract.task import Task
-from polymodal.metrics import metrics
+from polymodal.contract.supervised import Supervised
+from polymodal.contract.task import Answers, Array, Judged
+from polymodal.metrics import calibration, figures, metrics
+from polymodal.metrics.contribution import discrepancy_ratio
 from polymodal.tasks import _labels
+from polymodal.tasks._forms import Code
 
 
-class Classify(Task):
-    """Cross-entropy over the classes of the training rows; scores are their probabilities.
+class Classify(Supervised):
+    """Cross-entropy over the classes of the training rows; answers are their probabilities.
 
     Labels are compared in one spelling, `spelling.canonical`: True and "true" are one class, and so
     are 1, "1" and 1.0. Neighbours: `multilabel` for several labels a row, `regress` for amounts.
 
     Args:
-        column: the target's name.
+        name: the target's column.
         class_weights: None, or "balanced": each class weighs rows / (classes * its rows), so that
             all count alike however rare (and probabilities are those of a balanced world).
         smoothing: share of every label's probability that is spread over all classes, in [0, 1).
     """
 
     kind = "category"
-    missing = _labels.UNKNOWN
     primary = "accuracy"
+    exact = True
+    supports = "the probability of its answer"
 
     def __init__(
-        self, column: str, *, class_weights: str | None = None, smoothing: float = 0.0
+        self, name: str, *, class_weights: str | None = None, smoothing: float = 0.0
     ) -> None:
         if class_weights not in (None, "balanced"):
             raise UserError(
-                f"Target '{column}' has the unknown class_weights '{class_weights}'",
+                f"Target '{name}' has the unknown class_weights '{class_weights}'",
                 expected="class_weights: balanced, or none",
             )
         if not 0 <= smoothing < 1:
             raise UserError(
-                f"Target '{column}' has a smoothing of {smoothing}",
+                f"Target '{name}' has a smoothing of {smoothing}",
                 expected="a share from 0 to below 1, such as 0.1",
             )
-        self.column = column
+        self.name = name
         self.class_weights, self.smoothing = class_weights, smoothing
 
-    def fit(self, cells: Sequence[Any]) -> None:
-        labels = [_labels.spelled(c, self.column) for c in cells if not is_missing(c)]
+    def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
+        labels = [_labels.spelled(c, self.name) for c in cells if not is_missing(c)]
         classes, counts = _labels.counted(labels)
         if len(classes) < 2:
             got = f"'{classes[0]}' {len(labels)} times" if labels else "no value at all"
-            raise _labels.nothing_to_learn(self.column, got)
+            raise _labels.nothing_to_learn(self.name, got)
         self.state = {"classes": classes, "counts": counts}
 
     @property
@@ -66,26 +72,22 @@ class Classify(Task):
     def state(self, state: dict[str, Any]) -> None:
         self.classes, self.counts = list(state["classes"]), list(state["counts"])
         self.size = len(self.classes)
-        self._codes = {name: i for i, name in enumerate(self.classes)}
+        self._known = set(self.classes)
+        self.form = Code(self._label, classes=self.classes)
 
-    def encode(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
-        """Cells -> int64 class codes `()`.
+    def _label(self, cell: Any) -> str:
+        """A present cell's class.
 
         Raises:
-            UserError: a class that no training row had.
+            UserError: one that no training row had.
         """
-        return [np.array(self._code(cell), np.int64) for cell in cells]
-
-    def _code(self, cell: Any) -> int:
-        if is_missing(cell):
-            return _labels.UNKNOWN
-        label = _labels.spelled(cell, self.column)
-        if label not in self._codes:
-            raise _labels.unseen(self.column, label, self.classes, "class")
-        return self._codes[label]
+        label = _labels.spelled(cell, self.name)
+        if label not in self._known:
+            raise _labels.unseen(self.name, label, self.classes, "class")
+        return label
 
     def is_unseen(self, cell: Any) -> bool:
-        return not is_missing(cell) and _labels.spelled(cell, self.column) not in self._codes
+        return not is_missing(cell) and _labels.spelled(cell, self.name) not in self._known
 
     def bias(self) -> Tensor | None:
         """Log of the training frequencies; None if balanced weights make all classes alike."""
@@ -93,9 +95,10 @@ class Classify(Task):
             return None
         return torch.tensor(self.counts).double().log().log_softmax(0).float()
 
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Logits `(batch, classes)`, target `(batch,)`."""
-        return _labels.cross_entropy(logits, target, self._weights(), self.smoothing)
+    def loss_of(self, logits: Tensor, target: Field) -> Tensor:
+        """Logits `(batch, classes)`, codes `(batch,)`."""
+        weights = self._weights()
+        return _labels.cross_entropy(logits, target.data, target.present, weights, self.smoothing)
 
     def _weights(self) -> Tensor | None:
         if self.class_weights is None:
@@ -103,24 +106,69 @@ class Classify(Task):
         counts = torch.tensor(self.counts, dtype=torch.float32)
         return counts.sum() / (self.size * counts)
 
-    def scores(self, logits: Tensor) -> Tensor:
+    def answer_of(self, logits: Tensor) -> Tensor:
         return _labels.in_full(logits).softmax(-1)
 
-    def decode(self, scores: _labels.Rows) -> dict[str, list[Any]]:
-        scores = np.asarray(scores)
-        best = [self.classes[i] for i in scores.argmax(1)]
-        shares = {f"{self.column}={c}": scores[:, i].tolist() for i, c in enumerate(self.classes)}
-        return {self.column: best, **shares}
+    def prior(self) -> Array:
+        """The classes' shares of the training rows."""
+        counts = np.asarray(self.counts, float)
+        return counts / counts.sum()
 
-    def metrics(
-        self, scores: Sequence[np.ndarray[Any, Any]], targets: Sequence[np.ndarray[Any, Any]]
-    ) -> dict[str, Metric]:
-        return metrics.classification(np.asarray(scores), np.asarray(targets))
+    def decode(self, answers: Answers) -> dict[str, list[Any]]:
+        p = self._shares(answers)
+        best = [self.classes[i] for i in p.argmax(1)]
+        shares = {f"{self.name}={c}": p[:, i].tolist() for i, c in enumerate(self.classes)}
+        return {self.name: best, **shares}
 
-    def criterion(
-        self, scores: Sequence[np.ndarray[Any, Any]], targets: Sequence[np.ndarray[Any, Any]]
-    ) -> float:
-        """What validation minimises: the log loss of the rows' scores."""
-        p, y = np.asarray(scores), np.asarray(targets)
-        own = np.take_along_axis(p, y.clip(min=0)[:, None], 1)[:, 0]
-        return _labels.average(-np.log(own.clip(np.finfo(p.dtype).eps)), y >= 0)
+    def metrics(self, answers: Answers, targets: Answers) -> dict[str, Metric]:
+        return metrics.classification(self._shares(answers), _codes(targets))
+
+    def criterion(self, answers: Answers, targets: Answers) -> float:
+        """What validation minimises: the log loss."""
+        return _labels.average(_surprise(self._shares(answers), _codes(targets)))
+
+    def judged(self, answers: Answers, targets: Answers) -> Judged:
+        p, y = self._shares(answers), _codes(targets)
+        best = p.argmax(1)
+        return Judged(best, best == y, _surprise(p, y))
+
+    def labels(self, targets: Answers) -> list[str]:
+        return [self.classes[code] for code in _codes(targets)]
+
+    def report(self, answers: Answers, targets: Answers) -> dict[str, Any]:
+        return metrics.classification_report(_codes(targets), self._shares(answers), self.classes)
+
+    def reliability(
+        self, answers: Answers, targets: Answers, clusters: Array | None
+    ) -> dict[str, Any]:
+        return calibration.described(self._shares(answers), _codes(targets), clusters)
+
+    def figures(self, answers: Answers, targets: Answers) -> dict[str, Any]:
+        guessed = self._shares(answers).argmax(1)
+        return {"confusion": figures.confusion(_codes(targets), guessed, self.classes)}
+
+    def discrepancy(self, alone: Mapping[str, Answers], targets: Answers) -> dict[str, float]:
+        logs = {name: np.log(np.maximum(np.stack(list(p)), 1e-30)) for name, p in alone.items()}
+        return discrepancy_ratio(logs, _codes(targets))
+
+    def link(self, answers: Array) -> Array:
+        return np.asarray(np.log(np.maximum(answers, _labels.LEAST)))
+
+    def unlink(self, linked: Array) -> Array:
+        return np.asarray(softmax(linked, axis=1))
+
+    def support(self, answer: Array, answered: Array) -> float:
+        return float(answer[answered.argmax()])
+
+    def _shares(self, answers: Answers) -> Array:
+        """Stacked `(rows, classes)`, of no rows too."""
+        return np.asarray(answers).reshape(len(answers), self.size)
+
+
+def _codes(targets: Answers) -> Array:
+    return np.asarray(targets, np.int64).reshape(len(targets))
+
+
+def _surprise(p: Array, y: Array) -> Array:
+    """Log loss of each row."""
+    return _labels.surprise(np.take_along_axis(p, y[:, None], 1)[:, 0]) if len(y) else np.zeros(0)

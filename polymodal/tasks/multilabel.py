@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit, logit
 from torch import Tensor
 from torch.nn import functional as F
 
 from polymodal.base.spelling import is_missing
+from polymodal.contract.batch import Field
 from polymodal.contract.metric import Metric
-from polymodal.contract.task import Task
+from polymodal.contract.supervised import Supervised
+from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import metrics
 from polymodal.table import values
 from polymodal.tasks import _labels
+from polymodal.tasks._forms import Members
 
 
-class Multilabel(Task):
-    """Binary cross-entropy of each label; scores are independent probabilities.
+class Multilabel(Supervised):
+    """Binary cross-entropy of each label; answers are independent probabilities.
 
     A cell is a list of labels, a JSON list, or a text of labels with a separator between them. An
     empty list means none of the labels; a missing cell or blank text means unknown.
     Neighbours: `classify` for exactly one label a row.
 
     Args:
-        column: the target's name.
+        name: the target's column.
         separator: between the labels of a text, or None to take the one of ; | , that most training
             rows contain.
     """
 
     kind = "set"
-    missing = -1
     primary = "micro_f1"
+    supports = "the mean probability of its answers"
 
-    def __init__(self, column: str, *, separator: str | None = None) -> None:
-        self.column, self.separator = column, separator
+    def __init__(self, name: str, *, separator: str | None = None) -> None:
+        self.name, self.separator = name, separator
 
-    def fit(self, cells: Sequence[Any]) -> None:
+    def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         known = [c for c in cells if not is_missing(c)]
         self._between = self.separator or values.separator(known)
         sets = [self._names(cell) for cell in known]
         classes, counts = _labels.counted(label for labels in sets for label in labels)
         if not any(0 < count < len(sets) for count in counts):
             got = f"{len(sets)} rows, all with the labels {', '.join(classes) or '(none)'}"
-            raise _labels.nothing_to_learn(self.column, got)
+            raise _labels.nothing_to_learn(self.name, got)
         self.state = {
             "classes": classes,
             "counts": counts,
@@ -68,69 +71,78 @@ class Multilabel(Task):
         self.classes, self.counts = list(state["classes"]), list(state["counts"])
         self.rows, self._between = int(state["rows"]), state["separator"]
         self.size = len(self.classes)
-        self._codes = {name: i for i, name in enumerate(self.classes)}
-
-    def encode(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
-        """Cells -> float32 `(labels,)` of 0 and 1, all -1 where missing.
-
-        Raises:
-            UserError: a label that no training row had.
-        """
-        return [self._encode(cell) for cell in cells]
-
-    def _encode(self, cell: Any) -> np.ndarray[Any, Any]:
-        if is_missing(cell):
-            return np.full(self.size, self.missing, np.float32)
-        encoded = np.zeros(self.size, np.float32)
-        for label in self._names(cell):
-            if label not in self._codes:
-                raise _labels.unseen(self.column, label, self.classes, "label")
-            encoded[self._codes[label]] = 1
-        return encoded
+        self._known = set(self.classes)
+        self.form = Members(self._checked, classes=self.classes, between=self._between)
 
     def is_unseen(self, cell: Any) -> bool:
-        return not is_missing(cell) and not self._names(cell) <= self._codes.keys()
+        return not is_missing(cell) and not self._names(cell) <= self._known
 
     def _names(self, cell: Any) -> set[str]:
         """A present cell's labels."""
         parts = values.parts(cell, self._between)
-        return {_labels.spelled(p, self.column) for p in parts if not is_missing(p)}
+        return {_labels.spelled(p, self.name) for p in parts if not is_missing(p)}
+
+    def _checked(self, cell: Any) -> set[str]:
+        """A present cell's labels.
+
+        Raises:
+            UserError: one that no training row had.
+        """
+        labels = self._names(cell)
+        for label in labels:
+            if label not in self._known:
+                raise _labels.unseen(self.name, label, self.classes, "label")
+        return labels
 
     def bias(self) -> Tensor:
         """Log odds of the training frequencies, half a row added to either side."""
         counts = torch.tensor(self.counts, dtype=torch.float32)
         return ((counts + 0.5) / (self.rows - counts + 0.5)).log()
 
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+    def loss_of(self, logits: Tensor, target: Field) -> Tensor:
         """Logits and target `(batch, labels)`."""
         logits = _labels.in_full(logits)
-        wanted = target.clamp(min=0).to(logits.dtype)
+        wanted = target.data.to(logits.dtype)
         each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-        return _labels.mean_known(each, target >= 0)
+        return _labels.mean_known(each, target.present.unsqueeze(-1).expand_as(each))
 
-    def scores(self, logits: Tensor) -> Tensor:
+    def answer_of(self, logits: Tensor) -> Tensor:
         return _labels.in_full(logits).sigmoid()
 
-    def decode(self, scores: _labels.Rows) -> dict[str, list[Any]]:
+    def decode(self, answers: Answers) -> dict[str, list[Any]]:
         """The labels of probability one half or more, written as the training cells were."""
-        scores = np.asarray(scores)
-        chosen = [
-            [name for name, yes in zip(self.classes, row, strict=True) if yes]
-            for row in scores >= 0.5
-        ]
-        join = self._between.join if self._between else json.dumps
-        shares = {f"{self.column}={c}": scores[:, i].tolist() for i, c in enumerate(self.classes)}
-        return {self.column: [join(labels) for labels in chosen], **shares}
+        p = np.asarray(answers)
+        shares = {f"{self.name}={c}": p[:, i].tolist() for i, c in enumerate(self.classes)}
+        return {self.name: [self.form.decode(row) for row in p], **shares}
 
-    def metrics(
-        self, scores: Sequence[np.ndarray[Any, Any]], targets: Sequence[np.ndarray[Any, Any]]
-    ) -> dict[str, Metric]:
-        return metrics.multilabel(np.asarray(scores), np.asarray(targets))
+    def metrics(self, answers: Answers, targets: Answers) -> dict[str, Metric]:
+        return metrics.multilabel(*self._stacked(answers, targets))
 
-    def criterion(
-        self, scores: Sequence[np.ndarray[Any, Any]], targets: Sequence[np.ndarray[Any, Any]]
-    ) -> float:
+    def criterion(self, answers: Answers, targets: Answers) -> float:
         """What validation minimises: the mean log loss over rows and labels."""
-        p, y = np.asarray(scores), np.asarray(targets)
-        own = np.where(y > 0.5, p, 1 - p).clip(np.finfo(p.dtype).eps)
-        return _labels.average(-np.log(own), y >= 0)
+        p, y = self._stacked(answers, targets)
+        return _labels.average(_labels.surprise(np.where(y > 0.5, p, 1 - p)))
+
+    def judged(self, answers: Answers, targets: Answers) -> Judged:
+        p, y = self._stacked(answers, targets)
+        given, true = p >= 0.5, y > 0.5
+        losses = _labels.surprise(np.where(true, p, 1 - p)).mean(1)
+        return Judged(given, (given == true).all(1), losses)
+
+    def report(self, answers: Answers, targets: Answers) -> dict[str, Any]:
+        p, y = self._stacked(answers, targets)
+        return metrics.classification_report(y, p, self.classes)
+
+    def link(self, answers: Array) -> Array:
+        return np.asarray(logit(np.clip(answers, _labels.LEAST, 1 - _labels.LEAST)))
+
+    def unlink(self, linked: Array) -> Array:
+        return np.asarray(expit(linked))
+
+    def support(self, answer: Array, answered: Array) -> float:
+        """Mean over labels of the probability of there being each or not, as answered."""
+        return float(np.where(answered >= 0.5, answer, 1 - answer).mean())
+
+    def _stacked(self, answers: Answers, targets: Answers) -> tuple[Array, Array]:
+        shape = (len(targets), self.size)
+        return np.asarray(answers).reshape(shape), np.asarray(targets).reshape(shape)

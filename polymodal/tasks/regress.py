@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,14 @@ from torch.nn import functional as F
 
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing
+from polymodal.contract.batch import Field
 from polymodal.contract.metric import Metric
-from polymodal.contract.task import Task
-from polymodal.metrics import metrics
+from polymodal.contract.supervised import Supervised
+from polymodal.contract.task import Answers, Array, Judged
+from polymodal.metrics import figures, metrics
 from polymodal.table import values as _values
 from polymodal.tasks import _labels
+from polymodal.tasks._forms import Amount
 
 ERRORS: dict[str, Callable[..., Tensor]] = {
     "mse": F.mse_loss,
@@ -25,35 +28,37 @@ ERRORS: dict[str, Callable[..., Tensor]] = {
 }
 # Predictions may leave the training range by this share of it on either side.
 MARGIN = 0.05
+# A prediction is right up to so many standard deviations of the true values away.
+TOLERANCE = 0.5
 
 
-class Regress(Task):
+class Regress(Supervised):
     """A number, or a date in seconds since 1970, in standard deviations from the training mean.
 
-    Encoded targets and logits are standardised; scores are in the column's own unit and kept
+    Encoded targets and logits are standardised; answers are in the column's own unit and kept
     within the training rows' range, widened by 5 % on either side.
     Neighbours: `classify` for codes and ratings that are to be told apart rather than estimated.
 
     Args:
-        column: the target's name.
+        name: the target's column.
         error: what is minimised: "mse", "huber" (quadratic up to one standard deviation, linear
             beyond) or "mae" (estimates the median).
     """
 
     kind = "number"
-    missing = math.nan
+    continuous = True
     size = 1
     primary = "rmse"
 
-    def __init__(self, column: str, *, error: str = "mse") -> None:
+    def __init__(self, name: str, *, error: str = "mse") -> None:
         if error not in ERRORS:
             raise UserError(
-                f"Target '{column}' has the unknown error '{error}'",
+                f"Target '{name}' has the unknown error '{error}'",
                 expected=f"error: one of {', '.join(ERRORS)}",
             )
-        self.column, self.error = column, error
+        self.name, self.error = name, error
 
-    def fit(self, cells: Sequence[Any]) -> None:
+    def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         """Learn mean, standard deviation and range.
 
         Raises:
@@ -63,7 +68,7 @@ class Regress(Task):
         values = values[~np.isnan(values)]
         if len(np.unique(values)) < 2:
             got = f"{values[0]:g} {len(values)} times" if len(values) else "no value at all"
-            raise _labels.nothing_to_learn(self.column, got)
+            raise _labels.nothing_to_learn(self.name, got)
         self.state = {
             "mean": float(values.mean()),
             "scale": float(values.std()),
@@ -79,11 +84,10 @@ class Regress(Task):
     def state(self, state: dict[str, Any]) -> None:
         self.mean, self.scale = float(state["mean"]), float(state["scale"])
         self.low, self.high = float(state["low"]), float(state["high"])
+        self.form = Amount(self._number, mean=self.mean, scale=self.scale)
 
-    def encode(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
-        """Cells -> float32 standardised values `()`, NaN where missing."""
-        values = [self._number(cell) for cell in cells]
-        return [np.array((v - self.mean) / self.scale, np.float32) for v in values]
+    def is_known(self, cell: Any) -> bool:
+        return not math.isnan(self._number(cell))
 
     def _number(self, cell: Any) -> float:
         """NaN where missing."""
@@ -93,43 +97,56 @@ class Regress(Task):
             return math.nan if is_missing(cell) else _values.number(cell)
         except ValueError as error:
             raise UserError(
-                f"Target '{self.column}' has the cell '{str(cell).strip()[:60]}', which is no "
+                f"Target '{self.name}' has the cell '{str(cell).strip()[:60]}', which is no "
                 "finite number",
                 expected="a number such as 3.5, a date such as 2024-01-31, or an empty cell where "
                 "it is not known",
                 got=f"{repr(cell)[:80]}, which {error}",
-                do=f"correct or empty such cells, or use `kind` {self.column}=category",
+                do=f"correct or empty such cells, or use `kind` {self.name}=category",
             ) from error
 
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+    def loss_of(self, logits: Tensor, target: Field) -> Tensor:
         """Standardised logits `(batch, 1)`, target `(batch,)`."""
         values = _labels.in_full(logits).squeeze(-1)
-        wanted = target.nan_to_num(0).to(values.dtype)
-        return _labels.mean_known(
-            ERRORS[self.error](values, wanted, reduction="none"), ~target.isnan()
-        )
+        losses = ERRORS[self.error](values, target.data.to(values.dtype), reduction="none")
+        return _labels.mean_known(losses, target.present)
 
-    def scores(self, logits: Tensor) -> Tensor:
+    def answer_of(self, logits: Tensor) -> Tensor:
         """Values `(batch, 1)` in the column's unit, in float64: large values keep their digits."""
         margin = MARGIN * (self.high - self.low)
         values = logits.double() * self.scale + self.mean
         return values.clamp(self.low - margin, self.high + margin)
 
-    def decode(self, scores: _labels.Rows) -> dict[str, list[Any]]:
-        return {self.column: np.asarray(scores)[:, 0].tolist()}
+    def decode(self, answers: Answers) -> dict[str, list[Any]]:
+        return {self.name: np.asarray(answers)[:, 0].tolist()}
 
-    def metrics(
-        self, scores: Sequence[np.ndarray[Any, Any]], targets: Sequence[np.ndarray[Any, Any]]
-    ) -> dict[str, Metric]:
+    def metrics(self, answers: Answers, targets: Answers) -> dict[str, Metric]:
         """rmse, mae and r2 in the column's unit."""
-        values = np.asarray(targets, float) * self.scale + self.mean
-        return metrics.regression(np.asarray(scores, float)[:, 0], values)
+        return metrics.regression(_amounts(answers), self._in_unit(targets))
 
-    def criterion(
-        self, scores: Sequence[np.ndarray[Any, Any]], targets: Sequence[np.ndarray[Any, Any]]
-    ) -> float:
+    def criterion(self, answers: Answers, targets: Answers) -> float:
         """What validation minimises: the mean squared (for "mae": absolute) standardised error."""
-        values = (np.asarray(scores, float)[:, 0] - self.mean) / self.scale
-        wanted = np.asarray(targets, float)
-        error = np.abs(values - wanted)
-        return _labels.average(error if self.error == "mae" else error**2, ~np.isnan(wanted))
+        values = (_amounts(answers) - self.mean) / self.scale
+        error = np.abs(values - np.asarray(targets, float))
+        return _labels.average(error if self.error == "mae" else error**2)
+
+    def judged(self, answers: Answers, targets: Answers) -> Judged:
+        """A number is right within TOLERANCE standard deviations of the rows' true values."""
+        values, y = _amounts(answers), self._in_unit(targets)
+        error, tolerance = values - y, TOLERANCE * float(y.std())
+        return Judged(values, np.abs(error) <= tolerance, error**2, tolerance)
+
+    def figures(self, answers: Answers, targets: Answers) -> dict[str, Any]:
+        return {"histogram": figures.histogram(self._in_unit(targets), np.stack(answers)[:, 0])}
+
+    def support(self, answer: Array, answered: Array) -> float:
+        """The number itself."""
+        return float(answer[0])
+
+    def _in_unit(self, targets: Answers) -> Array:
+        """Encoded numbers `(rows,)` in the column's unit."""
+        return np.asarray(targets, float) * self.scale + self.mean
+
+
+def _amounts(answers: Answers) -> Array:
+    return np.asarray(answers, float).reshape(len(answers))

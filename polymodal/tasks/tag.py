@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,113 +12,143 @@ from torch import Tensor
 
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing
+from polymodal.contract.batch import Field
 from polymodal.contract.metric import Metric
-from polymodal.contract.task import Task
+from polymodal.contract.supervised import Supervised
+from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import metrics
 from polymodal.table import values
 from polymodal.tasks import _labels
+from polymodal.tasks._forms import Codes
 
 
-class Tag(Task):
-    """Cross-entropy of each word's tag; scores are per-word probabilities `(words, tags)`.
+class Tag(Supervised):
+    """Cross-entropy of each word's tag; answers are per-word probabilities `(words, tags)`.
 
     A cell is a list of tags, one a word, or the same as a JSON list. If any tag begins with B- or
     I-, all must be IOB2 (B-X begins an entity of type X, I-X goes on with it, O is outside), and
     entities are what is measured. Neighbours: `classify` for one label a row.
 
     Args:
-        column: the target's name.
+        name: the target's column.
         constrained: predict the likeliest valid sequence of IOB2 tags (Viterbi) instead of every
             word's own likeliest tag.
     """
 
-    level = "token"
     kind = "tags"
-    missing = _labels.UNKNOWN
+    supports = "the mean probability of its tags"
 
-    def __init__(self, column: str, *, constrained: bool = True) -> None:
-        self.column, self.constrained = column, constrained
+    def __init__(self, name: str, *, constrained: bool = True) -> None:
+        self.name, self.constrained = name, constrained
+        self._text: str | None = None
 
-    def fit(self, cells: Sequence[Any]) -> None:
+    def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         """Learn the tags.
 
         Raises:
             UserError: no list of tags; tags that are not IOB2 though some look like it.
         """
-        sequences = [tags_of(cell, self.column) for cell in cells if not is_missing(cell)]
+        sequences = [tags_of(cell, self.name) for cell in cells if not is_missing(cell)]
         tags = [tag for sequence in sequences for tag in sequence if tag is not None]
         classes, counts = _labels.counted(tags)
         if len(classes) < 2:
             got = f"only '{classes[0]}'" if classes else "no value at all"
-            raise _labels.nothing_to_learn(self.column, got)
+            raise _labels.nothing_to_learn(self.name, got)
         if metrics.is_iob2(classes):
-            check_iob2(self.column, classes, sequences)
-        self.state = {"classes": classes, "counts": counts}
+            check_iob2(self.name, classes, sequences)
+        text = (details or {}).get("text")
+        self.state = {"classes": classes, "counts": counts, "text": text}
 
     @property
     def state(self) -> dict[str, Any]:
-        return {"classes": self.classes, "counts": self.counts}
+        return {"classes": self.classes, "counts": self.counts, "text": self._text}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
         self.classes, self.counts = list(state["classes"]), list(state["counts"])
         self.size = len(self.classes)
-        self._codes: dict[str | None, int] = {name: i for i, name in enumerate(self.classes)}
-        self._codes[None] = _labels.UNKNOWN
+        self._text = state["text"]
+        self._known: set[str | None] = {None, *self.classes}
+        self.form = Codes(self._tags, classes=self.classes)
         self.primary = "entity_f1" if metrics.is_iob2(self.classes) else "token_accuracy"
 
-    def encode(self, cells: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
-        """Cells -> int64 tag codes `(words,)`; of length 0 where the cell is missing.
+    @property
+    def words(self) -> str:
+        """The text modality whose words are tagged; the task's own name until it is told."""
+        return str(self._text or self.name)
+
+    def _tags(self, cell: Any) -> list[str | None]:
+        """A present cell's tags.
 
         Raises:
-            UserError: a tag that no training row had.
+            UserError: one that no training row had.
         """
-        return [self._encode(cell) for cell in cells]
-
-    def _encode(self, cell: Any) -> np.ndarray[Any, Any]:
-        tags = [] if is_missing(cell) else tags_of(cell, self.column)
+        tags = tags_of(cell, self.name)
         for tag in tags:
-            if tag is not None and tag not in self._codes:
-                raise _labels.unseen(self.column, tag, self.classes, "tag")
-        return np.array([self._codes[tag] for tag in tags], np.int64)
+            if tag not in self._known:
+                raise _labels.unseen(self.name, str(tag), self.classes, "tag")
+        return tags
+
+    def is_known(self, cell: Any) -> bool:
+        """Whether some word has a tag."""
+        return not is_missing(cell) and any(tag is not None for tag in tags_of(cell, self.name))
 
     def is_unseen(self, cell: Any) -> bool:
-        return not is_missing(cell) and not self._codes.keys() >= set(tags_of(cell, self.column))
+        return not is_missing(cell) and not self._known >= set(tags_of(cell, self.name))
 
     def bias(self) -> Tensor:
         """Log of the training frequencies."""
         return torch.tensor(self.counts).double().log().log_softmax(0).float()
 
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Logits `(batch, words, tags)`, target `(batch, words)`."""
-        return _labels.cross_entropy(logits.flatten(0, 1), target.flatten())
+    def loss_of(self, logits: Tensor, target: Field) -> Tensor:
+        """Logits `(batch, words, tags)`, codes `(batch, words)`."""
+        assert target.mask is not None
+        known = target.mask & target.present.unsqueeze(-1) & (target.data >= 0)
+        return _labels.cross_entropy(logits.flatten(0, 1), target.data.flatten(), known.flatten())
 
-    def scores(self, logits: Tensor) -> Tensor:
+    def answer_of(self, logits: Tensor) -> Tensor:
         return _labels.in_full(logits).softmax(-1)
 
-    def decode(self, scores: _labels.Rows) -> dict[str, list[Any]]:
-        """Rows' scores `(words, tags)` each -> one column of JSON lists."""
-        tags = [[self.classes[i] for i in self._best(row)] for row in scores]
-        return {self.column: [json.dumps(row, ensure_ascii=False) for row in tags]}
+    def decode(self, answers: Answers) -> dict[str, list[Any]]:
+        """Rows' answers `(words, tags)` each -> one column of JSON lists."""
+        return {self.name: [self.form.decode(self._best(row)) for row in answers]}
 
-    def metrics(
-        self, scores: Sequence[np.ndarray[Any, Any]], targets: Sequence[np.ndarray[Any, Any]]
-    ) -> dict[str, Metric]:
-        """See `evaluate.metrics.tagging`: strict entities, words with and without O."""
-        return metrics.tagging([self._best(row) for row in scores], targets, self.classes)
+    def metrics(self, answers: Answers, targets: Answers) -> dict[str, Metric]:
+        """See `metrics.tagging`: strict entities, words with and without O."""
+        return metrics.tagging([self._best(row) for row in answers], targets, self.classes)
 
-    def criterion(
-        self, scores: Sequence[np.ndarray[Any, Any]], targets: Sequence[np.ndarray[Any, Any]]
-    ) -> float:
+    def criterion(self, answers: Answers, targets: Answers) -> float:
         """What validation minimises: 1 - the primary metric, or 1 where that is not defined.
 
         The log loss is no guide here: nearly all words are O, and it is best long before the
         entities are.
         """
-        found = self.metrics(scores, targets).get(self.primary)
+        found = self.metrics(answers, targets).get(self.primary)
         return 1 - float(found.statistic(np.ones((1, len(targets))))[0]) if found else 1.0
 
-    def _best(self, scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def judged(self, answers: Answers, targets: Answers) -> Judged:
+        """A text is right if all of its tags are."""
+        given = np.array(self.decode(answers)[self.name], object)
+        right, loss = np.zeros(len(targets), bool), np.zeros(len(targets))
+        for i, (answer, p, y) in enumerate(zip(given, answers, targets, strict=True)):
+            known = np.flatnonzero(y >= 0)
+            tags = json.loads(answer)
+            right[i] = all(k < len(tags) and tags[k] == self.classes[y[k]] for k in known)
+            # Words beyond the answers were never seen.
+            seen = known[known < len(p)]
+            own = np.zeros(len(known), p.dtype)
+            own[: len(seen)] = p[seen, y[seen]]
+            loss[i] = _labels.surprise(own).mean()
+        return Judged(given, right, loss)
+
+    def support(self, answer: Array, answered: Array) -> float:
+        # A replaced word may leave room for more words, or for fewer.
+        words = min(len(answer), len(answered))
+        best = answered[:words].argmax(-1)[:, None]
+        own = np.take_along_axis(answer[:words], best, -1)
+        return float(own.mean()) if own.size else 0.0
+
+    def _best(self, scores: Array) -> Array:
         """The likeliest tag codes `(words,)` of one row."""
         best = scores.argmax(-1)
         if not self.constrained or _orphan([self.classes[i] for i in best]) is None:

@@ -96,7 +96,7 @@ def choose(
 
         def step() -> None:
             with kernels.autocast(device):
-                outputs = trial_model(batch.inputs)
+                outputs = trial_model(batch.inputs, batch.targets)
             torch.autograd.backward(loss(outputs, batch))
             trial_model.zero_grad(set_to_none=True)
             wait(device)

@@ -19,20 +19,20 @@ from polymodal.base import lookup
 from polymodal.base.devices import device, device_of
 from polymodal.base.errors import UserError
 from polymodal.base.files import read_tensors, write_tensors
-from polymodal.contract.balance import Balance
-from polymodal.contract.batch import Batch, Outputs
+from polymodal.contract.balance import Alone, Balance
+from polymodal.contract.batch import Batch, Outputs, Tokens
 from polymodal.contract.recipe import Training
-from polymodal.contract.task import Task
+from polymodal.contract.task import Answers, Task
 from polymodal.models.model import Model
 from polymodal.prepared.collate import Collator
+from polymodal.prepared.targets import Known
 from polymodal.train.clock import Allowance
 from polymodal.train.interrupt import Interrupted, interruptible
 from polymodal.train.kernels import Kernels
 from polymodal.train.lesson import Lesson, Progress, Watch
-from polymodal.train.losses import alone, as_float, losses
+from polymodal.train.losses import alone, losses
 from polymodal.train.optimizer import optimizer, rate
-
-Scores = dict[str, list[Any]]
+from polymodal.train.passes import forms_of, fused, passes, seen
 
 # At most this many validations in one fit of a member: on small sets one costs like an epoch.
 VALIDATIONS = 30
@@ -158,22 +158,26 @@ class Loop:
 
     def _backward(self, batch: Batch) -> Tensor:
         """Fill the gradients from one batch; its loss."""
-        own: dict[str, Outputs] = {}
-        with self.kernels.autocast(self.device):
-            if self.balance is None:
-                outputs = self.model(batch.inputs)
-            else:
-                tokens = self.model.encode(batch.inputs)
-                outputs, own = self.model.fuse(tokens), self.model.alone(tokens)
-        found = losses(as_float(outputs), batch, self.lesson.tasks)
-        total = torch.stack(list(found.values())).sum()
+        each: list[Tensor] = []
+        own: dict[str, Alone] = {}
+        model = self.model
+        for given, tasks in passes(batch, self.lesson.tasks, model.read_in, self.generator):
+            with self.kernels.autocast(self.device):
+                tokens = model.encode(given.inputs)
+                outputs = model.fuse(tokens, (), given.targets, tasks)
+            each += losses(outputs, given, tasks, tokens).values()
+            # Balance is kept by the tasks that hide nothing, if there are any.
+            if self.balance is not None and not own:
+                with self.kernels.autocast(self.device):
+                    apart = model.alone(tokens, given.targets, tasks)
+                own = alone(apart, given, tasks)
+        total = torch.stack(each).sum()
         if self.balance is None:
             torch.autograd.backward(total)
             return total.detach()
-        singly = alone({n: as_float(o) for n, o in own.items()}, batch, self.lesson.tasks)
-        self.progress.notice({f"train/ratio/{n}": one.ratio for n, one in singly.items()})
-        encoders, rest = _parts(self.model)
-        numbers = self.balance.backward(total, singly, encoders, rest)
+        self.progress.notice({f"train/ratio/{n}": one.ratio for n, one in own.items()})
+        encoders, rest = _parts(model)
+        numbers = self.balance.backward(total, own, encoders, rest)
         self.progress.notice({f"train/{n}": value for n, value in numbers.items()})
         return total.detach()
 
@@ -210,8 +214,8 @@ class Loop:
         scores = predict(self.model, tasks, collator, self.lesson.valid, self.kernels)
         total, numbers = 0.0, {}
         for name, task in tasks.items():
-            values = [collator.targets[name].values[row] for row in self.lesson.valid]
-            loss = task.criterion(scores[name], values)
+            known = Known(collator.targets[name], self.lesson.valid)
+            loss = task.criterion(known.of(scores[name]), known.targets)
             numbers[f"valid/{name}"] = loss
             total += loss
         return total if math.isfinite(total) else math.inf, numbers
@@ -286,8 +290,8 @@ def predict(
     rows: np.ndarray[Any, Any],
     kernels: Kernels,
     batch_size: int = 256,
-) -> Scores:
-    """Scores of every row: target -> one array a row, `(size,)` or `(words, size)`.
+) -> dict[str, Answers]:
+    """Answers to every row: task -> one array a row, `(size,)` or `(words, size)`.
 
     Computed where the model lies.
     """
@@ -303,45 +307,38 @@ def predict_without(
     batch_size: int = 256,
     *,
     absent: Sequence[Collection[str]],
-) -> list[Scores]:
+) -> list[dict[str, Answers]]:
     """`predict` for every set in `absent` of modalities to treat as missing in every row.
 
     The encoders run once a batch, whatever the number of sets.
     """
-    found: list[Scores] = [{name: [None] * len(rows) for name in tasks} for _ in absent]
+    found: list[dict[str, Any]] = [{name: [None] * len(rows) for name in tasks} for _ in absent]
     if model.training:  # else threads may share it: nothing is written
         model.eval()
     place = device_of(model)
     with torch.inference_mode(), kernels.autocast(place):
         for positions, batch in collator.sequential(rows, batch_size):
-            tokens = model.encode(batch.to(place).inputs)  # type: ignore[operator]
-            for scored, gone in zip(found, absent, strict=True):
-                outputs = model.fuse(tokens, gone)  # type: ignore[operator]
-                collect(scored, positions, model, tasks, outputs)
+            for given, asked in passes(batch.to(place), tasks, forms_of(model)):
+                tokens = model.encode(given.inputs)  # type: ignore[operator]
+                for scored, gone in zip(found, absent, strict=True):
+                    outputs = fused(model, tokens, asked, gone)
+                    collect(scored, positions, asked, given, tokens, outputs)
     return found
 
 
 def collect(
-    scored: Scores,
+    scored: Mapping[str, Any],
     positions: np.ndarray[Any, Any],
-    model: nn.Module,
     tasks: Mapping[str, Task],
+    batch: Batch,
+    tokens: Mapping[str, Tokens],
     outputs: Outputs,
 ) -> None:
-    """Put a batch's scores in their places."""
+    """Put a batch's answers in their places."""
     for name, task in tasks.items():
-        scores = task.scores(outputs.logits[name].float()).cpu().numpy()
-        lengths = _lengths(model, name, outputs)
-        for i, position in enumerate(positions):
-            scored[name][position] = scores[i] if lengths is None else scores[i][: lengths[i]]
-
-
-def _lengths(model: nn.Module, target: str, outputs: Outputs) -> list[int] | None:
-    """How many of a row's padded outputs are words; None for a target with one output a row."""
-    tagged = getattr(model, "tagged", {}).get(target)
-    if tagged is None or outputs.fused is None:
-        return None
-    return [int(n) for n in outputs.fused.tokens[tagged].mask.sum(1)]
+        answers = task.answer(seen(name, task, batch, tokens, outputs))
+        for position, answer in zip(positions, answers, strict=True):
+            scored[name][position] = answer
 
 
 def _balance(model: Model, settings: Training) -> Balance | None:

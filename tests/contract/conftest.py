@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from polymodal import modalities
 from polymodal.base import lookup
@@ -25,7 +25,8 @@ from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
 from polymodal.contract.kind import kinds
 from polymodal.contract.task import Task
-from polymodal.models.model import Head, Model
+from polymodal.models.model import Model
+from polymodal.prepared.targets import prepared
 from polymodal.table.media import Media
 
 ROWS = 6
@@ -270,7 +271,7 @@ class Case:
     build: Callable[[], Model]
     inputs: dict[str, Field]
     tasks: dict[str, Task]
-    targets: dict[str, Tensor]
+    targets: dict[str, Field]
 
 
 @pytest.fixture
@@ -292,15 +293,13 @@ def case(subject, stub, target_cells) -> Callable[..., Case]:
         for name, one in subjects.items():
             if one.tags:
                 tags, tagged = one.tags, name
-        tasks, targets, heads = {}, {}, {}
+        tasks, targets = {}, {}
         for name in names:
             task = lookup.build("tasks", name, name)
             cells = (target_cells | {"tags": tags})[task.kind]
-            task.fit(cells)
+            task.fit(cells, {"text": tagged})
             tasks[name] = task
-            tokens = task.level == "token"
-            targets[name] = stacked(task, cells)
-            heads[name] = Head(task.size, tagged if tokens else None, task.bias())
+            targets[name] = prepared(task, cells).gather(np.arange(len(cells)))
 
         def build(adapt: bool = True) -> Model:
             built = {
@@ -308,18 +307,8 @@ def case(subject, stub, target_cells) -> Callable[..., Case]:
                 for name in inputs
             }
             fused = lookup.build("fusion", fusion, list(built), WIDTH)
-            return Model(built, fused, heads, WIDTH, modality_dropout=0.0)
+            return Model(built, fused, tasks, WIDTH, modality_dropout=0.0)
 
         return Case(build, inputs, tasks, targets)
 
     return make
-
-
-def stacked(task: Task, cells: list[Any]) -> Tensor:
-    encoded = task.encode(cells)
-    if task.level == "row":
-        return torch.from_numpy(np.stack(encoded))
-    padded = np.full((len(cells), max(map(len, encoded))), task.missing, np.int64)
-    for row, codes in enumerate(encoded):
-        padded[row, : len(codes)] = codes
-    return torch.from_numpy(padded)

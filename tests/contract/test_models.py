@@ -14,10 +14,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from polymodal.base import lookup
-from polymodal.contract.batch import Field, Outputs
+from polymodal.contract.batch import Batch, Field, Outputs
 from polymodal.contract.kind import kinds
 from polymodal.models.model import Model
 from polymodal.models.weights import fill
+from polymodal.train.losses import losses
 
 FUSIONS = lookup.names("fusion")
 TASKS = lookup.names("tasks")
@@ -38,15 +39,8 @@ STEPS = 2
 
 def total_loss(outputs: Outputs, c: Any) -> Tensor:
     """As in training: a fusion of decisions learns view by view."""
-    losses = []
-    for name, task in c.tasks.items():
-        logits, target = outputs.logits[name], c.targets[name]
-        if logits.dim() == 3:
-            logits = logits[:, : target.shape[1]]
-        losses.append(task.loss(logits, target))
-        if outputs.views and task.level == "row":
-            losses += [task.loss(view, target) for view in outputs.views[name].values()]
-    return torch.stack(losses).sum()
+    batch = Batch(c.inputs, c.targets, torch.arange(len(next(iter(c.inputs.values())).present)))
+    return torch.stack(list(losses(outputs, batch, c.tasks).values())).sum()
 
 
 def train(model: Model, c: Any) -> set[str]:
@@ -71,7 +65,7 @@ def train(model: Model, c: Any) -> set[str]:
 @torch.no_grad()
 def scores(model: Model, c: Any, inputs: dict[str, Field] | None = None) -> dict[str, Tensor]:
     logits = model.eval()(inputs or c.inputs).logits
-    return {name: task.scores(logits[name]) for name, task in c.tasks.items()}
+    return {name: task.answer_of(logits[name]) for name, task in c.tasks.items()}
 
 
 def close(ours: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float = 1e-5) -> None:
@@ -123,7 +117,7 @@ def check(c: Any) -> None:
         garbage[name] = Field(data, field.mask, field.present)
     by_row = scores(model, c, garbage)
     for name, task in c.tasks.items():
-        rows = slice(None) if task.level == "row" else slice(0, 3)
+        rows = slice(None) if task.words is None else slice(0, 3)
         torch.testing.assert_close(by_row[name][rows], wanted[name][rows], atol=1e-5, rtol=1e-5)
 
 

@@ -421,7 +421,9 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             [["note"], ["table"]],
         ),
         "fusion": Case(lambda fit: parts(fit)[-1], ["sum", "gated"], ["Sum", "Gated"]),
-        "width": Case(lambda fit: fit.member.module.heads[0][0].in_features, [4, 12], [4, 12]),
+        "width": Case(
+            lambda fit: fit.member.module.heads[0].layers[0].in_features, [4, 12], [4, 12]
+        ),
         "training": Case(count, [{**QUICK, "epochs": n} for n in (1, 2)], [2, 4]),
     },
     Recipe: {
@@ -437,7 +439,7 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             given={"train": f"{FILES}/all.csv"},
         ),
         "targets": Case(
-            lambda fit: [(type(o).__name__, o.column) for o in fit.run.tasks.values()],
+            lambda fit: [(type(o).__name__, o.name) for o in fit.run.tasks.values()],
             [{"label": None}, {"a": None}, {"b": "classify"}],
             [[("Classify", "label")], [("Regress", "a")], [("Classify", "b")]],
         ),
@@ -452,7 +454,9 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             ["sum", "gated", ["gated", "sum"]],
             [(["model"], "Sum"), (["model"], "Gated"), (["gated", "sum"], "Gated")],
         ),
-        "width": Case(lambda fit: fit.member.module.heads[0][0].in_features, [4, 12], [4, 12]),
+        "width": Case(
+            lambda fit: fit.member.module.heads[0].layers[0].in_features, [4, 12], [4, 12]
+        ),
         "training": Case(count, [{**QUICK, "epochs": n} for n in (1, 2)], [2, 4]),
         "models": Case(
             members,

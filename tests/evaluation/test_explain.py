@@ -21,7 +21,7 @@ from polymodal.contract.batch import Field, Outputs, Tokens
 from polymodal.contract.kind import kinds
 from polymodal.contract.parts import PARTS, SPANS
 from polymodal.contract.recipe import Recipe
-from polymodal.evaluation.explain import _Asked, support
+from polymodal.evaluation.explain import _Asked
 from polymodal.modalities.image.image import GRID
 from polymodal.table.media import wav
 from polymodal.tasks.multilabel import Multilabel
@@ -221,12 +221,12 @@ def test_missing_cells_are_no_parts() -> None:
 def test_support() -> None:
     answered = np.array([0.9, 0.2])
     labels = Multilabel("y")
-    assert support(labels, np.array([0.6, 0.3]), answered) == pytest.approx((0.6 + 0.7) / 2)
+    assert labels.support(np.array([0.6, 0.3]), answered) == pytest.approx((0.6 + 0.7) / 2)
     tags = Tag("y")
     answered = np.array([[0.9, 0.1], [0.2, 0.8]])
-    assert support(tags, np.array([[0.7, 0.3], [0.5, 0.5]]), answered) == pytest.approx(0.6)
-    assert support(tags, np.array([[0.7, 0.3]]), answered) == pytest.approx(0.7)
-    assert support(tags, np.zeros((0, 2)), answered) == 0
+    assert tags.support(np.array([[0.7, 0.3], [0.5, 0.5]]), answered) == pytest.approx(0.6)
+    assert tags.support(np.array([[0.7, 0.3]]), answered) == pytest.approx(0.7)
+    assert tags.support(np.zeros((0, 2)), answered) == 0
 
 
 def test_without_its_text_a_tagger_supports_what_it_says_to_no_input() -> None:

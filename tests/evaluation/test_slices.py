@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from polymodal.evaluation.slices import EXAMPLES, Judged, describe, judged, slices
+from polymodal.contract.task import Judged
+from polymodal.evaluation.slices import EXAMPLES, describe, slices
 from polymodal.tasks.classify import Classify
 from polymodal.tasks.multilabel import Multilabel
 from polymodal.tasks.regress import Regress
@@ -120,7 +121,7 @@ def test_a_set_is_right_as_a_whole() -> None:
     task = Multilabel("y")
     task.fit([["a"], ["b"], ["a", "b"]])
     targets = task.encode([["a"], ["a", "b"]])
-    found = judged(task, [np.array([0.9, 0.2]), np.array([0.9, 0.2])], targets)
+    found = task.judged([np.array([0.9, 0.2]), np.array([0.9, 0.2])], targets)
     assert found.right.tolist() == [True, False]
     assert found.loss == pytest.approx([-np.log([0.9, 0.8]).mean(), -np.log([0.9, 0.2]).mean()])
     assert json.dumps(describe(task, {"fused": targets}, targets, np.arange(2), None))
@@ -136,7 +137,7 @@ def test_a_text_is_right_if_all_its_known_tags_are() -> None:
 
     targets = task.encode([["O", "B-X"], ["O", None], ["B-X", "I-X", "O"]])
     scores = [sure("O", "B-X"), sure("O", "B-X"), sure("B-X", "I-X")]
-    found = judged(task, scores, targets)
+    found = task.judged(scores, targets)
     assert found.right.tolist() == [True, True, False]  # the last word was never seen
     assert found.loss[0] == pytest.approx(-np.log(0.99))
     assert found.loss[2] > 5

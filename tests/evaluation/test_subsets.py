@@ -210,9 +210,9 @@ def test_exchanged_cells_are_of_rows_from_everywhere_and_respect_groups(
     chosen: list[np.ndarray] = []
     own = game.Exchange
 
-    def exchange(run: pm.Run, prepared: Any, rows: np.ndarray) -> game.Exchange:
+    def exchange(run: pm.Run, prepared: Any, rows: np.ndarray, name: str) -> game.Exchange:
         chosen.append(rows)
-        return own(run, prepared, rows)
+        return own(run, prepared, rows, name)
 
     monkeypatch.setattr(game, "Exchange", exchange)
     # Every row ten times, so that whole groups agree and rows are no independent evidence.

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from polymodal.base import lookup
 from polymodal.contract.batch import Field, Tokens
-from polymodal.models.model import Head, Model
+from polymodal.models.model import Model
+from polymodal.tasks.classify import Classify
 
 ROWS = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
 LABELS = ROWS[:, 0] ^ ROWS[:, 1]
@@ -29,7 +30,9 @@ class Bit(torch.nn.Module):
 def test_xor(name):
     torch.manual_seed(0)
     fusion = lookup.build("fusion", name, ["a", "b"], 16)
-    model = Model({"a": Bit(16), "b": Bit(16)}, fusion, {"y": Head(2)}, 16, 0.0, 0.0)
+    task = Classify("y")
+    task.fit(["no", "yes"])
+    model = Model({"a": Bit(16), "b": Bit(16)}, fusion, {"y": task}, 16, 0.0, 0.0)
     present = torch.ones(4, dtype=torch.bool)
     inputs = {n: Field(ROWS[:, i], None, present) for i, n in enumerate("ab")}
     optimizer = torch.optim.Adam(model.parameters(), 0.02)

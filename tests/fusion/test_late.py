@@ -6,7 +6,8 @@ import torch
 
 from polymodal.contract.batch import Field, Tokens
 from polymodal.fusion.late import Late
-from polymodal.models.model import Head, Model
+from polymodal.models.model import Model
+from polymodal.tasks.classify import Classify
 
 
 class Given(torch.nn.Module):
@@ -33,8 +34,10 @@ def test_a_model_averages_the_decisions(make_tokens):
     tokens = make_tokens()
     fields = {name: Field(t.values, t.mask, t.present()) for name, t in tokens.items()}
     encoders = {"a": Given(), "b": Given()}
-    prior = torch.tensor([2.0, -1.0])
-    model = Model(encoders, Late(["a", "b"], 8), {"y": Head(2, bias=prior)}, 8).eval()
+    task = Classify("y")
+    task.fit(["no", "no", "no", "yes"])
+    prior = task.bias()
+    model = Model(encoders, Late(["a", "b"], 8), {"y": task}, 8).eval()
     outputs = model(fields)
     a, b = outputs.views["y"]["a"], outputs.views["y"]["b"]
     wanted = torch.stack([(a[0] + b[0]) / 2, a[1], b[2], prior])

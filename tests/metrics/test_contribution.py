@@ -278,21 +278,21 @@ def test_what_adds_up_in_logits_owes_nothing_to_interaction(kind):
     first, second = 2 * rng.normal(size=(2, rows, size))
     answer = {"set": expit, "category": partial(softmax, axis=1), "number": np.asarray}
 
-    def scores(chosen, target):
+    def scores(chosen):
         return answer[task.kind](first[chosen[0]] + second[chosen[1]])
 
-    whole = scores(np.tile(np.arange(rows), (2, 1)), "y")
+    whole = scores(np.tile(np.arange(rows), (2, 1)))
     drawn = rng.random(whole.shape) < whole
     targets = {"set": drawn.astype(float), "category": whole.argmax(1), "number": whole[:, 0]}
     cells = {"set": [["a", "b", "c"], ["a"]], "category": list("abc"), "number": [0.0, 1.0]}
     task.fit(cells[task.kind])
     exchange = SimpleNamespace(
-        run=SimpleNamespace(tasks={"y": task}),
+        task=task,
         rows=np.arange(rows),
         names=["one", "two"],
         scores=scores,
     )
-    found = game.interactions(exchange, "y", list(targets[task.kind]))
+    found = game.interactions(exchange, list(targets[task.kind]))
     assert found["emap_gain"]["value"] == pytest.approx(0, abs=1e-6)
     assert found["perceptual"]["one"]["value"] != 0
 

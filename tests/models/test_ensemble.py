@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polymodal.models.ensemble import average, greedy, simplex
+from polymodal.models.ensemble import greedy, simplex
+from polymodal.tasks.classify import Classify
 
 TRUTH = np.random.default_rng(0).normal(size=(400, 1))
 
@@ -30,7 +31,7 @@ def test_greedy_is_never_worse_than_the_best_member_and_shares_sum_to_one(seed, 
     assert sum(shares.values()) == pytest.approx(1)
     assert min(shares.values()) > 0
     best = min(squared(values) for values in scores.values())
-    assert squared(average({n: scores[n] for n in shares}, shares)) <= best
+    assert squared(Classify("y").merge({n: scores[n] for n in shares}, shares)) <= best
 
 
 def test_greedy_finds_the_known_best_mixture():
@@ -80,22 +81,22 @@ def test_a_member_of_no_numbers_is_never_taken_in():
 
 def test_the_average_is_the_weighted_mean_of_the_rows():
     scores = {"a": [np.array([1.0, 0.0])] * 2, "b": [np.array([0.0, 1.0]), np.array([1.0, 1.0])]}
-    found = average(scores, {"a": 0.25, "b": 0.75})
+    found = Classify("y").merge(scores, {"a": 0.25, "b": 0.75})
     np.testing.assert_allclose(found, [[0.25, 0.75], [1.0, 0.75]])
-    np.testing.assert_array_equal(average(scores, {"b": 1.0}), scores["b"])
+    np.testing.assert_array_equal(Classify("y").merge(scores, {"b": 1.0}), scores["b"])
 
 
 def test_the_average_of_rows_of_different_lengths():
     lengths = [3, 1, 0, 2]
     rng = np.random.default_rng(0)
     scores = {name: [rng.random((n, 4)) for n in lengths] for name in "ab"}
-    found = average(scores, {"a": 0.25, "b": 0.75})
+    found = Classify("y").merge(scores, {"a": 0.25, "b": 0.75})
     assert [len(row) for row in found] == lengths
     for row, a, b in zip(found, scores["a"], scores["b"], strict=True):
         np.testing.assert_allclose(row, 0.25 * a + 0.75 * b)
     alike = {name: [rows[0], rows[0]] for name, rows in scores.items()}
-    np.testing.assert_allclose(average(alike, {"a": 0.25, "b": 0.75})[1], found[0])
-    assert average({"a": []}, {"a": 1.0}) == []
+    np.testing.assert_allclose(Classify("y").merge(alike, {"a": 0.25, "b": 0.75})[1], found[0])
+    assert Classify("y").merge({"a": []}, {"a": 1.0}) == []
 
 
 @given(st.lists(st.floats(0.02, 1), min_size=2, max_size=4))

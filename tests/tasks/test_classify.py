@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import canonical
+from polymodal.contract.batch import Field
+from polymodal.prepared.targets import prepared
 from polymodal.tasks.classify import Classify
 
 
@@ -21,6 +23,11 @@ def fitted(cells, **options) -> Classify:
     task = Classify("y", **options)
     task.fit(cells)
     return task
+
+
+def field(task, cells) -> Field:
+    """The cells as a batch has them."""
+    return prepared(task, cells).gather(np.arange(len(cells)))
 
 
 def codes(task, cells) -> list[int]:
@@ -53,17 +60,17 @@ def test_numbers_are_in_order_and_the_second_class_is_positive():
 def test_missing_targets_are_skipped():
     task = fitted(["a", None, math.nan, "b", " ", "b"])
     assert task.counts == [1, 2]
-    target = torch.tensor(codes(task, ["a", None, float("nan"), "b"]))
+    target = field(task, ["a", None, float("nan"), "b"])
     logits = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
     wanted = F.cross_entropy(logits[[0, 3]], torch.tensor([0, 1]))
-    assert task.loss(logits, target).item() == pytest.approx(wanted.item())
+    assert task.loss_of(logits, target).item() == pytest.approx(wanted.item())
 
 
 @pytest.mark.parametrize("options", [{}, {"class_weights": "balanced"}, {"smoothing": 0.1}])
 def test_loss_without_any_target_is_zero_with_a_gradient(options):
     task = fitted(["a", "b", "b"], **options)
     logits = torch.randn(3, 2, requires_grad=True)
-    loss = task.loss(logits, torch.full((3,), -100))
+    loss = task.loss_of(logits, field(task, [None] * 3))
     loss.backward()
     assert loss.item() == 0 and (logits.grad == 0).all()
 
@@ -72,20 +79,21 @@ def test_loss_without_any_target_is_zero_with_a_gradient(options):
 def test_balanced_weights_and_smoothing_equal_the_references(smoothing):
     cells = ["a"] * 6 + ["b"] * 2 + ["c"]
     task = fitted(cells, class_weights="balanced", smoothing=smoothing)
-    target = torch.tensor(codes(task, cells))
+    given = field(task, cells)
+    target = given.data
     weights = compute_class_weight("balanced", classes=np.arange(3), y=target.numpy())
     logits = torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
     wanted = F.cross_entropy(
         logits, target, torch.tensor(weights).float(), label_smoothing=smoothing
     )
-    assert task.loss(logits, target).item() == pytest.approx(wanted.item(), rel=1e-6)
-    plain = fitted(cells).loss(logits, target)
-    assert task.loss(logits, target).item() != pytest.approx(plain.item(), rel=1e-3)
+    assert task.loss_of(logits, given).item() == pytest.approx(wanted.item(), rel=1e-6)
+    plain = fitted(cells).loss_of(logits, given)
+    assert task.loss_of(logits, given).item() != pytest.approx(plain.item(), rel=1e-3)
 
 
 def test_bias_is_the_prior():
     task = fitted(["a"] * 3 + ["b"])
-    assert task.scores(task.bias()).tolist() == pytest.approx([0.75, 0.25])
+    assert task.answer_of(task.bias()).tolist() == pytest.approx([0.75, 0.25])
     assert fitted(["a", "b"], class_weights="balanced").bias() is None
 
 
@@ -105,17 +113,17 @@ def test_decode_names_class_and_probabilities():
 
 def test_scores_are_probabilities_in_full_precision():
     logits = torch.tensor([[3.0, -2.0]], dtype=torch.bfloat16)
-    scores = fitted(["a", "b"]).scores(logits)
+    scores = fitted(["a", "b"]).answer_of(logits)
     assert scores.dtype == torch.float32 and scores.sum().item() == pytest.approx(1, abs=1e-6)
 
 
-def test_criterion_is_the_log_loss_of_known_rows():
+def test_criterion_is_the_log_loss():
     task = fitted(["a", "b"])
-    scores = [np.array([0.9, 0.1]), np.array([0.4, 0.6]), np.array([0.5, 0.5])]
-    targets = task.encode(["a", "a", None])
-    wanted = log_loss([0, 0], np.stack(scores[:2]), labels=[0, 1])
+    scores = [np.array([0.9, 0.1]), np.array([0.4, 0.6])]
+    targets = task.encode(["a", "a"])
+    wanted = log_loss([0, 0], np.stack(scores), labels=[0, 1])
     assert task.criterion(scores, targets) == pytest.approx(wanted)
-    assert task.metrics(scores, targets)["log_loss"].statistic(np.ones((1, 3)))[0] == pytest.approx(
+    assert task.metrics(scores, targets)["log_loss"].statistic(np.ones((1, 2)))[0] == pytest.approx(
         wanted
     )
     assert task.primary in task.metrics(scores, targets)

@@ -10,6 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from polymodal.base.errors import UserError
+from polymodal.contract.batch import Field
+from polymodal.prepared.targets import prepared
 from polymodal.tasks.multilabel import Multilabel
 
 
@@ -50,18 +52,23 @@ def test_a_comma_may_stand_inside_a_label():
 def test_unknown_is_not_none():
     task = fitted([["a"], ["b"], None, "", []])
     assert task.rows == 3
-    encoded = np.stack(task.encode([None, [], float("nan"), " "]))
-    assert encoded.tolist() == [[-1, -1], [0, 0], [-1, -1], [-1, -1]]
+    encoded = task.encode([None, [], float("nan"), " "])
+    assert [None if row is None else row.tolist() for row in encoded] == [None, [0, 0], None, None]
+
+
+def field(task, cells) -> Field:
+    """The cells as a batch has them."""
+    return prepared(task, cells).gather(np.arange(len(cells)))
 
 
 def test_loss_is_the_mean_over_known_labels():
     task = fitted(LISTS)
-    target = torch.tensor(np.stack(task.encode([["a"], None, ["b", "c"]])))
+    target = field(task, [["a"], None, ["b", "c"]])
     logits = torch.randn(3, 3, generator=torch.Generator().manual_seed(0))
-    wanted = F.binary_cross_entropy_with_logits(logits[[0, 2]], target[[0, 2]])
-    assert task.loss(logits, target).item() == pytest.approx(wanted.item())
+    wanted = F.binary_cross_entropy_with_logits(logits[[0, 2]], target.data[[0, 2]])
+    assert task.loss_of(logits, target).item() == pytest.approx(wanted.item())
     logits.requires_grad_()
-    none = task.loss(logits, torch.full((3, 3), -1.0))
+    none = task.loss_of(logits, Field(target.data, None, torch.zeros(3) > 0))
     none.backward()
     assert none.item() == 0 and (logits.grad == 0).all()
 
@@ -91,15 +98,15 @@ def test_state_survives_json():
     assert torch.equal(again.bias(), task.bias())
 
 
-def test_criterion_and_metrics_leave_missing_rows_out():
+def test_criterion_is_the_log_loss_of_each_label():
     task = fitted(LISTS)
-    scores = [np.array([0.9, 0.2, 0.4]), np.array([0.5, 0.5, 0.5])]
-    targets = task.encode([["a"], None])
+    scores = [np.array([0.9, 0.2, 0.4])]
+    targets = task.encode([["a"]])
     wanted = -np.log([0.9, 0.8, 0.6]).mean()
     assert task.criterion(scores, targets) == pytest.approx(wanted)
     found = task.metrics(scores, targets)
     assert task.primary in found
-    assert found["micro_f1"].statistic(np.ones((1, 2)))[0] == 1
+    assert found["micro_f1"].statistic(np.ones((1, 1)))[0] == 1
 
 
 def test_errors_say_what_is_wrong():

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from polymodal.base.errors import UserError
+from polymodal.contract.batch import Field
+from polymodal.prepared.targets import prepared
 from polymodal.tasks import tag
 from polymodal.tasks.tag import Tag
 
@@ -28,19 +30,25 @@ def fitted(cells=CELLS, **options) -> Tag:
 def test_every_way_to_write_tags():
     task = fitted()
     assert task.classes == ["B-X", "B-Y", "I-X", "I-Y", "O"]
-    encoded = [row.tolist() for row in task.encode(CELLS)]
-    assert encoded == [[4, 0, 2], [1, 4], [1, 3], []]
-    assert task.encode([["O", None]])[0].tolist() == [4, -100]
-    assert task.level == "token" and task.primary == "entity_f1"
+    encoded = [None if row is None else row.tolist() for row in task.encode(CELLS)]
+    assert encoded == [[4, 0, 2], [1, 4], [1, 3], None]
+    assert task.encode([["O", None]])[0].tolist() == [4, -1]
+    assert task.encode([[None, None], []]) == [None, None]
+    assert task.words == "y" and task.primary == "entity_f1"
+
+
+def field(task, cells) -> Field:
+    """The cells as a batch has them."""
+    return prepared(task, cells).gather(np.arange(len(cells)))
 
 
 def test_loss_is_the_mean_over_known_words():
     task = fitted()
     logits = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    target = torch.tensor([[4, 0, -100], [-100, -100, -100]])
-    wanted = F.cross_entropy(logits[0, :2], target[0, :2])
-    assert task.loss(logits, target).item() == pytest.approx(wanted.item())
-    none = task.loss(logits, torch.full((2, 3), -100))
+    target = field(task, [["O", "B-X", None], None])
+    wanted = F.cross_entropy(logits[0, :2], torch.tensor([4, 0]))
+    assert task.loss_of(logits, target).item() == pytest.approx(wanted.item())
+    none = task.loss_of(logits, Field(target.data, target.mask, torch.zeros(2) > 0))
     none.backward()
     assert none.item() == 0 and (logits.grad == 0).all()
 

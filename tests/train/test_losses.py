@@ -27,10 +27,21 @@ TAGS = Tag("tags")
 TAGS.fit([["O", "B-x"], ["O"]])
 
 
+def given(data: Tensor) -> Field:
+    """A target of which NaN, or what is below 0 where that is no number, is not known."""
+    if data.is_floating_point() and data.dim() == 1:
+        return Field(data.nan_to_num(0), None, ~data.isnan())
+    known = data >= 0
+    if data.dim() == 1:
+        return Field(data, None, known)
+    return Field(data, None if data.is_floating_point() else known, known.any(1))
+
+
 def batch(targets: dict[str, Tensor], **present: list[bool]) -> Batch:
+    fields = {name: given(data) for name, data in targets.items()}
     rows = len(next(iter(present.values())))
     inputs = {n: Field(torch.zeros(rows, 1), None, torch.tensor(p)) for n, p in present.items()}
-    return Batch(inputs, targets, torch.arange(rows))
+    return Batch(inputs, fields, torch.arange(rows))
 
 
 def logits(seed: int, *shape: int) -> Tensor:
@@ -46,7 +57,7 @@ def test_the_ratio_is_that_of_the_evaluation_and_the_loss_the_task_s() -> None:
     expected = discrepancy_ratio({n: v.numpy() for n, v in own.items()}, target.numpy())
     for name, value in own.items():
         assert found[name].ratio == pytest.approx(expected[name], rel=1e-5)
-        torch.testing.assert_close(found[name].loss, CLASS.loss(value, target))
+        torch.testing.assert_close(found[name].loss, CLASS.loss_of(value, given(target)))
 
 
 def test_only_rows_with_the_modality_and_a_target_count() -> None:
@@ -66,7 +77,7 @@ def test_only_rows_with_the_modality_and_a_target_count() -> None:
     b = (p["b"][0, 0] + p["b"][3, 1]) / 2
     assert found["a"].ratio == pytest.approx(float(a / b), rel=1e-5)
     assert found["b"].ratio == pytest.approx(float(b / a), rel=1e-5)
-    torch.testing.assert_close(found["a"].loss, CLASS.loss(own["a"][:2], target[:2]))
+    torch.testing.assert_close(found["a"].loss, CLASS.loss_of(own["a"][:2], given(target[:2])))
 
 
 def test_a_modality_without_another_has_no_ratio() -> None:
@@ -98,7 +109,9 @@ def test_every_kind_of_target_counts_alike() -> None:
             [
                 np.mean(
                     [
-                        math.exp(-float(o.loss(values[t][i : i + 1], targets[t][i : i + 1])))
+                        math.exp(
+                            -float(o.loss_of(values[t][i : i + 1], given(targets[t][i : i + 1])))
+                        )
                         for i in known[t]
                     ]
                 )
@@ -108,7 +121,7 @@ def test_every_kind_of_target_counts_alike() -> None:
         for name, values in own.items()
     }
     assert found["a"].ratio == pytest.approx(right["a"] / right["b"], rel=1e-5)
-    total = sum(o.loss(own["b"][t], targets[t]) for t, o in tasks.items())
+    total = sum(o.loss_of(own["b"][t], given(targets[t])) for t, o in tasks.items())
     torch.testing.assert_close(found["b"].loss, total)
 
 
@@ -119,6 +132,6 @@ def test_one_decision_stands_for_all_words_of_an_absent_text() -> None:
     seen = batch({"tags": target}, a=[True, True], b=[True, True])
     outputs = {"a": Outputs({"tags": one}), "b": Outputs({"tags": logits(1, 2, 3, 2)})}
     found = alone(outputs, seen, {"tags": TAGS})
-    torch.testing.assert_close(found["a"].loss, TAGS.loss(one.expand(2, 3, 2), target))
+    torch.testing.assert_close(found["a"].loss, TAGS.loss_of(one.expand(2, 3, 2), given(target)))
     outputs["a"] = Outputs({"tags": one.expand(2, 3, 2)})
     assert found["a"].ratio == pytest.approx(alone(outputs, seen, {"tags": TAGS})["a"].ratio)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from polymodal.base.errors import UserError
+from polymodal.contract.batch import Field
+from polymodal.contract.supervised import Supervised
 from polymodal.contract.task import Task
 from polymodal.models.experts._convex import Array, Fold
+from polymodal.prepared.prepare import Prepared
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Problem:
         memo: what was fitted before to the same numbers; experts of one fit share it.
     """
 
-    task: Task
+    task: Supervised
     target: Array
     known: Array
     rows: int
@@ -34,12 +39,28 @@ class Problem:
 
     def loss(self, logits: Tensor, rows: Array) -> Tensor:
         """The task's mean loss of logits at some positions."""
-        return self.task.loss(logits, torch.from_numpy(self.target[rows]))
+        every = torch.ones(len(rows), dtype=torch.bool)
+        return self.task.loss_of(logits, Field(torch.from_numpy(self.target[rows]), None, every))
+
+
+def solvable(tasks: Mapping[str, Task], expert: str) -> dict[str, Supervised]:
+    """The tasks that an expert is to learn. UserError if it cannot learn one."""
+    found: dict[str, Supervised] = {}
+    for name, task in tasks.items():
+        if not isinstance(task, Supervised) or not task.solvable:
+            cannot = "answer" if task.words is None else "label the words of"
+            raise UserError(
+                f"The expert '{expert}' cannot {cannot} target '{name}'",
+                expected="supervised targets of one answer a row",
+                do="use learner: gradient for it",
+            )
+        found[name] = task
+    return found
 
 
 def problem(
-    task: Task,
-    target: Array,
+    task: Supervised,
+    target: Prepared,
     train: Array,
     valid: Array | None,
     folds: int,
@@ -50,21 +71,20 @@ def problem(
     """A target's Problem.
 
     Args:
-        target: encoded, of all rows.
+        target: of all rows.
         train, valid: row numbers.
         folds: how many.
         groups: of all rows, never cut apart.
         memo: shared by the experts of one fit, whose seed, folds and groups are the same.
     """
     rows = train if valid is None else np.concatenate([train, valid])
-    y = target[rows]
-    gap = np.isnan(y) if np.isnan(task.missing) else y == task.missing
-    known = np.flatnonzero(~gap.reshape(len(y), -1).all(1))
+    known = np.flatnonzero(target.present[rows])
+    y = np.stack(target.arrays(rows[known]))
     count = int((known < len(train)).sum())
     own = None if groups is None else groups[rows[known[:count]]]
     rng = np.random.default_rng(seed)
-    cut = deal(y[known[:count]], folds, rng, own)
-    return Problem(task, y[known], known, count, cut, {} if memo is None else memo)
+    cut = deal(y[:count], folds, rng, own)
+    return Problem(task, y, known, count, cut, {} if memo is None else memo)
 
 
 def deal(

@@ -81,9 +81,7 @@ def fit(problem: Problem, matrices: Sequence[Any], present: Sequence[Array], siz
         problem.folds,
         _remembering(problem, ""),
     )
-    values = (
-        np.unique(problem.target[: problem.rows]) if problem.task.kind == "number" else np.zeros(0)
-    )
+    values = np.unique(problem.target[: problem.rows]) if problem.task.continuous else np.zeros(0)
     if not 0 < len(values) <= FEW_VALUES:
         return plain
     nearest = np.abs(problem.target[:, None] - values).argmin(1)
@@ -160,7 +158,7 @@ def _remembering(problem: Problem, name: str) -> Callable[[Any, Array, Callable[
         parts = (matrix.data, matrix.indices, matrix.indptr) if issparse(matrix) else (matrix,)
         for part in (*parts, present, problem.target):
             content.update(np.ascontiguousarray(part).data)
-        key = (problem.task.column, name, problem.rows, matrix.shape, content.digest())
+        key = (problem.task.name, name, problem.rows, matrix.shape, content.digest())
         if key not in problem.memo:
             problem.memo[key] = fit()
         weight, logits = problem.memo[key]

@@ -9,17 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polymodal.base.errors import UserError
 from polymodal.contract import kind
 from polymodal.contract.batch import Field, Outputs, Tokens
 from polymodal.contract.block import Array, Block, Cellwise
 from polymodal.contract.form import Form
 from polymodal.contract.task import Task
 from polymodal.models.experts import _stacking as stacking
-from polymodal.models.experts._problem import problem
+from polymodal.models.experts._problem import problem, solvable
 from polymodal.models.experts._stacking import Stacked
-from polymodal.models.model import Head
 from polymodal.nn.blocks import presence
+from polymodal.prepared.prepare import Prepared
 
 
 @final
@@ -37,7 +36,7 @@ class Linear(nn.Module):
     Args:
         kinds: modality -> its kind.
         forms: modality -> fitted form.
-        heads: target -> Head.
+        tasks: target -> fitted task.
         vocabulary: n-grams a text may have at most.
         folds: parts that training rows are cut into for out-of-fold logits.
 
@@ -49,16 +48,16 @@ class Linear(nn.Module):
         self,
         kinds: Mapping[str, str],
         forms: Mapping[str, Form],
-        heads: Mapping[str, Head],
+        tasks: Mapping[str, Task],
         *,
         vocabulary: int = 100_000,
         folds: int = 5,
     ) -> None:
         super().__init__()
-        check_heads(heads, "linear")
+        own = solvable(tasks, "linear")
         self.folds = folds
-        self.names, self.targets = list(kinds), list(heads)
-        self.sizes = [head.size for head in heads.values()]
+        self.names, self.targets = list(kinds), list(own)
+        self.sizes = [task.size for task in own.values()]
         self.blocks = nn.ModuleList(
             kind.kinds()[kinds[n]].block(forms[n], vocabulary) for n in kinds
         )
@@ -66,7 +65,7 @@ class Linear(nn.Module):
             self.register_buffer(f"weight_{i}", torch.zeros(0, 0))
             self.register_buffer(f"shift_{i}", torch.zeros(0))
             self.register_buffer(f"gap_{i}", torch.zeros(0))
-        for i in range(len(heads)):
+        for i in range(len(own)):
             self.register_buffer(f"values_{i}", torch.zeros(0))
         self.register_buffer("bias", torch.zeros(0))
 
@@ -113,7 +112,7 @@ class Linear(nn.Module):
         inputs: Mapping[str, Cellwise],
         train: Array,
         valid: Array | None,
-        targets: Mapping[str, Array],
+        targets: Mapping[str, Prepared],
         tasks: Mapping[str, Task],
         seed: int,
         groups: Array | None = None,
@@ -127,7 +126,7 @@ class Linear(nn.Module):
         Args:
             inputs: modality -> cells of all rows.
             train, valid: row numbers.
-            targets: target -> encoded targets of all rows.
+            targets: target -> encoded targets of all rows, present where known.
             groups: of all rows: equal ones are never cut apart inside the training rows either.
             memo: kept between the experts of one fit, so that equal parts are fitted once.
 
@@ -141,9 +140,9 @@ class Linear(nn.Module):
             part.learn(inputs[name], train)
             matrices.append(part.matrix(inputs[name], rows))
             present.append(presence(inputs[name], rows))
-        found = {}
+        found, own = {}, solvable(tasks, "linear")
         for name, size in zip(self.targets, self.sizes, strict=True):
-            job = problem(tasks[name], targets[name], train, valid, self.folds, seed, groups, memo)
+            job = problem(own[name], targets[name], train, valid, self.folds, seed, groups, memo)
             cut = [x[job.known] for x in matrices], [has[job.known] for has in present]
             found[name] = stacking.fit(job, *cut, size)
         self._keep(list(found.values()))
@@ -171,14 +170,3 @@ class Linear(nn.Module):
         found = getattr(self, f"{name}_{i}")
         assert isinstance(found, Tensor)
         return found
-
-
-def check_heads(heads: Mapping[str, Head], expert: str) -> None:
-    """UserError if a target is a label per token."""
-    tagged = [name for name, head in heads.items() if head.tagged is not None]
-    if tagged:
-        raise UserError(
-            f"The expert '{expert}' cannot label the words of target '{tagged[0]}'",
-            expected="targets of one answer a row",
-            do="use learner: gradient for it",
-        )

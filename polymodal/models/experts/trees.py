@@ -17,11 +17,11 @@ from polymodal.contract.task import Task
 from polymodal.models.experts._boosting import boost
 from polymodal.models.experts._convex import minimise
 from polymodal.models.experts._forest import Forest
-from polymodal.models.experts._problem import Problem, problem
+from polymodal.models.experts._problem import Problem, problem, solvable
 from polymodal.models.experts._stacking import Stacked, choosing
-from polymodal.models.experts.linear import Linear, check_heads
-from polymodal.models.model import Head
+from polymodal.models.experts.linear import Linear
 from polymodal.nn.blocks import chunks
+from polymodal.prepared.prepare import Prepared
 
 
 @final
@@ -36,7 +36,7 @@ class Trees(nn.Module):
     Args:
         kinds: modality -> its kind.
         forms: modality -> fitted form.
-        heads: target -> Head.
+        tasks: target -> fitted task.
         leaves: of a tree.
         rate: share of each tree's answer that is taken.
         folds: parts that training rows are cut into for out-of-fold logits.
@@ -49,20 +49,20 @@ class Trees(nn.Module):
         self,
         kinds: Mapping[str, str],
         forms: Mapping[str, Form],
-        heads: Mapping[str, Head],
+        tasks: Mapping[str, Task],
         *,
         leaves: int = 15,
         rate: float = 0.1,
         folds: int = 5,
     ) -> None:
         super().__init__()
-        check_heads(heads, "trees")
+        own = solvable(tasks, "trees")
         self.leaves, self.rate, self.folds = leaves, rate, folds
-        self.names, self.targets = list(kinds), list(heads)
-        self.sizes = [head.size for head in heads.values()]
+        self.names, self.targets = list(kinds), list(own)
+        self.sizes = [task.size for task in own.values()]
         rooms = kind.kinds()
         scored = {name: one for name, one in kinds.items() if rooms[one].scored}
-        self.linear = Linear(scored, forms, heads, folds=folds) if scored else None
+        self.linear = Linear(scored, forms, tasks, folds=folds) if scored else None
         self.raw = [name for name, one in kinds.items() if rooms[one].split]
         for i in range(len(self.raw)):
             self.register_buffer(f"centre_{i}", torch.zeros(0))
@@ -123,7 +123,7 @@ class Trees(nn.Module):
         inputs: Mapping[str, Cellwise],
         train: Array,
         valid: Array | None,
-        targets: Mapping[str, Array],
+        targets: Mapping[str, Prepared],
         tasks: Mapping[str, Task],
         seed: int,
         groups: Array | None = None,
@@ -135,9 +135,9 @@ class Trees(nn.Module):
         stacked: dict[str, Stacked] = {}
         if self.linear is not None:
             stacked = self.linear.fit(inputs, train, valid, targets, tasks, seed, groups, memo)
-        starts = []
+        starts, own = [], solvable(tasks, "trees")
         for name, size, forest in zip(self.targets, self.sizes, self.forests, strict=True):
-            job = problem(tasks[name], targets[name], train, valid, self.folds, seed, groups, memo)
+            job = problem(own[name], targets[name], train, valid, self.folds, seed, groups, memo)
             features = [x[job.known] for x in raw]
             starts.append(_constant(job, size))
             begin = np.tile(starts[-1], (len(job.known), 1))

@@ -15,10 +15,10 @@ from polymodal.base import lookup
 from polymodal.contract.form import Form
 from polymodal.contract.kind import of
 from polymodal.contract.task import Task
-from polymodal.models import build
 from polymodal.prepared.cells import cells
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared, prepare
+from polymodal.prepared.targets import prepared
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import read
 from polymodal.table.schema import Column, Schema
@@ -36,14 +36,17 @@ class Job:
     forms: dict[str, Form]
     inputs: dict[str, Prepared]
     tasks: dict[str, Task]
-    targets: dict[str, Array]
+    targets: dict[str, Prepared]
     rows: int
 
     def build(self, expert: str, **options: Any) -> Any:
-        heads = build.heads(self.tasks, {})
         return lookup.build(
-            "models/experts", {"name": expert, **options}, self.kinds, self.forms, heads
+            "models/experts", {"name": expert, **options}, self.kinds, self.forms, self.tasks
         )
+
+    def truth(self, name: str) -> Array:
+        """Encoded targets of all rows."""
+        return np.stack(self.targets[name].arrays(np.arange(len(self.targets[name]))))
 
     def fit(self, expert: str, seed: int = 0, groups: Array | None = None, **options: Any) -> Any:
         module = self.build(expert, **options)
@@ -85,7 +88,7 @@ def task(tmp_path: Path) -> Callable[..., Job]:
         for name, spec in targets.items():
             task = tasks[name] = lookup.build("tasks", spec, name)
             task.fit(table.cells(name)[:rows])
-            encoded[name] = np.stack(task.encode(table.cells(name)))
+            encoded[name] = prepared(task, table.cells(name))
         return Job(folders, forms, inputs, tasks, encoded, rows)
 
     return make

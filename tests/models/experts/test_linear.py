@@ -20,8 +20,9 @@ from polymodal.models.experts import _convex, _stacking
 from polymodal.models.experts._convex import STRENGTHS, choose, minimise, out_of_fold
 from polymodal.models.experts._problem import deal
 from polymodal.models.experts.linear import Linear
-from polymodal.models.model import Head
 from polymodal.models.weights import fill
+from polymodal.prepared.targets import prepared
+from polymodal.tasks.tag import Tag
 
 WORDS = {
     "sea": ["calm sea", "deep water", "salt and waves", "a boat on the water"],
@@ -288,7 +289,7 @@ def test_decisions_and_probabilities_are_those_of_the_best_logistic_regression(t
     job = task(frame, {"level": "number", "other": "number"}, {"label": "classify"}, rows=300)
     module = job.fit("linear")
     x = module.blocks[0].matrix(job.inputs["table"], np.arange(500)).toarray()
-    y = job.targets["label"]
+    y = job.truth("label")
     shares = job.scores(module)["label"][300:]
     fits = [LogisticRegression(C=c, max_iter=2000).fit(x[:300], y[:300]) for c in STRENGTHS[:8]]
     others = [fit.predict_proba(x[300:]) for fit in fits]
@@ -341,7 +342,7 @@ def test_labels_of_a_set_are_told_apart_independently(task):
         rows=300,
     )
     found = job.scores(job.fit("linear"))["y"][300:] > 0.5
-    assert (found == job.targets["y"][300:]).mean() > 0.95
+    assert (found == job.truth("y")[300:]).mean() > 0.95
 
 
 def test_balanced_classes_count_alike_however_rare(task):
@@ -361,7 +362,7 @@ def test_two_modalities_say_more_than_either_and_an_absent_one_counts_as_the_mea
     ]
     job = task(frame, {"note": "text", "other": "number"}, {"label": "classify"}, rows=300)
     module = job.fit("linear")
-    y = job.targets["label"]
+    y = job.truth("label")
 
     def right(*absent: str) -> float:
         return float((job.scores(module, absent)["label"].argmax(1) == y)[300:].mean())
@@ -404,7 +405,7 @@ def test_that_a_modality_is_missing_may_itself_tell(task):
     frame["note"] = [None if name == "gone" else "some words" for name in frame["label"]]
     job = task(frame, {"note": "text", "x": "number"}, {"label": "classify"})
     found = job.scores(job.fit("linear"))["label"]
-    assert (found.argmax(1) == job.targets["label"]).all()
+    assert (found.argmax(1) == job.truth("label")).all()
 
 
 def test_rows_without_a_target_are_left_out(task):
@@ -446,7 +447,7 @@ def test_the_options_change_the_fit(task):
 
 def test_words_cannot_be_tagged():
     with pytest.raises(UserError, match="cannot label the words"):
-        Linear({"note": "text"}, {}, {"tags": Head(3, tagged="note")})
+        Linear({"note": "text"}, {}, {"tags": Tag("tags")})
 
 
 def test_equal_parts_are_fitted_once(monkeypatch: pytest.MonkeyPatch, task: Any) -> None:
@@ -470,6 +471,7 @@ def test_equal_parts_are_fitted_once(monkeypatch: pytest.MonkeyPatch, task: Any)
         module.fit(made.inputs, rows, None, made.targets, made.tasks, 0, None, memo)
         assert len(fitted) == counted
         np.testing.assert_array_equal(made.scores(module.eval())["label"], plain)
-    flipped = {"label": 1 - made.targets["label"]}
+    other = made.tasks["label"].decode(np.eye(2)[1 - made.truth("label")])["label"]
+    flipped = {"label": prepared(made.tasks["label"], other)}
     made.build("linear").fit(made.inputs, rows, None, flipped, made.tasks, 0, None, memo)
     assert len(fitted) == 4

@@ -17,8 +17,8 @@ from polymodal.models.experts._boosting import boost, derivatives
 from polymodal.models.experts._forest import Forest
 from polymodal.models.experts._problem import deal
 from polymodal.models.experts.trees import Trees
-from polymodal.models.model import Head
 from polymodal.models.weights import fill
+from polymodal.tasks.tag import Tag
 
 
 @pytest.fixture(autouse=True)
@@ -241,12 +241,12 @@ def test_classes_numbers_and_sets_that_a_line_cannot_tell(task):
         crossed(600), NUMBERS, {"label": "classify", "step": "regress", "set": "multilabel"}, 400
     )
     found = job.scores(job.fit("trees", rate=0.2))
-    right = found["label"].argmax(1) == job.targets["label"]
+    right = found["label"].argmax(1) == job.truth("label")
     assert right[400:].mean() > 0.9
-    wanted = job.targets["step"] * job.tasks["step"].scale + job.tasks["step"].mean
+    wanted = job.truth("step") * job.tasks["step"].scale + job.tasks["step"].mean
     assert np.median(np.abs(found["step"][400:, 0] - wanted[400:])) < 0.5
-    assert ((found["set"] > 0.5) == job.targets["set"])[400:].mean() > 0.9
-    linear = job.scores(job.fit("linear"))["label"].argmax(1) == job.targets["label"]
+    assert ((found["set"] > 0.5) == job.truth("set"))[400:].mean() > 0.9
+    linear = job.scores(job.fit("linear"))["label"].argmax(1) == job.truth("label")
     assert linear[400:].mean() < 0.65
 
 
@@ -292,7 +292,7 @@ def test_pictures_without_a_table_or_text_start_from_the_prior(task):
     job = task(frame, {"wave": "series"}, {"y": "classify"}, 60)
     module = job.fit("trees")
     assert module.linear is None
-    right = job.scores(module)["y"].argmax(1) == job.targets["y"]
+    right = job.scores(module)["y"].argmax(1) == job.truth("y")
     assert right[60:].mean() > 0.8
 
 
@@ -329,4 +329,4 @@ def test_the_options_change_the_trees(task):
 
 def test_words_cannot_be_tagged():
     with pytest.raises(UserError, match="cannot label the words"):
-        Trees({"note": "text"}, {}, {"tags": Head(3, tagged="note")})
+        Trees({"note": "text"}, {}, {"tags": Tag("tags")})
