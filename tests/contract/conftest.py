@@ -197,6 +197,12 @@ class Subject:
 
 
 @pytest.fixture(scope="session")
+def collated() -> Callable[[Form, list[Any]], Field]:
+    """`collated(form, cells)`: encoded cells, None where missing, as one field."""
+    return collate
+
+
+@pytest.fixture(scope="session")
 def fitted_form(cells: dict[str, list[Any]], bert_path: str, vit_path: str) -> Callable[..., Form]:
     """`fitted_form(kind, name, words=False)`: a small form fitted on the sample cells."""
     paths = {"text": bert_path, "image": vit_path}
