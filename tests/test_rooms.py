@@ -15,7 +15,7 @@ ROOMS = ("modalities", "builtin")
 # Words that are like a kind's or a component's by chance: the column that tags label, the text that
 # LightGBM writes, the steps that a member made; and the one name that every augmentation has.
 ALIKE = {
-    "text": ("table/infer.py", "models/experts/_forest.py"),
+    "text": ("table/infer.py", "tasks/tag.py", "models/experts/_forest.py"),
     "steps": ("report/console.py",),
 }
 SLOTS = ("augment",)
