@@ -177,9 +177,9 @@ def _equal_rows(table: Table, schema: Schema) -> Rows:
 
 
 def labels(table: Table, target: Column) -> list[list[str]]:
-    """Each row's classes: one of a category, several of a set or of tags, none where missing."""
+    """Each row's classes: several of a set or of tags, else one; none where missing."""
     cells = table.cells(target.name)
-    if target.kind == "category":
+    if target.kind not in ("set", "tags"):
         return [[] if name is None else [name] for name in map(values.category, cells)]
     mark = values.separator(cells)
     return [values.members(cell, mark) or [] for cell in cells]
@@ -190,9 +190,9 @@ def _key(cell: Any) -> Any:
 
 
 def _strata(table: Table, schema: Schema, how: str) -> Rows:
-    target = schema.targets[0]
-    if how == "random":
+    if how == "random" or not schema.targets:
         return np.zeros(len(table), np.int64)
+    target = schema.targets[0]
     if target.kind == "number":
         numbers = np.array([_number_or_nan(cell) for cell in table.cells(target.name)])
         known = ~np.isnan(numbers)

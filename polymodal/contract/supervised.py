@@ -27,7 +27,7 @@ class Supervised(Task):
 
     @property
     def solvable(self) -> bool:
-        return self.words is None
+        return self.words is None and not self.spoils
 
     def bias(self) -> Tensor | None:
         """Logits of the training prior `(size,)` for a head to start from, or None for zeros."""

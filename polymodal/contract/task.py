@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from polymodal.base import lookup
 from polymodal.base.spelling import is_missing
 from polymodal.contract.batch import Batch, Field, Fused, Tokens
 from polymodal.contract.form import Form
@@ -73,9 +74,8 @@ class Task(ABC):
     Attributes:
         name: the task's key in a recipe, and what its answers are called.
         kind: the kind of target column that it is the default for, or None.
-        reads: kinds of column that it can predict though they are the default of no task.
-        order: place among the tasks that are asked whether a column without a declared kind is
-            theirs (`sniff`); None: it is not asked.
+        reads: kinds of column that it predicts though they are the default of no task, the first
+            of them being what a column is taken for that could else be no target.
         form: how its target cells become arrays; known after `fit`.
         primary: the metric to show first.
         exact: whether the primary metric is the share of rows that are right.
@@ -86,7 +86,6 @@ class Task(ABC):
 
     kind: ClassVar[str | None] = None
     reads: ClassVar[tuple[str, ...]] = ()
-    order: ClassVar[int | None] = None
     exact: ClassVar[bool] = False
     averaged: ClassVar[bool] = True
     spoils: ClassVar[bool] = False
@@ -258,6 +257,12 @@ class Task(ABC):
     @abstractmethod
     def support(self, answer: Array, answered: Array) -> float:
         """How far a row's answer supports another answer that was given to it."""
+
+
+def default(kind: str) -> str | None:
+    """The task that a target column of a kind has where nothing says another, if there is one."""
+    known = (name for name in lookup.names("tasks") if lookup.find("tasks", name).kind == kind)
+    return next(known, None)
 
 
 def joined(values: Answers) -> Any:

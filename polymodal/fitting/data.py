@@ -14,7 +14,7 @@ from polymodal.checks import check as checks
 from polymodal.checks import split
 from polymodal.checks._finding import Finding
 from polymodal.contract.recipe import Recipe
-from polymodal.contract.task import Task
+from polymodal.contract.task import Task, default
 from polymodal.fitting import plan
 from polymodal.prepared import targets as encoding
 from polymodal.prepared.prepare import Prepared
@@ -25,8 +25,6 @@ from polymodal.table.schema import Schema
 
 Array = np.ndarray[Any, Any]
 
-# The task that a target's kind means.
-TASK = {"category": "classify", "number": "regress", "set": "multilabel", "tags": "tag"}
 # Share of the rows that validation takes where nothing says another.
 VALID = 0.15
 
@@ -94,7 +92,21 @@ def opened(train: Any, valid: Any, recipe: Recipe, cache: Path) -> Opened:
     if valid is not None:
         table = table.concat(read(valid, cache=cache))
     data = recipe.data
-    schema = infer.infer(table, list(recipe.targets), data.kinds, data.drop, data.group)
+    named: dict[str, Task] = {
+        name: lookup.build("tasks", spec, name)
+        for name, spec in recipe.targets.items()
+        if spec is not None
+    }
+    columns = [n for n in recipe.targets if n not in named or n in named[n].columns]
+    reads = {name: task.reads for name, task in named.items()}
+    schema = infer.infer(table, columns, data.kinds, data.drop, data.group, reads)
+    for task in named.values():
+        for column in task.columns:
+            if column not in table.names:
+                what = (
+                    f"{table.source} has no column '{column}', which the task '{task.name}' reads"
+                )
+                raise lookup.unknown(what, column, table.names, "check the table's header")
     return Opened(table, own, schema)
 
 
@@ -129,13 +141,14 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
     Raises:
         UserError: no validation row has a target.
     """
-    tasks = {}
-    for column in data.schema.targets:
-        spec = recipe.targets.get(column.name) or TASK[column.kind]
-        task: Task = lookup.build("tasks", spec, column.name)
-        cells = data.table.cells(column.name)
-        task.fit([cells[i] for i in division.train], column.details)
-        tasks[column.name] = task
+    tasks: dict[str, Task] = {}
+    columns = {column.name: column for column in data.schema.targets}
+    for name, spec in recipe.targets.items():
+        task = lookup.build("tasks", spec or str(default(columns[name].kind)), name)
+        cells = encoding.cells(task, data.table)
+        details = columns[name].details if name in columns else None
+        task.fit([cells[i] for i in division.train], details)
+        tasks[name] = task
     unseen = np.zeros(len(data.table), bool)
     targets, findings = {}, []
     for name, task in tasks.items():

@@ -164,6 +164,7 @@ def _fitted(
     members = resumed(out, request, recipe.budget, overwrite)
     if members is None:
         known = plan.facts(data.table, data.schema, len(division.train), recipe)
+        known.solvable = all(task.solvable for task in aims.tasks.values())
         members = plan.members(data.schema, known, recipe)
     for member in members:
         build.check(member, data.schema.modalities())

@@ -41,11 +41,13 @@ class Facts:
         rows: training rows.
         forms: modality -> options of its media form, from a sample of its cells.
         backbones: text modality -> folder of the pretrained model that the budget affords for it.
+        solvable: whether solvers can be fitted to every task.
     """
 
     rows: int
     forms: dict[str, dict[str, Any]] = field(default_factory=dict)
     backbones: dict[str, str] = field(default_factory=dict)
+    solvable: bool = True
 
 
 def facts(table: Table, schema: Schema, rows: int, recipe: Recipe) -> Facts:
@@ -151,7 +153,7 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
 
     subsets = [[name] for name in grouped] + ([list(grouped)] if len(grouped) > 1 else [])
     subsets = [subset for subset in subsets if _can_tag(schema, subset)]
-    if not tags:
+    if known.solvable:
         for subset in subsets:
             for expert in lookup.names("models/experts"):
                 suited = lookup.find("models/experts", expert).suited
@@ -203,7 +205,7 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
 
 def _tagged(schema: Schema) -> set[str]:
     """The text modalities whose words are labelled."""
-    return {str(c.details["text"]) for c in schema.targets if c.kind == "tags"}
+    return {str(c.details["text"]) for c in schema.targets if c.details}
 
 
 def _can_tag(schema: Schema, modalities: Sequence[str]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -22,18 +22,27 @@ CELLS = {"tags": "lists of labels"}
 CLASSES = 30
 
 
-def target(table: Table, name: str, declared: Mapping[str, str]) -> Column:
-    """The column to predict, as declared or as its cells say. UserError if it cannot be one."""
+def target(
+    table: Table, name: str, declared: Mapping[str, str], reads: Sequence[str] = ()
+) -> Column:
+    """The column to predict, as declared or as its cells say. UserError if it cannot be one.
+
+    Args:
+        reads: further kinds that its task predicts, which takes the column for the first of them
+            where it could else be no target.
+    """
     check_present(table, name)
     if name in declared:
         column = Column(name, declared[name])
     else:
         guessed = _guess_target(table, name)
         column = Column(name, guessed.kind, guessed.reason)
-    if column.kind not in KINDS:
+    if column.kind not in (*KINDS, *reads) and reads and name not in declared:
+        column = Column(name, reads[0], "what its task predicts")
+    if column.kind not in (*KINDS, *reads):
         raise UserError(
             f"The column '{name}' cannot be a target: {column.reason}",
-            expected=f"one of the kinds {', '.join(KINDS)}",
+            expected=f"one of the kinds {', '.join((*KINDS, *reads))}",
             got=column.kind,
             do=f"if it is one of them, say so: `kind` {name}=category",
         )

@@ -22,6 +22,7 @@ def infer(
     kinds: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
     group: str | None = None,
+    reads: Mapping[str, Sequence[str]] | None = None,
 ) -> Schema:
     """Choose every column's kind by its cells.
 
@@ -31,6 +32,7 @@ def infer(
         kinds: column -> kind, declared by the user; overrules what the cells say.
         drop: columns that no model may read.
         group: column whose equal values belong together; no input unless `kinds` declares it.
+        reads: target -> further kinds that its task predicts.
 
     Raises:
         UserError: a column does not exist; a target has no values or cannot be one; a declared
@@ -38,7 +40,10 @@ def infer(
     """
     declared = dict(kinds or {})
     _check_arguments(table, targets, declared, drop, group)
-    outputs = {name: _targets.target(table, name, declared) for name in targets}
+    outputs = {
+        name: _targets.target(table, name, declared, (reads or {}).get(name, ()))
+        for name in targets
+    }
     others = [name for name in table.names if name not in outputs]
     skipped = {name: "dropped" for name in others if name in drop}
     if group is not None and group in others and group not in declared:
