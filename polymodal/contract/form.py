@@ -25,6 +25,8 @@ class Form(ABC):
         dtype: numpy dtype of what `encode` returns.
         ragged: True if the first axis varies from cell to cell.
         parallel: whether `encode` may run in worker processes (not if it holds a large model).
+        backbone: what of the pretrained model that its option `path` names a run takes along:
+            "settings" (tokenizer, processor, configuration) or "weights" too; None: it has none.
         version: raised by hand whenever `encode` changes its answer, so stale caches miss.
     """
 
@@ -32,6 +34,7 @@ class Form(ABC):
     dtype: str
     ragged: bool
     parallel: bool = True
+    backbone: str | None = None
     version: ClassVar[int] = 1
 
     def fit(self, cells: Iterable[Any]) -> None:

@@ -155,21 +155,21 @@ def _restored(described: dict[str, Any], folder: Path, trust: bool) -> Run:
 def _with_backbone(form: Form, folder: Path) -> dict[str, Any]:
     """A form's settings, with a backbone it names copied into the run."""
     settings = form.settings
-    if "path" not in settings:
+    if form.backbone is None:
         return settings
     name = f"pretrained-{form.fingerprint[:12]}"
     target = folder / name
     if Path(settings["path"]).resolve() != target.resolve() and not target.exists():
         with whole(target) as temporary:
-            pretrained.copy(settings["path"], temporary, weights=not form.parallel)
+            pretrained.copy(settings["path"], temporary, weights=form.backbone == "weights")
     return {**settings, "path": name}
 
 
 def _form(item: dict[str, Any], folder: Path) -> Form:
-    settings = dict(item["settings"])
-    if "path" in settings:
+    settings, forms = dict(item["settings"]), f"modalities/{item['kind']}/forms"
+    if lookup.find(forms, item["name"]).backbone is not None:
         settings["path"] = str(folder / settings["path"])
-    form = lookup.build(f"modalities/{item['kind']}/forms", {"name": item["name"], **settings})
+    form = lookup.build(forms, {"name": item["name"], **settings})
     assert isinstance(form, Form)
     form.state = item["state"]
     return form

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from polymodal.base.errors import UserError
+from polymodal.contract.kind import kinds
 from polymodal.table.media import kind_of_name
 from polymodal.table.readers.memory import from_rows
 
@@ -47,7 +48,7 @@ def read_tree(folder: Path) -> pa.Table:
     if unknown:
         raise UserError(
             f"{folder} holds {len(unknown)} files that are no known media",
-            expected="image, audio, video or series files only",
+            expected=f"{' or '.join(name for name, k in kinds().items() if k.suffixes)} files only",
             got=", ".join(unknown[:5]),
             do="remove them, or list the files to use in a CSV",
         )

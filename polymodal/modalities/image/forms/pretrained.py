@@ -37,6 +37,7 @@ class Pretrained(Form):
     """
 
     kind = "image"
+    backbone = "weights"
     ragged = False
 
     def __init__(self, *, path: str, tune: bool = False) -> None:
@@ -44,6 +45,8 @@ class Pretrained(Form):
         self.dtype = "uint8" if tune else "float32"
         # A large model is not sent to other processes.
         self.parallel = tune
+        # The weights of one that is trained on are the encoder's, which a run keeps itself.
+        self.backbone = "settings" if tune else "weights"
 
     @property
     def fingerprint(self) -> str:

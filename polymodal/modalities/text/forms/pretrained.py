@@ -43,6 +43,7 @@ class Pretrained(Form):
     """
 
     kind = "text"
+    backbone = "weights"
     ragged = True
 
     def __init__(
@@ -62,6 +63,8 @@ class Pretrained(Form):
         self.dtype = "int32" if tune else "float32"
         # A large model is not sent to other processes.
         self.parallel = tune
+        # The weights of one that is trained on are the encoder's, which a run keeps itself.
+        self.backbone = "settings" if tune else "weights"
 
     @property
     def fingerprint(self) -> str:
