@@ -7,7 +7,8 @@ Rows are asked one at a time, as a server would. Their time is divided into what
 decoded and described), what modules take, and the rest, which is ours to keep small. Then threads
 ask the same rows at once: their answers must be those of one thread. Loading is timed in processes
 of their own; what torch's own import takes of it is told apart. CPU seconds are told beside wall
-clock: on a busy machine they are the ones to read.
+clock: on a busy machine they are the ones to read, and OPENBLAS_NUM_THREADS=1 keeps NumPy's own
+threads from spinning for cores that others use, as it does in a server of many threads.
 """
 
 from __future__ import annotations

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from itertools import chain
 
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import nn
 
 from polymodal.base.errors import UserError
@@ -41,3 +45,21 @@ def refuse_several_processes() -> None:
                 got=f"{name}={os.environ[name]}",
                 do="start it without torchrun, accelerate launch or mpirun",
             )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Operations of the calling thread take one CPU thread each; other threads keep theirs.
+
+    Small models on single rows gain nothing by more, and pools of threads that spin for the same
+    cores cost a hundredfold.
+    """
+    # Torch counts threads at a thread's first operation, which would undo the limit.
+    torch.get_num_threads()
+    with _pools().limit(limits=1, user_api="openmp"):
+        yield
+
+
+@cache
+def _pools() -> ThreadpoolController:
+    return ThreadpoolController()

@@ -13,7 +13,7 @@ from torch import nn
 
 import polymodal.models.build as build
 from polymodal.base import lookup
-from polymodal.base.devices import device, device_of
+from polymodal.base.devices import device, device_of, one_thread
 from polymodal.base.errors import UserError
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member
@@ -121,7 +121,8 @@ class Pipeline:
         Args:
             row, absent: as in `predict`.
         """
-        found = self.predict([row], absent=absent)
+        with one_thread():
+            found = self.predict([row], absent=absent)
         return {name: values[0] for name, values in found.items() if name != "row"}
 
     # -- its steps --------------------------------------------------------------------------

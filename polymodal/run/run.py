@@ -75,7 +75,8 @@ class Run:
         """Predictions for a table of new rows; of a single row, see `predict_row`.
 
         Args:
-            source: anything that `read` takes; a mapping is one of columns to lists of cells.
+            source: anything that `read` takes; a mapping is one of columns to lists of cells. Cells
+                that no member of the fused model reads are not opened.
             max_bad_rows: cells of a modality that may be unreadable; they count as missing.
             absent: modalities to ignore.
             ledger: where rows with cells that are cut or count as missing are noted.

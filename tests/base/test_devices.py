@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import polymodal as pm
 from polymodal.base import devices
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Batch, Field, Outputs
 from polymodal.contract.recipe import Recipe
+from polymodal.contract.task import Pass
 from polymodal.run import pipeline
 from polymodal.train import loop as train
 from polymodal.train.kernels import Kernels
@@ -29,6 +31,7 @@ class Elsewhere(nn.Module):
 
     def __init__(self, *, parameters: bool) -> None:
         super().__init__()
+        self.targets = ["y"]
         value = torch.zeros(1, device=META)
         if parameters:
             self.value = nn.Parameter(value)
@@ -44,10 +47,12 @@ class Elsewhere(nn.Module):
 
 
 class Same:
-    """An task whose scores are the logits."""
+    """A task whose answers are the logits."""
 
-    def scores(self, logits: Tensor) -> Tensor:
-        return logits
+    spoils = False
+
+    def answer(self, done: Pass) -> list[np.ndarray]:
+        return list(done.output.numpy())
 
 
 class Rows:
@@ -104,3 +109,16 @@ def test_one_of_several_processes_is_refused(
     monkeypatch.setenv(name, "2")
     with pytest.raises(UserError, match="one process"):
         pm.fit(fitted[0], "label")
+
+
+def test_one_thread_is_the_callers_alone() -> None:
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(torch.set_num_threads, 3).result()
+        with devices.one_thread():
+            assert torch.get_num_threads() == 1
+            assert pool.submit(torch.get_num_threads).result() == 3
+            torch.ones(300, 300) @ torch.ones(300, 300)
+            assert torch.get_num_threads() == 1
+        assert pool.submit(torch.get_num_threads).result() == 3
+    torch.set_num_threads(before)
