@@ -20,7 +20,7 @@ from polymodal.base.files import make_folder, write_json
 from polymodal.contract.metric import Metric
 from polymodal.contract.task import Answers, Task
 from polymodal.evaluation import judge
-from polymodal.evaluation.evaluate import Part, account, clusters_of
+from polymodal.evaluation.part import Part, account, clusters_of
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.statistics import EXCHANGES, Clusters, bootstrap, holm
 from polymodal.prepared.cache import default_folder

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from polymodal.base import lookup
-from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_csv, write_json, write_text
 from polymodal.contract.task import Answers, Task
 from polymodal.evaluation import game, judge, sets, slices, stress
 from polymodal.evaluation.explain import explain as explain_rows
+from polymodal.evaluation.part import Part, account, clusters_of
 from polymodal.metrics import alignment
-from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import Names
 from polymodal.metrics.metrics import report_text
-from polymodal.metrics.statistics import codes, intervals
 from polymodal.prepared.prepare import Prepared
-from polymodal.prepared.targets import Known
 from polymodal.report import sentences
 from polymodal.report.examples import Examples
 from polymodal.report.page import page
@@ -217,51 +213,6 @@ def evaluate(
     return found
 
 
-class Part(Known):
-    """A task on the rows of a table that have its target.
-
-    Args:
-        target: of all rows.
-        clusters: all rows', or None.
-
-    Raises:
-        UserError: no row has it.
-    """
-
-    def __init__(self, task: Task, target: Prepared, clusters: Array | None) -> None:
-        super().__init__(target, np.arange(len(target)))
-        self.task, self.name = task, task.name
-        if not len(self.rows):
-            raise UserError(
-                f"No row has a value in the target '{self.name}'",
-                expected="at least one, to measure against",
-                do="predict such rows instead: that needs no targets",
-            )
-        self.clusters = None if clusters is None else clusters[self.rows]
-
-    @property
-    def is_played(self) -> bool:
-        """Whether what modalities are worth can be told: there is one answer a row, a number."""
-        return self.task.words is None and self.task.averaged
-
-    def metrics(self, scores: Answers) -> dict[str, dict[str, float]]:
-        """Metric -> value and 95 % interval of scores of all rows."""
-        metrics = self.task.metrics(self.of(scores), self.targets)
-        spans = intervals(metrics, len(self.rows), self.clusters)
-        return {name: asdict(span) for name, span in spans.items()}
-
-
-def account(ledger: Ledger, known: Mapping[str, Array], rows: Array) -> Array:
-    """Note what became of all rows, those with each target being known; returns those with any."""
-    measured = np.unique(np.concatenate(list(known.values())))
-    ledger.add("used", "measured", measured)
-    for name, own in known.items():
-        reason = f"no value in target '{name}'"
-        ledger.add("incomplete", reason, np.setdiff1d(measured, own))
-        ledger.add("skipped", reason, np.setdiff1d(rows, measured))
-    return measured
-
-
 def _measure(
     found: Evaluation,
     run: Run,
@@ -389,19 +340,3 @@ def _explanations(
     for one in explained[target]["rows"]:
         one["true"] = true[one["row"]]
     return explained
-
-
-def clusters_of(table: Table, group: str | None, fitted: str | None) -> Array | None:
-    """Each row's cluster as a code, or None where rows are independent.
-
-    Args:
-        group: the column that was asked for.
-        fitted: the one that the run was fitted with; used if the table has it.
-    """
-    column = group or fitted
-    if column is None or (group is None and column not in table.names):
-        return None
-    if column not in table.names:
-        what = f"{table.source} has no column '{column}' (`group`)"
-        raise lookup.unknown(what, column, table.names, "check the table's header")
-    return codes(table.cells(column))
