@@ -19,6 +19,7 @@ from polymodal.base import lookup
 from polymodal.base.spelling import is_missing
 from polymodal.contract.batch import Batch, Field, Fused, Tokens
 from polymodal.contract.form import Form
+from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
 
 Array = np.ndarray[Any, Any]
@@ -76,6 +77,9 @@ class Task(ABC):
         kind: the kind of target column that it is the default for, or None.
         reads: kinds of column that it predicts though they are the default of no task, the first
             of them being what a column is taken for that could else be no target.
+        order: place among the tasks that are asked whether a column without a declared kind is a
+            target of theirs (`sniff`); None: it is not asked.
+        cells: what cells of its kind are, in words, where no modality reads that kind.
         form: how its target cells become arrays; known after `fit`.
         primary: the metric to show first.
         exact: whether the primary metric is the share of rows that are right.
@@ -86,6 +90,8 @@ class Task(ABC):
 
     kind: ClassVar[str | None] = None
     reads: ClassVar[tuple[str, ...]] = ()
+    order: ClassVar[int | None] = None
+    cells: ClassVar[str] = ""
     exact: ClassVar[bool] = False
     averaged: ClassVar[bool] = True
     spoils: ClassVar[bool] = False
@@ -95,6 +101,23 @@ class Task(ABC):
     primary: str
 
     # -- what it reads -------------------------------------------------------------------------
+
+    @classmethod
+    def sniff(cls, table: Any, name: str) -> Guess | None:
+        """Its kind and why, if the column of a table is a target of its own."""
+        return None
+
+    @classmethod
+    def labels_words_of(cls, table: Any, name: str, inputs: Sequence[str]) -> str | None:
+        """The input whose words the column labels; None where a task has one answer a row.
+
+        Args:
+            inputs: columns that may have words.
+
+        Raises:
+            UserError: none of them has the words.
+        """
+        return None
 
     @property
     def columns(self) -> tuple[str, ...]:

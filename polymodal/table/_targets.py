@@ -1,25 +1,33 @@
-"""Whether a target is to be classified, regressed, labelled by several names, or word by word."""
+"""Which kind of target a column is: the tasks are asked in turn."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
-import numpy as np
 import pyarrow as pa
 
-from polymodal.base.arrow import depth, holds_binary, is_list, is_text
+from polymodal.base import lookup
+from polymodal.base.arrow import holds_binary, is_list
 from polymodal.base.errors import UserError
 from polymodal.contract.kind import Guess, readers, worded
+from polymodal.contract.task import Task
 from polymodal.table import values
-from polymodal.table._kinds import guess, lengths
+from polymodal.table._kinds import guess
 from polymodal.table.read import Table
 from polymodal.table.schema import Column
 
-KINDS = ("category", "number", "set", "tags")
-# Of the kinds that no modality reads what their cells are, in words.
-CELLS = {"tags": "lists of labels"}
-# A target of whole numbers with so many values at most is a choice among them.
-CLASSES = 30
+
+@cache
+def _tasks() -> tuple[type[Task], ...]:
+    """The tasks that a target's kind may mean, in the order in which they are asked for it."""
+    found = [lookup.find("tasks", name) for name in lookup.names("tasks")]
+    return tuple(sorted((one for one in found if one.order is not None), key=lambda t: t.order))
+
+
+def kinds() -> dict[str, type[Task]]:
+    """Kind of target column -> the task that it means, by name."""
+    return {str(one.kind): one for one in sorted(_tasks(), key=lambda one: str(one.kind))}
 
 
 def target(
@@ -37,12 +45,13 @@ def target(
     else:
         guessed = _guess_target(table, name)
         column = Column(name, guessed.kind, guessed.reason)
-    if column.kind not in (*KINDS, *reads) and reads and name not in declared:
+    allowed = (*kinds(), *reads)
+    if column.kind not in allowed and reads and name not in declared:
         column = Column(name, reads[0], "what its task predicts")
-    if column.kind not in (*KINDS, *reads):
+    if column.kind not in allowed:
         raise UserError(
             f"The column '{name}' cannot be a target: {column.reason}",
-            expected=f"one of the kinds {', '.join((*KINDS, *reads))}",
+            expected=f"one of the kinds {', '.join(allowed)}",
             got=column.kind,
             do=f"if it is one of them, say so: `kind` {name}=category",
         )
@@ -59,77 +68,28 @@ def check_present(table: Table, name: str) -> None:
         )
 
 
-def _guess_target(table: Table, name: str) -> Guess:
-    column = table.data.column(name)
-    if is_list(column.type):
-        return _guess_lists(table, name)
-    if pa.types.is_struct(column.type) or holds_binary(column.type):
-        return guess(table, name)
-    if pa.types.is_boolean(column.type):
-        return Guess("category", "true or false: to classify")
-    cells = [cell for cell in column.to_pylist() if cell is not None]
-    found = values.numbers(cells)
-    if found is not None:
-        different = len(np.unique(found))
-        repeated = different <= len(found) / 2 or different == 1
-        if values.is_date(cells[0]):
-            return Guess("number", "dates, as seconds since 1970: to regress")
-        if different <= CLASSES and repeated and np.all(found == np.floor(found)):
-            return Guess(
-                "category",
-                f"only {different} different whole numbers: to classify "
-                f"(`kind` {name}=number to regress)",
-            )
-        return Guess(
-            "number",
-            f"{different:,} different numbers: to regress (`kind` {name}=category to classify)",
-        )
-    different = len({values.category(cell) for cell in cells})
-    if different > len(cells) / 2 and different > 1:
-        return Guess(worded(), f"{different:,} different texts in {len(cells):,} cells")
-    return Guess("category", f"{different:,} different values: to classify")
+def cells_of(kind: str) -> str | None:
+    """What cells of a kind that no modality reads are, in words; None for other kinds."""
+    return (kinds()[kind].cells or None) if kind in kinds() else None
 
 
-def _guess_lists(table: Table, name: str) -> Guess:
-    levels, inner = depth(table.data.column(name).type)
-    if levels != 1 or pa.types.is_floating(inner) or pa.types.is_boolean(inner):
-        return guess(table, name)
-    others = [other for other in table.names if other != name]
-    if any(_is_aligned(table, name, other) for other in others):
-        return Guess("tags", "a list of labels, one a word")
-    return Guess("set", "lists of labels: any number a row")
-
-
-def _is_aligned(table: Table, tags: str, words: str) -> bool:
-    """Whether a column has as many words as another has tags, in nearly all rows with both.
-
-    Nearly: a stray miscounted sentence is a mistake to report, not a reason to take tags for sets.
-    """
-    column, other = table.data.column(tags), table.data.column(words)
-    levels, inner = depth(other.type)
-    if levels > 1 or not is_text(inner):
-        return False
-    ours, theirs = lengths(column), lengths(other)
-    both = (ours >= 0) & (theirs >= 0)
-    # A set of one label beside a column of single words is no sequence.
-    equal = np.mean(ours[both] == theirs[both]) if both.any() else 0.0
-    return bool(equal >= values.NEARLY_ALL and ours.max() > 1)
-
-
-def tagged(table: Table, tags: str, inputs: Mapping[str, Column]) -> str:
-    """The column whose words a tag target labels: lists of words before texts cut at spaces."""
+def labelled(table: Table, target: Column, inputs: Mapping[str, Column]) -> str | None:
+    """The input whose words a target labels; None if it has one answer a row."""
+    if target.kind not in kinds():
+        return None
     known = readers()
-    found = [
-        name
-        for name, column in inputs.items()
-        if not (column.kind in known and known[column.kind].media)
-        and _is_aligned(table, tags, name)
-    ]
-    if not found:
-        raise UserError(
-            f"No column has as many words as '{tags}' has tags",
-            expected="a column of word lists as long as the tags, row by row",
-            got=f"columns {', '.join(inputs) or 'none'}",
-            do="add the words that the tags belong to as a column of lists",
-        )
-    return min(found, key=lambda name: not is_list(table.data.column(name).type))
+    able = [n for n, one in inputs.items() if not (one.kind in known and known[one.kind].media)]
+    return kinds()[target.kind].labels_words_of(table, target.name, able)
+
+
+def _guess_target(table: Table, name: str) -> Guess:
+    asked = (task.sniff(table, name) for task in _tasks())
+    found = next((one for one in asked if one is not None), None)
+    if found is not None:
+        return found
+    column = table.data.column(name)
+    if is_list(column.type) or pa.types.is_struct(column.type) or holds_binary(column.type):
+        return guess(table, name)
+    cells = [cell for cell in column.to_pylist() if cell is not None]
+    different = len({values.category(cell) for cell in cells})
+    return Guess(worded(), f"{different:,} different texts in {len(cells):,} cells")

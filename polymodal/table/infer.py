@@ -59,14 +59,14 @@ def infer(
         _check(table, column)
     readers = kind.readers()
     for name, target in outputs.items():
-        if target.kind == "tags":
-            text = _targets.tagged(table, name, inputs)
-            outputs[name] = Column(name, "tags", target.reason, {"text": text})
+        text = _targets.labelled(table, target, inputs)
+        if text is not None:
+            outputs[name] = Column(name, target.kind, target.reason, {"text": text})
             _check_lengths(table, outputs[name])
             if not (inputs[text].kind in readers and readers[inputs[text].kind].words):
                 reason = f"a word for each of the tags in '{name}'"
                 inputs[text] = Column(text, kind.worded(), reason, {"words": True})
-    _skip_twins(table, inputs, [o.details["text"] for o in outputs.values() if o.kind == "tags"])
+    _skip_twins(table, inputs, [o.details["text"] for o in outputs.values() if o.details])
     skipped |= {name: column.reason for name, column in inputs.items() if column.kind == "skip"}
     schema = Schema(
         tuple(column for column in inputs.values() if column.kind != "skip"),
@@ -127,7 +127,7 @@ def validate(schema: Schema, table: Table, *, require_targets: bool) -> None:
         _check(table, column)
         if column in schema.targets:
             _targets.check_present(table, column.name)
-        if column.kind == "tags":
+        if column in schema.targets and column.details:
             _check_lengths(table, column)
 
 
@@ -182,14 +182,15 @@ def _check(table: Table, column: Column) -> None:
     cells = table.data.column(column.name).type
     if pa.types.is_null(cells) or column.kind == "skip":
         return
-    if column.kind in _targets.CELLS:
-        fits, expected = arrow.depth(cells)[0] == 1, _targets.CELLS[column.kind]
+    listed = _targets.cells_of(column.kind)
+    if listed is not None:
+        fits, expected = arrow.depth(cells)[0] == 1, listed
     else:
         room = kind.of(column.kind)
         fits, expected = room.fits(column.kind, cells), room.columns[column.kind]
     if not fits:
         raise _unfit(table, column, expected, f"values of type {cells}")
-    if column.kind in _targets.CELLS or room.media:
+    if listed is not None or room.media:
         return
     for row, cell in enumerate(table.cells(column.name)):
         why = room.mistake(column.kind, cell)

@@ -7,15 +7,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from polymodal.base.arrow import depth, holds_binary, is_list
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import canonical
+from polymodal.table.read import Table
 
 # A probability no lower counts, where its logarithm is taken.
 LEAST = 1e-12
+# A target of whole numbers with so many values at most is a choice among them.
+CLASSES = 30
 
 
 def spelled(cell: Any, column: str) -> str:
@@ -32,6 +37,29 @@ def spelled(cell: Any, column: str) -> str:
             do=f"`kind` {column}=set for several labels a row, `kind` {column}=tags for one a word",
         )
     return canonical(cell)
+
+
+def is_listed(table: Table, name: str) -> bool:
+    """Whether a column's cells are lists of labels."""
+    kind = table.data.column(name).type
+    if not is_list(kind):
+        return False
+    levels, inner = depth(kind)
+    return levels == 1 and not (pa.types.is_floating(inner) or pa.types.is_boolean(inner))
+
+
+def is_plain(table: Table, name: str) -> bool:
+    """Whether a column's cells are single values: neither lists nor structures nor bytes."""
+    kind = table.data.column(name).type
+    return not (is_list(kind) or pa.types.is_struct(kind) or holds_binary(kind))
+
+
+def choices(numbers: np.ndarray[Any, Any]) -> int:
+    """How many values numbers choose among; 0 if they are amounts."""
+    different = len(np.unique(numbers))
+    repeated = different <= len(numbers) / 2 or different == 1
+    few = different <= CLASSES and repeated and bool(np.all(numbers == np.floor(numbers)))
+    return different if few else 0
 
 
 def in_order(labels: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from scipy.special import softmax
 from torch import Tensor
@@ -13,11 +14,14 @@ from torch import Tensor
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing
 from polymodal.contract.batch import Field
+from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
 from polymodal.contract.supervised import Supervised
 from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import calibration, figures, metrics
 from polymodal.metrics.contribution import discrepancy_ratio
+from polymodal.table import values
+from polymodal.table.read import Table
 from polymodal.tasks import _labels
 from polymodal.tasks._forms import Code
 
@@ -36,6 +40,7 @@ class Classify(Supervised):
     """
 
     kind = "category"
+    order = 4
     primary = "accuracy"
     exact = True
     supports = "the probability of its answer"
@@ -55,6 +60,25 @@ class Classify(Supervised):
             )
         self.name = name
         self.class_weights, self.smoothing = class_weights, smoothing
+
+    @classmethod
+    def sniff(cls, table: Table, name: str) -> Guess | None:
+        """True or false, a few whole numbers, and texts of which most come back."""
+        column = table.data.column(name)
+        if not _labels.is_plain(table, name):
+            return None
+        if pa.types.is_boolean(column.type):
+            return Guess(cls.kind, "true or false: to classify")
+        cells = [cell for cell in column.to_pylist() if cell is not None]
+        found = values.numbers(cells)
+        if found is not None:
+            count = _labels.choices(found)
+            what = f"only {count} different whole numbers: to classify"
+            return Guess(cls.kind, f"{what} (`kind` {name}=number to regress)") if count else None
+        different = len({values.category(cell) for cell in cells})
+        if different > len(cells) / 2 and different > 1:
+            return None
+        return Guess(cls.kind, f"{different:,} different values: to classify")
 
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         labels = [_labels.spelled(c, self.name) for c in cells if not is_missing(c)]

@@ -13,11 +13,13 @@ from torch.nn import functional as F
 
 from polymodal.base.spelling import is_missing
 from polymodal.contract.batch import Field
+from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
 from polymodal.contract.supervised import Supervised
 from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import metrics
 from polymodal.table import values
+from polymodal.table.read import Table
 from polymodal.tasks import _labels
 from polymodal.tasks._forms import Members
 
@@ -36,11 +38,18 @@ class Multilabel(Supervised):
     """
 
     kind = "set"
+    order = 2
     primary = "micro_f1"
     supports = "the mean probability of its answers"
 
     def __init__(self, name: str, *, separator: str | None = None) -> None:
         self.name, self.separator = name, separator
+
+    @classmethod
+    def sniff(cls, table: Table, name: str) -> Guess | None:
+        """Lists of labels."""
+        listed = _labels.is_listed(table, name)
+        return Guess(cls.kind, "lists of labels: any number a row") if listed else None
 
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         known = [c for c in cells if not is_missing(c)]

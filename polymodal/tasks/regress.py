@@ -7,17 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from torch import Tensor
 from torch.nn import functional as F
 
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing
 from polymodal.contract.batch import Field
+from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
 from polymodal.contract.supervised import Supervised
 from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import figures, metrics
 from polymodal.table import values as _values
+from polymodal.table.read import Table
 from polymodal.tasks import _labels
 from polymodal.tasks._forms import Amount
 
@@ -46,6 +49,7 @@ class Regress(Supervised):
     """
 
     kind = "number"
+    order = 3
     continuous = True
     size = 1
     primary = "rmse"
@@ -57,6 +61,24 @@ class Regress(Supervised):
                 expected=f"error: one of {', '.join(ERRORS)}",
             )
         self.name, self.error = name, error
+
+    @classmethod
+    def sniff(cls, table: Table, name: str) -> Guess | None:
+        """Dates, and numbers that are no choice among a few."""
+        column = table.data.column(name)
+        if not _labels.is_plain(table, name) or pa.types.is_boolean(column.type):
+            return None
+        cells = [cell for cell in column.to_pylist() if cell is not None]
+        found = _values.numbers(cells)
+        if found is None:
+            return None
+        if _values.is_date(cells[0]):
+            return Guess(cls.kind, "dates, as seconds since 1970: to regress")
+        if _labels.choices(found):
+            return None
+        different = len(np.unique(found))
+        advice = f"(`kind` {name}=category to classify)"
+        return Guess(cls.kind, f"{different:,} different numbers: to regress {advice}")
 
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         """Learn mean, standard deviation and range.

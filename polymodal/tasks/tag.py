@@ -10,14 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from polymodal.base.arrow import depth, is_list, is_text
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing
 from polymodal.contract.batch import Field
+from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
 from polymodal.contract.supervised import Supervised
 from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import metrics
 from polymodal.table import values
+from polymodal.table._kinds import lengths
+from polymodal.table.read import Table
 from polymodal.tasks import _labels
 from polymodal.tasks._forms import Codes
 
@@ -36,11 +40,36 @@ class Tag(Supervised):
     """
 
     kind = "tags"
+    order = 1
+    cells = "lists of labels"
     supports = "the mean probability of its tags"
 
     def __init__(self, name: str, *, constrained: bool = True) -> None:
         self.name, self.constrained = name, constrained
         self._text: str | None = None
+
+    @classmethod
+    def sniff(cls, table: Table, name: str) -> Guess | None:
+        """Lists of labels, as many as another column has words."""
+        others = [other for other in table.names if other != name]
+        if not _labels.is_listed(table, name):
+            return None
+        if not any(_is_aligned(table, name, other) for other in others):
+            return None
+        return Guess(cls.kind, "a list of labels, one a word")
+
+    @classmethod
+    def labels_words_of(cls, table: Table, name: str, inputs: Sequence[str]) -> str:
+        """Lists of words before texts cut at spaces."""
+        found = [other for other in inputs if _is_aligned(table, name, other)]
+        if not found:
+            raise UserError(
+                f"No column has as many words as '{name}' has tags",
+                expected="a column of word lists as long as the tags, row by row",
+                got=f"columns {', '.join(inputs) or 'none'}",
+                do="add the words that the tags belong to as a column of lists",
+            )
+        return min(found, key=lambda other: not is_list(table.data.column(other).type))
 
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         """Learn the tags.
@@ -154,6 +183,22 @@ class Tag(Supervised):
         if not self.constrained or _orphan([self.classes[i] for i in best]) is None:
             return best
         return _viterbi(np.log(scores.clip(np.finfo(scores.dtype).tiny)), self.classes)
+
+
+def _is_aligned(table: Table, tags: str, words: str) -> bool:
+    """Whether a column has as many words as another has tags, in nearly all rows with both.
+
+    Nearly: a stray miscounted sentence is a mistake to report, not a reason to take tags for sets.
+    """
+    column, other = table.data.column(tags), table.data.column(words)
+    levels, inner = depth(other.type)
+    if levels > 1 or not is_text(inner):
+        return False
+    ours, theirs = lengths(column), lengths(other)
+    both = (ours >= 0) & (theirs >= 0)
+    # A set of one label beside a column of single words is no sequence.
+    equal = np.mean(ours[both] == theirs[both]) if both.any() else 0.0
+    return bool(equal >= values.NEARLY_ALL and ours.max() > 1)
 
 
 def tags_of(cell: Any, column: str) -> list[str | None]:
