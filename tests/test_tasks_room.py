@@ -1,0 +1,52 @@
+"""What is known of a task stands in `tasks/`: elsewhere neither its name nor its kind is asked."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from polymodal.base import lookup
+
+ROOT = Path(__file__).parent.parent / "polymodal"
+
+
+def files() -> list[Path]:
+    return [path for path in ROOT.rglob("*.py") if "tasks" not in path.relative_to(ROOT).parts]
+
+
+def test_no_task_is_asked_for_its_kind() -> None:
+    """`task.kind == ...`, however a comparison or a look-up writes it."""
+    wrong = []
+    for path in files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            asked = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+            asked += [node.slice] if isinstance(node, ast.Subscript) else []
+            for one in asked:
+                if isinstance(one, ast.Attribute) and one.attr == "kind":
+                    owner = ast.unparse(one.value)
+                    if owner.rpartition(".")[2] == "task":
+                        wrong.append(f"{path.relative_to(ROOT)}:{one.lineno}: {ast.unparse(node)}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_task_is_imported_by_name() -> None:
+    wrong = []
+    for path in files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                "polymodal.tasks"
+            ):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}")
+    # How references of predictions from anywhere are read.
+    assert {line.partition(":")[0] for line in wrong} <= {"evaluation/families.py"}
+
+
+def test_no_task_is_named() -> None:
+    """As a word of its own; the metrics for predictions from anywhere have names like tasks."""
+    names = set(lookup.names("tasks"))
+    wrong = []
+    for path in files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and node.value in names:
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value!r}")
+    assert {line.partition(":")[0] for line in wrong} <= {"evaluation/families.py"}, wrong
