@@ -35,6 +35,15 @@ def wait(place: torch.device) -> None:
         torch.cuda.synchronize(place)
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """What torch draws inside depends on the seed alone; afterwards its state is as before."""
+    places = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    with torch.random.fork_rng(places):
+        torch.manual_seed(seed)
+        yield
+
+
 def refuse_several_processes() -> None:
     """UserError under a launcher of several processes, which would all fit into one folder."""
     for name in WORLD:

@@ -35,7 +35,7 @@ from polymodal.run.run import Run
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.train.loop import collect
-from polymodal.train.passes import forms_of, fused, passes
+from polymodal.train.passes import passes
 
 # Rows whose series say what a channel is like.
 SAMPLE = 32
@@ -219,17 +219,17 @@ class _Asked:
         own = {m: self.prepared[i].gather(np.array([row])) for m, i in member.forms.items()}
         inputs = {m: field.to(place) for m, field in {**own, **given}.items()}
         count = max(len(field.present) for field in given.values())
-        targets: Any = module.targets
+        targets = module.targets
         scored: dict[str, list[Any]] = {target: [None] * count for target in targets}
         tasks = {target: self.run.tasks[target] for target in targets}
         batch = Batch(inputs, {}, torch.arange(count))
         with torch.inference_mode():
-            for seen, asked in passes(batch, tasks, forms_of(module)):
+            for seen, asked in passes(batch, tasks, module.read_in):
                 tokens = {
                     m: Tokens(t.values.expand(count, -1, -1), t.mask.expand(count, -1))
-                    for m, t in module.encode(seen.inputs).items()  # type: ignore[operator]
+                    for m, t in module.encode(seen.inputs).items()
                 }
-                outputs = fused(module, tokens, asked)
+                outputs = module.fuse(tokens, tasks=asked)
                 collect(scored, np.arange(count), asked, seen, tokens, outputs)
         return scored
 

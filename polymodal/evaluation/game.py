@@ -27,11 +27,10 @@ from polymodal.metrics.contribution import (
 )
 from polymodal.metrics.metrics import primary
 from polymodal.metrics.statistics import Clusters, Interval, interval
-from polymodal.models import build
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared
 from polymodal.run.run import Run
-from polymodal.train.passes import forms_of, fused, passes, seen
+from polymodal.train.passes import passes, seen
 
 # Exchanging cells among rows needs their tokens in memory: so many rows of a sample, so many times.
 SAMPLE, EXCHANGES, PERMUTATIONS = 256, 64, 5
@@ -99,9 +98,9 @@ class Exchange:
             module = member.module
             batch = Collator(inputs, {})(rows).to(device_of(module))
             with torch.inference_mode():
-                (given, _), *_ = passes(batch, {target: self.task}, forms_of(module))
+                (given, _), *_ = passes(batch, {target: self.task}, module.read_in)
                 self.batches[name] = given
-                self.tokens[name] = module.encode(given.inputs)  # type: ignore[operator]
+                self.tokens[name] = module.encode(given.inputs)
 
     def scores(self, chosen: Array) -> Array:
         """`(rows, size)` where row i has modality m's cell of the sample's row chosen[m, i]."""
@@ -113,7 +112,7 @@ class Exchange:
                 moved[modality] = Tokens(own.values[order], own.mask[order])
             module, asked = self.run.members[name].module, {self.target: self.task}
             with torch.inference_mode():
-                outputs = fused(module, moved, asked)
+                outputs = module.fuse(moved, tasks=asked)
             if self.target in outputs.logits:
                 done = seen(self.target, self.task, self.batches[name], moved, outputs)
                 found[name] = {self.target: self.task.answer(done)}
@@ -133,7 +132,7 @@ class Exchange:
         joint = [
             name
             for name, tokens in self.tokens.items()
-            if len(tokens) > 1 and not build.is_expert(self.run.members[name].spec)
+            if len(tokens) > 1 and self.run.members[name].module.embeds
         ]
         if not joint:
             return None

@@ -9,7 +9,7 @@ from typing import Any
 
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Answers, Task
-from polymodal.fitting.learn import Job
+from polymodal.fitting.job import Job
 from polymodal.fitting.trials import Candidates
 from polymodal.metrics.metrics import primary
 from polymodal.metrics.statistics import interval

@@ -21,7 +21,7 @@ from polymodal.base.files import write_json
 from polymodal.checks import check as checks
 from polymodal.contract.recipe import Member, Recipe, Spec
 from polymodal.contract.resolve import overruled
-from polymodal.fitting import learn, plan, trials
+from polymodal.fitting import plan, trials
 from polymodal.fitting.combine import combine
 from polymodal.fitting.data import (
     Aims,
@@ -34,6 +34,7 @@ from polymodal.fitting.data import (
     refuse_division,
 )
 from polymodal.fitting.folder import claimed, mark, resumed, unmark
+from polymodal.fitting.job import Job, form_key
 from polymodal.metrics.statistics import codes
 from polymodal.models import build
 from polymodal.prepared.cache import Files, default_folder
@@ -199,10 +200,10 @@ def _prepared(
     ledger: Ledger,
     logs: Trackers,
     show: Show,
-) -> learn.Job:
+) -> Job:
     """Every form that some member needs: fitted on training rows, all cells encoded once."""
     table, schema, group = data.table, data.schema, data.schema.group
-    job = learn.Job(
+    job = Job(
         schema,
         aims.tasks,
         aims.targets,
@@ -218,7 +219,7 @@ def _prepared(
     for member in members:
         for name in member.modalities:
             form = build.form_for(member, name, grouped[name])
-            key = learn.form_key(name, form)
+            key = form_key(name, form)
             if key in job.forms:
                 continue
             present = cells(table, grouped[name], train)

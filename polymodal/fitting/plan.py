@@ -181,6 +181,7 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
     """A member with columns, encoders and form options resolved, so that the run says them all."""
     grouped = schema.modalities()
     tagged = _tagged(schema)
+    design = build.design(member)
     modalities = {}
     for name, modality in member.modalities.items():
         columns = _columns(grouped, name, modality.columns)
@@ -188,18 +189,13 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         if name in tagged and not modality.encoder and not modality.pretrained:
             modality = modality.model_copy(update={"encoder": kinds()[kind].by_word})
         update: dict[str, Any] = {"columns": [c.name for c in columns]}
-        if build.is_expert(member):
-            form = build.solved(member, name, kind)
-        else:
-            spec = build.encoder_spec(modality, kind, member.fusion)
-            form = lookup.find(f"modalities/{kind}/encoders", spec["name"]).form
-            if modality.pretrained is None:
-                update["encoder"] = spec
+        update |= design.resolved(modality, kind)
+        form = design.form(name, modality, kind)
         takes = lookup.options(lookup.find(f"modalities/{kind}/forms", form))
         suggested = {k: v for k, v in known.forms.get(name, {}).items() if k in takes}
         update["form"] = suggested | modality.form
         modalities[name] = modality.model_copy(update=update)
-    settings = None if build.is_expert(member) else member.training or training(known.rows)
+    settings = member.training or training(known.rows) if design.paced else None
     return member.model_copy(update={"modalities": modalities, "training": settings})
 
 

@@ -19,6 +19,7 @@ from polymodal.contract.task import Answers
 from polymodal.fitting import learn, plan
 from polymodal.fitting.data import Division
 from polymodal.fitting.folder import checkpoints
+from polymodal.fitting.job import Job
 from polymodal.models import build
 from polymodal.report.console import Show
 from polymodal.run.pipeline import Trained
@@ -72,7 +73,7 @@ class Clock:
     def allowance(self, position: int) -> float:
         """Seconds for a member: its part of what is left; what it does not use is the others'."""
         left = self.left()
-        learners = [i for i, m in enumerate(self.members) if not build.is_expert(m)]
+        learners = [i for i, m in enumerate(self.members) if build.design(m).paced]
         if position not in learners:
             return left * EXPERT_SHARE
         if self.is_further(position):
@@ -94,7 +95,7 @@ class Clock:
 
 
 def train(
-    job: learn.Job,
+    job: Job,
     members: Sequence[Member],
     division: Division,
     clock: Clock,
@@ -127,7 +128,7 @@ def train(
             if clock.is_further(i) and allowance < longest:
                 raise Late("it would have less time than those before it had")
             attempt(member, allowance)
-            if not build.is_expert(member):
+            if build.design(member).paced:
                 longest = max(longest, found.trained[member.name].facts["seconds"])
         except Late as late:
             show.skipped(member.name, str(late))
@@ -156,7 +157,7 @@ def _is_lacking(member: Member, trained: Mapping[str, Trained]) -> bool:
 
 
 def _by_split(
-    job: learn.Job,
+    job: Job,
     member: Member,
     division: Division,
     rows: Array,
@@ -168,7 +169,7 @@ def _by_split(
 
 
 def _by_folds(
-    job: learn.Job,
+    job: Job,
     member: Member,
     division: Division,
     rows: Array,
@@ -185,17 +186,19 @@ def _by_folds(
     place = {row: i for i, row in enumerate(rows)}
     collected: dict[str, Any] = {n: [None] * len(rows) for n in job.tasks}
     shares, seconds = [], 0.0
-    expert, end = build.is_expert(member), time.perf_counter() + allowance
+    paced, end = build.design(member).paced, time.perf_counter() + allowance
 
     def part() -> float:
-        """A network is told its steps; an expert takes what it needs of all that is left."""
-        return end - time.perf_counter() if expert else allowance / (len(folds) + 1)
+        """Who is paced is told its steps; others take what they need of all that is left."""
+        return allowance / (len(folds) + 1) if paced else end - time.perf_counter()
 
     for k, (inner, outer) in enumerate(folds):
         outer = outer[known[outer]]
         own = replace(job, log=partial(_log_fold, job, k))
-        one, scores = learn.learn(own, member, inner, outer, folder / str(k), part(), must=must)
-        if k == 0 and expert and not must and one.facts["seconds"] * len(folds) > part():
+        one, scores = learn.learn(
+            own, member, inner, outer, folder / str(k), part(), must=must, part=str(k)
+        )
+        if k == 0 and not paced and not must and one.facts["seconds"] * len(folds) > part():
             raise Late("it would not be done in its part of the time")
         for target, values in scores.items():
             for row, value in zip(outer, values, strict=True):
@@ -205,15 +208,15 @@ def _by_folds(
             shares.append(one.facts["best_step"] / one.facts["planned_steps"])
     share = float(np.median(shares)) if shares else 1.0
     # What the folds have cost is lost without this one: a network makes its least steps.
-    must |= not expert
+    must |= paced
     last, least = folder / "all", max(share, 0.2)
     nothing = np.arange(0)
     whole, _ = learn.learn(
-        job, member, division.train, nothing, last, part(), share=least, must=must
+        job, member, division.train, nothing, last, part(), share=least, must=must, part="all"
     )
     facts = {**whole.facts, "seconds": round(seconds + whole.facts["seconds"], 2)}
     return replace(whole, facts=facts), collected
 
 
-def _log_fold(job: learn.Job, k: int, member: str, step: int, numbers: dict[str, float]) -> None:
+def _log_fold(job: Job, k: int, member: str, step: int, numbers: dict[str, float]) -> None:
     job.log(f"{member}/fold {k}", step, numbers)

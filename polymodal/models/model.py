@@ -1,24 +1,24 @@
 """Encoders, one fusion and a head per target, as one module.
 
-It knows components only through `contract`; `experts/` holds the two members that are not trained
-by gradient and share this class's three methods (`encode`, `fuse`, `forward`).
+It knows components only through `contract`; `experts/` holds the predictors that a solver fits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from polymodal.contract.batch import Field, Fused, Outputs, Tokens
 from polymodal.contract.encoder import Encoder
-from polymodal.contract.form import Form
 from polymodal.contract.fusion import Fusion
+from polymodal.contract.predictor import Predictor
 from polymodal.contract.task import Task
 
 
-class Model(nn.Module):
+class Model(Predictor):
     """A multimodal model.
 
     Args:
@@ -30,6 +30,8 @@ class Model(nn.Module):
         modality_dropout: chance that a present modality of a training row is hidden (never the
             row's last one), so that the model learns to do without any.
     """
+
+    embeds: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -43,13 +45,12 @@ class Model(nn.Module):
         super().__init__()
         self.names = list(encoders)
         self.targets = list(tasks)
-        # What each modality is read in, for tasks that hide something; set by who knows.
-        self.read_in: dict[str, Form] = {}
+        self.read_in = {}
         # ModuleDict keys may not hold dots, and column names may: modules go by position.
         self.encoders = nn.ModuleList(encoders.values())
         self.fusion = fusion
         self.modality_dropout = modality_dropout
-        views = self.names if getattr(fusion, "decides", False) else []
+        views = self.names if fusion.decides else []
         self.heads = nn.ModuleList(task.heads(width, views, dropout) for task in tasks.values())
 
     def encode(self, inputs: Mapping[str, Field]) -> dict[str, Tokens]:
@@ -70,12 +71,7 @@ class Model(nn.Module):
         targets: Mapping[str, Field] | None = None,
         tasks: Collection[str] | None = None,
     ) -> Outputs:
-        """Fusion and heads on encoded tokens, as if the modalities in `absent` were missing.
-
-        Args:
-            targets: in training: a head that generates is taught by them.
-            tasks: whose heads are asked; all by default.
-        """
+        """Fusion and heads on encoded tokens; only the heads of `tasks` are asked."""
         hidden = dict(tokens)
         for name in absent:
             # One masked position is as absent as many, and costs the fusion less.
@@ -91,14 +87,6 @@ class Model(nn.Module):
         }
         views = {name: decided.views for name, decided in found.items() if decided.views}
         return Outputs({name: decided.output for name, decided in found.items()}, fused, views)
-
-    def forward(
-        self,
-        inputs: Mapping[str, Field],
-        targets: Mapping[str, Field] | None = None,
-        tasks: Collection[str] | None = None,
-    ) -> Outputs:
-        return self.fuse(self.encode(inputs), (), targets, tasks)
 
     def alone(
         self,

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-import polymodal.models.build as build
 from polymodal.base import lookup
 from polymodal.base.devices import device, device_of, one_thread
 from polymodal.base.errors import UserError
 from polymodal.contract.form import Form
+from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Member
 from polymodal.contract.task import Answers, Task
 from polymodal.prepared.collate import Collator
@@ -44,7 +43,7 @@ class Trained:
     """
 
     spec: Member
-    module: nn.Module
+    module: Predictor
     forms: dict[str, int]
     kernels: Kernels = field(default_factory=Kernels)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -182,9 +181,7 @@ class Pipeline:
         member = self.members[name]
         collator = Collator(self.inputs(name, prepared), {})
         own = [frozenset(gone) & frozenset(member.forms) for gone in absent]
-        return predict_without(
-            member.module, self.asked(name), collator, rows, Kernels(), absent=own
-        )
+        return predict_without(member.module, self.asked(name), collator, rows, absent=own)
 
     def combine(
         self,
@@ -241,7 +238,7 @@ class Pipeline:
 
     def asked(self, name: str) -> dict[str, Task]:
         """The tasks of a member."""
-        return {target: self.tasks[target] for target in module_targets(self.members[name].module)}
+        return {target: self.tasks[target] for target in self.members[name].module.targets}
 
     def shares(self) -> dict[str, float]:
         """The fused model's members, and the shares of each in all targets together."""
@@ -262,7 +259,7 @@ class Pipeline:
             UserError: there is none.
         """
         shares = self.shares()
-        candidates = [n for n, t in self.members.items() if not build.is_expert(t.spec)]
+        candidates = [n for n, t in self.members.items() if t.module.embeds]
         if not candidates:
             raise UserError(
                 "This run has no member with a fused vector: only experts were trained",
@@ -292,10 +289,3 @@ class Pipeline:
             if name not in known:
                 raise lookup.unknown(f"The run has no input column '{name}'", name, known)
         return {name: row.get(name) for name in known}
-
-
-def module_targets(module: nn.Module) -> list[str]:
-    """The targets that a member predicts."""
-    targets = module.targets
-    assert isinstance(targets, list)
-    return targets

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -28,6 +28,8 @@ from polymodal.base.devices import wait
 from polymodal.base.files import write_json
 from polymodal.contract.batch import Batch, Outputs
 from polymodal.contract.recipe import Training
+
+M = TypeVar("M", bound=nn.Module)
 
 # A rival must be this much faster than the plain choice: a tie is not worth another precision.
 MARGIN = 0.95
@@ -38,7 +40,7 @@ class Kernels:
     """How a member is computed.
 
     Attributes:
-        precision: "fp32" or "bf16" (autocast).
+        precision: "fp32" or "bf16" (autocast), of training; answers are always in fp32.
         attention: "plain" or "sdpa".
         memory_format: "contiguous" or "channels_last".
         threads: CPU threads of an operation; 0 leaves them alone.
@@ -56,7 +58,7 @@ class Kernels:
             return nullcontext()
         return torch.autocast(torch.device(device).type, torch.bfloat16)
 
-    def apply(self, model: nn.Module) -> nn.Module:
+    def apply(self, model: M) -> M:
         """Set attention kernel and memory format on the model, in place."""
         for module in model.modules():
             if hasattr(module, "attention") and isinstance(module.attention, str):

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.base import lookup
-from polymodal.base.devices import device, device_of
+from polymodal.base.devices import device, device_of, seeded
 from polymodal.base.errors import UserError
 from polymodal.base.files import read_tensors, write_tensors
 from polymodal.contract.balance import Alone, Balance
 from polymodal.contract.batch import Batch, Outputs, Tokens
+from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Training
 from polymodal.contract.task import Answers, Task
 from polymodal.models.model import Model
@@ -32,7 +33,7 @@ from polymodal.train.kernels import Kernels
 from polymodal.train.lesson import Lesson, Progress, Watch
 from polymodal.train.losses import alone, losses
 from polymodal.train.optimizer import optimizer, rate
-from polymodal.train.passes import forms_of, fused, passes, seen
+from polymodal.train.passes import passes, seen
 
 # At most this many validations in one fit of a member: on small sets one costs like an epoch.
 VALIDATIONS = 30
@@ -90,7 +91,10 @@ class Loop:
             Late: the time is too short for `least` updates.
             UserError: the loss is not finite.
         """
-        torch.manual_seed(self.seed)
+        with seeded(self.seed):
+            return self._run()
+
+    def _run(self) -> Progress:
         self._restore()
         start, begun = time.perf_counter(), self.progress.step
         with self.kernels.threads_set(), interruptible() as interrupted:
@@ -211,7 +215,7 @@ class Loop:
         if not len(self.lesson.valid):
             return -float(self.progress.step), {}
         tasks, collator = self.lesson.tasks, self.lesson.collator
-        scores = predict(self.model, tasks, collator, self.lesson.valid, self.kernels)
+        scores = predict(self.model, tasks, collator, self.lesson.valid)
         total, numbers = 0.0, {}
         for name, task in tasks.items():
             known = Known(collator.targets[name], self.lesson.valid)
@@ -284,26 +288,26 @@ class Loop:
 
 
 def predict(
-    model: nn.Module,
+    model: Predictor,
     tasks: Mapping[str, Task],
     collator: Collator,
     rows: np.ndarray[Any, Any],
-    kernels: Kernels,
     batch_size: int = 256,
 ) -> dict[str, Answers]:
     """Answers to every row: task -> one array a row, `(size,)` or `(words, size)`.
 
-    Computed where the model lies.
+    Validation, prediction and everything that measures a run ask here, so that what was selected
+    is what answers: in float32 whatever training was computed in, with the attention and the
+    memory format that the model was given, where it lies.
     """
-    return predict_without(model, tasks, collator, rows, kernels, batch_size, absent=[()])[0]
+    return predict_without(model, tasks, collator, rows, batch_size, absent=[()])[0]
 
 
 def predict_without(
-    model: nn.Module,
+    model: Predictor,
     tasks: Mapping[str, Task],
     collator: Collator,
     rows: np.ndarray[Any, Any],
-    kernels: Kernels,
     batch_size: int = 256,
     *,
     absent: Sequence[Collection[str]],
@@ -316,12 +320,12 @@ def predict_without(
     if model.training:  # else threads may share it: nothing is written
         model.eval()
     place = device_of(model)
-    with torch.inference_mode(), kernels.autocast(place):
+    with torch.inference_mode():
         for positions, batch in collator.sequential(rows, batch_size):
-            for given, asked in passes(batch.to(place), tasks, forms_of(model)):
-                tokens = model.encode(given.inputs)  # type: ignore[operator]
+            for given, asked in passes(batch.to(place), tasks, model.read_in):
+                tokens = model.encode(given.inputs)
                 for scored, gone in zip(found, absent, strict=True):
-                    outputs = fused(model, tokens, asked, gone)
+                    outputs = model.fuse(tokens, gone, None, asked)
                     collect(scored, positions, asked, given, tokens, outputs)
     return found
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import torch
 
@@ -34,25 +33,6 @@ def passes(
                 yield task.spoil(batch, forms, torch.Generator().manual_seed(0)), {name: task}
             else:
                 yield task.spoil(batch, forms, generator), {name: task}
-
-
-def forms_of(model: Any) -> Mapping[str, Form]:
-    """What a model reads its modalities in; an expert has no task that would ask."""
-    return getattr(model, "read_in", {})
-
-
-def fused(
-    model: Any,
-    tokens: Mapping[str, Tokens],
-    tasks: Mapping[str, Task],
-    absent: Collection[str] = (),
-) -> Outputs:
-    """A model's outputs for some of its tasks, without their targets."""
-    if len(tasks) == len(model.targets):
-        found: Outputs = model.fuse(tokens, absent)
-    else:
-        found = model.fuse(tokens, absent, None, tasks)
-    return found
 
 
 def seen(name: str, task: Task, batch: Batch, tokens: Mapping[str, Tokens], found: Outputs) -> Pass:

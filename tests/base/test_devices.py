@@ -21,7 +21,6 @@ from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Pass
 from polymodal.run import pipeline
 from polymodal.train import loop as train
-from polymodal.train.kernels import Kernels
 
 META = torch.device("meta")
 
@@ -31,7 +30,7 @@ class Elsewhere(nn.Module):
 
     def __init__(self, *, parameters: bool) -> None:
         super().__init__()
-        self.targets = ["y"]
+        self.targets, self.read_in = ["y"], {}
         value = torch.zeros(1, device=META)
         if parameters:
             self.value = nn.Parameter(value)
@@ -42,7 +41,7 @@ class Elsewhere(nn.Module):
         assert inputs["x"].data.device == META
         return inputs
 
-    def fuse(self, tokens: dict[str, Field], absent: Any) -> Outputs:
+    def fuse(self, tokens: dict[str, Field], *_: Any) -> Outputs:
         return Outputs({"y": torch.ones(len(tokens["x"].data), 2)})
 
 
@@ -69,7 +68,7 @@ def test_a_batch_goes_where_the_model_lies(parameters: bool) -> None:
     module = Elsewhere(parameters=parameters)
     assert devices.device_of(module) == META
     tasks: Any = {"y": Same()}
-    found = train.predict(module, tasks, Rows(), np.arange(3), Kernels())  # type: ignore[arg-type]
+    found = train.predict(module, tasks, Rows(), np.arange(3))  # type: ignore[arg-type]
     np.testing.assert_array_equal(np.stack(found["y"]), np.ones((3, 2)))
 
 

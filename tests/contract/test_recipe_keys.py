@@ -24,8 +24,8 @@ from polymodal.base.errors import UserError
 from polymodal.contract import recipe
 from polymodal.contract.fusion import Fusion
 from polymodal.contract.recipe import Data, Member, Modality, Recipe, Training
-from polymodal.fitting import fit as fitting
 from polymodal.fitting import learn
+from polymodal.fitting.learners import gradient
 from polymodal.nn import pretrained
 from polymodal.prepared import encode
 from polymodal.train.loop import Loop
@@ -186,7 +186,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
         def shutdown(self, **_: Any) -> None:
             pass
 
-    monkeypatch.setattr(fitting.learn, "learn", learned)
+    monkeypatch.setattr(learn, "learn", learned)
     monkeypatch.setattr(nn.functional, "scaled_dot_product_attention", fused)
     monkeypatch.setattr("joblib.externals.loky.ProcessPoolExecutor", Pool)
     hooks = [register_optimizer_step_pre_hook(stepped), register_module_forward_hook(passed)]
@@ -479,7 +479,7 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
         "budget": Case(
             count,
             [None, 0.001],
-            [80, learn.LEAST_STEPS],
+            [80, gradient.LEAST_STEPS],
             given={"training.epochs": 40, "training.patience": 0},
         ),
     },

@@ -19,7 +19,6 @@ from polymodal.cli import main as cli
 from polymodal.contract.recipe import Recipe
 from polymodal.evaluation import judge
 from polymodal.evaluation.compare import ranked
-from polymodal.fitting import fit as fitting
 from polymodal.fitting import trials
 from polymodal.metrics.statistics import holm
 from polymodal.tasks.classify import Classify
@@ -311,13 +310,13 @@ def test_rows_without_a_target_are_left_out_of_both(runs: Path) -> None:
 
 def test_fusions_have_the_same_time_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, float] = {}
-    learn = fitting.learn.learn
+    learn = trials.learn.learn
 
     def learned(job: Any, member: Any, *rest: Any, **options: Any) -> Any:
         given[member.name] = rest[3]
         return learn(job, member, *rest, **options)
 
-    monkeypatch.setattr(fitting.learn, "learn", learned)
+    monkeypatch.setattr(trials.learn, "learn", learned)
     fitted(tmp_path / "run", fusion=["sum", "gated", "late"], budget=1000)
     assert given["sum"] == given["gated"] == given["late"]
     assert given["note"] == given["table"] == pytest.approx(given["sum"] / 8)

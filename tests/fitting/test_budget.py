@@ -13,7 +13,7 @@ import pytest
 
 import polymodal as pm
 from polymodal.contract.recipe import Recipe
-from polymodal.fitting import learn
+from polymodal.fitting.learners import gradient
 from polymodal.report.console import Show
 
 TRAINING = {
@@ -36,8 +36,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Steps of networks are measured to take so long."""
-    choose = learn.choose
-    monkeypatch.setattr(learn, "choose", lambda *given: replace(choose(*given), seconds=seconds))
+    choose = gradient.choose
+    monkeypatch.setattr(gradient, "choose", lambda *given: replace(choose(*given), seconds=seconds))
 
 
 def fit(budget: float, *members: dict[str, Any], **data: Any) -> tuple[pm.Run, str]:
@@ -59,8 +59,8 @@ def test_without_any_time_the_first_model_is_fitted_all_the_same() -> None:
 def test_a_network_that_must_be_makes_its_least_steps(data: dict[str, Any]) -> None:
     run, _ = fit(1e-3, NETWORK, **data)
     facts = run.members["network"].facts
-    assert facts["steps"] <= learn.LEAST_STEPS
-    assert facts["planned_steps"] == learn.LEAST_STEPS
+    assert facts["steps"] <= gradient.LEAST_STEPS
+    assert facts["planned_steps"] == gradient.LEAST_STEPS
 
 
 def test_a_network_of_too_few_steps_is_left_out_with_the_reason(
@@ -69,7 +69,7 @@ def test_a_network_of_too_few_steps_is_left_out_with_the_reason(
     slow(monkeypatch, 10.0)
     run, told = fit(60, EXPERT, NETWORK)
     assert list(run.members) == ["expert"]
-    assert f"and {learn.LEAST_STEPS} are the least" in told
+    assert f"and {gradient.LEAST_STEPS} are the least" in told
 
 
 def test_few_steps_are_enough_where_the_epochs_have_no_more(

@@ -180,6 +180,6 @@ def test_a_balance_that_cannot_work_fails_before_anything_is_read(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if name == "torchjd" else find(name, *a)
     )
-    monkeypatch.setattr("polymodal.fitting.learn.Job", None)
+    monkeypatch.setattr("polymodal.fitting.fit.Job", None)
     with pytest.raises(MissingExtra, match=r"polymodal\[torchjd\]"):
         fit("jacobian_descent")

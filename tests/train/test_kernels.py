@@ -18,7 +18,7 @@ class Net(nn.Module):
         super().__init__()
         self.linear = nn.Linear(3, 1)
 
-    def forward(self, inputs: dict[str, Field]) -> Outputs:
+    def forward(self, inputs: dict[str, Field], targets: object = None) -> Outputs:
         return Outputs({"y": self.linear(inputs["x"].data)})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -17,12 +17,13 @@ from polymodal.contract.task import Task
 from polymodal.models.experts import _stacking as stacking
 from polymodal.models.experts._problem import problem, solvable
 from polymodal.models.experts._stacking import Stacked
+from polymodal.models.solved import Solved
 from polymodal.nn.blocks import presence
 from polymodal.prepared.prepare import Prepared
 
 
 @final
-class Linear(nn.Module):
+class Linear(Solved):
     """TF-IDF, descriptors and table cells to logits, a linear map each, added up.
 
     Every modality is fitted alone, with a strength of regularisation of its own; a second linear
@@ -42,6 +43,7 @@ class Linear(nn.Module):
 
     """
 
+    embeds: ClassVar[bool] = False
     bias: Tensor
 
     def __init__(
@@ -56,7 +58,7 @@ class Linear(nn.Module):
         super().__init__()
         own = solvable(tasks, "linear")
         self.folds = folds
-        self.names, self.targets = list(kinds), list(own)
+        self.names, self.targets, self.read_in = list(kinds), list(own), {}
         self.sizes = [task.size for task in own.values()]
         self.blocks = nn.ModuleList(
             kind.kinds()[kinds[n]].block(forms[n], vocabulary) for n in kinds
@@ -83,7 +85,13 @@ class Linear(nn.Module):
             tokens[name] = Tokens(torch.where(present, found, 0).unsqueeze(1), present)
         return tokens
 
-    def fuse(self, tokens: Mapping[str, Tokens], absent: Collection[str] = ()) -> Outputs:
+    def fuse(
+        self,
+        tokens: Mapping[str, Tokens],
+        absent: Collection[str] = (),
+        targets: Mapping[str, Field] | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> Outputs:
         """The sum of the contributions, as if the modalities in `absent` were missing."""
         total = self.bias
         for i, name in enumerate(self.names):
@@ -103,9 +111,6 @@ class Linear(nn.Module):
             own = torch.split(tokens[name].values[:, 0], self._widths(), 1)[target]
             found.append(torch.where(tokens[name].mask, own, torch.nan))
         return torch.cat(found, 1)
-
-    def forward(self, inputs: Mapping[str, Field]) -> Outputs:
-        return self.fuse(self.encode(inputs))
 
     def fit(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -20,12 +20,13 @@ from polymodal.models.experts._forest import Forest
 from polymodal.models.experts._problem import Problem, problem, solvable
 from polymodal.models.experts._stacking import Stacked, choosing
 from polymodal.models.experts.linear import Linear
+from polymodal.models.solved import Solved
 from polymodal.nn.blocks import chunks
 from polymodal.prepared.prepare import Prepared
 
 
 @final
-class Trees(nn.Module):
+class Trees(Solved):
     """Gradient boosting (Friedman 2001; Ke et al., "LightGBM", 2017).
 
     Boosting starts from the logits of a linear model of texts and table cells, out of fold for
@@ -43,6 +44,7 @@ class Trees(nn.Module):
 
     """
 
+    embeds: ClassVar[bool] = False
     start: Tensor
 
     def __init__(
@@ -58,7 +60,7 @@ class Trees(nn.Module):
         super().__init__()
         own = solvable(tasks, "trees")
         self.leaves, self.rate, self.folds = leaves, rate, folds
-        self.names, self.targets = list(kinds), list(own)
+        self.names, self.targets, self.read_in = list(kinds), list(own), {}
         self.sizes = [task.size for task in own.values()]
         rooms = kind.kinds()
         scored = {name: one for name, one in kinds.items() if rooms[one].scored}
@@ -93,7 +95,13 @@ class Trees(nn.Module):
             tokens[name] = Tokens(torch.cat(parts, 1).unsqueeze(1), present)
         return tokens
 
-    def fuse(self, tokens: Mapping[str, Tokens], absent: Collection[str] = ()) -> Outputs:
+    def fuse(
+        self,
+        tokens: Mapping[str, Tokens],
+        absent: Collection[str] = (),
+        targets: Mapping[str, Field] | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> Outputs:
         """Linear logits plus the trees', as if the modalities in `absent` were missing."""
         raw, scores = [], {}
         for name in self.names:
@@ -114,9 +122,6 @@ class Trees(nn.Module):
             grown = forest(torch.cat(features, 1).double())
             logits[name] = begin + grown.to(begin.dtype)
         return Outputs(logits)
-
-    def forward(self, inputs: Mapping[str, Field]) -> Outputs:
-        return self.fuse(self.encode(inputs))
 
     def fit(
         self,
@@ -158,6 +163,12 @@ class Trees(nn.Module):
             assert isinstance(forest, Forest)
             forest.load(grown)
         self.start = torch.from_numpy(np.concatenate(starts)).float()
+
+    def numbers(self) -> int:
+        """A split counts as two numbers and a leaf as one, whatever their text is like."""
+        others = (tensor for name, tensor in self.state_dict().items() if "forests." not in name)
+        trees = sum(forest.numbers for forest in self.forests if isinstance(forest, Forest))
+        return sum(tensor.numel() for tensor in others) + trees
 
     def _learn(self, name: str, cells: Cellwise, train: Array, rows: Array) -> Array:
         """Set a modality's centre; the rows' own features."""

@@ -22,7 +22,6 @@ from polymodal.prepared.targets import prepared
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import read
 from polymodal.table.schema import Column, Schema
-from polymodal.train.kernels import Kernels
 from polymodal.train.loop import predict_without
 
 Array = np.ndarray[Any, Any]
@@ -60,7 +59,7 @@ class Job:
         """Of all rows: target -> `(rows, size)`."""
         rows = np.arange(len(next(iter(self.inputs.values()))))
         collator = Collator(self.inputs, {})
-        found = predict_without(module, self.tasks, collator, rows, Kernels(), absent=[absent])[0]
+        found = predict_without(module, self.tasks, collator, rows, absent=[absent])[0]
         return {name: np.stack(values) for name, values in found.items()}
 
 

@@ -1,0 +1,182 @@
+"""Networks, trained step by step under measured kernels, for as many steps as the time allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from polymodal.base import lookup
+from polymodal.base.devices import device
+from polymodal.base.files import read_json, write_json
+from polymodal.contract.batch import Field
+from polymodal.contract.encoder import Encoder
+from polymodal.contract.recipe import Training
+from polymodal.contract.task import Task
+from polymodal.fitting.learner import Learner, Trial
+from polymodal.models import build
+from polymodal.models.ensemble import simplex
+from polymodal.models.model import Model
+from polymodal.prepared.collate import Collator
+from polymodal.prepared.prepare import Prepared
+from polymodal.prepared.targets import Known
+from polymodal.train.clock import Allowance, too_few
+from polymodal.train.kernels import Kernels, choose
+from polymodal.train.lesson import Augment, Lesson, Watch
+from polymodal.train.loop import Loop, predict
+from polymodal.train.losses import losses
+
+# What optimiser, gathering, augmentation and validation add to a measured forward and backward.
+OVERHEAD = 1.35
+# Where neither recipe nor plan says.
+EPOCHS = 20
+# A network that makes fewer steps, unless its epochs have no more, is left out: it is close to its
+# random start still, and the time is another member's.
+LEAST_STEPS = 50
+
+
+class Gradient(Learner[Model]):
+    """Measures a step, plans how many there is time for, trains, and chooses a mixture."""
+
+    def learn(self, predictor: Model, trial: Trial) -> tuple[Kernels, dict[str, Any]]:
+        """A network makes fewer steps where the time is short, but its least steps."""
+        member, lesson = trial.member, trial.lesson
+        settings, train = member.training or Training(), lesson.train
+        _adapt(predictor, lesson.collator, train)
+        kernels, steps = _plan(predictor, trial, settings)
+        loop = Loop(
+            predictor,
+            Lesson(lesson.tasks, lesson.collator, train, lesson.valid, _augmentations(trial)),
+            settings,
+            kernels,
+            Allowance(
+                max(1, round(steps * trial.share)),
+                trial.left(),
+                max(1, round(_whole(settings, train) * trial.share)),
+                _least(settings, train),
+                trial.must,
+            ),
+            seed=trial.seed,
+            folder=trial.folder,
+            watch=Watch(
+                member.name,
+                lambda step, of, loss: trial.job.report(member.name, step, of, loss),
+                lambda step, numbers: trial.job.log(member.name, step, numbers),
+            ),
+        )
+        progress = loop.run()
+        if predictor.fusion.alpha is not None and len(lesson.valid):
+            _choose_alpha(predictor, lesson.tasks, lesson.collator, lesson.valid)
+        facts = {
+            "steps": progress.step,
+            "best_step": progress.best_step,
+            "planned_steps": steps,
+            "precision": kernels.precision,
+            "attention": kernels.attention,
+            "memory_format": kernels.memory_format,
+            "threads": kernels.threads,
+            "history": progress.history,
+        }
+        return kernels, facts
+
+
+def _plan(model: Model, trial: Trial, settings: Training) -> tuple[Kernels, int]:
+    """Kernels by measurement, steps by epochs and time; kept for a resume to repeat."""
+    lesson, path = trial.lesson, trial.folder / "plan.json"
+    if path.exists():
+        kept = read_json(path)
+        return Kernels(**kept["kernels"]), int(kept["steps"])
+    rng = np.random.default_rng(trial.seed)
+    batch = lesson.collator(lesson.collator.order(lesson.train, settings.batch_size, rng)[0])
+    for task in lesson.tasks.values():
+        batch = task.spoil(batch, model.read_in, torch.Generator().manual_seed(trial.seed))
+    kernels = choose(
+        model,
+        batch,
+        lambda outputs, batch: torch.stack(
+            list(losses(outputs, batch, lesson.tasks).values())
+        ).sum(),
+        settings,
+        device(),
+        trial.job.cache,
+    )
+    steps, least, left = (
+        _whole(settings, lesson.train),
+        _least(settings, lesson.train),
+        trial.left(),
+    )
+    if kernels.seconds > 0 and left < math.inf:
+        affordable = max(0, int(left / (kernels.seconds * OVERHEAD)))
+        if affordable < least and not trial.must:
+            raise too_few(affordable, least)
+        steps = min(steps, max(affordable, least))
+    write_json(path, {"kernels": asdict(kernels), "steps": steps})
+    return kernels, steps
+
+
+def _per_epoch(settings: Training, train: np.ndarray[Any, Any]) -> int:
+    return max(1, math.ceil(len(train) / settings.batch_size))
+
+
+def _whole(settings: Training, train: np.ndarray[Any, Any]) -> int:
+    """The steps that a member makes if it has the time."""
+    return (settings.epochs or EPOCHS) * _per_epoch(settings, train)
+
+
+def _least(settings: Training, train: np.ndarray[Any, Any]) -> int:
+    return min(LEAST_STEPS, _whole(settings, train))
+
+
+def _adapt(module: Model, collator: Collator, train: np.ndarray[Any, Any]) -> None:
+    for name, encoder in zip(module.names, module.encoders, strict=True):
+        assert isinstance(encoder, Encoder)
+        prepared = collator.inputs[name]
+
+        def fields(prepared: Prepared = prepared) -> Iterator[Field]:
+            for i in range(0, len(train), 256):
+                yield prepared.gather(train[i : i + 256])
+
+        encoder.adapt(fields())
+
+
+def _choose_alpha(
+    module: Model,
+    tasks: Mapping[str, Task],
+    collator: Collator,
+    valid: np.ndarray[Any, Any],
+) -> None:
+    """Set the fusion's mixture to what minimises the validation loss.
+
+    Decisions are mixed as scores. Features are mixed before the heads, so there the loss is asked
+    of the model itself, coordinate by coordinate.
+    """
+    alpha = module.fusion.alpha
+    assert alpha is not None
+    values = {n: Known(collator.targets[n], valid) for n in tasks}
+
+    def loss(weights: np.ndarray[Any, Any]) -> float:
+        with torch.no_grad():
+            alpha.copy_(torch.from_numpy(np.log(np.maximum(weights, 1e-6))))
+        scores = predict(module, tasks, collator, valid)
+        return sum(
+            o.criterion(values[n].of(scores[n]), values[n].targets) for n, o in tasks.items()
+        )
+
+    best = simplex(len(module.names), loss)
+    loss(best)
+
+
+def _augmentations(trial: Trial) -> dict[str, Augment]:
+    grouped = trial.job.schema.modalities()
+    found: dict[str, Augment] = {}
+    for name, modality in trial.member.modalities.items():
+        kind = build.folder_kind(grouped[name])
+        if modality.augment is False or "augment" not in lookup.names(f"modalities/{kind}"):
+            continue
+        options = modality.augment if isinstance(modality.augment, dict) else {}
+        found[name] = lookup.build(f"modalities/{kind}", {"name": "augment", **options})
+    return found

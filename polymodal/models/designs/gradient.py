@@ -1,0 +1,79 @@
+"""Networks: an encoder a modality, a fusion, heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
+from polymodal.contract.encoder import Encoder
+from polymodal.contract.form import Form
+from polymodal.contract.recipe import Modality, Spec, Training
+from polymodal.contract.task import Task
+from polymodal.models import build
+from polymodal.models.design import Design
+from polymodal.models.model import Model
+from polymodal.table.schema import Column
+
+
+class Gradient(Design):
+    """A network, trained step by step."""
+
+    paced: ClassVar[bool] = True
+
+    def components(self, grouped: Mapping[str, list[Column]]) -> list[tuple[str, Spec]]:
+        member = self.member
+        found: list[tuple[str, Spec]] = [("fusion", member.fusion)]
+        for name, modality in member.modalities.items():
+            kind = build.folder_kind(grouped[name])
+            spec = build.encoder_spec(modality, kind, member.fusion)
+            found.append((f"modalities/{kind}/encoders", spec))
+            if isinstance(modality.augment, dict):
+                found.append((f"modalities/{kind}", {"name": "augment", **modality.augment}))
+        if member.training is not None and member.training.balance is not None:
+            # Built, not only looked up: its package may be missing.
+            lookup.build("train/balance", member.training.balance)
+        return found
+
+    def form(self, name: str, modality: Modality, kind: str) -> str:
+        spec = build.encoder_spec(modality, kind, self.member.fusion)
+        return str(lookup.find(f"modalities/{kind}/encoders", spec["name"]).form)
+
+    def resolved(self, modality: Modality, kind: str) -> dict[str, Any]:
+        if modality.pretrained is not None:
+            return {}
+        return {"encoder": build.encoder_spec(modality, kind, self.member.fusion)}
+
+    def predictor(
+        self,
+        kinds: Mapping[str, str],
+        forms: Mapping[str, Form],
+        tasks: Mapping[str, Task],
+    ) -> Model:
+        member = self.member
+        tagged = {task.words for task in tasks.values()}
+        encoders: dict[str, Encoder] = {}
+        for name, form in forms.items():
+            folder = f"modalities/{kinds[name]}/encoders"
+            spec = build.encoder_spec(member.modalities[name], kinds[name], member.fusion)
+            if name in tagged:
+                if not lookup.find(folder, spec["name"]).words:
+                    raise UserError(
+                        f"The encoder '{spec['name']}' of '{name}' has no token per word to tag",
+                        expected=f"one of {', '.join(_by_word(folder))}",
+                        do=f"set modalities.{name}.encoder to one of them",
+                    )
+                spec["words"] = True
+            encoders[name] = lookup.build(folder, spec, form, member.width)
+        fusion = lookup.build("fusion", member.fusion, list(forms), member.width)
+        training = member.training or Training()
+        built = Model(
+            encoders, fusion, tasks, member.width, training.dropout, training.modality_dropout
+        )
+        built.read_in = dict(forms)
+        return built
+
+
+def _by_word(folder: str) -> list[str]:
+    return [name for name in lookup.names(folder) if lookup.find(folder, name).words]

@@ -1,0 +1,52 @@
+"""Predictors of `models/experts/`, each of which is solved for as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
+from polymodal.contract.form import Form
+from polymodal.contract.kind import kinds as all_kinds
+from polymodal.contract.recipe import Modality, Spec
+from polymodal.contract.task import Task
+from polymodal.models import build
+from polymodal.models.design import Design
+from polymodal.models.solved import Solved
+from polymodal.table.schema import Column
+
+
+class Solver(Design):
+    """One expert on fixed features."""
+
+    paced: ClassVar[bool] = False
+
+    def components(self, grouped: Mapping[str, list[Column]]) -> list[tuple[str, Spec]]:
+        return [("models/experts", self.member.learner)]
+
+    def form(self, name: str, modality: Modality, kind: str) -> str:
+        form = all_kinds()[kind].described
+        if form is None:
+            readable = [one.name for one in all_kinds().values() if one.described]
+            expert = build.name_of(self.member.learner)
+            raise UserError(
+                f"The expert '{expert}' cannot read '{name}', which is {kind}",
+                expected=f"modalities of the kinds {', '.join(readable)}",
+                do="leave this modality out of the member, or use learner: gradient",
+            )
+        return form
+
+    def resolved(self, modality: Modality, kind: str) -> dict[str, Any]:
+        return {}
+
+    def predictor(
+        self,
+        kinds: Mapping[str, str],
+        forms: Mapping[str, Form],
+        tasks: Mapping[str, Task],
+    ) -> Solved:
+        built = lookup.build("models/experts", self.member.learner, kinds, dict(forms), tasks)
+        assert isinstance(built, Solved)
+        built.read_in = dict(forms)
+        return built
