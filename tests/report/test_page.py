@@ -50,7 +50,7 @@ def measured(task: Task, scores: list, targets: list) -> dict[str, Any]:
 def answers(task: Task, targets: list, noise: float, seed: int) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     if task.kind == "number":
-        true = slices.in_unit(task, targets)
+        true = np.array([task.truth(target) for target in targets])
         return list((true + noise * rng.normal(size=len(true)))[:, None])
     logits = np.eye(task.size)[targets] / noise + rng.normal(size=(len(targets), 1))
     logits = logits + rng.normal(size=logits.shape)
@@ -62,7 +62,7 @@ def evaluation(task: Task, cells: list[Any], best: str | None = RIVALS[0]) -> Ev
     """What `evaluate` finds, of made-up scores, without timing or exchanging anything."""
     task.fit(cells)
     targets = task.encode(cells)
-    rows, name = len(cells), task.column
+    rows, name = len(cells), task.name
     fused, rivals = made_up(task, targets)
     found = Evaluation(rows, {}, {}, {}, {"row": list(range(rows))}, {"used": {"measured": rows}})
     found.targets[name] = measured(task, fused, targets)
@@ -80,7 +80,7 @@ def evaluation(task: Task, cells: list[Any], best: str | None = RIVALS[0]) -> Ev
             "cost": {"fused": cost, "single": cost},
         }
         games = {frozenset([who]): own for who, own in rivals.items()}
-        games |= {subsets(RIVALS)[-1]: fused, frozenset(): game.constant(task, fused)}
+        games |= {subsets(RIVALS)[-1]: fused, frozenset(): task.constant(fused)}
         curve = {
             "fused": [0.9, 0.7, 0.4],
             "singles": {who: [0.5, 0.45, 0.41] for who in RIVALS},
@@ -143,7 +143,7 @@ def explained(task: Task, scores: list) -> dict[str, Any]:
     ]
     row = {
         "row": 7,
-        "answer": task.decode([scores[7]])[task.column][0],
+        "answer": task.decode([scores[7]])[task.name][0],
         "true": "2",
         "support": 0.8125,
         "nothing": 0.25,
@@ -167,11 +167,11 @@ def by_row(
     best: str | None,
 ) -> None:
     """What is found from the rows one by one: slices, figures, reports, calibration."""
-    name, fused = task.column, np.stack(scores["fused"])
+    name, fused = task.name, np.stack(scores["fused"])
     rows = np.arange(len(targets))
     found.slices[name] = slices.describe(task, scores, targets, rows, best)
     if task.kind == "number":
-        true = slices.in_unit(task, targets)
+        true = np.array([task.truth(target) for target in targets])
         found.figures[name] = {"histogram": figures.histogram(true, fused[:, 0])}
         return
     codes, classes = np.stack(targets), task.state["classes"]
