@@ -29,6 +29,8 @@ from polymodal.fitting import learn
 from polymodal.table.media import Media
 from polymodal.train.loop import Loop
 
+pytestmark = pytest.mark.whole
+
 Make = Callable[[Path], None]
 Case = tuple[Make, list[str], str]
 

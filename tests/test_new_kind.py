@@ -20,6 +20,8 @@ from polymodal.table.media import kind_of_name
 from polymodal.table.read import read
 from polymodal.table.schema import Column
 
+pytestmark = pytest.mark.whole
+
 TOYS = Path(__file__).parent / "toys" / "modalities"
 
 

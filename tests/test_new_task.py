@@ -24,6 +24,8 @@ from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Pass
 from polymodal.prepared.targets import prepared
 
+pytestmark = pytest.mark.whole
+
 TOYS = Path(__file__).parent / "toys" / "tasks"
 ORDINAL, HIDDEN, WORD = (
     f"{TOYS / file}" for file in ("ordinal.py:Ordinal", "hidden_cell.py:HiddenCell", "word.py:Word")

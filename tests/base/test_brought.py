@@ -15,6 +15,8 @@ from polymodal.run.saved import save
 from polymodal.train.interrupt import Interrupted
 from polymodal.train.loop import Loop
 
+pytestmark = pytest.mark.whole
+
 FUSION = """
 from __future__ import annotations
 

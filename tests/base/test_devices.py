@@ -22,6 +22,8 @@ from polymodal.contract.task import Pass
 from polymodal.run import pipeline
 from polymodal.train import loop as train
 
+pytestmark = pytest.mark.whole
+
 META = torch.device("meta")
 
 

@@ -17,6 +17,8 @@ from polymodal.base.errors import UserError
 from polymodal.builtin import _scene, _topics, scenes
 from polymodal.builtin._render import COLOURS
 
+pytestmark = pytest.mark.whole
+
 EVERYTHING = (*scenes.SOURCES, *scenes.TEXTS)
 
 

@@ -30,6 +30,8 @@ from polymodal.nn import pretrained
 from polymodal.prepared import encode
 from polymodal.train.loop import Loop
 
+pytestmark = pytest.mark.whole
+
 ROWS = 60
 
 

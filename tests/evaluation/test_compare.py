@@ -25,6 +25,8 @@ from polymodal.tasks.classify import Classify
 from polymodal.tasks.regress import Regress
 from polymodal.tasks.tag import Tag
 
+pytestmark = pytest.mark.whole
+
 ROWS = 120
 
 

@@ -23,6 +23,8 @@ from polymodal.run.run import Run
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table, read
 
+pytestmark = pytest.mark.whole
+
 TRAINING = Training(
     epochs=4,
     batch_size=32,

@@ -27,6 +27,8 @@ from polymodal.table.media import wav
 from polymodal.tasks.multilabel import Multilabel
 from polymodal.tasks.tag import Tag
 
+pytestmark = pytest.mark.whole
+
 ROWS = 60
 
 

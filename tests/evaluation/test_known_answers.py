@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.whole
+
 KINDS = ("series", "number")
 BENCHMARK = runpy.run_path(
     str(Path(__file__).parents[2] / "benchmarks" / "known_answers.py"), run_name="known_answers"

@@ -11,6 +11,8 @@ import polymodal as pm
 from polymodal.contract.recipe import Member, Modality, Recipe
 from polymodal.evaluation.stress import LEVELS, stress
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture
 def frame() -> pd.DataFrame:

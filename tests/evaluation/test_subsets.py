@@ -26,6 +26,8 @@ from polymodal.metrics.contribution import subsets
 from polymodal.run import pipeline as running
 from polymodal.table.ledger import Ledger
 
+pytestmark = pytest.mark.whole
+
 ROWS, BATCH = 300, 256
 MEMBERS = {
     "gated": {"fusion": "gated", "width": 8, "training": {"epochs": 1}},

@@ -16,6 +16,8 @@ from polymodal.contract.recipe import Recipe
 from polymodal.fitting.learners import gradient
 from polymodal.report.console import Show
 
+pytestmark = pytest.mark.whole
+
 TRAINING = {
     "epochs": 40,
     "batch_size": 16,

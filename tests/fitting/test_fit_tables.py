@@ -19,6 +19,8 @@ from polymodal.cli import main as cli
 from polymodal.contract.recipe import Recipe
 from polymodal.table.readers import columnar
 
+pytestmark = pytest.mark.whole
+
 QUICK = {
     "width": 8,
     "training": {

@@ -18,6 +18,8 @@ from polymodal.contract.recipe import Recipe, Training
 from polymodal.train.interrupt import Interrupted
 from polymodal.train.loop import Loop
 
+pytestmark = pytest.mark.whole
+
 QUICK = Training(
     epochs=3,
     batch_size=32,

@@ -18,6 +18,8 @@ from polymodal.models.experts.linear import Linear
 from polymodal.train.interrupt import Interrupted
 from polymodal.train.loop import Loop
 
+pytestmark = pytest.mark.whole
+
 REQUEST = {"recipe": {"seed": 0}, "code": {}, "data": "0"}
 EXPERT = Member(name="expert", learner="linear", modalities={"table": Modality()})
 NETWORK = Member(name="network", modalities={"table": Modality()}, width=8)

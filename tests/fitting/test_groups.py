@@ -15,6 +15,8 @@ from polymodal.contract.recipe import Member, Modality, Recipe
 from polymodal.models.experts import _stacking
 from polymodal.models.experts.linear import Linear
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture
 def frame() -> pd.DataFrame:

@@ -17,6 +17,8 @@ from polymodal.report.words import span, written
 from polymodal.table.infer import infer
 from polymodal.table.read import read
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pm.Run:

@@ -20,6 +20,8 @@ from polymodal.base.errors import UserError
 from polymodal.contract.metric import Metric
 from polymodal.metrics import metrics, statistics
 
+pytestmark = pytest.mark.whole
+
 
 def mean_of(values: np.ndarray) -> Metric:
     return Metric(lambda w: w @ values / w.sum(1))

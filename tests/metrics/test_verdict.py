@@ -14,6 +14,8 @@ import pytest
 from polymodal.metrics import metrics, statistics
 from polymodal.metrics.verdict import Verdict, verdict_of_metric, verdict_of_values
 
+pytestmark = pytest.mark.whole
+
 
 @cache
 def of_counts(wins: int, losses: int, rows: int, least: float | None = None) -> Verdict:

@@ -19,6 +19,8 @@ from polymodal.prepared import cache
 from polymodal.prepared.cache import Files, Store
 from polymodal.table.media import Media
 
+pytestmark = pytest.mark.whole
+
 
 def key(i: int) -> bytes:
     return i.to_bytes(16, "big")

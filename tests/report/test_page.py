@@ -33,6 +33,8 @@ from polymodal.table.schema import Column, Schema
 from polymodal.tasks.classify import Classify
 from polymodal.tasks.regress import Regress
 
+pytestmark = pytest.mark.whole
+
 RIVALS = ("picture", "a/b~<i>c</i>")
 NO_FIGURES = re.compile(r"95 %|(?:[Aa]bove|below|near) 0")
 EVIL = "</script><script>alert(1)</script>"

@@ -21,6 +21,8 @@ from polymodal.run import run as running
 from polymodal.run.saved import save
 from polymodal.table.ledger import Ledger
 
+pytestmark = pytest.mark.whole
+
 ROWS = 40
 
 

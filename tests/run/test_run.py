@@ -20,6 +20,8 @@ from polymodal.fitting.combine import best_first
 from polymodal.models.weights import fill
 from polymodal.report.console import Show, leaderboard
 
+pytestmark = pytest.mark.whole
+
 
 def frame(rows: int = 60) -> pd.DataFrame:
     """Bright pictures with rising series, dark ones with falling."""

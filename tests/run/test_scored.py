@@ -21,6 +21,8 @@ from polymodal.run import scored
 from polymodal.run.saved import load, save
 from polymodal.table.ledger import Ledger
 
+pytestmark = pytest.mark.whole
+
 ROWS = 40
 
 

@@ -21,6 +21,8 @@ from polymodal.contract.recipe import Recipe
 from polymodal.train.interrupt import Interrupted
 from polymodal.train.optimizer import optimizer
 
+pytestmark = pytest.mark.whole
+
 QUICK = {
     "epochs": 2,
     "batch_size": 32,

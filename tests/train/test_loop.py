@@ -18,6 +18,8 @@ from polymodal.contract.recipe import Recipe
 from polymodal.tasks.classify import Classify
 from polymodal.train import loop as train
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture
 def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pm.Run]:

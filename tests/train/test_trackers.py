@@ -13,6 +13,8 @@ from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Recipe
 from polymodal.train.trackers import Trackers
 
+pytestmark = pytest.mark.whole
+
 
 def logged(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Name -> (step, value) of every number in a TensorBoard log."""
