@@ -209,7 +209,6 @@ def _prepared(
         aims.targets,
         {},
         {},
-        default_folder(),
         recipe.seed,
         show.step,
         logs.log,

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,6 @@ class Job:
     targets: dict[str, Prepared]
     prepared: dict[str, Prepared]
     forms: dict[str, Form]
-    cache: Path
     seed: int
     report: Callable[[str, int, int, float], None] = lambda *_: None
     log: Callable[[str, int, dict[str, float]], None] = lambda *_: None

@@ -21,6 +21,7 @@ from polymodal.fitting.learner import Learner, Trial
 from polymodal.models import build
 from polymodal.models.ensemble import simplex
 from polymodal.models.model import Model
+from polymodal.prepared.cache import default_folder
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared
 from polymodal.prepared.targets import Known
@@ -102,7 +103,7 @@ def _plan(model: Model, trial: Trial, settings: Training) -> tuple[Kernels, int]
         ).sum(),
         settings,
         device(),
-        trial.job.cache,
+        default_folder(),
     )
     steps, least, left = (
         _whole(settings, lesson.train),
