@@ -1,4 +1,4 @@
-"""Whether a model's probabilities are true: by bins, by class, and after one temperature.
+"""Whether a model's probabilities are true: by bins and by class.
 
 The ECE over confidence bins is the metric "ece" of `metrics.classification`. Rows whose target is
 negative are unknown and left out of everything here.
@@ -11,14 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.base.errors import UserError
 from polymodal.contract.metric import Metric
 from polymodal.metrics import _weighted as weighted
 from polymodal.metrics._weighted import ECE_BINS, Array
 from polymodal.metrics.statistics import Clusters, interval
-
-# Where the likelihood has no maximum (every row right) the temperature stops here.
-COLDEST, HOTTEST = 0.01, 100.0
 
 
 @dataclass(frozen=True)
@@ -103,47 +99,3 @@ def calibrated_ece(confidence: Array, simulations: int = 200, seed: int = 0) -> 
         right = rng.random(len(confidence)) < confidence
         total += np.abs(np.bincount(bins, right - confidence)).sum()
     return float(total / simulations / len(confidence))
-
-
-def fit_temperature(logits: Array, targets: Array) -> float:
-    """The temperature T for which softmax(logits / T) gives the targets the greatest likelihood.
-
-    To be fitted on validation rows, never on those it is judged on. T > 1: the model was too sure.
-
-    Args:
-        logits: `(rows, classes)`; log-probabilities do as well.
-        targets: `(rows,)` class codes.
-
-    Raises:
-        UserError: no row has a target.
-
-    Paper: "On Calibration of Modern Neural Networks" (Guo et al. 2017, arXiv 1706.04599).
-    """
-    from scipy.optimize import brentq
-    from scipy.special import softmax
-
-    known = targets >= 0
-    if not known.any():
-        raise UserError(
-            "A temperature cannot be fitted without targets", expected="at least one known target"
-        )
-    z = logits[known].astype(float)
-    own = z[np.arange(len(z)), targets[known].astype(np.intp)].mean()
-
-    def slope(log_cold: float) -> float:
-        """Of the mean negative log-likelihood, convex in 1 / T, in 1 / T."""
-        return float((softmax(z * np.exp(log_cold), axis=1) * z).sum(1).mean() - own)
-
-    hot, cold = -np.log(HOTTEST), -np.log(COLDEST)
-    if slope(hot) >= 0:
-        return HOTTEST
-    if slope(cold) <= 0:
-        return COLDEST
-    return float(np.exp(-brentq(slope, hot, cold, xtol=1e-12)))
-
-
-def with_temperature(logits: Array, temperature: float) -> Array:
-    """Probabilities `(rows, classes)`: softmax(logits / temperature). No row's order changes."""
-    from scipy.special import softmax
-
-    return np.asarray(softmax(logits / temperature, axis=1))

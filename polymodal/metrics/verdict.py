@@ -32,13 +32,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from polymodal.contract.metric import Metric
-from polymodal.metrics._weighted import Array, mean
+from polymodal.metrics._weighted import Array
 from polymodal.metrics.statistics import (
     Clusters,
     Interval,
     approximate_randomisation,
     interval,
-    mcnemar,
 )
 
 Answer = Literal["pays", "does not pay", "undecided"]
@@ -87,43 +86,6 @@ class Verdict:
     least: float
     rows: int
     rows_needed: int | None
-
-
-def verdict_of_values(
-    fused: Array,
-    rival: Array,
-    *,
-    greater_is_better: bool = True,
-    clusters: Clusters | None = None,
-    least: float | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Verdict:
-    """The verdict on a metric that is a mean over rows.
-
-    Right-or-wrong values of independent rows are tested by McNemar's mid-p, others by approximate
-    randomisation.
-
-    Args:
-        fused: `(rows,)` the fused model's values (1 where right, an absolute error, ...).
-        rival: `(rows,)` the rival's on the same rows.
-        clusters, least, resamples, seed: as for `verdict_of_metric`.
-        greater_is_better: False for errors.
-    """
-    both = Metric(mean(np.concatenate([fused, rival]).astype(float)), greater_is_better)
-    test = None
-    if clusters is None and np.isin([fused, rival], (0, 1)).all():
-        wins, losses = int((fused > rival).sum()), int((fused < rival).sum())
-        test = Test("mid-p", mcnemar(wins, losses).mid_p)
-    return verdict_of_metric(
-        both,
-        len(fused),
-        clusters=clusters,
-        least=least,
-        test=test,
-        resamples=resamples,
-        seed=seed,
-    )
 
 
 def verdict_of_metric(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
-from polymodal.base.errors import UserError
 from polymodal.metrics import _weighted, calibration, metrics
 
 
@@ -100,51 +99,3 @@ def test_classwise_null_value_is_the_mean_over_classes():
         drawn.append(value(calibration.classwise_ece(scores, y), 400))
     null = np.mean([calibration.calibrated_ece(column) for column in scores.T])
     assert null == pytest.approx(np.mean(drawn), abs=5 * np.std(drawn) / 150**0.5)
-
-
-@pytest.mark.parametrize(("margin", "accuracy"), [(4.0, 0.75), (1.0, 0.9), (2.0, 0.6)])
-def test_temperature_in_closed_form(margin, accuracy):
-    """Constant logits (m, 0): softmax(m / T) is the accuracy at T = m / logit(accuracy)."""
-    y = (np.arange(100) >= 100 * accuracy).astype(int)
-    found = calibration.fit_temperature(np.tile([margin, 0.0], (100, 1)), y)
-    assert found == pytest.approx(margin / np.log(accuracy / (1 - accuracy)), rel=1e-9)
-
-
-@settings(max_examples=20)
-@given(st.integers(0, 1000), st.floats(0.2, 5), st.floats(-10, 10))
-def test_temperature_scales_with_the_logits(seed, factor, shift):
-    logits, y = case(seed)
-    plain = calibration.fit_temperature(logits, y)
-    assert calibration.fit_temperature(logits * factor, y) == pytest.approx(plain * factor)
-    assert calibration.fit_temperature(log_softmax(logits, 1) + shift, y) == pytest.approx(plain)
-
-
-def test_temperature_is_the_most_likely_and_mends_the_ece():
-    logits, y = case(0, rows=4000)
-    found = calibration.fit_temperature(3 * logits, y)
-    assert found == pytest.approx(3, rel=0.1)
-
-    def loss(t: float) -> float:
-        return -log_softmax(3 * logits / t, 1)[np.arange(4000), y].mean()
-
-    assert loss(found) < min(loss(found * 1.02), loss(found / 1.02))
-    before = metrics.classification(softmax(3 * logits, 1), y)
-    after = metrics.classification(calibration.with_temperature(3 * logits, found), y)
-    assert value(after["ece"], 4000) < 0.3 * value(before["ece"], 4000)
-    assert value(after["accuracy"], 4000) == value(before["accuracy"], 4000)
-
-
-def test_temperature_without_a_best_one_stops():
-    logits = np.array([[2.0, 0.0], [0.0, 2.0]])
-    assert calibration.fit_temperature(logits, np.array([0, 1])) == calibration.COLDEST
-    assert calibration.fit_temperature(logits, np.array([1, 0])) == calibration.HOTTEST
-
-
-def test_temperature_leaves_unknown_targets_out():
-    logits, y = case(0)
-    more = np.vstack([logits, logits])
-    assert calibration.fit_temperature(
-        more, np.append(y, np.full(300, -1))
-    ) == calibration.fit_temperature(logits, y)
-    with pytest.raises(UserError, match="without targets"):
-        calibration.fit_temperature(logits, np.full(300, -1))

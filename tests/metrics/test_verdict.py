@@ -11,10 +11,51 @@ from functools import cache
 import numpy as np
 import pytest
 
+from polymodal.contract.metric import Metric
 from polymodal.metrics import metrics, statistics
-from polymodal.metrics.verdict import Verdict, verdict_of_metric, verdict_of_values
+from polymodal.metrics._weighted import Array, mean
+from polymodal.metrics.statistics import Clusters, mcnemar
+from polymodal.metrics.verdict import Test as PairedTest
+from polymodal.metrics.verdict import Verdict, verdict_of_metric
 
 pytestmark = pytest.mark.whole
+
+
+def verdict_of_values(
+    fused: Array,
+    rival: Array,
+    *,
+    greater_is_better: bool = True,
+    clusters: Clusters | None = None,
+    least: float | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Verdict:
+    """The verdict on a metric that is a mean over rows.
+
+    Right-or-wrong values of independent rows are tested by McNemar's mid-p, others by approximate
+    randomisation.
+
+    Args:
+        fused: `(rows,)` the fused model's values (1 where right, an absolute error, ...).
+        rival: `(rows,)` the rival's on the same rows.
+        clusters, least, resamples, seed: as for `verdict_of_metric`.
+        greater_is_better: False for errors.
+    """
+    both = Metric(mean(np.concatenate([fused, rival]).astype(float)), greater_is_better)
+    test = None
+    if clusters is None and np.isin([fused, rival], (0, 1)).all():
+        wins, losses = int((fused > rival).sum()), int((fused < rival).sum())
+        test = PairedTest("mid-p", mcnemar(wins, losses).mid_p)
+    return verdict_of_metric(
+        both,
+        len(fused),
+        clusters=clusters,
+        least=least,
+        test=test,
+        resamples=resamples,
+        seed=seed,
+    )
 
 
 @cache
