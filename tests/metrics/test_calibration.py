@@ -1,4 +1,4 @@
-"""Calibration: agreement with the metric, null values, and temperatures known in closed form."""
+"""Calibration: agreement with the metric, and null values."""
 
 from __future__ import annotations
 
