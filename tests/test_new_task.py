@@ -83,7 +83,7 @@ def test_its_loss_counts_known_targets_and_its_answers_can_be_measured(name: str
 
     def loss(target: Field) -> torch.Tensor:
         decided = head(fused, target)
-        found: torch.Tensor = task.loss(Pass({}, {}, fused, decided.output, {}, target))
+        found: torch.Tensor = task.loss(Pass({}, fused, decided.output, {}, target))
         return found
 
     loss(target).backward()
@@ -97,7 +97,7 @@ def test_its_loss_counts_known_targets_and_its_answers_can_be_measured(name: str
     again = lookup.build("tasks", CASES[name][0], name)
     again.state = json.loads(json.dumps(task.state))
     with torch.no_grad():
-        rows = again.answer(Pass({}, {}, fused, head(fused).output))
+        rows = again.answer(Pass({}, fused, head(fused).output))
     known = [i for i in range(6) if i != 2]
     mine, targets = [rows[i] for i in known], again.encode([cells[i] for i in known])
     metric = again.metrics(mine, targets)[again.primary]

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,9 @@ def whole(path: Path) -> Iterator[Path]:
         UserError: the disk is full, or the place cannot be written to.
     """
     special = path.exists() and not path.is_file() and not path.is_dir()
-    temporary = path if special else path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    # Threads of one process may write the same file.
+    own = f"{os.getpid()}.{threading.get_ident()}"
+    temporary = path if special else path.with_name(f"{path.name}.{own}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

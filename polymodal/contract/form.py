@@ -54,7 +54,7 @@ class Form(ABC):
         """One cell to one array of `dtype`: `(length, ...)` if ragged, else always one shape.
 
         Args:
-            cell: for text a string (or a list of words); for media what `data.media.load` takes;
+            cell: for text a string (or a list of words); for media a `table.media.Media`;
                 for a joint kind a mapping of column name to value, None where missing.
 
         Raises:

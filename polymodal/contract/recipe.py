@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from polymodal.base import lookup
 from polymodal.base.files import write_text
 
 
@@ -135,7 +136,7 @@ class Member(_Strict):
     @model_validator(mode="after")
     def _experts_have_no_network(self) -> Member:
         learner = self.learner if isinstance(self.learner, str) else self.learner["name"]
-        if learner == "gradient":
+        if learner in lookup.names("models/designs"):
             return self
 
         def given(part: _Strict, where: str, *keys: str) -> list[str]:

@@ -104,6 +104,15 @@ def _with_fusion(recipe: Recipe, fusion: Spec | Sequence[Spec]) -> dict[str, Any
             do="leave `fusion` out, or write it into the recipe's models",
         )
     own = recipe.models[0].model_dump() if recipe.models else {}
+    if own.get("learner", Member.model_fields["learner"].default) != (
+        Member.model_fields["learner"].default
+    ):
+        raise UserError(
+            "A fusion was given beside a recipe whose model has none",
+            expected="a recipe without a model, or with a network, whose fusion is replaced",
+            got=f"learner: {own['learner']}",
+            do="leave `fusion` out, or change the recipe",
+        )
     short = {key: own[key] for key in SHORT if own.get(key)}
     given = fusion if isinstance(fusion, str | dict) else list(fusion)
     return {**short, "models": None, "fusion": given, "rivals": True}

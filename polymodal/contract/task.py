@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from polymodal.base import lookup
 from polymodal.base.spelling import is_missing
-from polymodal.contract.batch import Batch, Field, Fused, Tokens
+from polymodal.contract.batch import Batch, Field, Fused
 from polymodal.contract.form import Form
 from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
@@ -34,7 +34,6 @@ class Pass:
 
     Attributes:
         inputs: modality -> what the encoders read.
-        tokens: modality -> what they made of it.
         fused: the fusion's result; None from an expert.
         output: what the task's head made of that.
         views: modality -> that modality's own output, from a fusion of decisions; else empty.
@@ -42,7 +41,6 @@ class Pass:
     """
 
     inputs: Mapping[str, Field]
-    tokens: Mapping[str, Tokens]
     fused: Fused | None
     output: Any
     views: Mapping[str, Any] = field(default_factory=dict)

@@ -24,7 +24,7 @@ import torch
 from polymodal.base.devices import device_of
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
-from polymodal.contract.batch import Batch, Field, Tokens
+from polymodal.contract.batch import Batch, Field
 from polymodal.contract.task import Task
 from polymodal.evaluation import sets
 from polymodal.metrics._weighted import Array
@@ -216,21 +216,18 @@ class _Asked:
         """A member's scores of the row: target -> one for each row of the given fields."""
         member = self.run.members[name]
         module, place = member.module, device_of(member.module)
-        own = {m: self.prepared[i].gather(np.array([row])) for m, i in member.forms.items()}
-        inputs = {m: field.to(place) for m, field in {**own, **given}.items()}
         count = max(len(field.present) for field in given.values())
+        same = np.full(count, row)
+        own = {m: self.prepared[i].gather(same) for m, i in member.forms.items() if m not in given}
+        inputs = {m: field.to(place) for m, field in {**own, **given}.items()}
         targets = module.targets
         scored: dict[str, list[Any]] = {target: [None] * count for target in targets}
         tasks = {target: self.run.tasks[target] for target in targets}
         batch = Batch(inputs, {}, torch.arange(count))
         with torch.inference_mode():
             for seen, asked in passes(batch, tasks, module.read_in):
-                tokens = {
-                    m: Tokens(t.values.expand(count, -1, -1), t.mask.expand(count, -1))
-                    for m, t in module.encode(seen.inputs).items()
-                }
-                outputs = module.fuse(tokens, tasks=asked)
-                collect(scored, np.arange(count), asked, seen, tokens, outputs)
+                outputs = module.fuse(module.encode(seen.inputs), tasks=asked)
+                collect(scored, np.arange(count), asked, seen, outputs)
         return scored
 
 

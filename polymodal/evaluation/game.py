@@ -114,7 +114,7 @@ class Exchange:
             with torch.inference_mode():
                 outputs = module.fuse(moved, tasks=asked)
             if self.target in outputs.logits:
-                done = seen(self.target, self.task, self.batches[name], moved, outputs)
+                done = seen(self.target, self.task, self.batches[name], outputs)
                 found[name] = {self.target: self.task.answer(done)}
         return np.stack(self.run.combine(found, targets=[self.target])[self.target])
 

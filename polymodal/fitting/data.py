@@ -21,7 +21,7 @@ from polymodal.prepared.prepare import Prepared
 from polymodal.table import infer
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table, read
-from polymodal.table.schema import Schema
+from polymodal.table.schema import Column, Schema
 
 Array = np.ndarray[Any, Any]
 
@@ -144,7 +144,7 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
     tasks: dict[str, Task] = {}
     columns = {column.name: column for column in data.schema.targets}
     for name, spec in recipe.targets.items():
-        task = lookup.build("tasks", spec or str(default(columns[name].kind)), name)
+        task = lookup.build("tasks", spec or _default(columns[name]), name)
         cells = encoding.cells(task, data.table)
         details = columns[name].details if name in columns else None
         task.fit([cells[i] for i in division.train], details)
@@ -177,6 +177,18 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
                 do="split otherwise (`split`), or give other validation rows (`valid`)",
             )
     return Aims(tasks, targets, unseen, findings)
+
+
+def _default(column: Column) -> str:
+    """The task of a target column for which the recipe names none."""
+    name = default(column.kind)
+    if name is None:
+        raise UserError(
+            f"No task is the default for the target '{column.name}', which is {column.kind}",
+            expected="a task for it in the recipe",
+            do=f"name one: targets: {{{column.name}: TASK}}; `polymodal list` has them all",
+        )
+    return name
 
 
 def refuse_division(recipe: Recipe) -> None:

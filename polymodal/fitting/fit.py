@@ -1,7 +1,7 @@
 """The conductor: read, check, divide, prepare, train, combine, save.
 
 Each stage is a function, and hands what it found to the next: `Opened`, `Division`, `Aims`
-(`data.py`), `Job` (`learn.py`), `Candidates` (`trials.py`), `Run` (`combine.py`).
+(`data.py`), `Job` (`job.py`), `Candidates` (`trials.py`), `Run` (`combine.py`).
 """
 
 from __future__ import annotations
@@ -128,6 +128,9 @@ def fit(
         )
     if valid is not None:
         refuse_division(recipe)
+    # Where a saved recipe lies, the tables do not: their paths must not depend on it.
+    named = {"train": _absolute(recipe.train), "valid": _absolute(recipe.valid)}
+    recipe = recipe.model_copy(update=named)
     temporary = out is None
     folder = default_folder() / "unsaved" / str(time.time_ns()) if out is None else Path(out)
     show = show or Show.silent()
@@ -164,8 +167,8 @@ def _fitted(
     request = _request(data, recipe)
     members = resumed(out, request, recipe.budget, overwrite)
     if members is None:
-        known = plan.facts(data.table, data.schema, len(division.train), recipe)
-        known.solvable = all(task.solvable for task in aims.tasks.values())
+        rows, tasks = len(division.train), aims.tasks.values()
+        known = plan.facts(data.table, data.schema, rows, recipe, tasks)
         members = plan.members(data.schema, known, recipe)
     for member in members:
         build.check(member, data.schema.modalities())
@@ -181,6 +184,11 @@ def _fitted(
         logs.close()
     run = combine(job, found, recipe, ledger)
     return run, checks.Report([*report.findings, *aims.findings])
+
+
+def _absolute(source: str | None) -> str | None:
+    """A table's path wherever one stands; what is no path stays as it is."""
+    return str(Path(source).resolve()) if source is not None and Path(source).exists() else source
 
 
 def _request(data: Opened, recipe: Recipe) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 fit.json                the request, its budget and the members planned, until the fit is done
 checkpoints/<member>/   what is done of a member, by a digest of its part of the recipe
-run.json and the rest   the finished run (`run.py`)
+run.json and the rest   the finished run (`run/saved.py`)
 """
 
 from __future__ import annotations

@@ -53,8 +53,7 @@ class Job:
             part: the fold, or "" without folds.
         """
         data = f"{self.seed} {member.name} {part}".encode()
-        # LightGBM's seeds have 31 bits.
-        return int.from_bytes(hashlib.blake2b(data, digest_size=4).digest(), "big") >> 1
+        return int.from_bytes(hashlib.blake2b(data, digest_size=4).digest(), "big")
 
     def keys(self, member: Member) -> dict[str, str]:
         """A member's modalities -> keys into `forms` and `prepared`."""

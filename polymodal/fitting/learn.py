@@ -71,6 +71,8 @@ def learn(
             facts["seconds"] = round(time.perf_counter() - start, 2)
             facts["parameters"] = module.numbers()
             _write(module, kernels, facts, done)
+        # Wherever it was fitted or read to: it is validated where it will predict.
+        module.to(device())
         scores = predict(module, tasks, collator, valid) if len(valid) else {}
     # It waits where the other members do not need the room.
     return Trained(member, module.eval().cpu(), {}, kernels, facts), scores
@@ -96,5 +98,5 @@ def _read(module: Predictor, path: Path) -> tuple[Kernels, dict[str, Any]]:
     tensors, described = read_tensors(path)
     fill(module, tensors)
     kernels = Kernels(**json.loads(described["kernels"]))
-    kernels.apply(module).to(device())
+    kernels.apply(module)
     return kernels, json.loads(described["facts"])

@@ -7,13 +7,14 @@ it key by key.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from polymodal.base import lookup
 from polymodal.contract.kind import kinds, of
 from polymodal.contract.recipe import Member, Modality, Recipe, Training
+from polymodal.contract.task import Task
 from polymodal.models import build
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema
@@ -41,19 +42,23 @@ class Facts:
         rows: training rows.
         forms: modality -> options of its media form, from a sample of its cells.
         backbones: text modality -> folder of the pretrained model that the budget affords for it.
+        tagged: modalities whose words some task labels.
         solvable: whether solvers can be fitted to every task.
     """
 
     rows: int
     forms: dict[str, dict[str, Any]] = field(default_factory=dict)
     backbones: dict[str, str] = field(default_factory=dict)
+    tagged: frozenset[str] = frozenset()
     solvable: bool = True
 
 
-def facts(table: Table, schema: Schema, rows: int, recipe: Recipe) -> Facts:
+def facts(
+    table: Table, schema: Schema, rows: int, recipe: Recipe, tasks: Collection[Task]
+) -> Facts:
     """Look at a sample of the cells: sizes, sampling rates, lengths, time to read a text."""
-    found = Facts(rows)
-    tagged = _tagged(schema)
+    tagged = frozenset(task.words for task in tasks if task.words is not None)
+    found = Facts(rows, tagged=tagged, solvable=all(task.solvable for task in tasks))
     for name, columns in schema.modalities().items():
         room = of(columns[0].kind)
         path = None if recipe.models else room.installed()
@@ -104,11 +109,11 @@ def _seconds_a_cell(kind: str, path: str, texts: list[Any]) -> float:
 def members(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
     """The recipe's members, completed; or the plan's own."""
     if recipe.models:
-        return [_completed(model, schema, known) for model in _spelled_out(schema, recipe)]
+        return [_completed(model, schema, known) for model in _spelled_out(schema, known, recipe)]
     return _default(schema, known)
 
 
-def _spelled_out(schema: Schema, recipe: Recipe) -> list[Member]:
+def _spelled_out(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
     """The recipe's models, each with its modalities, and the rivals that it asks for."""
     everything = {name: Modality() for name in schema.modalities()}
     models: list[Member] = []
@@ -119,7 +124,7 @@ def _spelled_out(schema: Schema, recipe: Recipe) -> list[Member]:
         name = f"{model.name} fusion" if len(read) > 1 and model.name in everything else model.name
         models.append(model.model_copy(update={"name": name, "modalities": read}))
         for alone in read if recipe.rivals and len(read) > 1 else ():
-            if _can_tag(schema, [alone]):
+            if known.tagged <= {alone}:
                 update = {"name": alone, "modalities": {alone: read[alone]}, "fusion": FUSION}
                 rivals.setdefault(alone, model.model_copy(update=update))
     wanted = [rival for name, rival in rivals.items() if name not in {m.name for m in models}]
@@ -131,28 +136,27 @@ def _spelled_out(schema: Schema, recipe: Recipe) -> list[Member]:
 def _default(schema: Schema, known: Facts) -> list[Member]:
     grouped = schema.modalities()
     folders = {name: build.folder_kind(columns) for name, columns in grouped.items()}
-    tagged = _tagged(schema)
-    tags = bool(tagged)
-    settings = training(known.rows, tags=tags)
+    tagged = known.tagged
+    settings = training(known.rows, tags=bool(tagged))
     if tagged & set(known.backbones):
         settings = settings.model_copy(update=TUNED)
     found: list[Member] = []
 
-    def add(name: str, chosen: list[str], learner: str = "gradient", fusion: str = FUSION) -> None:
+    def add(name: str, chosen: list[str], expert: str | None = None, fusion: str = FUSION) -> None:
         modalities = {}
         for n in chosen:
             # Experts read n-grams, which know the words of this table; the backbone knows others.
-            backbone = known.backbones.get(n) if learner == "gradient" else None
+            backbone = None if expert else known.backbones.get(n)
             tune = backbone is not None and n in tagged
             modalities[n] = Modality(pretrained=backbone, tune=tune, augment=n not in tagged)
-        network: dict[str, Any] = (
-            {"fusion": fusion, "training": settings} if learner == "gradient" else {}
-        )
-        member = Member(name=name, modalities=modalities, learner=learner, **network)
+        network = {"fusion": fusion, "training": settings}
+        how: dict[str, Any] = {"learner": expert} if expert else network
+        member = Member(name=name, modalities=modalities, **how)
         found.append(_completed(member, schema, known))
 
     subsets = [[name] for name in grouped] + ([list(grouped)] if len(grouped) > 1 else [])
-    subsets = [subset for subset in subsets if _can_tag(schema, subset)]
+    # Without a text whose words are labelled there is nothing to tag.
+    subsets = [subset for subset in subsets if tagged <= set(subset)]
     if known.solvable:
         for subset in subsets:
             for expert in lookup.names("models/experts"):
@@ -160,7 +164,7 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
                 readable = suited({name: folders[name] for name in subset})
                 if readable and (len(subset) == 1 or len(readable) > 1):
                     label = "+".join(readable)
-                    add(f"{label} ({expert})", readable, learner=expert)
+                    add(f"{label} ({expert})", readable, expert)
     for subset in subsets:
         add("+".join(subset), subset)
 
@@ -168,7 +172,7 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
     # part of the budget, and what the quick ones leave of theirs is the fusion's.
     def turn(member: Member) -> tuple[bool, int]:
         size = len(member.modalities)
-        return (True, size) if member.learner == "gradient" else (False, -size)
+        return (True, size) if build.design(member).paced else (False, -size)
 
     found.sort(key=turn)
     if len(subsets[-1]) > 1:
@@ -180,13 +184,12 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
 def _completed(member: Member, schema: Schema, known: Facts) -> Member:
     """A member with columns, encoders and form options resolved, so that the run says them all."""
     grouped = schema.modalities()
-    tagged = _tagged(schema)
     design = build.design(member)
     modalities = {}
     for name, modality in member.modalities.items():
         columns = _columns(grouped, name, modality.columns)
         kind = build.folder_kind(columns)
-        if name in tagged and not modality.encoder and not modality.pretrained:
+        if name in known.tagged and not modality.encoder and not modality.pretrained:
             modality = modality.model_copy(update={"encoder": kinds()[kind].by_word})
         update: dict[str, Any] = {"columns": [c.name for c in columns]}
         update |= design.resolved(modality, kind)
@@ -197,16 +200,6 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         modalities[name] = modality.model_copy(update=update)
     settings = member.training or training(known.rows) if design.paced else None
     return member.model_copy(update={"modalities": modalities, "training": settings})
-
-
-def _tagged(schema: Schema) -> set[str]:
-    """The text modalities whose words are labelled."""
-    return {str(c.details["text"]) for c in schema.targets if c.details}
-
-
-def _can_tag(schema: Schema, modalities: Sequence[str]) -> bool:
-    """Whether every text whose words are labelled is read: without it there is nothing to tag."""
-    return _tagged(schema) <= set(modalities)
 
 
 def _columns(grouped: Mapping[str, list[Column]], name: str, chosen: Sequence[str]) -> list[Column]:

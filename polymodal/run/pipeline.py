@@ -225,7 +225,7 @@ class Pipeline:
         module = self.members[name].module
         with torch.inference_mode():
             for positions, batch in collator.sequential(rows, 256):
-                fused = module(batch.to(device_of(module)).inputs).fused
+                fused = module(batch.to(device_of(module)).inputs, tasks=()).fused
                 for i, position in enumerate(positions):
                     found[position] = fused.pooled[i].float().cpu().numpy()
         return np.stack(found)

@@ -18,16 +18,21 @@ from polymodal.table.read import Table
 from polymodal.table.schema import Column
 
 
-@cache
 def _tasks() -> tuple[type[Task], ...]:
     """The tasks that a target's kind may mean, in the order in which they are asked for it."""
+    return _found(lookup.places("tasks"))
+
+
+@cache
+def _found(places: tuple[str, ...]) -> tuple[type[Task], ...]:
     found = [lookup.find("tasks", name) for name in lookup.names("tasks")]
     return tuple(sorted((one for one in found if one.order is not None), key=lambda t: t.order))
 
 
 def kinds() -> dict[str, type[Task]]:
     """Kind of target column -> the task that it means, by name."""
-    return {str(one.kind): one for one in sorted(_tasks(), key=lambda one: str(one.kind))}
+    found = {one.kind: one for one in _tasks() if one.kind is not None}
+    return {kind: found[kind] for kind in sorted(found)}
 
 
 def target(

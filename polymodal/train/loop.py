@@ -20,7 +20,7 @@ from polymodal.base.devices import device, device_of, seeded
 from polymodal.base.errors import UserError
 from polymodal.base.files import read_tensors, write_tensors
 from polymodal.contract.balance import Alone, Balance
-from polymodal.contract.batch import Batch, Outputs, Tokens
+from polymodal.contract.batch import Batch, Outputs
 from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Training
 from polymodal.contract.task import Answers, Task
@@ -169,7 +169,7 @@ class Loop:
             with self.kernels.autocast(self.device):
                 tokens = model.encode(given.inputs)
                 outputs = model.fuse(tokens, (), given.targets, tasks)
-            each += losses(outputs, given, tasks, tokens).values()
+            each += losses(outputs, given, tasks).values()
             # Balance is kept by the tasks that hide nothing, if there are any.
             if self.balance is not None and not own:
                 with self.kernels.autocast(self.device):
@@ -326,7 +326,7 @@ def predict_without(
                 tokens = model.encode(given.inputs)
                 for scored, gone in zip(found, absent, strict=True):
                     outputs = model.fuse(tokens, gone, None, asked)
-                    collect(scored, positions, asked, given, tokens, outputs)
+                    collect(scored, positions, asked, given, outputs)
     return found
 
 
@@ -335,12 +335,11 @@ def collect(
     positions: np.ndarray[Any, Any],
     tasks: Mapping[str, Task],
     batch: Batch,
-    tokens: Mapping[str, Tokens],
     outputs: Outputs,
 ) -> None:
     """Put a batch's answers in their places."""
     for name, task in tasks.items():
-        answers = task.answer(seen(name, task, batch, tokens, outputs))
+        answers = task.answer(seen(name, task, batch, outputs))
         for position, answer in zip(positions, answers, strict=True):
             scored[name][position] = answer
 

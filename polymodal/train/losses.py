@@ -8,19 +8,16 @@ import torch
 from torch import Tensor
 
 from polymodal.contract.balance import Alone
-from polymodal.contract.batch import Batch, Outputs, Tokens
+from polymodal.contract.batch import Batch, Outputs
 from polymodal.contract.supervised import only
 from polymodal.contract.task import Pass, Task
 from polymodal.metrics.contribution import discrepancy
 
 
-def passed(
-    name: str, outputs: Outputs, batch: Batch, tokens: Mapping[str, Tokens] | None = None
-) -> Pass:
+def passed(name: str, outputs: Outputs, batch: Batch) -> Pass:
     """A forward pass as one task sees it."""
     return Pass(
         batch.inputs,
-        tokens or {},
         outputs.fused,
         outputs.logits[name],
         outputs.views.get(name, {}),
@@ -32,11 +29,10 @@ def losses(
     outputs: Outputs,
     batch: Batch,
     tasks: Mapping[str, Task],
-    tokens: Mapping[str, Tokens] | None = None,
 ) -> dict[str, Tensor]:
     """The loss of each task that the outputs answer."""
     return {
-        name: task.loss(passed(name, outputs, batch, tokens))
+        name: task.loss(passed(name, outputs, batch))
         for name, task in tasks.items()
         if name in outputs.logits
     }
@@ -62,7 +58,7 @@ def alone(
                 continue
             target = only(batch.targets[name], batch.inputs[modality].present)
             if target.present.any():
-                done = Pass(batch.inputs, {}, own.fused, own.logits[name], {}, target)
+                done = Pass(batch.inputs, own.fused, own.logits[name], {}, target)
                 each.append(task.loss(done))
                 likelihoods.append(task.likelihood(done)[target.present].mean())
         if each:

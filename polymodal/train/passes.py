@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from polymodal.contract.batch import Batch, Outputs, Tokens
+from polymodal.contract.batch import Batch, Outputs
 from polymodal.contract.form import Form
 from polymodal.contract.task import Pass, Task
 
@@ -35,8 +35,8 @@ def passes(
                 yield task.spoil(batch, forms, generator), {name: task}
 
 
-def seen(name: str, task: Task, batch: Batch, tokens: Mapping[str, Tokens], found: Outputs) -> Pass:
+def seen(name: str, task: Task, batch: Batch, found: Outputs) -> Pass:
     """A pass without its target, but for what the task has hidden itself."""
     target = batch.targets.get(name) if task.spoils else None
     views = found.views.get(name, {})
-    return Pass(batch.inputs, tokens, found.fused, found.logits[name], views, target)
+    return Pass(batch.inputs, found.fused, found.logits[name], views, target)

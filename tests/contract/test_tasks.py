@@ -47,14 +47,14 @@ def answers(task, logits: torch.Tensor, cells) -> list[np.ndarray]:
     lengths = torch.tensor([len(cell or ()) for cell in cells] if task.words else [1] * len(cells))
     mask = torch.arange(WORDS) < lengths.unsqueeze(1)
     fused = Fused(logits, {"note": Tokens(torch.zeros(*mask.shape, 1), mask)})
-    return task.answer(Pass({}, {}, fused, logits.detach()))
+    return task.answer(Pass({}, fused, logits.detach()))
 
 
 @every_task
 def test_missing_targets_change_nothing(name, fitted):
     task, cells = fitted(name)
     logits, target = logits_for(task, 6), field(task, cells)
-    loss = task.loss(Pass({}, {}, None, logits, target=target))
+    loss = task.loss(Pass({}, None, logits, target=target))
     loss.backward()
     lost = cells.index(None)
     assert target.present.tolist() == [i != lost for i in range(6)]
@@ -71,7 +71,7 @@ def test_no_target_at_all_is_a_loss_of_zero(name, fitted):
     task, cells = fitted(name)
     logits, target = logits_for(task, 6), field(task, cells)
     nothing = Field(target.data, target.mask, torch.zeros(6, dtype=torch.bool))
-    loss = task.loss(Pass({}, {}, None, logits, target=nothing))
+    loss = task.loss(Pass({}, None, logits, target=nothing))
     loss.backward()
     assert loss.item() == 0 and (logits.grad == 0).all()
 
@@ -80,11 +80,11 @@ def test_no_target_at_all_is_a_loss_of_zero(name, fitted):
 def test_likelihood_is_of_each_row(name, fitted):
     task, cells = fitted(name)
     logits, target = logits_for(task, 6), field(task, cells)
-    found = task.likelihood(Pass({}, {}, None, logits, target=target))
+    found = task.likelihood(Pass({}, None, logits, target=target))
     for row in range(6):
         mask = None if target.mask is None else target.mask[row : row + 1]
         one = Field(target.data[row : row + 1], mask, target.present[row : row + 1])
-        alone = task.loss(Pass({}, {}, None, logits[row : row + 1], target=one))
+        alone = task.loss(Pass({}, None, logits[row : row + 1], target=one))
         assert found[row].item() == pytest.approx(float(torch.exp(-alone.detach())), rel=1e-5)
 
 
@@ -159,7 +159,7 @@ def test_perfect_answers_are_best(name, fitted):
     optimizer = torch.optim.Adam([logits], 0.3)
     start = answers(task, logits, cells)
     for _ in range(150):
-        loss = task.loss(Pass({}, {}, None, logits, target=target))
+        loss = task.loss(Pass({}, None, logits, target=target))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -176,9 +176,9 @@ def test_perfect_answers_are_best(name, fitted):
 def test_precisions(name, dtype, fitted):
     task, cells = fitted(name)
     target = field(task, cells)
-    wanted = task.loss(Pass({}, {}, None, logits_for(task, 6), target=target)).item()
+    wanted = task.loss(Pass({}, None, logits_for(task, 6), target=target)).item()
     logits = logits_for(task, 6, dtype)
-    loss = task.loss(Pass({}, {}, None, logits, target=target))
+    loss = task.loss(Pass({}, None, logits, target=target))
     loss.backward()
     assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert loss.item() == pytest.approx(wanted, rel=0.02)

@@ -15,6 +15,7 @@ import polymodal as pm
 from polymodal.contract.recipe import Recipe
 from polymodal.fitting import trials
 from polymodal.table.ledger import Ledger
+from polymodal.train.loop import Loop
 
 NETWORK = {
     "fusion": "early",
@@ -68,15 +69,16 @@ def test_the_same_seed_is_the_same_run_whatever_the_caller_drew() -> None:
 
 def test_members_and_folds_have_seeds_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = []
-    learn = trials.learn.learn
+    run = Loop.run
 
-    def watched(job: Any, member: Any, *rest: Any, part: str = "", **options: Any) -> Any:
-        seeds.append(job.seed_of(member, part))
-        return learn(job, member, *rest, part=part, **options)
+    def watched(loop: Loop) -> Any:
+        seeds.append((loop.seed, torch.initial_seed()))
+        return run(loop)
 
-    monkeypatch.setattr(trials.learn, "learn", watched)
+    monkeypatch.setattr(Loop, "run", watched)
     fit({"name": "one", **NETWORK}, {"name": "two", **NETWORK}, folds=2)
-    assert len(seeds) == len(set(seeds)) == 2 * 3
+    assert len(seeds) == len({own for own, _ in seeds}) == 2 * 3
+    assert all(own == drawn for own, drawn in seeds)
 
 
 def test_what_validates_is_what_predicts(monkeypatch: pytest.MonkeyPatch) -> None:

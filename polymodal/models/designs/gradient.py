@@ -24,7 +24,10 @@ class Gradient(Design):
 
     def components(self, grouped: Mapping[str, list[Column]]) -> list[tuple[str, Spec]]:
         member = self.member
-        found: list[tuple[str, Spec]] = [("fusion", member.fusion)]
+        found: list[tuple[str, Spec]] = [
+            ("models/designs", member.learner),
+            ("fusion", member.fusion),
+        ]
         for name, modality in member.modalities.items():
             kind = build.folder_kind(grouped[name])
             spec = build.encoder_spec(modality, kind, member.fusion)

@@ -1,4 +1,4 @@
-"""Boosted trees of any objective's own loss, by LightGBM."""
+"""Boosted trees of any task's own loss, by LightGBM."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def boost(
         # Left on, LightGBM fails where rows are so few that it filters every feature.
         "feature_pre_filter": False,
         "num_threads": torch.get_num_threads(),
-        "seed": seed,
+        "seed": seed % 2**31,  # LightGBM's have no more bits
         "deterministic": True,
         "force_col_wise": True,
         "verbosity": -1,

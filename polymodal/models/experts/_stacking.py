@@ -156,9 +156,11 @@ def _remembering(problem: Problem, name: str) -> Callable[[Any, Array, Callable[
 
         content = blake2b(digest_size=16)
         parts = (matrix.data, matrix.indices, matrix.indptr) if issparse(matrix) else (matrix,)
-        for part in (*parts, present, problem.target):
+        cut = [held for _, held in problem.folds]
+        for part in (*parts, present, problem.target, *cut):
             content.update(np.ascontiguousarray(part).data)
-        key = (problem.task.name, name, problem.rows, matrix.shape, content.digest())
+        sizes = tuple(map(len, cut))
+        key = (problem.task.name, name, problem.rows, matrix.shape, sizes, content.digest())
         if key not in problem.memo:
             problem.memo[key] = fit()
         weight, logits = problem.memo[key]
