@@ -24,7 +24,14 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(bash|python|yaml)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"^# (\S+\.(?:py|yaml|csv))\b")
+BUDGET = re.compile(r"--budget (\d+)([sm])")
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
+
+
+def shorter(budget: re.Match[str]) -> str:
+    """Less time: the examples are to run, and nobody waits for better models."""
+    seconds = int(budget[1]) * {"s": 1, "m": 60}[budget[2]]
+    return f"--budget {max(15, seconds // 3)}s"
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +63,7 @@ def test_examples_run(
             script.append(code)
         elif language == "bash":
             for line in code.replace("\\\n", " ").splitlines():
-                words = shlex.split(line, True)
+                words = shlex.split(BUDGET.sub(shorter, line), True)
                 if words[:1] == ["polymodal"]:
                     run([sys.executable, "-m", *words], folder)
                 elif words[:1] == ["python"]:

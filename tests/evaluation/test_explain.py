@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import nn
 
 import polymodal as pm
 from polymodal.base import lookup
@@ -20,6 +19,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field, Outputs, Tokens
 from polymodal.contract.kind import kinds
 from polymodal.contract.parts import PARTS, SPANS
+from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Recipe
 from polymodal.evaluation.explain import _Asked
 from polymodal.modalities.image.image import GRID
@@ -154,12 +154,14 @@ def test_a_missing_modality_adds_nothing(fitted: Fitted, member: str) -> None:
     assert sum(row["shapley"].values()) == pytest.approx(row["support"] - row["nothing"], abs=1e-6)
 
 
-class Corner(nn.Module):
+class Corner(Predictor):
     """Brightness of one patch of a picture, one frame of a clip and one moment of a sound."""
+
+    embeds = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.targets = ["label"]
+        self.names, self.targets, self.read_in = ["picture", "clip", "sound"], ["label"], {}
 
     def encode(self, inputs: Mapping[str, Field]) -> dict[str, Tokens]:
         picture = inputs["picture"].data.float()
@@ -176,7 +178,13 @@ class Corner(nn.Module):
             for name, value in seen.items()
         }
 
-    def fuse(self, tokens: Mapping[str, Tokens], absent: Collection[str] = ()) -> Outputs:
+    def fuse(
+        self,
+        tokens: Mapping[str, Tokens],
+        absent: Collection[str] = (),
+        targets: Mapping[str, Field] | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> Outputs:
         total = sum(t.values[:, 0, 0] for name, t in tokens.items() if name not in absent)
         total = torch.as_tensor(total).expand(len(next(iter(tokens.values())).mask))
         return Outputs({"label": torch.stack([0 * total, total], 1)})

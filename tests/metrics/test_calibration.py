@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,7 +60,7 @@ def test_ece_is_the_sum_over_bins_and_undefined_without_weight_only(data, rows, 
     w = drawn(st.one_of(st.just(0), st.floats(0.125, 5, width=32)), (3, rows)).astype(float)
     bins = [
         (confidence > low) & (confidence <= high) | (confidence <= 0) & (low == 0)
-        for low, high in zip(np.arange(15) / kind(15), np.arange(1, 16) / kind(15), strict=True)
+        for low, high in pairwise((np.arange(16) / 15).astype(kind))
     ]
     found = _weighted.ece(confidence, right)(w)
     for weights, value in zip(w, found, strict=True):
