@@ -61,7 +61,7 @@ def measured(run: pm.Run, table: Table, target: str) -> dict[str, float]:
     teams = {"fused": set(names), **{name: {name} for name in names}}
     absent = [frozenset(set(names) - team) for team in teams.values()]
     rows = np.arange(len(table))
-    task, targets = run.tasks[target], run.targets(table)[target].values
+    task, targets = run.tasks[target], run.targets(table)[target].arrays(rows)
     found = {}
     scored = run.scores_without(run.prepare(table, Ledger()), rows, absent)
     for team, scores in zip(teams, scored, strict=True):

@@ -32,7 +32,7 @@ from polymodal.train.clock import Allowance
 from polymodal.train.kernels import Kernels
 from polymodal.train.lesson import Lesson, Watch
 from polymodal.train.loop import Loop
-from polymodal.train.losses import as_float, losses
+from polymodal.train.losses import losses
 
 TARGET = "answer"
 
@@ -90,7 +90,7 @@ class _Bare:
         batch = self.batches[number % len(self.batches)]
         with self.kernels.autocast("cpu"):
             outputs = self.model(batch.inputs)
-        losses(as_float(outputs), batch, self.tasks)[TARGET].backward()
+        losses(outputs, batch, self.tasks)[TARGET].backward()
         torch.nn.utils.clip_grad_norm_(self.params, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

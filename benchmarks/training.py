@@ -93,7 +93,7 @@ class Rival:
         self.labels = run.tasks[TARGET].encode(table.cells(TARGET))
         torch.manual_seed(seed)
         member: Member = trained.spec
-        self.network = build.module(member, run.schema, self.forms, self.tasks, {})
+        self.network = build.module(member, run.schema, self.forms, self.tasks)
         Kernels(attention="sdpa").apply(self.network)
         for name, encoder in zip(self.network.names, self.network.encoders, strict=True):
             encoder.adapt(iter([self.field(name, range(len(self.labels)))]))
@@ -119,7 +119,8 @@ class Rival:
     def collate(self, rows: list[int]) -> Batch:
         inputs = {name: self.field(name, rows) for name in self.data}
         labels = torch.from_numpy(np.stack([self.labels[row] for row in rows]))
-        return Batch(inputs, {TARGET: labels}, torch.tensor(rows))
+        target = Field(labels, None, torch.ones(len(rows), dtype=torch.bool))
+        return Batch(inputs, {TARGET: target}, torch.tensor(rows))
 
     def loss(self, batch: Batch) -> torch.Tensor:
         return losses(self.network(batch.inputs), batch, self.tasks)[TARGET]
@@ -131,7 +132,7 @@ class Rival:
         for i in range(0, len(self.valid), size):
             batch = self.collate(list(self.valid[i : i + size]))
             guessed = self.network(batch.inputs).logits[TARGET].argmax(1)
-            right += int((guessed == batch.targets[TARGET]).sum())
+            right += int((guessed == batch.targets[TARGET].data).sum())
         self.network.train()
         return right / len(self.valid)
 
@@ -174,7 +175,7 @@ def trainer(run: Run, train: Path, epochs: int, size: int, seed: int) -> tuple[f
 
     def collate(rows: list[int]) -> dict[str, Any]:
         batch = rival.collate(rows)
-        return {"batch": batch, "labels": batch.targets[TARGET]}
+        return {"batch": batch, "labels": batch.targets[TARGET].data}
 
     class Validate(TrainerCallback):
         accuracy = 0.0
