@@ -12,6 +12,8 @@ from polymodal.base import lookup
 from polymodal.contract.batch import Field
 from polymodal.contract.kind import kinds
 
+pytestmark = pytest.mark.whole
+
 ENCODERS = [
     (kind, name, words)
     for kind in kinds()

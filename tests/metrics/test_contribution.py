@@ -194,6 +194,7 @@ def sampled(game, names, pairs, seed=0):
     return contribution.shape(metrics, 2, resamples=2, walks=walks).shapley
 
 
+@pytest.mark.whole
 def test_sampled_shapley_is_unbiased():
     names, game = random_game(0)
     exact = contribution.shapley(game)
@@ -204,6 +205,7 @@ def test_sampled_shapley_is_unbiased():
         assert found.std() > 0.01
 
 
+@pytest.mark.whole
 def test_sampled_shapley_covers():
     hits = []
     for seed in range(300):

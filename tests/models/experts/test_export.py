@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
+pytestmark = pytest.mark.whole
+
 
 def mixed(rows: int = 120) -> pd.DataFrame:
     rng = np.random.default_rng(0)
