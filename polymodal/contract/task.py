@@ -84,6 +84,7 @@ class Task(ABC):
         averaged: whether answers are numbers of which sums and means make sense.
         spoils: whether it hides something from the model. It then has a forward pass of its own.
         supports: what `support` is, in words.
+        classes: the names that it answers with, in order; known after `fit`. None for numbers.
     """
 
     kind: ClassVar[str | None] = None
@@ -94,6 +95,7 @@ class Task(ABC):
     averaged: ClassVar[bool] = True
     spoils: ClassVar[bool] = False
     supports: ClassVar[str] = "its answer"
+    classes: Sequence[str] = ()
     name: str
     form: Form
     primary: str
@@ -186,7 +188,8 @@ class Task(ABC):
 
         Args:
             forms: modality -> the form that the model reads it in.
-            generator: of all that is random.
+            generator: of all that is random. In prediction it is the same for every batch: a row's
+                answer depends on nothing but the row only if what is hidden does not either.
         """
         return batch
 

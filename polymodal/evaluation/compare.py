@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_json
 from polymodal.contract.metric import Metric
@@ -266,7 +267,7 @@ def _targets(runs: Mapping[str, Run], asked: Sequence[str]) -> list[str]:
 def _refuse_another_question(target: str, reference: str, first: Run, who: str, run: Run) -> None:
     """UserError unless both runs answer with the same classes and are measured by one metric."""
     one, other = first.tasks[target], run.tasks[target]
-    kinds = [f"{o.primary} of {type(o).__name__.lower()}" for o in (one, other)]
+    kinds = [f"{task.primary} of {lookup.name_of(type(task))}" for task in (one, other)]
     if kinds[0] != kinds[1]:
         raise UserError(
             f"'{reference}' and '{who}' are not measured by the same metric on '{target}'",
@@ -274,7 +275,7 @@ def _refuse_another_question(target: str, reference: str, first: Run, who: str, 
             got=kinds[1],
             do=f"fit both with the same task and kind for '{target}'",
         )
-    classes = [o.state.get("classes") or [] for o in (one, other)]
+    classes = [list(task.classes) for task in (one, other)]
     if classes[0] != classes[1]:
         only = [sorted(set(a) - set(b)) for a, b in (classes, classes[::-1])]
         raise UserError(

@@ -71,7 +71,7 @@ class Ordinal(Task):
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
         self.levels, self.counts = list(state["levels"]), list(state["counts"])
-        self.form = Rank(levels=self.levels)
+        self.classes, self.form = self.levels, Rank(levels=self.levels)
 
     def is_unseen(self, cell: Any) -> bool:
         return not is_missing(cell) and canonical(cell) not in self.levels
