@@ -13,6 +13,9 @@ from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.recipe import SHORT, Data, Member, Modality, Recipe, Spec, Training
 
+# Keys of recipes of 0.1 -> what they are now.
+RENAMED = {"members": "models"}
+
 
 def load(path: Path) -> Recipe:
     """Read a YAML recipe; `train`, `valid` and "file.py:Class" names are relative to its folder."""
@@ -128,12 +131,12 @@ def validate(described: dict[str, Any], source: str) -> Recipe:
         where = ".".join(str(part) for part in first["loc"] if not _is_branch(part))
         reference = "see the recipe reference in docs/recipe.md"
         if first["type"] == "extra_forbidden":
-            known = _keys_beside(first["loc"])
+            known, key = _keys_beside(first["loc"]), str(first["loc"][-1])
             raise UserError(
                 f"{source}: there is no key '{where}'",
                 expected=f"one of {', '.join(known)}",
                 got=f"{where}: {first['input']!r}"[:200],
-                do=lookup.meant(str(first["loc"][-1]), known, reference),
+                do=lookup.meant(RENAMED.get(key, key), known, reference),
             ) from error
         raise UserError(
             f"{source}: '{where or 'recipe'}' is not valid",

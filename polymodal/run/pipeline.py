@@ -262,8 +262,10 @@ class Pipeline:
         candidates = [n for n, t in self.members.items() if t.module.embeds]
         if not candidates:
             raise UserError(
-                "This run has no member with a fused vector: only experts were trained",
-                do="fit with a larger `budget`, or a recipe with a fusion",
+                "This run has no member with a fused vector",
+                expected="a network among the members that it keeps",
+                got=f"{', '.join(self.members)}, which are experts",
+                do="fit with a larger `budget`, or a recipe of one model with a fusion",
             )
         widest = max(len(self.members[n].forms) for n in candidates)
         joint = [n for n in candidates if len(self.members[n].forms) == widest]

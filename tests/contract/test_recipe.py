@@ -36,6 +36,7 @@ def test_a_saved_recipe_loads_to_the_same(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("trian: a.csv", "'train'"),
+        ("members: [{name: a}]", "did you mean 'models'?"),
         ("training: {learning_rate: 1}", "no key 'training.learning_rate'"),
         ("training: {lr: fast}", "training.lr"),
         ("modalities: {image: {encodr: cnn}}", "'encoder'"),
