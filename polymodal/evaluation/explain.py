@@ -24,7 +24,7 @@ import torch
 from polymodal.base.devices import device_of
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
-from polymodal.contract.batch import Batch, Field
+from polymodal.contract.batch import Batch, Field, Tokens
 from polymodal.contract.task import Task
 from polymodal.evaluation import sets
 from polymodal.metrics._weighted import Array
@@ -217,18 +217,35 @@ class _Asked:
         member = self.run.members[name]
         module, place = member.module, device_of(member.module)
         count = max(len(field.present) for field in given.values())
-        same = np.full(count, row)
-        own = {m: self.prepared[i].gather(same) for m, i in member.forms.items() if m not in given}
-        inputs = {m: field.to(place) for m, field in {**own, **given}.items()}
+        own = {
+            m: self.prepared[i].gather(np.array([row])).to(place)
+            for m, i in member.forms.items()
+            if m not in given
+        }
+        varied = {m: field.to(place) for m, field in given.items()}
+        inputs = {m: _repeated(field, count) for m, field in own.items()} | varied
         targets = module.targets
         scored: dict[str, list[Any]] = {target: [None] * count for target in targets}
         tasks = {target: self.run.tasks[target] for target in targets}
         batch = Batch(inputs, {}, torch.arange(count))
         with torch.inference_mode():
             for seen, asked in passes(batch, tasks, module.read_in):
-                outputs = module.fuse(module.encode(seen.inputs), tasks=asked)
+                # Where nothing was hidden, what is not replaced is one row still.
+                once = own | varied if seen is batch else seen.inputs
+                tokens = {
+                    m: Tokens(t.values.expand(count, -1, -1), t.mask.expand(count, -1))
+                    for m, t in module.encode(once).items()
+                }
+                outputs = module.fuse(tokens, tasks=asked)
                 collect(scored, np.arange(count), asked, seen, outputs)
         return scored
+
+
+def _repeated(field: Field, count: int) -> Field:
+    """One row as many, without a copy."""
+    mask = None if field.mask is None else field.mask.expand(count, -1)
+    data = field.data.expand(count, *field.data.shape[1:])
+    return Field(data, mask, field.present.expand(count))
 
 
 def _is_missing(cell: Any) -> bool:

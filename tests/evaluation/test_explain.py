@@ -130,6 +130,23 @@ def run_explained(run: pm.Run, rows: list[int], **changed: Any) -> list[dict[str
     return found
 
 
+def test_what_is_not_replaced_is_encoded_once(
+    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = fitted("all")
+    sizes: list[list[int]] = []
+    encode = type(run.members["all"].module).encode
+
+    def counted(module: Any, inputs: Mapping[str, Field]) -> dict[str, Tokens]:
+        sizes.append(sorted(len(field.present) for field in inputs.values()))
+        return encode(module, inputs)
+
+    monkeypatch.setattr(type(run.members["all"].module), "encode", counted)
+    (row,) = run_explained(run, [1])
+    parts = [len(part["losses"]) for part in row["parts"]]
+    assert sizes[1:] == [[1] * 5 + [1 + count] for count in parts]
+
+
 def test_rows_together_are_explained_as_alone(fitted: Fitted) -> None:
     """Their batches differ, and so does the padding of their words."""
     run = fitted("all")
