@@ -28,12 +28,20 @@ def _named(value: Any) -> Any:
 Spec = Annotated[str | dict[str, Any], BeforeValidator(_named)]
 
 
+def name_of(spec: Spec) -> str:
+    """The component's name."""
+    return spec if isinstance(spec, str) else str(spec["name"])
+
+
+def options_of(spec: Spec) -> dict[str, Any]:
+    """The component's options, where it is given with some."""
+    return {} if isinstance(spec, str) else {k: v for k, v in spec.items() if k != "name"}
+
+
 def label(spec: Spec) -> str:
     """What to call a component: "gated", or "moe (experts=4)"."""
-    if isinstance(spec, str):
-        return spec.rpartition(":")[2]
-    options = ", ".join(f"{key}={value}" for key, value in spec.items() if key != "name")
-    return label(spec["name"]) + (f" ({options})" if options else "")
+    options = ", ".join(f"{key}={value}" for key, value in options_of(spec).items())
+    return name_of(spec).rpartition(":")[2] + (f" ({options})" if options else "")
 
 
 class _Strict(BaseModel):
@@ -135,7 +143,7 @@ class Member(_Strict):
 
     @model_validator(mode="after")
     def _experts_have_no_network(self) -> Member:
-        learner = self.learner if isinstance(self.learner, str) else self.learner["name"]
+        learner = name_of(self.learner)
         if learner in lookup.names("models/designs"):
             return self
 

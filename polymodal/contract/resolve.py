@@ -99,17 +99,16 @@ def overruled(
 
 def _with_fusion(recipe: Recipe, fusion: Spec | Sequence[Spec]) -> dict[str, Any]:
     """The recipe's one model, or the plan's, with other fusions; and its rivals."""
-    if len(recipe.models or []) > 1:
+    models = recipe.models or []
+    if len(models) > 1:
         raise UserError(
             "A fusion was given beside a recipe of several models",
             expected="a recipe of one model at most, whose fusion is replaced",
-            got=", ".join(model.name for model in recipe.models or []),
+            got=", ".join(model.name for model in models),
             do="leave `fusion` out, or write it into the recipe's models",
         )
-    own = recipe.models[0].model_dump() if recipe.models else {}
-    if own.get("learner", Member.model_fields["learner"].default) != (
-        Member.model_fields["learner"].default
-    ):
+    own = models[0].model_dump() if models else {}
+    if models and models[0].learner != Member.model_fields["learner"].default:
         raise UserError(
             "A fusion was given beside a recipe whose model has none",
             expected="a recipe without a model, or with a network, whose fusion is replaced",

@@ -37,11 +37,13 @@ class Opened:
         table: the training table's rows, then those of the validation table, if there is one.
         own: how many of them are the training table's.
         schema: of both.
+        named: tasks that the recipe names, not fitted yet.
     """
 
     table: Table
     own: int
     schema: Schema
+    named: dict[str, Task]
 
     @property
     def given_valid(self) -> bool:
@@ -80,10 +82,6 @@ class Aims:
     unseen: Array
     findings: list[Finding]
 
-    def known(self) -> Array:
-        """`(rows,)` bool: which rows have any target."""
-        return encoding.known(self.targets.values(), np.arange(len(self.unseen)))
-
 
 def opened(train: Any, valid: Any, recipe: Recipe, cache: Path) -> Opened:
     """Read the tables and infer their schema."""
@@ -107,7 +105,7 @@ def opened(train: Any, valid: Any, recipe: Recipe, cache: Path) -> Opened:
                     f"{table.source} has no column '{column}', which the task '{task.name}' reads"
                 )
                 raise lookup.unknown(what, column, table.names, "check the table's header")
-    return Opened(table, own, schema)
+    return Opened(table, own, schema, named)
 
 
 def checked(data: Opened, recipe: Recipe) -> checks.Report:
@@ -142,17 +140,18 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
         UserError: no validation row has a target.
     """
     tasks: dict[str, Task] = {}
+    read: dict[str, list[Any]] = {}
     columns = {column.name: column for column in data.schema.targets}
-    for name, spec in recipe.targets.items():
-        task = lookup.build("tasks", spec or _default(columns[name]), name)
+    for name in recipe.targets:
+        task = data.named.get(name) or _default(columns[name])
         cells = encoding.cells(task, data.table)
         details = columns[name].details if name in columns else None
         task.fit([cells[i] for i in division.train], details)
-        tasks[name] = task
+        tasks[name], read[name] = task, cells
     unseen = np.zeros(len(data.table), bool)
     targets, findings = {}, []
     for name, task in tasks.items():
-        cells = encoding.cells(task, data.table)
+        cells = read[name]
         strange = [row for row in division.valid.tolist() if task.is_unseen(cells[row])]
         if strange:
             what = f"a class of '{name}' that no training row has"
@@ -179,7 +178,7 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
     return Aims(tasks, targets, unseen, findings)
 
 
-def _default(column: Column) -> str:
+def _default(column: Column) -> Task:
     """The task of a target column for which the recipe names none."""
     name = default(column.kind)
     if name is None:
@@ -188,7 +187,8 @@ def _default(column: Column) -> str:
             expected="a task for it in the recipe",
             do=f"name one: targets: {{{column.name}: TASK}}; `polymodal list` has them all",
         )
-    return name
+    task: Task = lookup.build("tasks", name, column.name)
+    return task
 
 
 def refuse_division(recipe: Recipe) -> None:
@@ -203,8 +203,12 @@ def refuse_division(recipe: Recipe) -> None:
         )
 
 
-def account(ledger: Ledger, aims: Aims) -> None:
-    """Note what becomes of every row."""
-    known = aims.known()
-    ledger.add("skipped", "no value in any target", np.flatnonzero(~known & ~aims.unseen))
+def account(ledger: Ledger, known: Array, unseen: Array) -> None:
+    """Note what becomes of every row.
+
+    Args:
+        known: `(rows,)` bool: those that have any target.
+        unseen: as of `Aims`.
+    """
+    ledger.add("skipped", "no value in any target", np.flatnonzero(~known & ~unseen))
     ledger.add("used", "training or validation", np.flatnonzero(known))

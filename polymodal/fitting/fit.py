@@ -173,7 +173,7 @@ def _fitted(
     for member in members:
         build.check(member, data.schema.modalities())
     job = _prepared(data, division.train, aims, members, recipe, ledger, logs, show)
-    account(ledger, aims)
+    account(ledger, job.known(), aims.unseen)
     show.plan(members, len(division.train), len(division.valid), len(division.folds))
     mark(out, request, recipe.budget, members, overwrite)
     logs.start()

@@ -114,8 +114,11 @@ def train(
 
     def attempt(member: Member, allowance: float, must: bool = False) -> None:
         folder = checkpoints(out, member)
-        trial = _by_folds if division.folds else _by_split
-        one, scores = trial(job, member, division, found.rows, folder, allowance, must)
+        if division.folds:
+            one, scores = _by_folds(job, member, division, found.rows, folder, allowance, must)
+        else:
+            train, valid = division.train, found.rows
+            one, scores = learn.learn(job, member, train, valid, folder, allowance, must=must)
         found.trained[member.name], found.scores[member.name] = one, scores
         show.trained(member.name, one.facts)
 
@@ -154,18 +157,6 @@ def _is_lacking(member: Member, trained: Mapping[str, Trained]) -> bool:
     """Whether a member is of one modality that no trained member is of."""
     has = [list(one.spec.modalities) for one in trained.values()]
     return len(member.modalities) == 1 and list(member.modalities) not in has
-
-
-def _by_split(
-    job: Job,
-    member: Member,
-    division: Division,
-    rows: Array,
-    folder: Path,
-    allowance: float,
-    must: bool,
-) -> tuple[Trained, dict[str, Answers]]:
-    return learn.learn(job, member, division.train, rows, folder, allowance, must=must)
 
 
 def _by_folds(

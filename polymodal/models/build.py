@@ -9,7 +9,7 @@ from polymodal.base import lookup
 from polymodal.contract.form import Form
 from polymodal.contract.kind import kinds, of
 from polymodal.contract.predictor import Predictor
-from polymodal.contract.recipe import Member, Modality, Spec
+from polymodal.contract.recipe import Member, Modality, Spec, name_of, options_of
 from polymodal.contract.task import Task
 from polymodal.models.design import Design
 from polymodal.table.schema import Column, Schema
@@ -21,14 +21,6 @@ PRETRAINED = "pretrained"
 def folder_kind(columns: list[Column]) -> str:
     """The kind of a modality's columns."""
     return of(columns[0].kind).name
-
-
-def name_of(spec: Spec) -> str:
-    return spec if isinstance(spec, str) else str(spec["name"])
-
-
-def options_of(spec: Spec) -> dict[str, Any]:
-    return {} if isinstance(spec, str) else {k: v for k, v in spec.items() if k != "name"}
 
 
 def design(member: Member) -> Design:

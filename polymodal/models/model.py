@@ -13,6 +13,7 @@ from torch import nn
 
 from polymodal.contract.batch import Field, Fused, Outputs, Tokens
 from polymodal.contract.encoder import Encoder
+from polymodal.contract.form import Form
 from polymodal.contract.fusion import Fusion
 from polymodal.contract.predictor import Predictor
 from polymodal.contract.task import Task
@@ -29,6 +30,7 @@ class Model(Predictor):
         dropout: before layers that decide.
         modality_dropout: chance that a present modality of a training row is hidden (never the
             row's last one), so that the model learns to do without any.
+        read_in: see `Predictor`; needed where some task hides something.
     """
 
     embeds: ClassVar[bool] = True
@@ -41,11 +43,12 @@ class Model(Predictor):
         width: int,
         dropout: float = 0.1,
         modality_dropout: float = 0.1,
+        read_in: Mapping[str, Form] | None = None,
     ) -> None:
         super().__init__()
         self.names = list(encoders)
         self.targets = list(tasks)
-        self.read_in = {}
+        self.read_in = dict(read_in or {})
         # ModuleDict keys may not hold dots, and column names may: modules go by position.
         self.encoders = nn.ModuleList(encoders.values())
         self.fusion = fusion

@@ -6,8 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
 from polymodal.contract.block import Array, Cellwise
+from polymodal.contract.form import Form
 from polymodal.contract.predictor import Predictor
+from polymodal.contract.supervised import Supervised
 from polymodal.contract.task import Task
 from polymodal.prepared.prepare import Prepared
 
@@ -15,9 +19,29 @@ from polymodal.prepared.prepare import Prepared
 class Solved(Predictor, ABC):
     """A predictor whose numbers are solved for at once, not descended to step by step.
 
-    Constructor: `(kinds: Mapping[str, str], forms: Mapping[str, Form], tasks: Mapping[str, Task],
-    *, options...)`, all by modality or target.
+    Constructor: `(kinds, forms, tasks, *, options...)`.
+
+    Args:
+        kinds: modality -> its kind.
+        forms: modality -> fitted form.
+        tasks: target -> fitted task.
+
+    Attributes:
+        tasks: what it is to learn, in the order of `targets`.
+        sizes: how many logits each has.
+
+    Raises:
+        UserError: it cannot learn one of the tasks.
     """
+
+    def __init__(
+        self, kinds: Mapping[str, str], forms: Mapping[str, Form], tasks: Mapping[str, Task]
+    ) -> None:
+        super().__init__()
+        self.tasks = {name: _solvable(task, type(self)) for name, task in tasks.items()}
+        self.names, self.targets = list(kinds), list(self.tasks)
+        self.read_in = {name: forms[name] for name in kinds}
+        self.sizes = [task.size for task in self.tasks.values()]
 
     @staticmethod
     @abstractmethod
@@ -31,7 +55,6 @@ class Solved(Predictor, ABC):
         train: Array,
         valid: Array | None,
         targets: Mapping[str, Prepared],
-        tasks: Mapping[str, Task],
         seed: int,
         groups: Array | None = None,
         memo: dict[Any, Any] | None = None,
@@ -46,3 +69,15 @@ class Solved(Predictor, ABC):
             groups: of all rows: equal ones are never cut apart inside the training rows either.
             memo: kept between the members of one fit, so that equal parts are fitted once.
         """
+
+
+def _solvable(task: Task, expert: type[Solved]) -> Supervised:
+    """The task, if a solver can learn it."""
+    if isinstance(task, Supervised) and task.solvable:
+        return task
+    cannot = "answer" if task.words is None else "label the words of"
+    raise UserError(
+        f"The expert '{lookup.name_of(expert)}' cannot {cannot} target '{task.name}'",
+        expected="supervised targets of one answer a row",
+        do="use learner: gradient for it",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from polymodal.contract.batch import Field
 from polymodal.contract.task import Task
 from polymodal.prepared.collate import Collator
+from polymodal.prepared.targets import Known
 
 Augment = Callable[[Field, torch.Generator], Field]
 
@@ -60,6 +62,11 @@ class Lesson:
     train: np.ndarray[Any, Any]
     valid: np.ndarray[Any, Any]
     augment: Mapping[str, Augment] = field(default_factory=dict)
+
+    @cached_property
+    def known(self) -> dict[str, Known]:
+        """Each task's targets of the validation rows: gathered once for all validations."""
+        return {name: Known(self.collator.targets[name], self.valid) for name in self.tasks}
 
 
 @dataclass(frozen=True)

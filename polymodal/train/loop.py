@@ -26,7 +26,6 @@ from polymodal.contract.recipe import Training
 from polymodal.contract.task import Answers, Task
 from polymodal.models.model import Model
 from polymodal.prepared.collate import Collator
-from polymodal.prepared.targets import Known
 from polymodal.train.clock import Allowance
 from polymodal.train.interrupt import Interrupted, interruptible
 from polymodal.train.kernels import Kernels
@@ -143,8 +142,8 @@ class Loop:
         for name, change in self.lesson.augment.items():
             batch.inputs[name] = change(batch.inputs[name], self.generator)
         batch = batch.to(self.device)
+        share = rate(self.progress.step, self.progress.steps, self.settings.warmup)
         for group in self.optimizer.param_groups:
-            share = rate(self.progress.step, self.progress.steps, self.settings.warmup)
             group["lr"] = group["peak"] * share
         total = self._backward(batch)
         norm = nn.utils.clip_grad_norm_(self.params, self.settings.clip)
@@ -218,7 +217,7 @@ class Loop:
         scores = predict(self.model, tasks, collator, self.lesson.valid)
         total, numbers = 0.0, {}
         for name, task in tasks.items():
-            known = Known(collator.targets[name], self.lesson.valid)
+            known = self.lesson.known[name]
             loss = task.criterion(known.of(scores[name]), known.targets)
             numbers[f"valid/{name}"] = loss
             total += loss

@@ -47,7 +47,7 @@ def test_experts_get_the_groups(frame: pd.DataFrame, monkeypatch: pytest.MonkeyP
     fit = Linear.fit
 
     def watched(self: Linear, *args: Any) -> None:
-        seen.append(args[6])
+        seen.append(args[5])
         fit(self, *args)
 
     monkeypatch.setattr(Linear, "fit", watched)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from polymodal.base.files import read_json, write_json
 from polymodal.contract.batch import Field
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.recipe import Training
-from polymodal.contract.task import Task
 from polymodal.fitting.learner import Learner, Trial
 from polymodal.models import build
 from polymodal.models.ensemble import simplex
@@ -24,7 +23,6 @@ from polymodal.models.model import Model
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared
-from polymodal.prepared.targets import Known
 from polymodal.train.clock import Allowance, too_few
 from polymodal.train.kernels import Kernels, choose
 from polymodal.train.lesson import Augment, Lesson, Watch
@@ -51,7 +49,7 @@ class Gradient(Learner[Model]):
         kernels, steps = _plan(predictor, trial, settings)
         loop = Loop(
             predictor,
-            Lesson(lesson.tasks, lesson.collator, train, lesson.valid, _augmentations(trial)),
+            replace(lesson, augment=_augmentations(trial)),
             settings,
             kernels,
             Allowance(
@@ -71,7 +69,7 @@ class Gradient(Learner[Model]):
         )
         progress = loop.run()
         if predictor.fusion.alpha is not None and len(lesson.valid):
-            _choose_alpha(predictor, lesson.tasks, lesson.collator, lesson.valid)
+            _choose_alpha(predictor, lesson)
         facts = {
             "steps": progress.step,
             "best_step": progress.best_step,
@@ -144,12 +142,7 @@ def _adapt(module: Model, collator: Collator, train: np.ndarray[Any, Any]) -> No
         encoder.adapt(fields())
 
 
-def _choose_alpha(
-    module: Model,
-    tasks: Mapping[str, Task],
-    collator: Collator,
-    valid: np.ndarray[Any, Any],
-) -> None:
+def _choose_alpha(module: Model, lesson: Lesson) -> None:
     """Set the fusion's mixture to what minimises the validation loss.
 
     Decisions are mixed as scores. Features are mixed before the heads, so there the loss is asked
@@ -157,12 +150,12 @@ def _choose_alpha(
     """
     alpha = module.fusion.alpha
     assert alpha is not None
-    values = {n: Known(collator.targets[n], valid) for n in tasks}
+    tasks, values = lesson.tasks, lesson.known
 
     def loss(weights: np.ndarray[Any, Any]) -> float:
         with torch.no_grad():
             alpha.copy_(torch.from_numpy(np.log(np.maximum(weights, 1e-6))))
-        scores = predict(module, tasks, collator, valid)
+        scores = predict(module, tasks, lesson.collator, lesson.valid)
         return sum(
             o.criterion(values[n].of(scores[n]), values[n].targets) for n, o in tasks.items()
         )

@@ -28,7 +28,6 @@ class Solver(Learner[Solved]):
                 lesson.train,
                 held_out,
                 lesson.collator.targets,
-                lesson.tasks,
                 # The fit's own: members that share `memo` have to cut the rows alike.
                 job.seed,
                 job.groups,

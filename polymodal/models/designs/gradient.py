@@ -71,11 +71,15 @@ class Gradient(Design):
             encoders[name] = lookup.build(folder, spec, form, member.width)
         fusion = lookup.build("fusion", member.fusion, list(forms), member.width)
         training = member.training or Training()
-        built = Model(
-            encoders, fusion, tasks, member.width, training.dropout, training.modality_dropout
+        return Model(
+            encoders,
+            fusion,
+            tasks,
+            member.width,
+            training.dropout,
+            training.modality_dropout,
+            read_in=forms,
         )
-        built.read_in = dict(forms)
-        return built
 
 
 def _by_word(folder: str) -> list[str]:

@@ -9,9 +9,8 @@ from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.form import Form
 from polymodal.contract.kind import kinds as all_kinds
-from polymodal.contract.recipe import Modality, Spec
+from polymodal.contract.recipe import Modality, Spec, name_of
 from polymodal.contract.task import Task
-from polymodal.models import build
 from polymodal.models.design import Design
 from polymodal.models.solved import Solved
 from polymodal.table.schema import Column
@@ -29,7 +28,7 @@ class Solver(Design):
         form = all_kinds()[kind].described
         if form is None:
             readable = [one.name for one in all_kinds().values() if one.described]
-            expert = build.name_of(self.member.learner)
+            expert = name_of(self.member.learner)
             raise UserError(
                 f"The expert '{expert}' cannot read '{name}', which is {kind}",
                 expected=f"modalities of the kinds {', '.join(readable)}",
@@ -46,7 +45,6 @@ class Solver(Design):
         forms: Mapping[str, Form],
         tasks: Mapping[str, Task],
     ) -> Solved:
-        built = lookup.build("models/experts", self.member.learner, kinds, dict(forms), tasks)
+        built = lookup.build("models/experts", self.member.learner, kinds, forms, tasks)
         assert isinstance(built, Solved)
-        built.read_in = dict(forms)
         return built

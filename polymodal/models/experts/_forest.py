@@ -66,7 +66,7 @@ class Forest(nn.Module):
         return _opened(self.text)
 
 
-@torch.library.custom_op("polymodal::forest", mutates_args=())
+@torch.library.custom_op("polymodal::boosted_trees", mutates_args=())
 def _sums(features: Tensor, text: Tensor, size: int) -> Tensor:
     if features.shape[0] == 0:
         return features.new_zeros(0, size)

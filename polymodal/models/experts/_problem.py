@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
 from polymodal.contract.supervised import Supervised
-from polymodal.contract.task import Task
 from polymodal.models.experts._convex import Array, Fold
 from polymodal.prepared.prepare import Prepared
 
@@ -41,21 +38,6 @@ class Problem:
         """The task's mean loss of logits at some positions."""
         every = torch.ones(len(rows), dtype=torch.bool)
         return self.task.loss_of(logits, Field(torch.from_numpy(self.target[rows]), None, every))
-
-
-def solvable(tasks: Mapping[str, Task], expert: str) -> dict[str, Supervised]:
-    """The tasks that an expert is to learn. UserError if it cannot learn one."""
-    found: dict[str, Supervised] = {}
-    for name, task in tasks.items():
-        if not isinstance(task, Supervised) or not task.solvable:
-            cannot = "answer" if task.words is None else "label the words of"
-            raise UserError(
-                f"The expert '{expert}' cannot {cannot} target '{name}'",
-                expected="supervised targets of one answer a row",
-                do="use learner: gradient for it",
-            )
-        found[name] = task
-    return found
 
 
 def problem(

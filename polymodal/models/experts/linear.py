@@ -15,7 +15,7 @@ from polymodal.contract.block import Array, Block, Cellwise
 from polymodal.contract.form import Form
 from polymodal.contract.task import Task
 from polymodal.models.experts import _stacking as stacking
-from polymodal.models.experts._problem import problem, solvable
+from polymodal.models.experts._problem import problem
 from polymodal.models.experts._stacking import Stacked
 from polymodal.models.solved import Solved
 from polymodal.nn.blocks import presence
@@ -35,9 +35,7 @@ class Linear(Solved):
     held-out rows say so.
 
     Args:
-        kinds: modality -> its kind.
-        forms: modality -> fitted form.
-        tasks: target -> fitted task.
+        kinds, forms, tasks: as of `Solved`.
         vocabulary: n-grams a text may have at most.
         folds: parts that training rows are cut into for out-of-fold logits.
 
@@ -55,11 +53,8 @@ class Linear(Solved):
         vocabulary: int = 100_000,
         folds: int = 5,
     ) -> None:
-        super().__init__()
-        own = solvable(tasks, "linear")
+        super().__init__(kinds, forms, tasks)
         self.folds = folds
-        self.names, self.targets, self.read_in = list(kinds), list(own), {}
-        self.sizes = [task.size for task in own.values()]
         self.blocks = nn.ModuleList(
             kind.kinds()[kinds[n]].block(forms[n], vocabulary) for n in kinds
         )
@@ -67,13 +62,12 @@ class Linear(Solved):
             self.register_buffer(f"weight_{i}", torch.zeros(0, 0))
             self.register_buffer(f"shift_{i}", torch.zeros(0))
             self.register_buffer(f"gap_{i}", torch.zeros(0))
-        for i in range(len(own)):
+        for i in range(len(self.tasks)):
             self.register_buffer(f"values_{i}", torch.zeros(0))
         self.register_buffer("bias", torch.zeros(0))
 
     @staticmethod
     def suited(kinds: Mapping[str, str]) -> list[str]:
-        """Of modalities and their kinds those that it is worth reading unasked."""
         return [name for name, one in kinds.items() if kind.kinds()[one].described]
 
     def encode(self, inputs: Mapping[str, Field]) -> dict[str, Tokens]:
@@ -118,22 +112,14 @@ class Linear(Solved):
         train: Array,
         valid: Array | None,
         targets: Mapping[str, Prepared],
-        tasks: Mapping[str, Task],
         seed: int,
         groups: Array | None = None,
         memo: dict[Any, Any] | None = None,
     ) -> dict[str, Stacked]:
-        """Fit to the training rows.
+        """Fit to the training rows; see `Solved.fit`.
 
         Strengths are chosen on the validation rows, or, where those are too few to tell, on parts
         of the training rows.
-
-        Args:
-            inputs: modality -> cells of all rows.
-            train, valid: row numbers.
-            targets: target -> encoded targets of all rows, present where known.
-            groups: of all rows: equal ones are never cut apart inside the training rows either.
-            memo: kept between the experts of one fit, so that equal parts are fitted once.
 
         Returns:
             Target -> its models, which a second learner can build on.
@@ -145,9 +131,10 @@ class Linear(Solved):
             part.learn(inputs[name], train)
             matrices.append(part.matrix(inputs[name], rows))
             present.append(presence(inputs[name], rows))
-        found, own = {}, solvable(tasks, "linear")
+        found = {}
         for name, size in zip(self.targets, self.sizes, strict=True):
-            job = problem(own[name], targets[name], train, valid, self.folds, seed, groups, memo)
+            task = self.tasks[name]
+            job = problem(task, targets[name], train, valid, self.folds, seed, groups, memo)
             cut = [x[job.known] for x in matrices], [has[job.known] for has in present]
             found[name] = stacking.fit(job, *cut, size)
         self._keep(list(found.values()))

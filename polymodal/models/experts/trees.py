@@ -17,7 +17,7 @@ from polymodal.contract.task import Task
 from polymodal.models.experts._boosting import boost
 from polymodal.models.experts._convex import minimise
 from polymodal.models.experts._forest import Forest
-from polymodal.models.experts._problem import Problem, problem, solvable
+from polymodal.models.experts._problem import Problem, problem
 from polymodal.models.experts._stacking import Stacked, choosing
 from polymodal.models.experts.linear import Linear
 from polymodal.models.solved import Solved
@@ -35,9 +35,7 @@ class Trees(Solved):
     had none; a missing modality likewise.
 
     Args:
-        kinds: modality -> its kind.
-        forms: modality -> fitted form.
-        tasks: target -> fitted task.
+        kinds, forms, tasks: as of `Solved`.
         leaves: of a tree.
         rate: share of each tree's answer that is taken.
         folds: parts that training rows are cut into for out-of-fold logits.
@@ -57,11 +55,8 @@ class Trees(Solved):
         rate: float = 0.1,
         folds: int = 5,
     ) -> None:
-        super().__init__()
-        own = solvable(tasks, "trees")
+        super().__init__(kinds, forms, tasks)
         self.leaves, self.rate, self.folds = leaves, rate, folds
-        self.names, self.targets, self.read_in = list(kinds), list(own), {}
-        self.sizes = [task.size for task in own.values()]
         rooms = kind.kinds()
         scored = {name: one for name, one in kinds.items() if rooms[one].scored}
         self.linear = Linear(scored, forms, tasks, folds=folds) if scored else None
@@ -129,20 +124,20 @@ class Trees(Solved):
         train: Array,
         valid: Array | None,
         targets: Mapping[str, Prepared],
-        tasks: Mapping[str, Task],
         seed: int,
         groups: Array | None = None,
         memo: dict[Any, Any] | None = None,
     ) -> None:
-        """Fit to the training rows; see `Linear.fit`."""
+        """Fit to the training rows; see `Solved.fit`."""
         rows = train if valid is None else np.concatenate([train, valid])
         raw = [self._learn(name, inputs[name], train, rows) for name in self.raw]
         stacked: dict[str, Stacked] = {}
         if self.linear is not None:
-            stacked = self.linear.fit(inputs, train, valid, targets, tasks, seed, groups, memo)
-        starts, own = [], solvable(tasks, "trees")
+            stacked = self.linear.fit(inputs, train, valid, targets, seed, groups, memo)
+        starts = []
         for name, size, forest in zip(self.targets, self.sizes, self.forests, strict=True):
-            job = problem(own[name], targets[name], train, valid, self.folds, seed, groups, memo)
+            task = self.tasks[name]
+            job = problem(task, targets[name], train, valid, self.folds, seed, groups, memo)
             features = [x[job.known] for x in raw]
             starts.append(_constant(job, size))
             begin = np.tile(starts[-1], (len(job.known), 1))

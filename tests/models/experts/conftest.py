@@ -52,7 +52,7 @@ class Job:
         train = np.arange(self.rows)
         rest = np.arange(self.rows, len(next(iter(self.inputs.values()))))
         valid = rest if len(rest) else None
-        module.fit(self.inputs, train, valid, self.targets, self.tasks, seed, groups)
+        module.fit(self.inputs, train, valid, self.targets, seed, groups)
         return module.eval()
 
     def scores(self, module: Any, absent: tuple[str, ...] = ()) -> dict[str, Array]:

@@ -468,10 +468,10 @@ def test_equal_parts_are_fitted_once(monkeypatch: pytest.MonkeyPatch, task: Any)
     rows = np.arange(80)
     for counted in (2, 2):
         module = made.build("linear")
-        module.fit(made.inputs, rows, None, made.targets, made.tasks, 0, None, memo)
+        module.fit(made.inputs, rows, None, made.targets, 0, None, memo)
         assert len(fitted) == counted
         np.testing.assert_array_equal(made.scores(module.eval())["label"], plain)
     other = made.tasks["label"].decode(np.eye(2)[1 - made.truth("label")])["label"]
     flipped = {"label": prepared(made.tasks["label"], other)}
-    made.build("linear").fit(made.inputs, rows, None, flipped, made.tasks, 0, None, memo)
+    made.build("linear").fit(made.inputs, rows, None, flipped, 0, None, memo)
     assert len(fitted) == 4
