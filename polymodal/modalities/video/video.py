@@ -10,8 +10,8 @@ from polymodal.contract.form import Form
 from polymodal.contract.parts import PARTS, Parts, numbered, spans
 from polymodal.modalities import _drawing
 from polymodal.modalities._media import CELLS, Medium
+from polymodal.modalities.video import decode
 from polymodal.modalities.video.corruptions import dropped_frames
-from polymodal.modalities.video.forms import frames
 from polymodal.table.media import Media
 
 
@@ -58,7 +58,7 @@ class Video(Medium):
 
 def _draw(cell: Media) -> str:
     """Its middle frame."""
-    frame = next(iter(frames.choose(cell, 1)), None)
+    frame = next(iter(decode.choose(cell, 1)), None)
     if frame is None:
         raise UserError(f"{cell.label} has no frame that can be decoded")
     return _drawing.thumbnail(frame)

@@ -30,6 +30,7 @@ class Mel(Form):
     kind = "audio"
     dtype = "float32"
     ragged = True
+    version = 2
 
     def __init__(
         self, *, rate: int = 16_000, mels: int = 64, hop_ms: float = 10, seconds: float = 30

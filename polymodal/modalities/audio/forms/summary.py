@@ -37,6 +37,7 @@ class Summary(Form):
     kind = "audio"
     dtype = "float32"
     ragged = False
+    version = 2
 
     def __init__(
         self, *, rate: int = 16_000, mels: int = 64, seconds: float = 30, slices: int = 20

@@ -10,7 +10,7 @@ import numpy as np
 from polymodal.contract.corruption import Corruption
 from polymodal.contract.form import Form
 from polymodal.modalities.image.corruptions._pixels import SIDE
-from polymodal.modalities.video.forms.frames import choose
+from polymodal.modalities.video.decode import choose
 from polymodal.table.media import Media
 
 FRAMES = 32  # spread over the clip, where no form says how many it takes

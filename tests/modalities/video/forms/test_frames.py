@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from polymodal.base.errors import UserError
-from polymodal.modalities.video.forms.frames import Frames, spread
+from polymodal.modalities.video.decode import spread
+from polymodal.modalities.video.forms.frames import Frames
 from polymodal.table.media import Media
 
 
