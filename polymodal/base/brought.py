@@ -7,37 +7,29 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
-from polymodal.base import files
+from polymodal.base import files, lookup
 from polymodal.base.errors import UserError
 
 FOLDER = "code"
-NAME = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
+# What `packed` calls a copy: the file's own name and a hash of its content.
+COPY = re.compile(r"[^/\\]+_[0-9a-f]{8}\.py")
 
 
-def packed(described: Any, folder: Path) -> Any:
-    """A description with every file of a "file.py:Class" copied to `folder`/code and named there.
-
-    Args:
-        described: anything that JSON can hold, of component names and their options.
-    """
-    return _mapped(described, lambda file, cls: f"{_copied(Path(file), folder)}:{cls}")
+def packed(name: str, folder: Path) -> str:
+    """A component's name; of a "file.py:Class" the file is copied to `folder`/code and named
+    there."""
+    own = lookup.own(name)
+    return name if own is None else f"{_copied(Path(own[0]), folder)}:{own[1]}"
 
 
-def contents(described: Any) -> dict[str, str]:
-    """The hash of every file that a description names; one that is not there is not in it."""
-    found = {}
-
-    def hashed(file: str, cls: str) -> None:
-        if Path(file).is_file():
-            found[file] = _hash(Path(file))
-
-    _mapped(described, hashed)
-    return found
+def contents(names: Iterable[str]) -> dict[str, str]:
+    """The hash of every file that components' names name; one that is not there is not in it."""
+    found = (own[0] for name in names if (own := lookup.own(name)) is not None)
+    return {file: _hash(Path(file)) for file in found if Path(file).is_file()}
 
 
 def clear(folder: Path, keep: Collection[str]) -> None:
@@ -51,42 +43,52 @@ def clear(folder: Path, keep: Collection[str]) -> None:
         own.rmdir()
 
 
-def unpacked(described: Any, folder: Path, trust: bool) -> Any:
-    """The description with the names in `folder`/code made paths that `lookup.find` takes.
+def unpacked(name: str, folder: Path, trust: bool) -> str:
+    """The name as `lookup.find` takes it: of a file in `folder`/code the path.
 
     Raises:
-        UserError: there is such a name and no `trust`, or it leads elsewhere.
+        UserError: it names a file and there is no `trust`, or the file lies elsewhere.
     """
-
-    def placed(file: str, cls: str) -> str:
-        path = folder / file
-        if path.resolve().parent != (folder / FOLDER).resolve():
-            raise UserError(
-                f"'{folder}' names a file outside of its own folder",
-                expected=f"files in {folder / FOLDER}",
-                got=file,
-                do="do not use this run: it was tampered with",
-            )
-        if not trust:
-            raise UserError(
-                f"'{folder}' brings Python code of its own, which loading it would execute",
-                expected="a run of built-in components only",
-                got=file,
-                do="read that file; if you trust it, load the run with `trust`",
-            )
-        return f"{path}:{cls}"
-
-    return _mapped(described, placed)
+    own = placed(name, folder)
+    if own is None:
+        return name
+    if not trust:
+        raise UserError(
+            f"'{folder}' brings Python code of its own, which loading it would execute",
+            expected="a run of built-in components only",
+            got=name,
+            do="read that file; if you trust it, load the run with `trust`",
+        )
+    return own
 
 
-def _mapped(value: Any, change: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _mapped(inner, change) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_mapped(inner, change) for inner in value]
-    if isinstance(value, str) and (found := NAME.fullmatch(value)):
-        return change(*found.groups())
-    return value
+def placed(name: str, folder: Path) -> str | None:
+    """What `unpacked` returns for who trusts the file; None for a built-in's name.
+
+    Raises:
+        UserError: it is no name of a component, or of a file that lies elsewhere.
+    """
+    own = lookup.own(name)
+    if own is None:
+        if lookup.BUILTIN.fullmatch(name):
+            return None
+        raise _tampered(folder, name, "names of components, built in or as code/my_file.py:MyClass")
+    path = folder / own[0]
+    if path.resolve().parent != (folder / FOLDER).resolve():
+        what = f"files in {folder / FOLDER}"
+        raise _tampered(folder, name, what, "names a file outside of its own folder")
+    return f"{path}:{own[1]}"
+
+
+def _tampered(
+    folder: Path, name: str, expected: str, what: str = "names what is no component"
+) -> UserError:
+    return UserError(
+        f"'{folder}' {what}",
+        expected=expected,
+        got=repr(name)[:200],
+        do="do not use this run: it was tampered with",
+    )
 
 
 def _hash(file: Path) -> str:

@@ -12,15 +12,15 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 
 from polymodal.base.errors import UserError
 
-if TYPE_CHECKING:
-    from torch import Tensor
+# No document of ours comes near it; twenty times as much memory is needed to parse one.
+LARGEST_JSON = 128 * 2**20
 
 
 def make_folder(folder: Path) -> None:
@@ -47,14 +47,25 @@ def whole(path: Path) -> Iterator[Path]:
     temporary = path if special else path.with_name(f"{path.name}.{own}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        mode = None if special else _mode(temporary)
         yield temporary
-        if not special:
+        if mode is not None:
+            if temporary.is_file():  # some writers make theirs for the owner alone
+                temporary.chmod(mode)
             os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         raise _refused(path, error) from error
     finally:
         if not special and temporary.exists():
             shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
+
+
+def _mode(path: Path) -> int:
+    """The permissions that this process gives a new file, here `path`, which is gone again."""
+    path.touch()
+    mode = path.stat().st_mode & 0o777
+    path.unlink()
+    return mode
 
 
 def write_text(path: Path, text: str) -> None:
@@ -78,10 +89,12 @@ def finite(value: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON document of ours; UserError if it is damaged."""
+    """Read a JSON document of ours; UserError if it is damaged, or far too large to be ours."""
     try:
+        if path.stat().st_size > LARGEST_JSON or not path.is_file():
+            raise ValueError("too large, or no regular file")
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, error) from error
 
 
@@ -98,29 +111,6 @@ def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
     """Write an array as .npy."""
     with whole(path) as temporary, open(temporary, "wb") as file:
         np.save(file, array)
-
-
-def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
-) -> None:
-    """Write tensors as safetensors; those that share storage are written apart."""
-    from safetensors.torch import save_file
-
-    own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    with whole(path) as temporary:
-        save_file(own, temporary, metadata=metadata)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file; UserError if it is damaged."""
-    from safetensors import safe_open
-    from safetensors.torch import load_file
-
-    try:
-        with safe_open(path, "pt") as file:
-            return load_file(path), file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise damaged(path, error) from error
 
 
 def damaged(path: Path, error: Exception) -> UserError:

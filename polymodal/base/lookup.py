@@ -11,8 +11,12 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
-from collections.abc import Collection, Mapping
+import traceback
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -25,8 +29,12 @@ from polymodal.base.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 ABOVE = "choose one of the names above"
+# What the file of a built-in component, and each part of its folder, may be called.
+BUILTIN = re.compile(r"[a-z][a-z0-9_]*")
 # The user's own files that were executed, by module names that hold a hash of the content.
 _users: dict[str, ModuleType] = {}
+# The folders whose files may be executed; None: any.
+_ALLOWED: ContextVar[tuple[Path, ...] | None] = ContextVar("allowed", default=None)
 
 
 def names(folder: str) -> list[str]:
@@ -52,6 +60,11 @@ def folders(folder: str) -> list[str]:
 def places(folder: str) -> tuple[str, ...]:
     """The folders on disk that a folder of the package stands for: one, unless its top package's
     `__path__` was extended."""
+    if not all(BUILTIN.fullmatch(part) for part in folder.split("/")):
+        raise UserError(
+            f"'{folder[:80]}' is no folder of components",
+            expected="lower-case letters, digits and underscores, parted by slashes",
+        )
     top, _, rest = folder.partition("/")
     package = importlib.import_module(f"polymodal.{top}")
     return tuple(os.path.join(path, rest) if rest else path for path in package.__path__)
@@ -64,8 +77,8 @@ def find(folder: str, name: str) -> type[Any]:
         folder: for example "fusion" or "modalities/text/encoders".
         name: a file's name without ".py", or "file.py:Class" for a user's own file.
     """
-    if ":" in name:
-        return _find_in_file(name)
+    if (file := own(name)) is not None:
+        return _find_in_file(*file)
     known = names(folder)
     if name not in known:
         raise UserError(
@@ -78,6 +91,27 @@ def find(folder: str, name: str) -> type[Any]:
     found = getattr(module, class_name(name))
     assert isinstance(found, type)
     return found
+
+
+def own(name: str) -> tuple[str, str] | None:
+    """The file and the class of a name such as "my_file.py:MyClass"; None for any other name.
+
+    The only reader of such names: what it does not take is looked for among the built-in ones.
+    """
+    file, colon, cls = name.rpartition(":")
+    stem = re.split(r"[/\\]", file)[-1].removesuffix(".py")
+    is_file = file.endswith(".py") and bool(stem.strip(".")) and file.isprintable()
+    return (file, cls) if colon and is_file and cls.isidentifier() else None
+
+
+@contextmanager
+def only_in(*folders: Path) -> Iterator[None]:
+    """Inside, no file of the user's own is executed but those that lie in these folders."""
+    token = _ALLOWED.set(tuple(folder.resolve() for folder in folders))
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(token)
 
 
 def build(folder: str, spec: str | Mapping[str, Any], *context: Any, **inner: Any) -> Any:
@@ -95,8 +129,20 @@ def build(folder: str, spec: str | Mapping[str, Any], *context: Any, **inner: An
     check_options(cls, name, described)
     try:
         return cls(*context, **described, **inner)
-    except (ValueError, ArithmeticError, AssertionError, RuntimeError) as error:
-        if not described:
+    except UserError:
+        raise
+    except Exception as error:
+        if (file := own(name)) is not None:
+            raise UserError(
+                f"'{name}' cannot be built",
+                expected=f"a class for {folder} that takes ({_taken(context, inner)}) and, by "
+                "keyword only, its options",
+                got=_told(error, file[0]),
+                do="mend its constructor; docs/components.md has an example of each kind",
+            ) from error
+        if not described or not isinstance(
+            error, ValueError | ArithmeticError | AssertionError | RuntimeError
+        ):
             raise
         raise UserError(
             f"'{name}' cannot be built with these options",
@@ -157,6 +203,22 @@ def check_options(cls: type[Any], name: str, given: Mapping[str, Any]) -> None:
             ) from error
 
 
+def _taken(context: Collection[Any], inner: Collection[str]) -> str:
+    return ", ".join([*(type(one).__name__ for one in context), *(f"{k}=" for k in inner)])
+
+
+def _told(error: BaseException, file: str) -> str:
+    """An error in a user's own file: its words, and the line of that file that it came from."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if same(f.filename, file)]
+    place = f" (line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {error}"[:300] + place
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two paths name one file."""
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
 def _signature(cls: type[Any], name: str) -> str:
     return f"{name}({_shown(cls) or 'no options'})"
 
@@ -212,12 +274,17 @@ def unknown(what: str, name: str, known: Collection[str], otherwise: str = "") -
     return UserError(what, expected=f"one of {', '.join(known)}", do=meant(name, known, otherwise))
 
 
-def _find_in_file(name: str) -> type[Any]:
-    file, _, cls = name.rpartition(":")
-    path = Path(file)
+def _find_in_file(file: str, cls: str) -> type[Any]:
+    path, allowed = Path(file), _ALLOWED.get()
+    if allowed is not None and path.resolve().parent not in allowed:
+        raise UserError(
+            f"The file '{file}' may not be executed here",
+            expected="a component that is built in, or that was brought and is trusted",
+            got=f"{file}:{cls}",
+        )
     if not path.is_file():
         raise UserError(
-            f"The file '{file}' named by '{name}' does not exist",
+            f"The file '{file}' named by '{file}:{cls}' does not exist",
             expected="an existing Python file, as my_file.py:MyClass",
             do=f"check the path; it is relative to {Path.cwd()}",
         )
@@ -249,6 +316,13 @@ def _executed(path: Path) -> ModuleType:
     try:
         # Not by the loader, which may take bytecode of another content of the same second.
         exec(compile(source, path, "exec"), vars(module))
+    except Exception as error:
+        raise UserError(
+            f"The file '{path}' cannot be executed",
+            expected="a Python file with a component in it, whose imports are installed",
+            got=_told(error, str(path)),
+            do=f"mend it: python {path}",
+        ) from error
     finally:
         del sys.modules[name]
     _users[name] = module

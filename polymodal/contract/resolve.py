@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
+from polymodal.contract import named
 from polymodal.contract.recipe import SHORT, Data, Member, Modality, Recipe, Spec, Training
 
 # Keys of recipes of 0.1 -> what they are now.
@@ -54,7 +56,7 @@ def load(path: Path) -> Recipe:
         value = described.get(key)
         if isinstance(value, str) and "://" not in value:
             described[key] = str(path.parent / value)
-    return validate(_anchored(described, path.parent), str(path))
+    return validate(named.mapped(described, partial(_anchored, path.parent)), str(path))
 
 
 def overruled(
@@ -145,15 +147,9 @@ def validate(described: dict[str, Any], source: str) -> Recipe:
         ) from error
 
 
-def _anchored(value: Any, folder: Path) -> Any:
-    """Component names of the form "file.py:Class" made relative to the recipe's folder."""
-    if isinstance(value, dict):
-        return {key: _anchored(inner, folder) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_anchored(inner, folder) for inner in value]
-    if isinstance(value, str) and ".py:" in value and not Path(value).is_absolute():
-        return str(folder / value)
-    return value
+def _anchored(folder: Path, name: str) -> str:
+    """A component's name; a "file.py:Class" made relative to the recipe's folder."""
+    return str(folder / name) if lookup.own(name) is not None else name
 
 
 def _is_branch(part: Any) -> bool:

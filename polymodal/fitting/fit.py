@@ -19,6 +19,7 @@ from polymodal.base.devices import refuse_several_processes
 from polymodal.base.errors import UserError
 from polymodal.base.files import write_json
 from polymodal.checks import check as checks
+from polymodal.contract import named
 from polymodal.contract.recipe import Member, Recipe, Spec
 from polymodal.contract.resolve import overruled
 from polymodal.fitting import plan, trials
@@ -196,7 +197,7 @@ def _request(data: Opened, recipe: Recipe) -> dict[str, Any]:
     with Files(default_folder()) as files:
         content = digest(data.table, data.schema.inputs, files)
     asked = recipe.model_dump(exclude={"budget", "train", "valid"})
-    return {"recipe": asked, "code": brought.contents(asked), "data": content}
+    return {"recipe": asked, "code": brought.contents(named.names(asked)), "data": content}
 
 
 def _prepared(

@@ -13,7 +13,7 @@ import numpy as np
 
 from polymodal.base import lookup
 from polymodal.base.devices import device, seeded
-from polymodal.base.files import read_tensors, write_tensors
+from polymodal.base.tensors import read_tensors, write_tensors
 from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Member
 from polymodal.contract.task import Answers

@@ -1,6 +1,6 @@
-"""A run's folder: written whole, read with nothing executed that is not trusted.
+"""A run's folder: written whole, checked whole, read with nothing executed that is not trusted.
 
-run.json            all but the weights, written last
+run.json            all but the weights, and the hash of every other file; written last
 model.safetensors   the weights
 recipe.yaml         the recipe, resolved
 pretrained-*        backbones that forms need
@@ -8,15 +8,20 @@ pretrained-*        backbones that forms need
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import polymodal.models.build as build
-from polymodal.base import brought, lookup
+from polymodal.base import brought, lookup, sealed
 from polymodal.base.errors import UserError
-from polymodal.base.files import damaged, read_json, read_tensors, whole, write_json, write_tensors
-from polymodal.contract import resolve
+from polymodal.base.files import damaged, whole
+from polymodal.base.tensors import read_tensors, write_tensors
+from polymodal.contract import named, resolve
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe
 from polymodal.models.weights import fill
@@ -24,11 +29,14 @@ from polymodal.nn import pretrained
 from polymodal.run.pipeline import Pipeline, Trained
 from polymodal.run.run import Run
 from polymodal.run.scored import versions
-from polymodal.table.schema import Schema
+from polymodal.table.schema import FUSED, Schema
 from polymodal.train.kernels import Kernels
 
+# What `_with_backbone` calls a backbone's folder.
+_BACKBONE = re.compile(r"pretrained-[0-9a-f]{12}")
 # Raised whenever what is written changes; other formats are refused.
-FORMAT = 2
+FORMAT = 3
+JSON, WEIGHTS, RECIPE = "run.json", "model.safetensors", "recipe.yaml"
 
 
 def save(run: Run, folder: Path) -> None:
@@ -37,14 +45,18 @@ def save(run: Run, folder: Path) -> None:
     Afterwards the run knows the folder as its own.
     """
     model = run.pipeline
-    recipe = Recipe.model_validate(brought.packed(run.recipe.model_dump(), folder))
-    recipe.save(folder / "recipe.yaml")
+
+    def pack(name: str) -> str:
+        return brought.packed(name, folder)
+
+    recipe = Recipe.model_validate(named.mapped(run.recipe.model_dump(), pack))
+    recipe.save(folder / RECIPE)
     tensors = {
         f"{i}.{key}": value
         for i, member in enumerate(model.members.values())
         for key, value in member.module.state_dict().items()
     }
-    write_tensors(folder / "model.safetensors", tensors)
+    write_tensors(folder / WEIGHTS, tensors)
     described = {
         "format": FORMAT,
         "versions": versions(),
@@ -52,7 +64,7 @@ def save(run: Run, folder: Path) -> None:
         "forms": [
             {
                 "kind": form.kind,
-                "name": brought.packed(lookup.name_of(type(form)), folder),
+                "name": pack(lookup.name_of(type(form))),
                 "settings": _with_backbone(form, folder),
                 "state": form.state,
                 "shape": shape,
@@ -62,7 +74,7 @@ def save(run: Run, folder: Path) -> None:
         "tasks": [
             {
                 "task": o.name,
-                "name": brought.packed(lookup.name_of(type(o)), folder),
+                "name": pack(lookup.name_of(type(o))),
                 "options": lookup.chosen(o),
                 "state": o.state,
             }
@@ -70,7 +82,7 @@ def save(run: Run, folder: Path) -> None:
         ],
         "members": [
             {
-                "spec": brought.packed(t.spec.model_dump(), folder),
+                "spec": named.mapped(t.spec.model_dump(), pack),
                 "forms": t.forms,
                 "kernels": asdict(t.kernels),
                 "facts": t.facts,
@@ -81,8 +93,22 @@ def save(run: Run, folder: Path) -> None:
         "leaderboard": run.leaderboard,
         "ledger": run.ledger,
     }
-    write_json(folder / "run.json", described)
+    described["files"] = {name: sealed.hashed(folder / name) for name in _files(described, folder)}
+    sealed.write(folder / JSON, described)
     run.folder = folder
+
+
+def _files(described: Mapping[str, Any], folder: Path) -> list[str]:
+    """What a run's folder holds beside run.json: weights, recipe, components and backbones."""
+    found = {RECIPE, WEIGHTS}
+    named_ = [name for item in described["members"] for name in named.names(item["spec"])]
+    named_ += [item["name"] for part in ("forms", "tasks") for item in described[part]]
+    found |= {own[0] for name in named_ if (own := lookup.own(name)) is not None}
+    for item in described["forms"]:
+        if (path := folder / str(item["settings"].get("path", ""))) != folder and path.is_dir():
+            inner = (file for file in path.rglob("*") if file.is_file())
+            found |= {file.relative_to(folder).as_posix() for file in inner}
+    return sorted(found)
 
 
 def load(folder: str | Path, *, trust: bool = False) -> Run:
@@ -96,7 +122,7 @@ def load(folder: str | Path, *, trust: bool = False) -> Run:
             not trusted.
     """
     folder = Path(folder)
-    path = folder / "run.json"
+    path = folder / JSON
     if not path.is_file():
         unfinished = (folder / "checkpoints").exists()
         raise UserError(
@@ -105,40 +131,98 @@ def load(folder: str | Path, *, trust: bool = False) -> Run:
             got="an interrupted fit" if unfinished else "no run.json",
             do="repeat the same fit: it resumes" if unfinished else "check the path",
         )
-    described = read_json(path)
+    written = sealed.unchecked(path)
     try:
-        if described["format"] != FORMAT:
+        if written["format"] != FORMAT:
             raise UserError(
                 f"'{folder}' was written by another version of polymodal",
                 expected=f"format {FORMAT}",
-                got=f"format {described['format']}",
+                got=f"format {written['format']}"[:80],
                 do="fit again, or use the version that wrote it "
-                f"(polymodal {described['versions']['polymodal']})",
+                f"(polymodal {written['versions']['polymodal']})"[:80],
             )
-        return _restored(described, folder, trust)
+        described = _placed(written, folder, trust)
+        sealed.check(path, written)
+        _check_files(described["files"], folder)
+        _check(described, path)
+        with lookup.only_in(folder / brought.FOLDER) if trust else lookup.only_in():
+            return _restored(described, folder)
+    except UserError:
+        raise
     # What a hand or a disk has spoilt may break anywhere.
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
+    except Exception as error:
         raise damaged(path, error) from error
 
 
-def _restored(described: dict[str, Any], folder: Path, trust: bool) -> Run:
+def _placed(described: dict[str, Any], folder: Path, trust: bool) -> dict[str, Any]:
+    """The description with every component's name as `lookup.find` takes it.
+
+    Raises:
+        UserError: as `brought.unpacked`.
+    """
+    own = partial(brought.unpacked, folder=folder, trust=trust)
+    found = dict(described)
+    for part in ("forms", "tasks"):
+        found[part] = [{**item, "name": own(item["name"])} for item in described[part]]
+    found["members"] = [
+        {**item, "spec": named.mapped(item["spec"], own)} for item in described["members"]
+    ]
+    return found
+
+
+def _check_files(known: Mapping[str, str], folder: Path) -> None:
+    """UserError unless every file is the one that was written, and lies in the folder."""
+    for name, hash_ in known.items():
+        inner = PurePosixPath(name)
+        if inner.is_absolute() or ".." in inner.parts or not inner.parts:
+            raise damaged(folder / JSON, ValueError(f"a file outside of the run: {name!r}"))
+        sealed.check_file(folder / name, hash_)
+    for name in (RECIPE, WEIGHTS):
+        if name not in known:
+            raise damaged(folder / JSON, KeyError(name))
+
+
+def _check(described: Mapping[str, Any], path: Path) -> None:
+    """UserError unless what refers to something else in the run refers to what is there."""
+    forms, tasks = len(described["forms"]), [item["task"] for item in described["tasks"]]
+    members = [item["spec"]["name"] for item in described["members"]]
+    positions = [k for item in described["members"] for k in item["forms"].values()]
+    wrong = [k for k in positions if not (isinstance(k, int) and 0 <= k < forms)]
+    for who, targets in described["weights"].items():
+        for target, shares in targets.items():
+            whole_ = bool(shares) and all(0 <= share <= 1 for share in shares.values())
+            if not whole_ or abs(math.fsum(shares.values()) - 1) > 1e-3:
+                wrong.append(f"the shares of {who} for {target}")
+            wrong += [name for name in shares if name not in members]
+            wrong += [] if target in tasks else [target]
+    for item in described["forms"]:
+        shape = item["shape"]
+        if not all(isinstance(n, int) and 0 <= n < 2**31 for n in shape) or len(shape) > 8:
+            wrong.append(f"the shape {shape}")
+        inner = item["settings"].get("path")
+        if inner is not None and not _BACKBONE.fullmatch(inner):
+            wrong.append(f"the backbone {inner}")
+    if wrong or len(set(members)) < len(members) or FUSED not in described["weights"]:
+        raise damaged(path, ValueError(f"it refers to what is not there: {wrong[:3]}"))
+
+
+def _restored(described: dict[str, Any], folder: Path) -> Run:
     """The run that `save` described, with its weights."""
-
-    def own(names: Any) -> Any:
-        return brought.unpacked(names, folder, trust)
-
     schema = Schema.from_json(described["schema"])
-    forms = [_form({**item, "name": own(item["name"])}, folder) for item in described["forms"]]
+    forms = [_form(item, folder) for item in described["forms"]]
     tasks = {}
     for item in described["tasks"]:
-        spec = {"name": own(item["name"]), **item["options"]}
+        spec = {"name": item["name"], **item["options"]}
         task = lookup.build("tasks", spec, item["task"])
         task.state = item["state"]
         tasks[item["task"]] = task
     members: dict[str, Trained] = {}
-    tensors, _ = read_tensors(folder / "model.safetensors")
+    tensors, _ = read_tensors(folder / WEIGHTS)
+    spoilt = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    if spoilt:
+        raise damaged(folder / WEIGHTS, ValueError(f"{spoilt[0]} holds what is no number"))
     for i, item in enumerate(described["members"]):
-        member = Member.model_validate(own(item["spec"]))
+        member = Member.model_validate(item["spec"])
         chosen = {name: forms[k] for name, k in item["forms"].items()}
         module = build.module(member, schema, chosen, tasks)
         prefix = f"{i}."
@@ -148,8 +232,18 @@ def _restored(described: dict[str, Any], folder: Path, trust: bool) -> Run:
         members[member.name] = Trained(member, module, item["forms"], kernels, item["facts"])
     shapes = [tuple(item["shape"]) for item in described["forms"]]
     model = Pipeline(schema, forms, shapes, tasks, members, described["weights"])
-    recipe = resolve.load(folder / "recipe.yaml")
+    recipe = resolve.load(folder / RECIPE)
+    for name in named.names(recipe.model_dump()):
+        brought.placed(_inside(name, folder), folder)
     return Run(model, recipe, described["leaderboard"], described["ledger"], folder)
+
+
+def _inside(name: str, folder: Path) -> str:
+    """A name of the recipe's, which was anchored to the run's folder, as the run names it."""
+    own = lookup.own(name)
+    if own is None or not Path(own[0]).is_relative_to(folder):
+        return name
+    return f"{Path(own[0]).relative_to(folder).as_posix()}:{own[1]}"
 
 
 def _with_backbone(form: Form, folder: Path) -> dict[str, Any]:

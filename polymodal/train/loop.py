@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from polymodal.base import lookup
 from polymodal.base.devices import device, device_of, seeded
 from polymodal.base.errors import UserError
-from polymodal.base.files import read_tensors, write_tensors
+from polymodal.base.tensors import read_tensors, write_tensors
 from polymodal.contract.balance import Alone, Balance
 from polymodal.contract.batch import Batch, Outputs
 from polymodal.contract.predictor import Predictor

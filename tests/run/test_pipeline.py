@@ -18,7 +18,7 @@ import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Recipe
 from polymodal.run import run as running
-from polymodal.run.saved import save
+from polymodal.run.saved import FORMAT, save
 from polymodal.table.ledger import Ledger
 
 pytestmark = pytest.mark.whole
@@ -139,8 +139,9 @@ def test_bad_cells_are_said(run: pm.Run, table: pd.DataFrame) -> None:
 
 def test_a_run_of_another_format_is_refused(made: tuple[Path, Path], tmp_path: Path) -> None:
     described = (made[1] / "run.json").read_text()
-    assert '"format": 2' in described
-    (tmp_path / "run.json").write_text(described.replace('"format": 2', '"format": 1'))
+    now = f'"format": {FORMAT}'
+    assert now in described
+    (tmp_path / "run.json").write_text(described.replace(now, '"format": 1'))
     with pytest.raises(UserError, match=r"(?s)another version of polymodal.*format 1.*fit again"):
         pm.load(tmp_path)
 
