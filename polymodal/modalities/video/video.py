@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, final
 
 from polymodal.base.errors import UserError
+from polymodal.contract.block import Block
 from polymodal.contract.form import Form
 from polymodal.contract.parts import PARTS, Parts, numbered, spans
 from polymodal.modalities import _drawing
 from polymodal.modalities._media import CELLS, Medium
 from polymodal.modalities.video import decode
 from polymodal.modalities.video.corruptions import dropped_frames
+from polymodal.nn.blocks import Descriptors
 from polymodal.table.media import Media
 
 
@@ -26,12 +28,16 @@ class Video(Medium):
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
     sampled: ClassVar[bool] = True
+    described: ClassVar[str | None] = "summary"
 
     def opens(self, head: bytes) -> bool:
         avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
         # Kinds asked before know the brands of the same container that are theirs.
         mp4 = head[4:8] == b"ftyp"
         return avi or mp4 or head.startswith((b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3"))
+
+    def block(self, form: Form, most: int) -> Block:
+        return Descriptors()
 
     def parts(
         self, cell: Media, forms: Sequence[Form], sample: Iterable[Any]

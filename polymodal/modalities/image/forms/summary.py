@@ -32,12 +32,20 @@ class Summary(Form):
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
         picture = _picture.read(cell, SIDE)
         pixels = _picture.square(picture, SIDE, "stretch")
-        energy = _energy(pixels)
-        parts = [_gradients(energy, grid) for grid in GRIDS]
-        thumbnail = pixels.reshape(THUMBNAIL, SIDE // THUMBNAIL, THUMBNAIL, -1, 3).mean((1, 3))
-        aspect = np.log2(picture.width / picture.height)
-        parts += [thumbnail.ravel() / 255, _colours(pixels), np.atleast_1d(aspect)]
-        return np.concatenate(parts).astype(np.float32)
+        return np.append(describe(pixels), aspect(picture.size)).astype(np.float32)
+
+
+def describe(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """What `Summary` says of RGB pixels `(SIDE, SIDE, 3)`, but for their shape: `(976,)`."""
+    energy = _energy(pixels)
+    parts = [_gradients(energy, grid) for grid in GRIDS]
+    thumbnail = pixels.reshape(THUMBNAIL, SIDE // THUMBNAIL, THUMBNAIL, -1, 3).mean((1, 3))
+    return np.concatenate([*parts, thumbnail.ravel() / 255, _colours(pixels)])
+
+
+def aspect(size: tuple[int, int]) -> float:
+    """log2 of width over height."""
+    return float(np.log2(size[0] / size[1]))
 
 
 def _energy(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
