@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import polymodal as pm
 from polymodal.base import lookup
+from polymodal.base.errors import UserError
 from polymodal.contract.batch import Batch, Field, Fused
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Pass
@@ -182,3 +183,11 @@ def test_spoiling_leaves_the_given_batch_as_it_is() -> None:
     batch = Batch({"table": field}, {}, torch.arange(3))
     hidden = task.spoil(batch, {"table": form}, torch.Generator())
     assert hidden.inputs["table"].data.isnan().all() and (field.data == 1).all()
+
+
+def test_predictions_from_anywhere_are_measured_as_the_task_says() -> None:
+    table = {"prediction": [1, 2, 3, 3], "reference": [1, 3, 1, None]}
+    found = pm.score(table, ORDINAL).predictions["prediction"]["mean_distance"]["value"]
+    assert found == pytest.approx(1.0)
+    with pytest.raises(UserError, match="There is no metric"):
+        pm.score(table, WORD)

@@ -143,7 +143,7 @@ def embed(
 def score(
     predictions: Annotated[str, typer.Argument(help="Table of predictions from anywhere.")],
     metric: Annotated[
-        str, typer.Option(help="vqa, captions, retrieval, classify, multilabel, regress or tag.")
+        str, typer.Option(help="vqa, captions, retrieval, a task's name or my_file.py:MyTask.")
     ],
     prediction: Annotated[
         list[str], typer.Option(metavar="COL", help="Predictions; give two columns to compare.")

@@ -21,6 +21,7 @@ from polymodal.contract.batch import Batch, Field, Fused
 from polymodal.contract.form import Form
 from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
+from polymodal.contract.scoring import Family
 
 Array = np.ndarray[Any, Any]
 
@@ -117,6 +118,11 @@ class Task(ABC):
         Raises:
             UserError: none of them has the words.
         """
+        return None
+
+    @classmethod
+    def family(cls) -> Family | None:
+        """How predictions of it from anywhere are measured; None where they cannot be."""
         return None
 
     @property

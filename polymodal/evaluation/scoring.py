@@ -14,7 +14,8 @@ from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_json
 from polymodal.base.spelling import canonical, is_missing
 from polymodal.contract.metric import Metric
-from polymodal.evaluation.families import FAMILIES, Build, Family, Sides
+from polymodal.contract.scoring import Build, Family, Sides
+from polymodal.evaluation.families import families
 from polymodal.metrics.answers import extractor
 from polymodal.metrics.statistics import (
     Clusters,
@@ -102,7 +103,7 @@ def score(
 
     Args:
         source: table of the predictions: anything that `read` takes.
-        metric: a name in FAMILIES.
+        metric: a name in `families`, such as a task's; "file.py:Task" for a task of one's own.
         prediction: its column of predictions, or two to compare on the same rows.
         reference: the column of references, or several where a row may have several.
         references: table of the references; by default they stand beside the predictions.
@@ -159,13 +160,16 @@ def score(
 
 
 def _family(metric: str) -> Family:
-    if metric not in FAMILIES:
+    known = families()
+    if ":" in metric:
+        known |= {metric: own} if (own := lookup.find("tasks", metric).family()) else {}
+    if metric not in known:
         raise UserError(
             f"There is no metric '{metric}'",
-            expected=", ".join(FAMILIES),
-            do=lookup.meant(metric, FAMILIES),
+            expected=", ".join(known),
+            do=lookup.meant(metric, known),
         )
-    return FAMILIES[metric]
+    return known[metric]
 
 
 def _check(
@@ -194,7 +198,7 @@ def _check(
         raise UserError(
             f"'{metric}' extracts no answers from texts",
             expected="`extract` with "
-            + " or ".join(name for name, one in FAMILIES.items() if one.extracts),
+            + " or ".join(name for name, one in families().items() if one.extracts),
             do="leave `extract` out",
         )
 

@@ -14,7 +14,6 @@ from polymodal.metrics._weighted import mean
 from polymodal.metrics._words import spaced
 
 # A text -> the answer that it states, or None.
-Extractor = Callable[[str], str | None]
 
 # With fewer annotators not even an answer that all of them gave would score 1.
 ANNOTATORS = 4
@@ -87,6 +86,12 @@ def answers(
     return {"vqa_accuracy": Metric(mean(np.array(scores))), "exact_match": exact}
 
 
+def failures(given: Sequence[str | None]) -> dict[str, Metric]:
+    """How often no answer was found in a text."""
+    failed = np.array([answer is None for answer in given], float)
+    return {"extraction_failure_rate": Metric(mean(failed), greater_is_better=False)}
+
+
 def _rest_of_line(lead: str) -> str:
     """Up to the next lead, or the line's end without its full stop: "St. John" has one inside."""
     end = r"(?:(?<!\.[A-Za-z])\.)?[ \t*_`\"']*(?:[\r\n]|$)"
@@ -133,7 +138,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
 }
 
 
-def extractor(pattern: str) -> Extractor:
+def extractor(pattern: str) -> Callable[[str], str | None]:
     """What finds answers in texts.
 
     A text states an answer if a pattern matches and all its matches are one answer (as

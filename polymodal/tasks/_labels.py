@@ -78,6 +78,11 @@ def counted(labels: Iterable[str]) -> tuple[list[str], list[int]]:
     return classes, [counts[name] for name in classes]
 
 
+def codes(classes: Sequence[str]) -> dict[str | None, int]:
+    """Code of each class; of None: negative, which no class has."""
+    return {label: code for code, label in enumerate(classes)} | {None: -1}
+
+
 def unseen(column: str, label: str, classes: Sequence[str], what: str) -> UserError:
     """The error for a label that no training row had."""
     shown = ", ".join(classes[:10]) + (f", ... ({len(classes)} in all)" if classes[10:] else "")

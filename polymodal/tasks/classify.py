@@ -12,18 +12,22 @@ from scipy.special import softmax
 from torch import Tensor
 
 from polymodal.base.errors import UserError
-from polymodal.base.spelling import is_missing
+from polymodal.base.spelling import canonical, is_missing
 from polymodal.contract.batch import Field
 from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
+from polymodal.contract.scoring import Build, Family, Sides
 from polymodal.contract.supervised import Supervised
 from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import calibration, figures, metrics
+from polymodal.metrics.answers import failures
 from polymodal.metrics.contribution import discrepancy_ratio
-from polymodal.table import values
+from polymodal.table import references, values
 from polymodal.table.read import Table
 from polymodal.tasks import _labels
 from polymodal.tasks._forms import Code
+
+UNLIKELY = "share of labels that are not the likeliest class of the probabilities beside them"
 
 
 class Classify(Supervised):
@@ -79,6 +83,10 @@ class Classify(Supervised):
         if different > len(cells) / 2 and different > 1:
             return None
         return Guess(cls.kind, f"{different:,} different values: to classify")
+
+    @classmethod
+    def family(cls) -> Family:
+        return Family(references.one(references.text), _scored, extracts=True)
 
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         labels = [_labels.spelled(c, self.name) for c in cells if not is_missing(c)]
@@ -196,3 +204,84 @@ def _codes(targets: Answers) -> Array:
 def _surprise(p: Array, y: Array) -> Array:
     """Log loss of each row."""
     return _labels.surprise(np.take_along_axis(p, y[:, None], 1)[:, 0]) if len(y) else np.zeros(0)
+
+
+def _scored(sides: Sides) -> tuple[Build, dict[str, Any]]:
+    """Predictions of classes from anywhere against their references."""
+    given = {name: references.answers(sides, name) for name in sides.predictions}
+    if sides.extract is not None:
+        # "b" and "Yes", found in a sentence, are the classes "B" and "yes".
+        cased = {label.casefold(): label for label in sides.references}
+        cased |= {label: label for label in sides.references}
+        given = {
+            name: [a and cased.get(a, cased.get(a.casefold(), a)) for a in found]
+            for name, found in given.items()
+        }
+    shares = {
+        name: _probabilities(columns, sides.references, name)
+        for name, columns in sides.probabilities.items()
+        if columns
+    }
+
+    def classes(names: Sequence[str]) -> list[str]:
+        named = (label for name in names for label in given[name] if label is not None)
+        return _labels.in_order([*sides.references, *named])
+
+    def build(names: Sequence[str]) -> dict[str, Metric]:
+        codes = _labels.codes(classes(names))
+        target = np.array([codes[label] for label in sides.references] * len(names))
+        guessed = np.array([codes[label] for name in names for label in given[name]])
+        found = metrics.decisions(guessed, target, len(codes) - 1)
+        # Rankings of other classes are not compared.
+        if all(name in shares and [*shares[name]] == [*shares[names[0]]] for name in names):
+            scores = np.concatenate([np.stack([*shares[name].values()], 1) for name in names])
+            codes = _labels.codes([*shares[names[0]]])
+            target = np.array([codes[label] for label in sides.references] * len(names))
+            found = metrics.classification(scores, target) | found
+        if sides.extract is None:
+            return found
+        return found | failures([label for name in names for label in given[name]])
+
+    conditions: dict[str, Any] = {"classes": {name: classes([name]) for name in given}}
+    if shares:
+        conditions[UNLIKELY] = {name: _unlikely(given[name], one) for name, one in shares.items()}
+    return build, conditions
+
+
+def _probabilities(
+    columns: Mapping[str, Sequence[Any]], wanted: Sequence[str], name: str
+) -> dict[str, Array]:
+    """Probabilities `(rows,)` of each class, in the order of classes."""
+    spelled = [canonical(label) for label in columns]
+    lacking = sorted(set(wanted) - set(spelled))
+    if lacking or len(set(spelled)) < len(spelled):
+        raise UserError(
+            f"The columns '{name}=CLASS' are not one for each class",
+            expected="probabilities of every class that the references name, each once",
+            got=f"none for {', '.join(lacking[:5])}" if lacking else ", ".join(columns),
+            do="add, rename or remove these columns",
+        )
+    cells = dict(zip(spelled, columns.values(), strict=True))
+    found = {
+        label: np.array([references.number([cell]) for cell in cells[label]], float)
+        for label in _labels.in_order(cells)
+    }
+    shares = np.stack([*found.values()], 1)
+    wrong = ~((shares >= 0).all(1) & (np.abs(shares.sum(1) - 1) < 0.01))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise UserError(
+            f"The columns '{name}={next(iter(found))}', ... are no probabilities",
+            expected="numbers from 0 that add up to 1 in each row",
+            got=str(shares[row].tolist())[:80],
+            do="rename or remove these columns",
+        )
+    return found
+
+
+def _unlikely(labels: Sequence[str | None], shares: Mapping[str, Array]) -> float:
+    """Which part of the labels another class is likelier than."""
+    most = np.stack([*shares.values()]).max(0)
+    named = [(row, label) for row, label in enumerate(labels) if label is not None]
+    unlike = [label not in shares or shares[label][row] < most[row] for row, label in named]
+    return sum(unlike) / max(1, len(unlike))

@@ -15,10 +15,11 @@ from polymodal.base.spelling import is_missing
 from polymodal.contract.batch import Field
 from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
+from polymodal.contract.scoring import Build, Family, Sides
 from polymodal.contract.supervised import Supervised
 from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import metrics
-from polymodal.table import values
+from polymodal.table import references, values
 from polymodal.table.read import Table
 from polymodal.tasks import _labels
 from polymodal.tasks._forms import Members
@@ -50,6 +51,10 @@ class Multilabel(Supervised):
         """Lists of labels."""
         listed = _labels.is_listed(table, name)
         return Guess(cls.kind, "lists of labels: any number a row") if listed else None
+
+    @classmethod
+    def family(cls) -> Family:
+        return Family(references.one(lambda cell: cell), _scored)
 
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         known = [c for c in cells if not is_missing(c)]
@@ -155,3 +160,33 @@ class Multilabel(Supervised):
     def _stacked(self, answers: Answers, targets: Answers) -> tuple[Array, Array]:
         shape = (len(targets), self.size)
         return np.asarray(answers).reshape(shape), np.asarray(targets).reshape(shape)
+
+
+def _scored(sides: Sides) -> tuple[Build, dict[str, Any]]:
+    """Predictions of sets of labels from anywhere against their references."""
+    gold = _sets(sides.references)
+    given = {name: _sets(cells) for name, cells in sides.predictions.items()}
+
+    def classes(names: Sequence[str]) -> list[str]:
+        sides = (gold, *(given[name] for name in names))
+        return _labels.in_order(label for side in sides for one in side for label in one)
+
+    def build(names: Sequence[str]) -> dict[str, Metric]:
+        labels = classes(names)
+
+        def coded(side: Sequence[Sequence[str]]) -> Array:
+            return np.array([[label in one for label in labels] for one in map(set, side)], float)
+
+        guesses = np.concatenate([coded(given[name]) for name in names])
+        # What only the other system names counts for neither.
+        found = metrics.multilabel(guesses, np.tile(coded(gold), (len(names), 1)), absent=np.nan)
+        # Labels alone rank nothing.
+        return {name: metric for name, metric in found.items() if name != "roc_auc"}
+
+    return build, {"classes": {name: classes([name]) for name in given}}
+
+
+def _sets(cells: Sequence[Any]) -> list[list[str]]:
+    """The labels of each cell; none where it is missing."""
+    between = values.separator([cell for cell in cells if cell is not None])
+    return [values.members(cell, between) or [] for cell in cells]

@@ -16,9 +16,11 @@ from polymodal.base.spelling import is_missing
 from polymodal.contract.batch import Field
 from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
+from polymodal.contract.scoring import Build, Family, Sides
 from polymodal.contract.supervised import Supervised
 from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import figures, metrics
+from polymodal.table import references
 from polymodal.table import values as _values
 from polymodal.table.read import Table
 from polymodal.tasks import _labels
@@ -79,6 +81,10 @@ class Regress(Supervised):
         different = len(np.unique(found))
         advice = f"(`kind` {name}=category to classify)"
         return Guess(cls.kind, f"{different:,} different numbers: to regress {advice}")
+
+    @classmethod
+    def family(cls) -> Family:
+        return Family(references.number, _scored)
 
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         """Learn mean, standard deviation and range.
@@ -172,3 +178,24 @@ class Regress(Supervised):
 
 def _amounts(answers: Answers) -> Array:
     return np.asarray(answers, float).reshape(len(answers))
+
+
+def _scored(sides: Sides) -> tuple[Build, dict[str, Any]]:
+    """Predictions of numbers from anywhere against their references."""
+    gold = np.array(sides.references)
+    given = {}
+    for name, cells in sides.predictions.items():
+        given[name] = np.array([references.number([cell]) for cell in cells], float)
+        missing = int(np.isnan(given[name]).sum())
+        if missing:
+            raise UserError(
+                f"'{name}' has no prediction in {missing} of {len(gold)} rows",
+                expected="a number in each: how wrong a missing one is cannot be said",
+                do="predict these rows too, or leave them out of the table for every system",
+            )
+
+    def build(names: Sequence[str]) -> dict[str, Metric]:
+        guesses = np.concatenate([given[name] for name in names])
+        return metrics.regression(guesses, np.tile(gold, len(names)))
+
+    return build, {}

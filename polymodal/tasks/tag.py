@@ -16,10 +16,11 @@ from polymodal.base.spelling import is_missing
 from polymodal.contract.batch import Field
 from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
+from polymodal.contract.scoring import Build, Family, Sides
 from polymodal.contract.supervised import Supervised
 from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import metrics
-from polymodal.table import values
+from polymodal.table import references, values
 from polymodal.table._kinds import lengths
 from polymodal.table.read import Table
 from polymodal.tasks import _labels
@@ -70,6 +71,10 @@ class Tag(Supervised):
                 do="add the words that the tags belong to as a column of lists",
             )
         return min(found, key=lambda other: not is_list(table.data.column(other).type))
+
+    @classmethod
+    def family(cls) -> Family:
+        return Family(references.one(lambda cell: tags_of(cell, "reference") or None), _scored)
 
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         """Learn the tags.
@@ -269,3 +274,34 @@ def _viterbi(scores: np.ndarray[Any, Any], classes: Sequence[str]) -> np.ndarray
     for word in range(len(scores) - 1, 0, -1):
         codes.append(int(back[word, codes[-1]]))
     return np.array(codes[::-1])
+
+
+def _scored(sides: Sides) -> tuple[Build, dict[str, Any]]:
+    """Predictions of tags from anywhere against their references."""
+    given = {
+        name: [[] if is_missing(cell) else tags_of(cell, name) for cell in cells]
+        for name, cells in sides.predictions.items()
+    }
+
+    def classes(names: Sequence[str]) -> list[str]:
+        every = [sides.references, *(given[name] for name in names)]
+        return _labels.in_order(tag for side in every for row in side for tag in row if tag)
+
+    if metrics.is_iob2(classes([*given])):
+        check_iob2("reference", classes([]), sides.references)
+
+    def build(names: Sequence[str]) -> dict[str, Metric]:
+        codes = _labels.codes(tags := classes(names))
+
+        def coded(rows: Sequence[Sequence[str | None]]) -> list[Array]:
+            return [np.array([codes[tag] for tag in row], np.intp) for row in rows]
+
+        guesses = [row for name in names for row in coded(given[name])]
+        return metrics.tagging(guesses, coded(sides.references) * len(names), tags)
+
+    lengths = {
+        name: sum(len(a) != len(b) for a, b in zip(rows, sides.references, strict=True))
+        for name, rows in given.items()
+    }
+    tags = {name: classes([name]) for name in given}
+    return build, {"classes": tags, "rows of another length": lengths}

@@ -14,7 +14,9 @@ from polymodal.base.spelling import canonical, is_missing
 from polymodal.contract.batch import Decided, Field, Fused
 from polymodal.contract.form import Form
 from polymodal.contract.metric import Metric
+from polymodal.contract.scoring import Build, Family, Sides
 from polymodal.contract.task import Answers, Array, Judged, Pass, Task
+from polymodal.table import references
 
 LEAST = 1e-6
 
@@ -58,6 +60,10 @@ class Ordinal(Task):
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    @classmethod
+    def family(cls) -> Family:
+        return Family(references.number, _scored)
 
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         known = [canonical(cell) for cell in cells if not is_missing(cell)]
@@ -119,3 +125,17 @@ def _shares(output: Tensor) -> Tensor:
     below = output.float().sigmoid()
     ends = torch.zeros_like(below[:, :1]), torch.ones_like(below[:, :1])
     return torch.cat([ends[0], below, ends[1]], 1).diff(dim=1)
+
+
+def _scored(sides: Sides) -> tuple[Build, dict[str, Any]]:
+    """How many levels predictions from anywhere are away."""
+    apart = {
+        name: np.abs(np.array(cells, float) - sides.references)
+        for name, cells in sides.predictions.items()
+    }
+
+    def build(names: Sequence[str]) -> dict[str, Metric]:
+        found = np.concatenate([apart[name] for name in names])
+        return {Ordinal.primary: Metric(lambda w: w @ found / w.sum(1), greater_is_better=False)}
+
+    return build, {}
