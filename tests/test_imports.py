@@ -38,7 +38,7 @@ FLOORS = {
     "builtin": "embedded data",
     "table": "any source to a table and its schema",
     "contract": "the interfaces, the tensors between them, the recipe",
-    "base": "errors, files, devices, names of components",
+    "base": "errors, files, devices, words, names of components",
 }
 HEIGHT = {name.removesuffix(".py"): i for i, name in enumerate(reversed(FLOORS))}
 TOP = ("__init__", "__main__")

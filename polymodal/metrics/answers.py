@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
+from polymodal.base.words import joined, split
 from polymodal.contract.metric import Metric
 from polymodal.metrics._weighted import mean
-from polymodal.metrics._words import spaced
 
 # A text -> the answer that it states, or None.
 
@@ -23,6 +24,8 @@ _NAMED = "zero one two three four five six seven eight nine ten"
 _NUMBERS = {name: str(number) for number, name in enumerate(_NAMED.split())} | {"none": "0"}
 # Signs that change what an answer means: prices, shares, times, numbers.
 _KEPT = "$€£¥%&#°*':.-"
+# Of "c++" and "a+", of "<5" and "≥ 5".
+_COMPARED = re.compile(r"(?<=[^\W\d_])\+(?=\+*(?!\w))|(?<=\+)\+(?!\w)|[<>≤≥±~](?= ?[\d.-])")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 # Of a contraction, not of a genitive: "don't", "they've", "what's", but not "dog's".
 _CONTRACTED = re.compile(
@@ -38,14 +41,30 @@ _FULL_STOP = re.compile(r"\.(?!\d)")
 def normalised(answer: str) -> str:
     """The one spelling of a short answer.
 
-    In lower case; without punctuation, the articles a, an, the, the apostrophe of contractions and
-    the commas of thousands; with digits for the words none (0) and zero to ten.
+    In lower case, composed (NFC); without punctuation, the articles a, an, the, the apostrophe of
+    contractions and the commas of thousands, and without spaces where a script has none; with
+    digits for the words none (0) and zero to ten.
     """
-    text = _THOUSANDS.sub("", _minus(answer.lower()).replace("’", "'"))
-    text = _FULL_STOP.sub("", _PUNCTUATION.sub(" ", spaced(_CONTRACTED.sub("", text), _KEPT)))
-    found = [_NUMBERS.get(word, word) for word in text.split()]
+    text = unicodedata.normalize("NFC", answer.lower())
+    text = _THOUSANDS.sub("", _minus(text).replace("’", "'"))
+    text = _FULL_STOP.sub("", _PUNCTUATION.sub(" ", _spaced(_CONTRACTED.sub("", text))))
+    found = [_NUMBERS.get(word, word) for word in split(text)]
     kept = [word for word in found if word not in _ARTICLES]
-    return " ".join(kept or found) or answer.strip()
+    return joined(kept or found) or answer.strip()
+
+
+def _spaced(text: str) -> str:
+    """With a blank for every character that is part of no word, no picture and no telling sign."""
+    compared = {match.start() for match in _COMPARED.finditer(text)}
+    return "".join(c if i in compared or _stays(c) else " " for i, c in enumerate(text))
+
+
+def _stays(character: str) -> bool:
+    if character.isalnum() or character in _KEPT:
+        return True
+    # Marks belong to letters: without them, words of many Indian scripts would fall apart.
+    category = unicodedata.category(character)
+    return not character.isascii() and (category[0] == "M" or category in ("So", "Sk"))
 
 
 def vqa_accuracy(matches: int, annotators: int) -> float:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polymodal.base.errors import MissingExtra
+from polymodal.base.words import split, words
 from polymodal.contract.metric import Metric
 from polymodal.metrics import _weighted as weighted
 from polymodal.metrics._weighted import Array, Statistic, mean, ratio
-from polymodal.metrics._words import words
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -64,7 +64,9 @@ def captions(predictions: Sequence[str], references: References) -> Captions:
     """Compare texts with their references.
 
     BLEU and chrF count n-grams as sacrebleu does by default (BLEU: 13a tokens in their case,
-    exponential smoothing). CIDEr-D and ROUGE-L compare words in lower case without punctuation.
+    exponential smoothing). CIDEr-D and ROUGE-L compare words in lower case without punctuation
+    (`base.words.words`). Where a script puts no spaces between words, BLEU, CIDEr-D and ROUGE-L
+    take each character for one.
 
     Args:
         predictions: one a row; "" scores 0.
@@ -75,7 +77,11 @@ def captions(predictions: Sequence[str], references: References) -> Captions:
     """
     metrics = _sacrebleu().metrics
     return Captions(
-        _statistics(metrics.BLEU(force=True), predictions, references),
+        _statistics(
+            metrics.BLEU(force=True),
+            [_cut(text) for text in predictions],
+            [[_cut(text) for text in given] for given in references],
+        ),
         _statistics(metrics.CHRF(), predictions, references),
         cider_d(predictions, references),
         rouge_l(predictions, references),
@@ -180,6 +186,12 @@ def _statistics(metric: Any, predictions: Sequence[str], references: References)
     streams = [[given[i] if i < len(given) else None for given in references] for i in range(most)]
     # Its public names give scores only, and no score can be weighted; parity is tested.
     return np.array(metric._extract_corpus_statistics(predictions, streams), float)
+
+
+def _cut(text: str) -> str:
+    """A text with spaces between its pieces; where spaces divide them already, as it is."""
+    pieces = split(text)
+    return text if pieces == text.split() else " ".join(pieces)
 
 
 def _bleu(counts: Array) -> Statistic:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from polymodal.base import arrow, lookup
 from polymodal.base.errors import UserError
+from polymodal.base.words import split
 from polymodal.contract import kind
 from polymodal.table import _kinds, _targets
 from polymodal.table.read import Table
@@ -170,8 +171,8 @@ def _skip_twins(table: Table, inputs: dict[str, Column], tagged: Sequence[str]) 
     texts = [name for name, column in read.items() if kind.of(column.kind).words]
     for name in sorted(texts, key=lambda name: name not in tagged):
         cells = table.cells(name)
-        words = [c.split() if isinstance(c, str) else map(str, c or ()) for c in cells]
-        said = tuple(" ".join(w) for w in words)
+        pieces = [split(c) if isinstance(c, str) else map(str, c or ()) for c in cells]
+        said = tuple(" ".join(p) for p in pieces)
         twin = seen.setdefault(said, name)
         if twin != name and inputs[name].reason != "declared":
             inputs[name] = Column(name, "skip", f"says the same as '{twin}', word for word")

@@ -52,6 +52,11 @@ def test_vqa_accuracy_by_leaving_each_annotator_out(annotators, data):
         ("red,blue", "red, blue"),
         (" black   and white ", "black and white"),
         ("snake_case", "snake case"),
+        ("红色。", "红 色"),
+        ("「はい」", "はい"),
+        ("ใช่ ครับ", "ใช่ครับ"),
+        ("cafe\u0301", "Café"),
+        ("≥ 5", "≥ 5."),
     ],
 )
 def test_the_same_answer(one, other):
@@ -73,6 +78,11 @@ def test_the_same_answer(one, other):
         ("ten thousand", "1000"),
         ("theme", "me"),
         ("C++", "++"),
+        ("C++", "C"),
+        ("A+", "A"),
+        ("<5", ">5"),
+        ("很 😀", "很 😡"),
+        ("红色", "红"),
         ("हिन्दी", "हनद"),
     ],
 )

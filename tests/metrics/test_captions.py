@@ -67,6 +67,32 @@ def test_bleu_and_chrf_equal_sacrebleu_at_the_edges(guesses):
     assert found["chrf"] == pytest.approx(CHRF().corpus_score(guesses, streams(given)).score)
 
 
+SCRIPTS = {
+    "Chinese": ("一个男人在骑马。", "一个男人在骑马！", "他们在雪地里踢足球"),
+    "Japanese": ("犬が雪の中で遊んでいる", "犬が雪の中で遊んでいた", "赤いバスが来た"),
+    "Thai": ("ผู้ชายกำลังขี่ม้า", "ผู้ชายคนหนึ่งกำลังขี่ม้า", "รถเมล์สีแดง"),
+    "Hindi": ("एक आदमी घोड़े पर है।", "एक आदमी घोड़े पर है", "लाल बस सड़क पर चलती"),
+    "Lao": ("ຜູ້ຊາຍຂີ່ມ້າ", "ຜູ້ຊາຍຂີ່ມ້າຢູ່", "ລົດເມສີແດງ"),
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_near_identical_captions_are_near_in_every_script(script):
+    guess, near, far = SCRIPTS[script]
+    both = values(captions.captions([guess, far], [[near], [far]]))
+    apart = values(captions.captions([guess, far], [[far], [near]]))
+    assert both["rouge_l"] > 0.85 and both["cider_d"] > 6 and both["bleu"] > 65
+    assert apart["rouge_l"] < 0.45 and apart["cider_d"] < 1
+
+
+def test_bleu_of_chinese_equals_sacrebleus_own():
+    guesses = ["一个男人在骑马。", "我用iPhone拍照, 很好"]
+    given = [["一个男人骑着马。"], ["我用iPhone 拍照，很好"]]
+    found = values(captions.captions(guesses, given))
+    wanted = BLEU(tokenize="zh").corpus_score(guesses, streams(given)).score
+    assert found["bleu"] == pytest.approx(wanted)
+
+
 @settings(max_examples=20)
 @given(st.integers(0, 10**6))
 def test_whole_weights_equal_repeated_rows(seed):

@@ -37,6 +37,10 @@ def sentence(words: int = 8) -> str:
     return " ".join(RANDOM.choices(WORDS, k=words))
 
 
+def unspaced(letters: str, count: int) -> str:
+    return "".join(RANDOM.choices(letters, k=count))
+
+
 def npy(array: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.save(file, array)
@@ -54,6 +58,32 @@ LABEL = choice("yes", "no")
 HEXADECIMAL = column(lambda i: f"{RANDOM.getrandbits(64):016x}")
 MANY_NAMES = column(lambda i: RANDOM.choice(WORDS) + RANDOM.choice(WORDS))
 
+CITIES = [a + b for a in "北南东西上下广深" for b in "京海州圳山河"]
+TEMPLATES = [unspaced("这个很好我用了不电池", 12) + "。" for _ in range(30)]
+ALPHABETS = {
+    "Chinese": "这个很好我用了不电池",
+    "Japanese": "とてもよかったですね",
+    "Thai": "กขคงจฉชซญด",
+    "Khmer": "កខគឃងចឆជឈញ",
+    "Burmese": "ကခဂဃငစဆဇဈည",
+}
+SCRIPTS: list[tuple[str, str, Sequence[Any], str, str]] = [
+    *(
+        ("a", "text", [f"{unspaced(letters, 20)}{i}" for i in range(ROWS)], "words", script)
+        for script, letters in ALPHABETS.items()
+    ),
+    ("a", "text", choice(*TEMPLATES), "30 different", "Chinese templates"),
+    (
+        "a",
+        "text",
+        choice("好吗？这个怎么样？", "哪个比较好用呢？"),
+        "2 different",
+        "Chinese questions",
+    ),
+    ("城市", "category", choice(*CITIES), "48 different", "Chinese cities"),
+    ("a", "category", choice("กรุงเทพ", "เชียงใหม่", "ภูเก็ต"), "3 different", "Thai cities"),
+    ("a", "skip", column(lambda i: f"订单{i:05}"), "an id", "Chinese order numbers"),
+]
 INPUTS: list[tuple[str, str, Sequence[Any], str, str]] = [
     # name, kind, cells, part of the reason, what it is about
     ("a", "image", column(lambda i: f"images/{i}.PNG"), "100%", "paths"),
@@ -116,7 +146,7 @@ INPUTS: list[tuple[str, str, Sequence[Any], str, str]] = [
     ("q", "text", choice("How many are there?", "What colour is it?"), "2 different", "questions"),
     ("q", "text", choice(*(f"{sentence(5)} {i}" for i in range(50))), "50", "templates"),
     ("name", "text", column(lambda i: "".join(RANDOM.choices("aeioutmnr", k=9))), "1.0", "words"),
-    ("q", "text", column(lambda i: "".join(RANDOM.choices("猫犬鳥魚", k=9))), "1.0", "no spaces"),
+    ("q", "text", column(lambda i: "".join(RANDOM.choices("猫犬鳥魚", k=9))), "4.0", "no spaces"),
     ("a", "text", column(lambda i: f"https://x.org/{sentence(1)}/{i}"), "1.0", "addresses"),
     ("a", "number", column(lambda i: f"2024-0{1 + i % 9}-1{i % 7}"), "dates", "ISO dates"),
     ("a", "number", column(lambda i: datetime.date(2024, 1 + i % 12, 3)), "dates", "dates"),
@@ -136,6 +166,7 @@ INPUTS: list[tuple[str, str, Sequence[Any], str, str]] = [
     ("a", "skip", [""] * ROWS, "missing", "nothing"),
     ("a", "skip", ["same"] * ROWS, "constant", "a constant"),
     ("a", "skip", [5] * ROWS, "constant", "a constant"),
+    *SCRIPTS,
 ]  # fmt: skip
 
 

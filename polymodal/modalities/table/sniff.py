@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.base.words import count
 from polymodal.contract.kind import Guess
 from polymodal.table.values import MOST, NEARLY_ALL, is_date, short
 
@@ -17,6 +18,9 @@ FEW = 20
 GAPS = 2
 # Codes that come back less often than every 1 / RARE rows name rows or groups of them.
 RARE = 0.25
+# Words of a code at most, in scripts that put no spaces between them; and what ends a sentence.
+TOKEN = 3
+SENTENCE = tuple(".?!。！？．।॥؟۔።។၊။…")
 _OTHER_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})\b.*")
 _OTHER_NUMBER = re.compile(
     r"[-+]?([$€£¥]\s?[\d,.]+|[\d,.]+\s?[%$€£¥]|\d{1,3}(,\d{3})+(\.\d+)?|\d+,\d+)"
@@ -73,15 +77,20 @@ def of_strings(name: str, cells: list[str]) -> Guess | None:
         if not few and sum(bool(form.fullmatch(cell.strip())) for cell in cells) >= MOST * rows:
             example = short(cells[0])
             return Guess.skip(f"{what} such as {example} are ambiguous: write them as {instead}")
-    words = sum(len(cell.split()) for cell in cells) / rows
-    tokens = (len(cell.split()) == 1 and len(cell) <= 64 and "://" not in cell for cell in cells)
+    counts = list(map(count, cells))
+    words = sum(counts) / rows
+    # "订单2023" is one token of a code; a sentence in a script without spaces is not.
+    tokens = (
+        len(cell.split()) == 1 and n <= TOKEN and len(cell) <= 64 and "://" not in cell
+        for cell, n in zip(cells, counts, strict=True)
+    )
     single = sum(tokens) >= NEARLY_ALL * rows
     if single and different > RARE * rows and rows >= FEW:
         digits = sum(any(letter.isdigit() for letter in cell) for cell in cells)
         if digits > 0.6 * rows or _called_code(name):
             return Guess.identifier(f"an id: {different:,} different codes in {rows:,} cells")
     found = f"{different:,} different values in {rows:,} cells"
-    sentences = sum(cell.rstrip().endswith((".", "?", "!")) for cell in cells) > rows / 2
+    sentences = sum(cell.rstrip().endswith(SENTENCE) for cell in cells) > rows / 2
     names = words < 1.5 and different <= rows / 2
     phrases = words <= 4 and different <= min(100, rows / 10)
     if (few or names or phrases) and not (sentences and words >= 3):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from polymodal.base import words as _words
 from polymodal.base.errors import UserError
 
 # Ids lie in [1, SPACE): exact in float32, and 0 is left for "none".
@@ -31,13 +32,13 @@ def identity(text: str) -> int:
 
 
 def split(cell: Any) -> list[str]:
-    """A text cell's words: a string is cut at white space, a list of words is taken as it is.
+    """A text cell's words: a string is cut by `base.words.split`, a list is taken as it is.
 
     Raises:
         UserError: the cell is neither.
     """
     if isinstance(cell, str):
-        return cell.split()
+        return _words.split(cell)
     words = list(cell) if isinstance(cell, (list, tuple)) else [cell]
     for word in words:
         if not isinstance(word, str):
@@ -57,7 +58,7 @@ def word(text: str) -> int:
         return identity("w:<url>")
     if _USER.match(text):
         return identity("w:<user>")
-    return identity("w:" + text.lower())
+    return identity("w:" + _words.normal(text))
 
 
 @lru_cache(maxsize=65536)
@@ -88,7 +89,7 @@ def subwords(text: str, count: int) -> tuple[int, ...]:
     if _URL.match(text) or _USER.match(text):
         return ()
     return tuple(
-        identity(part) for part, _ in zip(_parts(text.lower()), range(count), strict=False)
+        identity(part) for part, _ in zip(_parts(_words.normal(text)), range(count), strict=False)
     )
 
 

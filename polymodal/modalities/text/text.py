@@ -9,7 +9,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 import pyarrow as pa
 
-from polymodal.base import arrow
+from polymodal.base import arrow, words
 from polymodal.contract.block import Block
 from polymodal.contract.form import Form
 from polymodal.contract.kind import Guess, Kind, Seen
@@ -29,7 +29,7 @@ SELDOM = 10
 
 @final
 class Text(Kind):
-    """Texts, cut into words at white space or given as lists of words."""
+    """Texts, cut into words by `base.words` or given as lists of words."""
 
     columns: ClassVar = {"text": "strings or lists of words"}
     # What no other kind claims is text.
@@ -51,7 +51,7 @@ class Text(Kind):
         if not column.is_plain:
             return None
         cells = [str(cell) for cell in column.cells]
-        different, length = len(set(cells)), sum(len(cell.split()) for cell in cells) / len(cells)
+        different, length = len(set(cells)), sum(map(words.count, cells)) / len(cells)
         found = f"{different:,} different values in {len(cells):,} cells"
         return Guess(self.name, f"{found}, {length:.1f} words on average")
 
@@ -81,23 +81,23 @@ class Text(Kind):
         self, cell: Any, forms: Sequence[Form], sample: Iterable[Any]
     ) -> tuple[Any, list[Parts]]:
         """Words, each replaced by BLANK, so that their number stays."""
-        words = split(cell)
+        pieces = split(cell)
         labels, covered = [], []
-        for start, end in spans(len(words), PARTS):
+        for start, end in spans(len(pieces), PARTS):
             blanks = [BLANK] * (end - start)
-            covered.append(_words.save(cell, [*words[:start], *blanks, *words[end:]]))
-            labels.append(" ".join(words[start:end]))
+            covered.append(_words.save(cell, [*pieces[:start], *blanks, *pieces[end:]]))
+            labels.append(words.joined(pieces[start:end]))
         return cell, [Parts("words", f'"{BLANK}" for each word', labels, covered, "running")]
 
     def drawing(self, sample: Callable[[], Iterable[Any]]) -> Callable[[Any], str]:
         return lambda cell: f"<p>{_drawing.words(cell)}</p>"
 
 
-def _is_long(values: Sequence[Any], words: int) -> bool:
+def _is_long(values: Sequence[Any], least: int) -> bool:
     """Whether most texts are long and come seldom: "yes" repeats, an article does not."""
     known = [text for text in values if text is not None]
     present = [" ".join(text) if isinstance(text, list) else str(text) for text in known]
-    lengths = [len(text.split()) for text in present]
+    lengths = [words.count(text) for text in present]
     seldom = len(set(present)) > len(present) / SELDOM
     # Where there is no text, there is none that comes seldom.
-    return seldom and float(np.median(lengths)) >= words
+    return seldom and float(np.median(lengths)) >= least

@@ -24,7 +24,7 @@ def corrupted(name: str, cell: Any, level: float, seed: int = 0) -> Any:
 
 @pytest.mark.parametrize("level", [0.02, 0.1])
 def test_typos_come_at_their_rate_and_in_four_ways(level: float) -> None:
-    found = corrupted("typos", UNIQUE, level)
+    found = "".join(corrupted("typos", [UNIQUE], level))
     kept = [ord(c) for c in found if not c.isascii()]
     lost = len(UNIQUE) - len(kept)  # omitted or substituted
     came = len(found) - len(kept)  # inserted or substituted

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
+from polymodal.base.words import replaced
 from polymodal.contract.corruption import Corruption
 from polymodal.modalities.text import hashing as _hashing
 
@@ -17,8 +17,7 @@ def save(cell: Any, words: list[str]) -> Any:
     """Other words in place of a text's own; the space between them stays."""
     if not isinstance(cell, str):
         return words
-    others = iter(words)
-    return re.sub(r"\S+", lambda _: next(others), cell)
+    return replaced(cell, words)
 
 
 class WordCorruption(Corruption):

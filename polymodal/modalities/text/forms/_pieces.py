@@ -21,7 +21,9 @@ def encode(cell: Any, tokenizer: Any, limit: int) -> np.ndarray[Any, Any]:
 
 def uncut(cell: Any, tokenizer: Any) -> np.ndarray[Any, Any]:
     """All of a text's pieces, however long it is."""
-    words = [_whole(word) for word in _hashing.split(cell)]
+    # Where no spaces are, the tokenizer's own pieces say more than single characters.
+    found = cell.split() if isinstance(cell, str) else _hashing.split(cell)
+    words = [_whole(word) for word in found]
     # The tokenizer gets a string as it stands, so that it cuts as it does anywhere else.
     text = _whole(cell) if isinstance(cell, str) else " ".join(words)
     encoded = tokenizer.backend_tokenizer.encode(text)

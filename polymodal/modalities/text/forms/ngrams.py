@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from polymodal.base import words as _words
 from polymodal.contract.form import Form
 from polymodal.modalities.text import hashing as _hashing
 
-# Words of letters and digits, runs of ! and ?, and emoticons such as :-) and <3.
-_TOKEN = re.compile(r"\w+|[!?]+|[:;=8]['-]?[()dpo/\\|*]|<3", re.IGNORECASE)
+# Where characters stand for words, runs may be so much longer: two or three make one word.
+LONGER = 1
 
 
 class Ngrams(Form):
     """A text as float32 `(n, 2)`: id in [1, 2²²) and count of each n-gram, ids ascending.
 
+    Words are those of `base.words.words`, with marks: characters where a script puts no spaces
+    between words. Short pieces whose signs say something (c++, -5, 50%) are counted whole as well.
+
     Args:
-        words: runs of up to this many words are counted.
+        words: runs of up to this many words are counted; of characters that stand for words, of up
+            to LONGER more.
         chars: runs of 3 to this many characters inside a word (its edges marked) are counted too;
             0 = none.
         limit: words after this one are cut.
@@ -30,6 +34,7 @@ class Ngrams(Form):
     kind = "text"
     dtype = "float32"
     ragged = True
+    version: ClassVar[int] = 2
 
     def __init__(self, *, words: int = 2, chars: int = 0, limit: int = 4096) -> None:
         _hashing.check_least("words", words, 1)
@@ -42,21 +47,35 @@ class Ngrams(Form):
 
     def encode(self, cell: Any) -> np.ndarray[Any, Any]:
         """A string or a list of words -> float32 `(n, 2)`; an empty text gives `(0, 2)`."""
-        text = " ".join(_hashing.split(cell)).lower()
-        counts = Counter(self._ids(_TOKEN.findall(text)[: self.limit]))
+        text = _text(cell)
+        tokens = _words.words(text, marks=True)[: self.limit]
+        counts = Counter(self._ids(tokens))
+        # A sign that is a word itself, such as <3, is counted already.
+        known = set(tokens)
+        signed = (piece for piece in _words.signed(text)[: self.limit] if piece not in known)
+        counts.update(_hashing.identity("s:" + piece) for piece in signed)
         return np.array(sorted(counts.items()), np.float32).reshape(-1, 2)
 
     def was_truncated(self, cell: Any) -> bool:
-        text = " ".join(_hashing.split(cell))
+        text = _text(cell)
         # A word has a character at least: most texts need not be cut into words again.
-        return len(text) > self.limit and len(_TOKEN.findall(text)) > self.limit
+        return len(text) > self.limit and len(_words.words(text, marks=True)) > self.limit
 
     def _ids(self, tokens: list[str]) -> Iterator[int]:
         for length in range(1, self.words + 1):
             for start in range(len(tokens) - length + 1):
                 yield _hashing.identity(" ".join(tokens[start : start + length]))
-        for token in tokens:
+        alone = "".join("1" if _words.is_unspaced(token) else "0" for token in tokens)
+        longest = self.words + LONGER
+        for start in range(len(tokens) - longest + 1 if "1" in alone else 0):
+            if "0" not in alone[start : start + longest]:
+                yield _hashing.identity(" ".join(tokens[start : start + longest]))
+        for token in tokens if self.chars else ():
             yield from _inner(token, self.chars)
+
+
+def _text(cell: Any) -> str:
+    return cell if isinstance(cell, str) else " ".join(_hashing.split(cell))
 
 
 @lru_cache(maxsize=65536)

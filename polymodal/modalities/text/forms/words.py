@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Words(Form):
     kind = "text"
     dtype = "int32"
     ragged = True
+    version: ClassVar[int] = 2
 
     def __init__(self, *, subwords: int = 12, limit: int = 512) -> None:
         _hashing.check_least("subwords", subwords, 0)
@@ -34,7 +35,7 @@ class Words(Form):
         self.limit = limit
 
     def encode(self, cell: Any) -> np.ndarray[Any, Any]:
-        """A string (cut at white space) or a list of words -> int32 `(words, 2 + subwords)`."""
+        """A string or a list of words -> int32 `(words, 2 + subwords)`."""
         words = _hashing.split(cell)[: self.limit]
         array = np.zeros((len(words), 2 + self.subwords), np.int32)
         for row, word in zip(array, words, strict=True):
