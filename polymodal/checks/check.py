@@ -180,7 +180,17 @@ def _sample(
         rows = opened[:: max(1, len(opened) // SAMPLE)][:SAMPLE]
         if not i:
             form.fit(cells(table, [column], rows))
+            findings += [
+                Finding("warning", f"Cells of '{column.name}' {note}", len(rows))
+                for note in form.notes
+            ]
         outcomes = [outcome for _, outcome in encode(table, column, form, rows, 1, None)]
+        cut = sum(outcome[1] for outcome in outcomes if not isinstance(outcome, str))
+        if cut:
+            name = f"{form.kind}/{type(form).__module__.rpartition('.')[2]}"
+            what = f"{cut:,} of {len(rows):,} sampled cells of '{column.name}' in {table.source}:"
+            what += f" each {form.beyond.format(form=name)}"
+            findings.append(Finding("warning", what, cut))
         reasons = [outcome for outcome in outcomes if isinstance(outcome, str)]
         if reasons:
             what = f"{len(reasons):,} of {len(rows):,} sampled cells of '{column.name}' in"

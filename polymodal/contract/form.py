@@ -27,6 +27,7 @@ class Form(ABC):
         parallel: whether `encode` may run in worker processes (not if it holds a large model).
         backbone: what of the pretrained model that its option `path` names a run takes along:
             "settings" (tokenizer, processor, configuration) or "weights" too; None: it has none.
+        beyond: what is said of cells that `was_truncated`, with the form's name for {form}.
         version: raised by hand whenever `encode` changes its answer, so stale caches miss.
     """
 
@@ -35,6 +36,7 @@ class Form(ABC):
     ragged: bool
     parallel: bool = True
     backbone: str | None = None
+    beyond: ClassVar[str] = "is too long for {form}: cut off"
     version: ClassVar[int] = 1
 
     def fit(self, cells: Iterable[Any]) -> None:
@@ -48,6 +50,11 @@ class Form(ABC):
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
         """Restore what `fit` learned."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What `fit` learned that people should know: each completes "cells of the column ..."."""
+        return []
 
     @abstractmethod
     def encode(self, cell: Any) -> np.ndarray[Any, Any]:

@@ -177,7 +177,7 @@ def prepare(
         )
     ledger.add("incomplete", f"{what} cannot be read: taken as missing", sorted(reasons))
     name = type(form).__module__.rpartition(".")[2]
-    ledger.add("truncated", f"{what} is too long for {form.kind}/{name}: cut off", truncated)
+    ledger.add("truncated", f"{what} {form.beyond.format(form=f'{form.kind}/{name}')}", truncated)
     return prepared
 
 

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from polymodal.base.errors import MissingExtra, UserError
 from polymodal.contract.kind import kinds
 
+LARGEST = 2 * 2**30  # bytes of one cell's file
 PART = 2**20  # bytes of a file read at a time
 NPY = b"\x93NUMPY"  # what a file of one NumPy array begins with
 
@@ -46,9 +48,10 @@ class Media:
     data: builtins.bytes | None = None
     values: np.ndarray[Any, Any] | list[Any] | None = None
 
-    def bytes(self) -> builtins.bytes:
-        """The encoded bytes. UserError if they cannot be read or there are none."""
-        content = self.head(None)
+    def bytes(self, most: int | None = None) -> builtins.bytes:
+        """The encoded bytes. UserError if they cannot be read, there are none, or more than
+        `most`."""
+        content = self._read(None, LARGEST if most is None else most)
         if self.size is not None and len(content) < self.size:
             raise UserError(
                 f"{self.label} is cut short",
@@ -68,13 +71,20 @@ class Media:
 
     def head(self, count: int | None) -> builtins.bytes:
         """At most the first `count` bytes (all of them if None), without reading the rest."""
+        return self._read(count, LARGEST)
+
+    def _read(self, count: int | None, most: int) -> builtins.bytes:
         if self.values is not None:
             raise UserError(
                 f"{self.label} holds numbers where an encoded file was expected",
                 got=_preview(self.values),
                 do="declare the column as a series with `kind`, or store files",
             )
-        content = _fetch(self, count) if self.path is not None else (self.data or b"")[:count]
+        if self.path is not None:
+            content = _fetch(self, count, most)
+        else:
+            content = (self.data or b"")[:count]
+            _bounded(self, len(self.data or b""), most)
         if not content:
             raise UserError(f"{self.label} is empty", expected="a media file", got="0 bytes")
         return content
@@ -234,17 +244,33 @@ def _load_npy(data: builtins.bytes, label: str) -> np.ndarray[Any, Any]:
         raise UserError(f"{label} is a broken .npy file ({error})") from error
 
 
-def _fetch(media: Media, count: int | None) -> builtins.bytes:
-    """The bytes (at most `count`) behind a path or URL."""
+def _bounded(media: Media, size: int, most: int) -> None:
+    if size > most:
+        raise UserError(
+            f"{media.label} is too large",
+            expected=f"at most {most / 2**20:,.0f} MiB",
+            got=f"{size / 2**20:,.0f} MiB",
+            do="cut it into smaller files, one a row, or leave its cell empty",
+        )
+
+
+def _fetch(media: Media, count: int | None, most: int) -> builtins.bytes:
+    """The bytes (at most `count`) behind a path or URL, of which there may be `most`."""
     assert media.path is not None
     sizes = [size for size in (media.size, count) if size is not None]
-    size = min(sizes, default=-1)
     if "://" in media.path:
-        return _fetch_url(media, size)
+        return _fetch_url(media, min(sizes, default=-1))
     try:
+        status = os.stat(media.path)
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            # Reading a pipe or a device may never end.
+            raise UserError(f"{media.label} is no regular file", expected="a media file")
+        there = max(0, status.st_size - media.offset)
+        _bounded(media, there if media.size is None else min(there, media.size), most)
         with open(media.path, "rb") as file:
             file.seek(media.offset)
-            return file.read(size)
+            # What a file's size does not count, as that of the system's own, is never read.
+            return file.read(min(there, *sizes) if sizes else there)
     except (OSError, ValueError) as error:
         _fail(media, error)
 

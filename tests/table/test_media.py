@@ -149,6 +149,7 @@ def test_errors_of_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
+    (tmp_path / "a.png").write_bytes(b"x")
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(UserError, match="permission denied"):
         Media("x", path=str(tmp_path / "a.png")).bytes()

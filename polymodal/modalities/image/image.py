@@ -14,6 +14,8 @@ from polymodal.modalities import _drawing
 from polymodal.modalities._media import CELLS, Medium
 from polymodal.modalities.image import picture
 from polymodal.modalities.image.corruptions import _pixels
+from polymodal.modalities.image.forms._form import levels
+from polymodal.modalities.image.levels import PLAIN
 from polymodal.nn.blocks import Descriptors
 from polymodal.table.media import Media
 
@@ -51,7 +53,7 @@ class Image(Medium):
     ) -> tuple[Any, list[Parts]]:
         """Patches of a grid of GRID x GRID, replaced by the picture's median colour; it has at most
         224 pixels a side, in the whole cell too."""
-        pixels = _pixels.load(cell)
+        pixels = _pixels.load(cell, next(map(levels, forms), PLAIN))
         colour = np.median(pixels, axis=(0, 1)).astype(np.uint8)
         lines, columns = (spans(side, GRID) for side in pixels.shape[:2])
         labels, covered = [], []
@@ -66,4 +68,5 @@ class Image(Medium):
         return whole, [Parts("patches", replaced_by, labels, covered, "grid", len(columns))]
 
     def drawing(self, sample: Callable[[], Iterable[Any]]) -> Callable[[Any], str]:
-        return lambda cell: _drawing.thumbnail(picture.read(cell, _drawing.SIDE))
+        learned = picture.learn(sample())
+        return lambda cell: _drawing.thumbnail(picture.read(cell, _drawing.SIDE, learned))

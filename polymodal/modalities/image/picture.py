@@ -4,46 +4,105 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from polymodal.base.errors import UserError
+from polymodal.modalities.image.levels import PLAIN, Levels, Range, some
 from polymodal.table.media import Media
 
 # Above this a picture is refused by its header, before any memory is taken for it.
 MAX_PIXELS = 50_000_000
 # Only formats that are pictures throughout: others (EPS, WMF) run programs to be drawn.
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+# Formats whose colours of 16 bits FFmpeg reads whole.
+_CODECS = {"PNG": "png_pipe", "TIFF": "tiff_pipe"}
+MAX_BYTES = 512 * 2**20  # of a file
+MAX_SCANS = 64  # of a JPEG; cameras and optimisers write up to a dozen
+# Pictures that levels are learned from, and how many pixels of them.
+SAMPLE, BYTES_LOOKED, DEEP_LOOKED = 120, 20_000_000, 100_000_000
+BACKDROPS = ("white", "black", "grey")
 RESIZES = ("pad", "stretch")
 SMALLEST, LARGEST = 8, 1024
 
 
-def read(media: Media, size: int) -> Image.Image:
+def read(media: Media, size: int, levels: Levels = PLAIN) -> Image.Image:
     """The picture in a media cell, upright and opaque, as 8-bit RGB.
 
     Args:
         media: encoded bytes, or an array as `from_array` takes it.
         size: the side in pixels that it will be brought to. A larger JPEG is decoded at a
             fraction of its resolution, never under twice this.
+        levels: which numbers are black and white.
 
     Raises:
         UserError: no picture, a broken or cut one, or one of more than MAX_PIXELS.
     """
     if media.values is not None:
-        return from_array(media.values, media.label)
-    opened = open_picture(media.bytes(), media.label)
+        return from_array(media.values, media.label, levels)
+    opened = open_picture(media.bytes(MAX_BYTES), media.label)
     opened.draft("RGB", (2 * size, 2 * size))
-    return to_rgb(opened, media.label)
+    return to_rgb(opened, media.label, levels)
+
+
+def learn(cells: Iterable[Media]) -> Levels:
+    """The levels of a column's training pictures, from some of them.
+
+    Numbers are scaled by their type's range where they fill a good part of it, and else by their
+    own: twelve bits of content in a 16-bit file are no black picture. Cells that cannot be read are
+    passed over: whoever prepares the table reports them.
+    """
+    found, left = Range(), {"byte": BYTES_LOOKED, "other": DEEP_LOOKED}
+    lost = dict.fromkeys(BACKDROPS, 0)
+    for media in some(cells, SAMPLE):
+        with suppress(UserError):
+            array = media.values
+            if array is None:
+                opened = open_picture(media.bytes(MAX_BYTES), media.label)
+                opened.draft("RGB", (256, 256))
+                kind = "other" if _is_deep(opened) else "byte"
+                clear = opened.has_transparency_data and kind == "byte"
+                if left[kind] <= 0 or (kind == "byte" and found.fills("byte") and not clear):
+                    continue
+                left[kind] -= opened.width * opened.height
+                array = _numbers(opened, media.label)
+                if isinstance(array, Image.Image):
+                    if clear and np.ptp(array.convert("RGBA").getchannel("A").getextrema()):
+                        for colour in BACKDROPS:
+                            lost[colour] += _vanishes(array, colour)
+                        continue
+                    array = np.asarray(_flat(array, "white"))
+            found.add(to_array(array, media.label))
+    return Levels(found.spans, min(BACKDROPS, key=lost.__getitem__))
+
+
+def goes_on(media: Media) -> bool:
+    """Whether there are pages or frames after the first, which alone is read; by the header."""
+    if media.values is not None:
+        return False
+    head = media.head(2**16)
+    if head.startswith(b"\x89PNG"):
+        return b"acTL" in head
+    if not head.startswith((b"GIF8", b"II*", b"MM\0*")) and head[8:12] not in (b"WEBP", b"avis"):
+        return False
+    try:
+        return bool(getattr(open_picture(media.bytes(MAX_BYTES), ""), "is_animated", False))
+    except UserError:
+        raise
+    except Exception as error:
+        raise broken(media.label, error) from error
 
 
 def shape(media: Media) -> tuple[int, int]:
     """Width and height, from the header alone where there is one; errors as `read`."""
     if media.values is not None:
-        return from_array(media.values, media.label).size
-    opened = open_picture(media.bytes(), media.label)
+        height, width = _shaped(media.values, media.label).shape[:2]
+        return width, height
+    opened = open_picture(media.bytes(MAX_BYTES), media.label)
     # Only cameras turn pictures, and they write JPEG; elsewhere EXIF may need all be decoded.
     if opened.format not in ("JPEG", "MPO"):
         return opened.size
@@ -74,27 +133,74 @@ def open_picture(content: bytes, label: str) -> Image.Image:
             do="replace the file or leave its cell empty",
         ) from error
     check_pixels(opened.width, opened.height, label)
+    # Every scan of a JPEG goes over the whole picture, and a small file can hold thousands.
+    scans = content.count(b"\xff\xda") if opened.format in ("JPEG", "MPO") else 0
+    if scans > MAX_SCANS or scans * opened.width * opened.height > 10 * MAX_PIXELS:
+        raise _too_large(label, f"{scans} scans of {opened.width} x {opened.height} pixels")
     return opened
 
 
-def to_rgb(picture: Image.Image, label: str) -> Image.Image:
-    """Decode the current frame: upright by its EXIF, over white where it is transparent, RGB."""
+def to_rgb(picture: Image.Image, label: str, levels: Levels = PLAIN) -> Image.Image:
+    """Decode the current frame: upright by its EXIF, RGB, over `levels.backdrop` where it is
+    transparent."""
+    found = _numbers(picture, label)
+    if not isinstance(found, Image.Image):
+        return from_array(found, label, levels)
+    found = _flat(found, levels.backdrop)
+    if "byte" in levels.spans:
+        found = Image.fromarray(levels.to_bytes(np.asarray(found), label))
+    return found
+
+
+def _numbers(picture: Image.Image, label: str) -> Image.Image | np.ndarray[Any, Any]:
+    """The current frame, upright: of 8 bits a picture, of more an array for `from_array`."""
     try:
+        if _is_deep(picture) and not picture.mode.startswith(("I", "F")):
+            return _all_bits(picture)
         picture.load()
         picture = ImageOps.exif_transpose(picture)
     except Exception as error:
         raise broken(label, error) from error
     if picture.mode == "F":
-        return from_array(np.asarray(picture), label)
+        return np.asarray(picture)
     if picture.mode.startswith("I"):
         # 16-bit grey, which some formats hand out as 32-bit numbers.
         grey = np.asarray(picture)
         fits = grey.min() >= 0 and grey.max() <= 65535
-        return from_array(grey.astype(np.uint16) if fits else grey, label)
+        return grey.astype(np.uint16) if fits else grey
+    return picture
+
+
+def _is_deep(picture: Any) -> bool:
+    """Whether a picture that is not loaded has more than 8 bits a channel."""
+    # Pillow keeps the upper 8 bits of colours of 16, and says so where it says how to unpack them.
+    packed = any("16" in str(tile[3]) for tile in picture.tile)
+    deep = packed and picture.format in _CODECS and picture.mode in ("RGB", "RGBA", "LA")
+    return bool(deep or picture.mode.startswith(("I", "F")))
+
+
+def _all_bits(picture: Any) -> np.ndarray[Any, Any]:
+    """Colours of 16 bits, uint16 `(height, width, 3 | 4)`."""
+    import av
+
+    picture.fp.seek(0)
+    name = _CODECS[picture.format]
+    options = {"format_whitelist": name, "protocol_whitelist": "none"}
+    with av.open(picture.fp, "r", format=name, options=options) as container:
+        frame = next(iter(container.decode(video=0)))
+        return frame.to_ndarray(format="rgb48le" if picture.mode == "RGB" else "rgba64le")
+
+
+def _flat(picture: Image.Image, backdrop: str) -> Image.Image:
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, backdrop), picture)
     return picture.convert("RGB")
+
+
+def _vanishes(picture: Image.Image, backdrop: str) -> bool:
+    """Whether next to nothing is seen of a picture over a colour."""
+    return bool(np.ptp(np.asarray(_flat(picture, backdrop)), (0, 1)).max() < 16)
 
 
 def broken(label: str, error: Exception) -> UserError:
@@ -107,12 +213,27 @@ def broken(label: str, error: Exception) -> UserError:
     )
 
 
-def from_array(values: Any, label: str) -> Image.Image:
+def from_array(values: Any, label: str, levels: Levels = PLAIN) -> Image.Image:
     """`(height, width)` or `(height, width, 1 | 3 | 4)` numbers to an RGB picture.
 
-    Integers are 0 to 255 (0 to 65 535 if the array is of 16-bit numbers, as 16-bit images are),
-    floats 0 to 1; a fourth channel is opacity. UserError for anything else.
+    Where `levels` do not say otherwise, integers are 0 to 255 (0 to 65 535 if the array is of
+    16-bit numbers, as 16-bit images are), floats 0 to 1; a fourth channel is opacity, by its type's
+    range. UserError for anything else.
     """
+    array = _shaped(values, label)
+    check_pixels(array.shape[1], array.shape[0], label)
+    if array.shape[2] == 4:
+        colours = levels.to_bytes(array[:, :, :3], label)
+        array = np.concatenate([colours, PLAIN.to_bytes(array[:, :, 3:], label)], 2)
+        return _flat(Image.fromarray(array), levels.backdrop)
+    array = levels.to_bytes(array, label)
+    if array.shape[2] == 1:
+        array = array.repeat(3, axis=2)
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _shaped(values: Any, label: str) -> np.ndarray[Any, Any]:
+    """`(height, width, 1 | 3 | 4)`, of any numbers; UserError for another shape."""
     array = to_array(values, label)
     if array.ndim == 2:
         array = array[:, :, None]
@@ -123,12 +244,7 @@ def from_array(values: Any, label: str) -> Image.Image:
             got=f"shape {np.shape(values)}",
             do="put the channels last; one row holds one picture",
         )
-    check_pixels(array.shape[1], array.shape[0], label)
-    array = to_bytes(array, label)
-    if array.shape[2] == 1:
-        array = array.repeat(3, axis=2)
-    picture = Image.fromarray(np.ascontiguousarray(array))
-    return picture if array.shape[2] == 3 else to_rgb(picture, label)
+    return array
 
 
 def to_array(values: Any, label: str) -> np.ndarray[Any, Any]:
@@ -141,26 +257,6 @@ def to_array(values: Any, label: str) -> np.ndarray[Any, Any]:
             expected="rows of equal length",
             got=str(error),
         ) from error
-
-
-def to_bytes(array: np.ndarray[Any, Any], label: str) -> np.ndarray[Any, Any]:
-    """Brightness in any of the accepted scales to uint8 0 to 255; UserError if out of range."""
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype.kind not in "iuf":
-        raise UserError(f"{label} is an array of {array.dtype}, not of numbers")
-    top = 1.0 if array.dtype.kind == "f" else 65535.0 if array.dtype == np.uint16 else 255.0
-    low, high = float(array.min()), float(array.max())
-    if not (low >= 0 and high <= top):  # NaN fails this too
-        raise UserError(
-            f"{label} holds {array.dtype} numbers that are no brightness",
-            expected="integers from 0 to 255, or floats from 0 to 1",
-            got=f"numbers from {low:g} to {high:g}",
-            do="scale them before they go into the table",
-        )
-    return np.rint(array * (255.0 / top)).astype(np.uint8)
 
 
 def square(picture: Image.Image, size: int, resize: str) -> np.ndarray[Any, Any]:

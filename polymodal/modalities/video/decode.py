@@ -13,6 +13,7 @@ from PIL import Image
 
 from polymodal.base.errors import UserError
 from polymodal.modalities.image import picture as _picture
+from polymodal.modalities.image.levels import PLAIN, Levels
 from polymodal.table.media import Media
 
 if TYPE_CHECKING:
@@ -54,13 +55,17 @@ class _Clip:
         )
 
 
-def choose(cell: Media, frames: int) -> Iterator[Image.Image]:
-    """At most `frames` RGB pictures, spread over a clip; UserError if it cannot be decoded."""
+def choose(cell: Media, frames: int, levels: Levels = PLAIN) -> Iterator[Image.Image]:
+    """At most `frames` RGB pictures, spread over a clip; UserError if it cannot be decoded.
+
+    Args:
+        levels: which numbers of an array are black and white.
+    """
     if cell.values is not None:
-        return _from_array(cell.values, cell.label, frames)
+        return _from_array(cell.values, cell.label, frames, levels)
     start = cell.head(12)
     if start[:4] in (b"GIF8", b"\x89PNG") or start[8:] == b"WEBP":
-        return _from_animation(cell.bytes(), cell.label, frames)
+        return _from_animation(cell.bytes(_picture.MAX_BYTES), cell.label, frames)
     return _from_video(cell, start, frames)
 
 
@@ -71,7 +76,7 @@ def spread(total: int, frames: int) -> list[int]:
     return [(2 * i + 1) * total // (2 * frames) for i in range(frames)]
 
 
-def _from_array(values: Any, label: str, frames: int) -> Iterator[Image.Image]:
+def _from_array(values: Any, label: str, frames: int, levels: Levels) -> Iterator[Image.Image]:
     clip = _picture.to_array(values, label)
     if clip.ndim != 4 or len(clip) == 0:
         raise UserError(
@@ -79,7 +84,7 @@ def _from_array(values: Any, label: str, frames: int) -> Iterator[Image.Image]:
             expected="shape (frames, height, width, channels), at least one frame",
             got=f"shape {clip.shape}",
         )
-    return (_picture.from_array(clip[i], label) for i in spread(len(clip), frames))
+    return (_picture.from_array(clip[i], label, levels) for i in spread(len(clip), frames))
 
 
 def _from_animation(content: bytes, label: str, frames: int) -> Iterator[Image.Image]:

@@ -11,8 +11,11 @@ from polymodal.contract.form import Form
 from polymodal.contract.parts import PARTS, Parts, numbered, spans
 from polymodal.modalities import _drawing
 from polymodal.modalities._media import CELLS, Medium
+from polymodal.modalities.image import picture
+from polymodal.modalities.image.levels import PLAIN, Levels
 from polymodal.modalities.video import decode
 from polymodal.modalities.video.corruptions import dropped_frames
+from polymodal.modalities.video.forms._form import levels
 from polymodal.nn.blocks import Descriptors
 from polymodal.table.media import Media
 
@@ -45,7 +48,7 @@ class Video(Medium):
         """The frames that the forms take, each replaced by the one before; of at most 224 pixels a
         side, in the whole cell too."""
         most = max(form.settings.get("frames", dropped_frames.FRAMES) for form in forms)
-        clip = dropped_frames.load(cell, most)
+        clip = dropped_frames.load(cell, most, next(map(levels, forms), PLAIN))
         labels, covered = [], []
         for start, end in spans(len(clip), PARTS):
             other = clip.copy()
@@ -59,12 +62,13 @@ class Video(Medium):
         return whole, [Parts("frames", replaced_by, labels, covered, "along")]
 
     def drawing(self, sample: Callable[[], Iterable[Any]]) -> Callable[[Any], str]:
-        return _draw
+        learned = picture.learn(cell for cell in sample() if cell.values is not None)
+        return lambda cell: _draw(cell, learned)
 
 
-def _draw(cell: Media) -> str:
+def _draw(cell: Media, learned: Levels) -> str:
     """Its middle frame."""
-    frame = next(iter(decode.choose(cell, 1)), None)
+    frame = next(iter(decode.choose(cell, 1, learned)), None)
     if frame is None:
         raise UserError(f"{cell.label} has no frame that can be decoded")
     return _drawing.thumbnail(frame)

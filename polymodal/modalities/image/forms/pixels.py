@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.contract.form import Form
 from polymodal.modalities.image import picture as _picture
+from polymodal.modalities.image.forms._form import PictureForm
 from polymodal.table.media import Media
 
 
-class Pixels(Form):
-    """A picture to uint8 `(size, size, 3)`, upright, over white where it is transparent.
+class Pixels(PictureForm):
+    """A picture to uint8 `(size, size, 3)`, upright. What it is scaled by and, where it is
+    transparent, put over, training pictures say.
 
     Args:
         size: side in pixels. Larger than the pictures themselves only costs time.
@@ -23,9 +24,8 @@ class Pixels(Form):
             better where all pictures have the same one.
     """
 
-    kind = "image"
     dtype = "uint8"
-    ragged = False
+    version = 2
 
     def __init__(self, *, size: int = 64, resize: str = "pad") -> None:
         _picture.check_options(size, resize)
@@ -45,4 +45,4 @@ class Pixels(Form):
         return _picture.suggest(shapes, largest)
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
-        return _picture.square(_picture.read(cell, self.size), self.size, self.resize)
+        return _picture.square(self.read(cell, self.size), self.size, self.resize)

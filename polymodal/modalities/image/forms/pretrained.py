@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from polymodal.base.devices import device, device_of
-from polymodal.contract.form import Form
-from polymodal.modalities.image import picture as _picture
+from polymodal.modalities.image.forms._form import PictureForm
 from polymodal.nn import pretrained
 from polymodal.table.media import Media
 
@@ -23,7 +22,7 @@ IMAGE = pretrained.Half("image", "pixel_values", "vision_model")
 BATCH = 32
 
 
-class Pretrained(Form):
+class Pretrained(PictureForm):
     """What a pretrained model is given of a picture, or what it makes of it if it is frozen.
 
     A model that is trained on is given uint8 `(height, width, 3)`, resized and cropped as its own
@@ -36,9 +35,8 @@ class Pretrained(Form):
         tune: whether the model is trained on.
     """
 
-    kind = "image"
     backbone = "weights"
-    ragged = False
+    version = 2
 
     def __init__(self, *, path: str, tune: bool = False) -> None:
         self.path, self.tune = path, tune
@@ -52,7 +50,7 @@ class Pretrained(Form):
     def fingerprint(self) -> str:
         """Depends on what the model's files hold, not on where they lie."""
         digest = pretrained.digest(self.path, weights=not self.tune)
-        described = [type(self).__module__, self.version, self.tune, digest]
+        described = [type(self).__module__, self.version, self.tune, self.state, digest]
         return hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
@@ -68,7 +66,7 @@ class Pretrained(Form):
 
     def _cut(self, cell: Media) -> np.ndarray[Any, Any]:
         """uint8 `(height, width, 3)`."""
-        picture = _picture.read(cell, self._side)
+        picture = self.read(cell, self._side)
         processed = self._processor(
             picture, do_rescale=False, do_normalize=False, return_tensors="np"
         )
@@ -77,7 +75,7 @@ class Pretrained(Form):
     @torch.inference_mode()
     def _outputs(self, cells: Sequence[Media]) -> list[np.ndarray[Any, Any]]:
         """float32 `(1, width)` each."""
-        pictures = [_picture.read(cell, self._side) for cell in cells]
+        pictures = [self.read(cell, self._side) for cell in cells]
         inputs = self._processor(pictures, return_tensors="pt")["pixel_values"]
         hidden = pretrained.hidden(self._model, pixel_values=inputs.to(device_of(self._model)))
         return list(hidden.mean(1, keepdim=True).cpu().numpy())

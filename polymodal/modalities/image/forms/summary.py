@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.contract.form import Form
 from polymodal.modalities.image import picture as _picture
+from polymodal.modalities.image.forms._form import PictureForm
 from polymodal.table.media import Media
 
 SIDE = 64
@@ -17,7 +17,7 @@ THUMBNAIL = 8
 LEVELS = 4
 
 
-class Summary(Form):
+class Summary(PictureForm):
     """A picture to float32 `(977,)`, numbers between 0 and about 1 but for the last.
 
     In order: gradient orientations on an 8 x 8 and a 4 x 4 grid, 9 each (Dalal and Triggs,
@@ -25,12 +25,11 @@ class Summary(Form):
     pixels; a joint colour histogram, 4 levels a channel; log2 of width over height.
     """
 
-    kind = "image"
     dtype = "float32"
-    ragged = False
+    version = 2
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
-        picture = _picture.read(cell, SIDE)
+        picture = self.read(cell, SIDE)
         pixels = _picture.square(picture, SIDE, "stretch")
         return np.append(describe(pixels), aspect(picture.size)).astype(np.float32)
 

@@ -10,16 +10,18 @@ import numpy as np
 from polymodal.contract.corruption import Corruption
 from polymodal.contract.form import Form
 from polymodal.modalities.image.corruptions._pixels import SIDE
+from polymodal.modalities.image.levels import PLAIN, Levels
 from polymodal.modalities.video.decode import choose
+from polymodal.modalities.video.forms._form import levels
 from polymodal.table.media import Media
 
 FRAMES = 32  # spread over the clip, where no form says how many it takes
 
 
-def load(cell: Media, frames: int) -> np.ndarray[Any, Any]:
+def load(cell: Media, frames: int, levels: Levels = PLAIN) -> np.ndarray[Any, Any]:
     """At most `frames` frames, spread over a clip: uint8 `(frames, height, width, 3)`, at most SIDE
     a side."""
-    pictures = list(choose(cell, frames))
+    pictures = list(choose(cell, frames, levels.wide))
     if pictures:
         pictures[0].thumbnail((SIDE, SIDE))
     return np.array([np.asarray(picture.resize(pictures[0].size)) for picture in pictures])
@@ -35,12 +37,14 @@ class DroppedFrames(Corruption):
 
     def __init__(self) -> None:
         self.frames = FRAMES
+        self.levels = PLAIN
 
     def fit(self, form: Form, cells: Iterable[Any]) -> None:
         self.frames = form.settings.get("frames", FRAMES)
+        self.levels = levels(form)
 
     def corrupt(self, cell: Media, level: float, rng: np.random.Generator) -> Media:
-        clip = load(cell, self.frames)
+        clip = load(cell, self.frames, self.levels)
         if not len(clip):
             return cell  # and its form says what is wrong with it
         kept = rng.random(len(clip)) >= level

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.contract.form import Form
 from polymodal.modalities.image import picture as _picture
 from polymodal.modalities.video.decode import choose
+from polymodal.modalities.video.forms._form import ClipForm
 from polymodal.table.media import Media
 
 
-class Frames(Form):
+class Frames(ClipForm):
     """A video or animation to uint8 `(frames, size, size, 3)`.
 
     The clip is cut into `frames` parts with as many frames each and the middle one of each is
@@ -27,9 +27,7 @@ class Frames(Form):
         resize: "pad" keeps the aspect ratio, "stretch" ignores it.
     """
 
-    kind = "video"
     dtype = "uint8"
-    ragged = False
     version = 2
 
     def __init__(self, *, frames: int = 8, size: int = 64, resize: str = "pad") -> None:
@@ -51,7 +49,8 @@ class Frames(Form):
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
         chosen = [
-            _picture.square(frame, self.size, self.resize) for frame in choose(cell, self.frames)
+            _picture.square(frame, self.size, self.resize)
+            for frame in self.choose(cell, self.frames)
         ]
         if not chosen:
             raise _picture.broken(cell.label, EOFError("no frame could be decoded"))

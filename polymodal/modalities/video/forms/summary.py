@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.contract.form import Form
 from polymodal.modalities.image import picture as _picture
 from polymodal.modalities.image.forms.summary import SIDE, aspect, describe
 from polymodal.modalities.series.slices import slices
-from polymodal.modalities.video.decode import choose
+from polymodal.modalities.video.forms._form import ClipForm
 from polymodal.table.media import Media
 
 GREY = 32  # side of the grey frames that motion is measured on
@@ -19,7 +18,7 @@ ENERGY, FLOW = 8, 4  # cells a side, of how much changes and of where it goes
 SLICES, PATH = 4, 8  # equal parts in time, of motion and of where it is
 
 
-class Summary(Form):
+class Summary(ClipForm):
     """A clip to one vector, float32 `(3453,)`, from a few frames spread over it.
 
     In order: the descriptors of its frames (`image/summary`): their mean, deviation, and by how
@@ -33,9 +32,7 @@ class Summary(Form):
         frames: how many frames are looked at.
     """
 
-    kind = "video"
     dtype = "float32"
-    ragged = False
 
     def __init__(self, *, frames: int = 16) -> None:
         if not 2 <= frames <= 256:
@@ -44,7 +41,7 @@ class Summary(Form):
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
         shape, pixels = 0.0, []
-        for frame in choose(cell, self.frames):
+        for frame in self.choose(cell, self.frames):
             shape = aspect(frame.size)
             pixels.append(_picture.square(frame, SIDE, "stretch"))
         if not pixels:
