@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+from polymodal.base.errors import UserError
+from polymodal.base.files import make_folder
 from polymodal.builtin import scenes
 from polymodal.contract import kind
 from polymodal.evaluation.evaluate import evaluate
@@ -23,6 +25,7 @@ def quickstart(
     """Render `scenes` into `out`/data, fit `out`/run, print test figures and what to do next."""
     start = time.perf_counter()
     refuse_finished(out / "run", overwrite)
+    _refuse_others(out / "data")
     paths = scenes.write(out / "data", rows=rows, seed=seed)
     print(f"Rendered {rows:,} rows, four in five of them to train on, in {out / 'data'}:")
     print("a picture, a question, a sound, a sensor's series and a table. The question decides")
@@ -57,3 +60,17 @@ def quickstart(
     print(f"  polymodal evaluate {out}/run --data {paths['test']} --out {out}/test")
     print(f"  polymodal predict {out}/run --data {paths['test']} --out predictions.csv")
     print("  polymodal fit YOUR_TABLE.csv --target YOUR_COLUMN --out runs/mine")
+
+
+def _refuse_others(folder: Path) -> None:
+    """UserError if the folder to render into holds anything that was not rendered there."""
+    marker = folder / ".polymodal"
+    ours = marker.exists() or (folder.parent / "run" / "run.json").exists()
+    if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(
+            f"'{folder}' holds what polymodal did not make",
+            expected="a new or empty folder",
+            do="give another `out`",
+        )
+    make_folder(folder)
+    marker.touch()

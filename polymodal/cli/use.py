@@ -39,10 +39,11 @@ def evaluate(
     trust: Trust = False,
 ) -> None:
     """Measure a run on a table and say whether fusion pays, in OUT/metrics.json and report.html."""
-    from polymodal.evaluation.evaluate import REPORT
+    from polymodal.evaluation.evaluate import REPORT, refuse
     from polymodal.evaluation.evaluate import evaluate as evaluate_run
     from polymodal.run.saved import load
 
+    refuse(out, data)
     result = evaluate_run(
         load(run, trust=trust),
         data,
@@ -72,8 +73,12 @@ def compare(
     trust: Trust = False,
 ) -> None:
     """Measure models on the same rows and test every pair: best first, and who is as good."""
+    from polymodal.base.claims import refuse_input
+    from polymodal.evaluation.compare import FILE
     from polymodal.evaluation.compare import compare as compare_runs
 
+    if out is not None:
+        refuse_input(out / FILE, data)
     found = compare_runs(
         runs, data, target=target, group=group, max_bad_rows=max_bad_rows, trust=trust
     )
@@ -91,6 +96,7 @@ def predict(
     trust: Trust = False,
 ) -> None:
     """Predict new rows: --data FILE --out FILE.csv, or one row as --COLUMN VALUE ..."""
+    from polymodal.base.claims import refuse_input
     from polymodal.base.files import write_csv
     from polymodal.report.words import counted
     from polymodal.run.saved import load
@@ -114,6 +120,7 @@ def predict(
         return
     if out is None:
         raise UserError("No output file was given", do="--out predictions.csv")
+    refuse_input(out, data)
     ledger = Ledger()
     columns = loaded.predict(data, max_bad_rows=max_bad_rows, ledger=ledger)
     write_csv(out, columns)
@@ -131,10 +138,12 @@ def embed(
     trust: Trust = False,
 ) -> None:
     """Fused vectors of a table's rows."""
+    from polymodal.base.claims import refuse_input
     from polymodal.base.files import write_array
     from polymodal.report.words import counted
     from polymodal.run.saved import load
 
+    refuse_input(out, data)
     vectors = load(run, trust=trust).embed(data, max_bad_rows=max_bad_rows)
     write_array(out, vectors)
     print(f"{counted(len(vectors), 'vector')} of width {vectors.shape[1]} in {out}")
@@ -168,8 +177,11 @@ def score(
     out: Annotated[Path | None, typer.Option(help="Folder for metrics.json.")] = None,
 ) -> None:
     """Metrics of any predictions with 95 % intervals; of two columns also the difference."""
+    from polymodal.base.claims import refuse_input
     from polymodal.evaluation.scoring import score as score_table
 
+    if out is not None:
+        refuse_input(out / "metrics.json", predictions, references)
     found = score_table(
         predictions,
         metric,

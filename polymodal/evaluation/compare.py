@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.base import lookup
+from polymodal.base.claims import refuse_others
 from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_json
 from polymodal.contract.metric import Metric
@@ -24,7 +25,7 @@ from polymodal.evaluation import judge
 from polymodal.evaluation.part import Part, account, clusters_of
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.statistics import EXCHANGES, Clusters, bootstrap, holm
-from polymodal.prepared.cache import default_folder
+from polymodal.prepared.cache import usable_folder
 from polymodal.report.console import label
 from polymodal.report.words import written
 from polymodal.run.run import Run
@@ -63,6 +64,7 @@ class Comparison:
     def save(self, folder: Path) -> None:
         """Write compare.json."""
         make_folder(folder)
+        refuse_others(folder, [FILE], FILE, ["rows", "targets"])
         write_json(folder / FILE, self.to_json())
 
     def text(self) -> str:
@@ -99,7 +101,7 @@ def compare(
     targets = _targets(loaded, [target] if isinstance(target, str) else list(target or []))
     models = {who: _models(run, targets, who, len(loaded) == 1) for who, run in loaded.items()}
     fitted_group = _group(loaded, group)
-    table = read(data, cache=default_folder())
+    table = read(data, cache=usable_folder())
     for run in loaded.values():
         run.table(table, require_targets=True)
     clusters = clusters_of(table, group, fitted_group)
@@ -111,7 +113,7 @@ def compare(
     facts: dict[str, dict[str, Any]] = {name: {} for name in targets}
     for folder, run in loaded.items():
         prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
-        scores = run.scores(prepared, rows, cache=default_folder())
+        scores = run.scores(prepared, rows, cache=usable_folder())
         for name, chosen in models[folder].items():
             for who, shares in chosen.items():
                 combined = known[name].task.merge({m: scores[m][name] for m in shares}, shares)

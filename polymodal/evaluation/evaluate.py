@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.base.claims import WRITTEN, refuse_input, refuse_others
 from polymodal.base.files import make_folder, write_csv, write_json, write_text
 from polymodal.contract.task import Answers, Task
 from polymodal.evaluation import game, judge, sets, slices, stress
@@ -108,10 +109,11 @@ class Evaluation:
         }
 
     def save(self, folder: Path) -> None:
-        """Write metrics.json, predictions.csv and report.html."""
+        """Write metrics.json, predictions.csv and report.html; UserError if they are others'."""
+        refuse(folder)
         make_folder(folder)
-        write_csv(folder / "predictions.csv", self.predictions)
         write_json(folder / "metrics.json", self.to_json())
+        write_csv(folder / "predictions.csv", self.predictions)
         self.to_html(folder / REPORT)
 
     def to_html(self, path: str | Path) -> None:
@@ -149,6 +151,14 @@ class Evaluation:
             if target in self.reports and len(self.reports[target]["classes"]) < 40:
                 lines += ["", report_text(self.reports[target])]
         return "\n".join(lines)
+
+
+def refuse(folder: Path, *sources: Any) -> None:
+    """UserError if files that `Evaluation.save` would replace are tables to read, or others'."""
+    names = ("metrics.json", "predictions.csv", REPORT)
+    for name in names:
+        refuse_input(folder / name, *sources)
+    refuse_others(folder, names, "metrics.json", WRITTEN)
 
 
 def evaluate(

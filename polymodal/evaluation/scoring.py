@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.base import lookup
+from polymodal.base.claims import WRITTEN, refuse_others
 from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_json
 from polymodal.base.spelling import canonical, is_missing
@@ -62,6 +63,7 @@ class Scored:
     def save(self, folder: Path) -> None:
         """Write metrics.json."""
         make_folder(folder)
+        refuse_others(folder, ["metrics.json"], "metrics.json", WRITTEN)
         write_json(folder / "metrics.json", self.to_json())
 
     def text(self) -> str:

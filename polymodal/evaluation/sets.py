@@ -15,7 +15,7 @@ from polymodal.base.devices import device_of, wait
 from polymodal.base.errors import UserError
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import Names, orders, subsets, visited
-from polymodal.prepared.cache import default_folder
+from polymodal.prepared.cache import usable_folder
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared
 from polymodal.run.run import Run
@@ -88,7 +88,7 @@ def play(
     run: Run, prepared: Sequence[Prepared], rows: int, planned: Plan | None
 ) -> tuple[dict[str, Any], dict[Names, Any]]:
     """Members' scores of all rows, and those of the planned rows with every planned set."""
-    everything, folder = np.arange(rows), default_folder()
+    everything, folder = np.arange(rows), usable_folder()
     if planned is None:
         return run.scores(prepared, everything, cache=folder), {}
     everyone = max(planned.sets, key=len)
@@ -130,7 +130,7 @@ def _seconds(run: Run, prepared: Sequence[Prepared]) -> Callable[[Sequence[Names
     def seconds(sets: Sequence[Names], rows: Array) -> float:
         absent = [everyone - team for team in sets]
         total = 0.0
-        for name, left in run.unscored(prepared, rows, absent, default_folder()).items():
+        for name, left in run.unscored(prepared, rows, absent, usable_folder()).items():
             if left:
                 encode, fuse = costs(name)
                 total += encode + sum(fuse[len(gone)] for gone in left)

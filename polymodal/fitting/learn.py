@@ -26,7 +26,7 @@ from polymodal.prepared.targets import known
 from polymodal.run.pipeline import Trained
 from polymodal.train.kernels import Kernels
 from polymodal.train.lesson import Lesson
-from polymodal.train.loop import predict
+from polymodal.train.loop import Diverged, predict, unanswered
 
 
 def learn(
@@ -50,6 +50,7 @@ def learn(
 
     Raises:
         Late: it cannot be done in time.
+        Diverged: its loss or its answers are no numbers.
     """
     start, seed = time.perf_counter(), job.seed_of(member, part)
     keys = job.keys(member)
@@ -74,6 +75,8 @@ def learn(
         # Wherever it was fitted or read to: it is validated where it will predict.
         module.to(device())
         scores = predict(module, tasks, collator, valid) if len(valid) else {}
+        if bad := unanswered(scores):
+            raise Diverged(member.name, f"{len(bad)} of {len(valid)} answers that are no numbers")
     # It waits where the other members do not need the room.
     return Trained(member, module.eval().cpu(), {}, kernels, facts), scores
 

@@ -23,6 +23,7 @@ from polymodal.fitting.job import Job
 from polymodal.models import build
 from polymodal.report.console import Show
 from polymodal.run.pipeline import Trained
+from polymodal.train.loop import Diverged
 
 Array = np.ndarray[Any, Any]
 
@@ -123,6 +124,7 @@ def train(
         show.trained(member.name, one.facts)
 
     longest, skipped = 0.0, []
+    diverged: list[Diverged] = []
     for i, member in enumerate(members):
         allowance = clock.allowance(i)
         try:
@@ -136,16 +138,21 @@ def train(
         except Late as late:
             show.skipped(member.name, str(late))
             skipped.append(member)
+        except Diverged as error:
+            show.skipped(member.name, f"it diverges: {error.got}")
+            diverged.append(error)
     # What others have left over: without a rival a modality cannot win against the fusion.
     lacking = [m for m in skipped if _is_lacking(m, found.trained)]
     for i, member in enumerate(lacking):
         allowance = clock.left() / (len(lacking) - i)
         if allowance > 0:
-            with contextlib.suppress(Late):
+            with contextlib.suppress(Late, Diverged):
                 attempt(member, allowance)
                 skipped.remove(member)
     if skipped and clock.recipe.budget is not None:
         show.too_short(len(skipped), clock.recipe.budget, len(division.folds))
+    if not found.trained and diverged:
+        raise diverged[0]
     if not found.trained:
         # One model there must be, and the first is the best that little time can give: the
         # plan's is the linear expert on everything, part of which may be done already.

@@ -40,7 +40,7 @@ def reliability(scores: Array, targets: Array) -> list[Bin]:
 
     Paper: "Obtaining Well Calibrated Probabilities Using Bayesian Binning" (Naeini et al. 2015).
     """
-    known = targets >= 0
+    known = (targets >= 0) & np.isfinite(scores).all(1)
     confidence = scores[known].max(1).astype(float)
     right = scores[known].argmax(1) == targets[known]
     bins = weighted.confidence_bins(confidence)

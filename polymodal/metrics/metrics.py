@@ -30,6 +30,15 @@ def primary(task: Task, scores: Sequence[Array], targets: Sequence[Array]) -> Me
     return task.metrics(scores, targets).get(task.primary, undefined)
 
 
+def likeliest(scores: Array) -> Array:
+    """Each row's likeliest class `(rows,)`; -1, which is no class, where a probability is none.
+
+    Args:
+        scores: `(rows, classes)` probabilities.
+    """
+    return np.where(np.isfinite(scores).all(1), scores.argmax(1), -1)
+
+
 def decisions(predicted: Array, targets: Array, classes: int) -> dict[str, Metric]:
     """accuracy, macro_f1, weighted_f1 and balanced_accuracy (mean recall) of one class a row.
 
@@ -73,7 +82,7 @@ def classification(scores: Array, targets: Array) -> dict[str, Metric]:
         scores: `(rows, classes)` probabilities.
         targets: `(rows,)` class codes, negative where missing.
     """
-    predicted, classes = scores.argmax(1), scores.shape[1]
+    predicted, classes = likeliest(scores), scores.shape[1]
     found = decisions(predicted, targets, classes)
     known = targets >= 0
     if not known.any():
@@ -232,7 +241,7 @@ def classification_report(targets: Array, scores: Array, classes: Sequence[str])
         known = targets >= 0
         kinds = np.arange(len(classes))
         true = targets[known, None] == kinds
-        guessed = scores[known].argmax(1)[:, None] == kinds
+        guessed = likeliest(scores[known])[:, None] == kinds
         shown = (true | guessed).any(0)
     else:
         known = np.asarray((targets >= 0).all(1))

@@ -1,20 +1,25 @@
-"""What was decoded once stays on disk: arrays by content, and files' hashes by their stamps."""
+"""What was decoded once stays on disk: arrays by content, and files' hashes by their stamps.
+
+Everything is kept with a checksum: what a disk or a hand has spoilt counts as not kept.
+"""
 
 from __future__ import annotations
 
-import errno
+import math
 import os
-import sqlite3
+import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from polymodal.base.errors import PolymodalError, UserError
+from polymodal.base.claims import holds
+from polymodal.base.errors import PolymodalError
+from polymodal.prepared.index import explained, is_ours, opened, transaction
 from polymodal.table.media import Media
 
 # Arrays wait in memory until they are worth one synchronised write.
@@ -23,7 +28,8 @@ FLUSH_BYTES = 16 * 2**20
 SETTLED_SECONDS = 2.0
 # The folder of scores (`scored.py`).
 SCORES = "scores"
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_HASHED = re.compile(r"[0-9a-f]{32}(-[0-9a-f]{32})?\.(npz|arrow)")
+_CHOICE = re.compile(r"[0-9a-f]{32}|seal")
 
 
 def default_folder() -> Path:
@@ -31,19 +37,38 @@ def default_folder() -> Path:
     return Path(os.environ.get("POLYMODAL_CACHE") or Path.home() / ".cache" / "polymodal")
 
 
+def usable_folder() -> Path | None:
+    """`default_folder` if it can be written to; else None: nothing is kept then."""
+    folder = default_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{os.getpid()}.{time.time_ns()}"
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return None
+    return folder
+
+
 def kept(folder: Path) -> list[Path]:
-    """The files that this package keeps in its cache, and no other that lies there."""
-    stores = (index.parent for index in folder.glob("*/*/index.sqlite"))
-    found = [path for store in stores for path in store.iterdir()]
-    for pattern in (
-        "files.sqlite*",
-        "kernels.json",
-        "tables/*.arrow",
-        "unsaved/**/*",
-        f"{SCORES}/*",
-    ):
-        found += folder.glob(pattern)
-    return sorted(path for path in found if path.is_file())
+    """The files that this package keeps in its cache, and no other that lies there.
+
+    An index says whose it is; scores and unpacked tables are called by a hash.
+    """
+    found: list[Path] = []
+    for index in [*folder.glob("*/*/index.sqlite"), folder / "files.sqlite"]:
+        if is_ours(index):
+            found += [index.with_name(index.name + end) for end in ("", "-wal", "-shm", "-journal")]
+            found += [index.with_name("data.bin")] if index.name == "index.sqlite" else []
+    choices = folder / "kernels.json"
+    if holds(choices, (), _CHOICE) or not holds(choices, ()):  # a spoilt one is nobody else's
+        found.append(choices)
+    for name in ("tables", SCORES):
+        found += (p for p in folder.glob(f"{name}/*") if _HASHED.fullmatch(p.name))
+    for run in folder.glob("unsaved/*/fit.json"):
+        if run.parent.name.isdigit():
+            found += run.parent.rglob("*")
+    return sorted(path for path in found if path.is_file() and not path.is_symlink())
 
 
 def clear(folder: Path) -> None:
@@ -91,10 +116,9 @@ class Store:
         self._truncated: set[bytes] = set()
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._index = _open_index(
+            self._index = opened(
                 folder / "index.sqlite",
-                "cells (key BLOB PRIMARY KEY, offset INT, shape TEXT)",
-                "truncated (key BLOB PRIMARY KEY)",
+                "arrays (key BLOB PRIMARY KEY, offset INT, shape TEXT, cut INT, sum INT)",
             )
             self._path = folder / "data.bin"
             self._path.touch()
@@ -120,6 +144,15 @@ class Store:
         with explained(self.folder):
             return self._get(key)
 
+    def sound(self, key: bytes) -> Entry | None:
+        """As `get`, of an array whose checksum fits; one that has been spoilt is forgotten."""
+        with explained(self.folder):
+            row = self._row(key)
+            if row is None or self._is_sound(row):
+                return None if row is None else Entry(row.offset, row.shape)
+            self._index.execute("DELETE FROM arrays WHERE key = ?", (key,))
+        return None
+
     def add(self, key: bytes, array: np.ndarray[Any, Any], *, truncated: bool = False) -> None:
         """Keep `array` under `key`; it can be read after the next `flush`.
 
@@ -139,7 +172,7 @@ class Store:
         """Write what was added, then index it."""
         if not self._pending:
             return
-        with explained(self.folder), _transaction(self._index):
+        with explained(self.folder), transaction(self._index):
             # Another process may have stored some of them meanwhile.
             new = {k: a for k, a in self._pending.items() if self._get(k) is None}
             offset = self._end()
@@ -147,14 +180,15 @@ class Store:
             with open(self._path, "r+b") as file:
                 file.seek(offset * self.dtype.itemsize)
                 for key, array in new.items():
-                    file.write(np.ascontiguousarray(array).data)
-                    described.append((key, offset, ",".join(map(str, array.shape))))
+                    data, cut = np.ascontiguousarray(array).data, int(key in self._truncated)
+                    shape = ",".join(map(str, array.shape))
+                    file.write(data)
+                    described.append((key, offset, shape, cut, _sum(key, shape, cut, data)))
                     offset += array.size
                 file.flush()
                 os.fsync(file.fileno())
-            self._index.executemany("INSERT INTO cells VALUES (?, ?, ?)", described)
-            marked = [(key,) for key in self._truncated]
-            self._index.executemany("INSERT OR IGNORE INTO truncated VALUES (?)", marked)
+            insert = "INSERT OR REPLACE INTO arrays VALUES (?, ?, ?, ?, ?)"
+            self._index.executemany(insert, described)
         self._pending.clear()
         self._truncated.clear()
         self._pending_bytes = 0
@@ -162,7 +196,7 @@ class Store:
     def truncated(self) -> set[bytes]:
         """Keys of flushed arrays that lack the end of their cell."""
         with explained(self.folder):
-            return {key for (key,) in self._index.execute("SELECT key FROM truncated")}
+            return {key for (key,) in self._index.execute("SELECT key FROM arrays WHERE cut")}
 
     def array(self) -> np.ndarray[Any, Any]:
         """Everything flushed, flat and memory-mapped read-only: `(elements,)`."""
@@ -174,21 +208,66 @@ class Store:
             return np.asarray(np.memmap(self._path, self.dtype, "r", shape=(end,)))
 
     def _get(self, key: bytes) -> Entry | None:
-        found = self._index.execute("SELECT offset, shape FROM cells WHERE key = ?", (key,))
-        row = found.fetchone()
-        return None if row is None else Entry(row[0], _shape(row[1]))
+        row = self._row(key)
+        return None if row is None else Entry(row.offset, row.shape)
+
+    def _row(self, key: bytes) -> _Row | None:
+        found = self._index.execute("SELECT * FROM arrays WHERE key = ?", (key,)).fetchone()
+        return None if found is None else _Row.of(found)
 
     def _end(self) -> int:
         # Rows are appended in the order of the data, so the last one ends it.
-        found = self._index.execute("SELECT offset, shape FROM cells ORDER BY rowid DESC LIMIT 1")
-        last = found.fetchone()
-        return 0 if last is None else last[0] + int(np.prod(_shape(last[1]), dtype=np.int64))
+        found = self._index.execute("SELECT * FROM arrays ORDER BY rowid DESC LIMIT 1").fetchone()
+        if found is None:
+            return 0
+        last = _Row.of(found)
+        if last is not None and self._is_sound(last):
+            return last.offset + last.size
+        # Where it ends is not to be believed: nothing that may be somebody's is overwritten.
+        return -(-self._path.stat().st_size // self.dtype.itemsize)
+
+    def _is_sound(self, row: _Row) -> bool:
+        start, size = row.offset * self.dtype.itemsize, row.size * self.dtype.itemsize
+        if start + size > self._path.stat().st_size:
+            return False
+        with open(self._path, "rb") as file:
+            file.seek(start)
+            return row.sum == _sum(row.key, row.spelled, row.cut, file.read(size))
 
     def _forget_lost_data(self) -> None:
         """Empty the index if someone has shortened or deleted the data file."""
-        with _transaction(self._index):
-            if self._path.stat().st_size < self._end() * self.dtype.itemsize:
-                self._index.execute("DELETE FROM cells")
+        with transaction(self._index):
+            found = self._index.execute("SELECT * FROM arrays ORDER BY rowid DESC LIMIT 1")
+            last = found.fetchone()
+            row = None if last is None else _Row.of(last)
+            end = 0 if row is None else (row.offset + row.size) * self.dtype.itemsize
+            if self._path.stat().st_size < end:
+                self._index.execute("DELETE FROM arrays")
+
+
+class _Row(NamedTuple):
+    """One array of the index."""
+
+    key: bytes
+    offset: int
+    shape: tuple[int, ...]
+    spelled: str
+    cut: int
+    sum: int
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @classmethod
+    def of(cls, found: Sequence[Any]) -> _Row | None:
+        """What the index holds; None if that can be no array's place."""
+        key, offset, spelled, cut, sum_ = found
+        try:
+            row = cls(bytes(key), int(offset), _shape(spelled), spelled, int(cut), int(sum_))
+        except (TypeError, ValueError, AttributeError):
+            return None
+        return row if row.offset >= 0 and all(n >= 0 for n in row.shape) else None
 
 
 class Files:
@@ -203,8 +282,9 @@ class Files:
         self._new: dict[str, tuple[str, bytes]] = {}
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._index = _open_index(
-                folder / "files.sqlite", "files (path TEXT PRIMARY KEY, stamp TEXT, key BLOB)"
+            self._index = opened(
+                folder / "files.sqlite",
+                "hashes (path TEXT PRIMARY KEY, stamp TEXT, key BLOB, sum INT)",
             )
 
     def __enter__(self) -> Files:
@@ -217,9 +297,13 @@ class Files:
         tb: TracebackType | None,
     ) -> None:
         try:
-            with explained(self.folder), _transaction(self._index):
-                rows = [(path, stamp, key) for path, (stamp, key) in self._new.items()]
-                self._index.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
+            with explained(self.folder), transaction(self._index):
+                rows = [
+                    (path, stamp, key, _sum(key, path, 0, stamp.encode()))
+                    for path, (stamp, key) in self._new.items()
+                ]
+                insert = "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)"
+                self._index.executemany(insert, rows)
         finally:
             self._index.close()
 
@@ -235,65 +319,23 @@ class Files:
         # ctime too: it changes when a program writes and then sets the old mtime again.
         stamp = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
         with explained(self.folder):
-            found = self._index.execute("SELECT stamp, key FROM files WHERE path = ?", (path,))
+            found = self._index.execute(
+                "SELECT stamp, key, sum FROM hashes WHERE path = ?", (path,)
+            )
             known = found.fetchone()
-        if known is not None and known[0] == stamp:
-            return bytes(known[1])
+        if known is not None and known[0] == stamp and isinstance(known[1], bytes):
+            key, sum_ = known[1:]
+            if sum_ == _sum(key, path, 0, stamp.encode()):
+                return bytes(key)
         key = bytes.fromhex(media.key())
         if time.time() - max(status.st_mtime, status.st_ctime) > SETTLED_SECONDS:
             self._new[path] = (stamp, key)
         return key
 
 
-def _open_index(path: Path, *tables: str) -> sqlite3.Connection:
-    index = sqlite3.connect(path, timeout=60, isolation_level=None)
-    for table in tables:
-        index.execute(f"CREATE TABLE IF NOT EXISTS {table}")
-    return index
-
-
-@contextmanager
-def _transaction(index: sqlite3.Connection) -> Iterator[None]:
-    """Everything or nothing, and nobody else writes meanwhile."""
-    index.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        index.execute("COMMIT")
-    except BaseException:
-        # A full disk makes SQLite roll back by itself.
-        if index.in_transaction:
-            index.execute("ROLLBACK")
-        raise
-
-
-@contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """The system's errors about the cache, as UserErrors."""
-    elsewhere = "set POLYMODAL_CACHE to a folder on a disk with room that you may write to"
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        name = getattr(error, "sqlite_errorname", "")
-        if name == "SQLITE_FULL":
-            what, do = f"The disk that holds the cache {folder} is full", elsewhere
-        elif name in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
-            what, do = f"The cache {folder} is damaged ({error})", "delete that folder and repeat"
-        elif name.startswith("SQLITE_BUSY"):
-            what = f"Another process has kept the cache {folder} locked for a minute"
-            do = "wait for it, or give this one a cache of its own by POLYMODAL_CACHE"
-        elif isinstance(error, sqlite3.OperationalError):
-            what, do = f"The cache {folder} cannot be written ({error})", elsewhere
-        else:
-            raise
-        raise UserError(what, do=do) from error
-    except OSError as error:
-        full = error.errno in _NO_SPACE
-        raise UserError(
-            f"The disk that holds the cache {folder} is full"
-            if full
-            else f"The cache {folder} cannot be written ({error.strerror or error})",
-            do=elsewhere,
-        ) from error
+def _sum(key: bytes, text: str, mark: int, data: Any) -> int:
+    """Checksum of one entry; `data` is a buffer."""
+    return zlib.crc32(data, zlib.crc32(f"{text} {mark} ".encode("utf-8", "surrogateescape") + key))
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -259,7 +259,7 @@ def _stored(
     first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None}
     bad: dict[bytes, str] = {}
     with Store(cache / form.kind / form.fingerprint, form.dtype) as store:
-        rows = sorted(row for key, row in first.items() if store.get(key) is None)
+        rows = sorted(row for key, row in first.items() if store.sound(key) is None)
         for row, outcome in encode(
             table, column, form, np.array(rows, np.int64), workers, progress
         ):

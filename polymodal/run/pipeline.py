@@ -24,7 +24,7 @@ from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table, read
 from polymodal.table.schema import FUSED, Schema
 from polymodal.train.kernels import Kernels
-from polymodal.train.loop import predict_without
+from polymodal.train.loop import predict_without, unanswered
 
 # Prepared cells by the position of their form; only of the forms that are wanted.
 Encoded = Sequence[Prepared] | Mapping[int, Prepared]
@@ -181,7 +181,16 @@ class Pipeline:
         member = self.members[name]
         collator = Collator(self.inputs(name, prepared), {})
         own = [frozenset(gone) & frozenset(member.forms) for gone in absent]
-        return predict_without(member.module, self.asked(name), collator, rows, absent=own)
+        found = predict_without(member.module, self.asked(name), collator, rows, absent=own)
+        for scores in found:
+            if bad := unanswered(scores):
+                raise UserError(
+                    f"The model '{name}' has no answer to {len(bad)} of {len(rows)} rows",
+                    expected="finite numbers",
+                    got=f"others, first in row {rows[bad[0]]}",
+                    do="look at that row's numbers; if they are ordinary, fit again",
+                )
+        return found
 
     def combine(
         self,

@@ -14,7 +14,8 @@ from polymodal.contract.form import Form
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Answers, Task
 from polymodal.prepared import targets as encoding
-from polymodal.prepared.cache import default_folder
+from polymodal.prepared.cache import usable_folder
+from polymodal.prepared.index import CacheError
 from polymodal.prepared.prepare import Prepared
 from polymodal.run.pipeline import Encoded, Pipeline, Trained
 from polymodal.run.scored import key_of, missing, remembered, versions
@@ -88,9 +89,24 @@ class Run:
             Columns of the predictions file, as `Pipeline.decoded` has them.
         """
         gone = self.pipeline.known(absent)
-        table = self.table(source)
+        cache = usable_folder()
+        try:
+            return self._predicted(source, max_bad_rows, gone, ledger, cache)
+        except CacheError:
+            # Full, locked or spoilt: whoever serves a model needs none.
+            return self._predicted(source, max_bad_rows, gone, ledger, None)
+
+    def _predicted(
+        self,
+        source: Any,
+        max_bad_rows: int,
+        gone: frozenset[str],
+        ledger: Ledger | None,
+        cache: Path | None,
+    ) -> dict[str, list[Any]]:
+        table = self.pipeline.table(source, cache=cache)
         noted = Ledger() if ledger is None else ledger
-        used, cache = self.pipeline.used(), default_folder()
+        used = self.pipeline.used()
         prepared = self.pipeline.encode(table, noted, used, cache, max_bad_rows=max_bad_rows)
         # One row is sooner computed than looked up.
         kept = cache if len(table) > 1 else None
@@ -120,7 +136,7 @@ class Run:
         table = self.table(source)
         name = self.pipeline.embedder()
         prepared = self.pipeline.encode(
-            table, Ledger(), [name], default_folder(), max_bad_rows=max_bad_rows
+            table, Ledger(), [name], usable_folder(), max_bad_rows=max_bad_rows
         )
         return self.pipeline.vectors(prepared, np.arange(len(table)), name)
 
@@ -128,7 +144,7 @@ class Run:
 
     def table(self, source: Any, *, require_targets: bool = False) -> Table:
         """Read a table and hold it against the schema."""
-        return self.pipeline.table(source, require_targets=require_targets, cache=default_folder())
+        return self.pipeline.table(source, require_targets=require_targets, cache=usable_folder())
 
     def targets(self, table: Table) -> dict[str, Prepared]:
         """A table's encoded targets."""
@@ -136,7 +152,7 @@ class Run:
 
     def prepare(self, table: Table, ledger: Ledger, **options: Any) -> list[Prepared]:
         """A table's cells in each of the run's forms, kept in the cache."""
-        found = self.pipeline.encode(table, ledger, cache=default_folder(), **options)
+        found = self.pipeline.encode(table, ledger, cache=usable_folder(), **options)
         return [found[i] for i in range(len(self.forms))]
 
     def scores(
@@ -181,9 +197,11 @@ class Run:
         prepared: Encoded,
         rows: np.ndarray[Any, Any],
         absent: Sequence[frozenset[str]],
-        cache: Path,
+        cache: Path | None,
     ) -> dict[str, list[frozenset[str]]]:
         """Member -> what of its modalities to leave out `scores_without` would have to compute."""
+        if cache is None:
+            return {name: self._sets_of(name, absent) for name in self.members}
         return {
             name: missing(cache, self._key(name, prepared, rows), self._sets_of(name, absent))
             for name in self.members

@@ -94,6 +94,8 @@ def save(run: Run, folder: Path) -> None:
         "ledger": run.ledger,
     }
     described["files"] = {name: sealed.hashed(folder / name) for name in _files(described, folder)}
+    # What else of it the next fit there may replace.
+    described["claims"] = [name for name in ("check.json", "logs") if (folder / name).exists()]
     sealed.write(folder / JSON, described)
     run.folder = folder
 

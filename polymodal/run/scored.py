@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -21,9 +23,11 @@ from torch import nn
 
 from polymodal.base import lookup
 from polymodal.base.devices import device_of
+from polymodal.base.errors import UserError
 from polymodal.base.files import whole
 from polymodal.contract.task import Answers, Task
-from polymodal.prepared.cache import SCORES, explained
+from polymodal.prepared.cache import SCORES
+from polymodal.prepared.index import explained
 from polymodal.prepared.prepare import Prepared
 
 # What scores may depend on, beside this package's code.
@@ -31,6 +35,7 @@ VERSIONS = ("polymodal", "torch", "transformers", "accelerate", "lightgbm", "sci
 # What all scores may take; beyond it those used longest ago go.
 LIMIT = 2**30
 _DIGEST = 16
+_HASHED = re.compile(r"[0-9a-f]{32}\.npz")
 
 
 def remembered(
@@ -54,7 +59,8 @@ def remembered(
         computed = compute(absent=[absent[i] for i in left])
         for i, scores in zip(left, computed, strict=True):
             found[i] = scores
-            _write(paths[i], scores)
+            with suppress(UserError):  # they are right, kept or not
+                _write(paths[i], scores)
         with explained(folder):
             _bound(folder / SCORES)
     return [scores for scores in found if scores is not None]
@@ -169,7 +175,8 @@ def _read(path: Path) -> dict[str, Answers] | None:
 def _bound(folder: Path) -> None:
     """Delete what was used longest ago until the rest fits into LIMIT."""
     total = 0
-    for path in sorted(folder.glob("*.npz"), key=lambda p: _stamp(p)[0], reverse=True):
+    own = (path for path in folder.glob("*.npz") if _HASHED.fullmatch(path.name))
+    for path in sorted(own, key=lambda p: _stamp(p)[0], reverse=True):
         total += _stamp(path)[1]
         if total > LIMIT:
             path.unlink(missing_ok=True)

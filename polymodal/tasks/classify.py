@@ -148,7 +148,7 @@ class Classify(Supervised):
 
     def decode(self, answers: Answers) -> dict[str, list[Any]]:
         p = self._shares(answers)
-        best = [self.classes[i] for i in p.argmax(1)]
+        best = [None if i < 0 else self.classes[i] for i in metrics.likeliest(p)]
         shares = {f"{self.name}={c}": p[:, i].tolist() for i, c in enumerate(self.classes)}
         return {self.name: best, **shares}
 
@@ -161,7 +161,7 @@ class Classify(Supervised):
 
     def judged(self, answers: Answers, targets: Answers) -> Judged:
         p, y = self._shares(answers), _codes(targets)
-        best = p.argmax(1)
+        best = metrics.likeliest(p)
         return Judged(best, best == y, _surprise(p, y))
 
     def labels(self, targets: Answers) -> list[str]:
@@ -176,8 +176,9 @@ class Classify(Supervised):
         return calibration.described(self._shares(answers), _codes(targets), clusters)
 
     def figures(self, answers: Answers, targets: Answers) -> dict[str, Any]:
-        guessed = self._shares(answers).argmax(1)
-        return {"confusion": figures.confusion(_codes(targets), guessed, self.classes)}
+        guessed, codes = metrics.likeliest(self._shares(answers)), _codes(targets)
+        is_one = guessed >= 0
+        return {"confusion": figures.confusion(codes[is_one], guessed[is_one], self.classes)}
 
     def discrepancy(self, alone: Mapping[str, Answers], targets: Answers) -> dict[str, float]:
         logs = {name: np.log(np.maximum(np.stack(list(p)), 1e-30)) for name, p in alone.items()}

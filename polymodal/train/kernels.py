@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -24,8 +25,10 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from polymodal.base import sealed
+from polymodal.base.claims import holds
 from polymodal.base.devices import wait
-from polymodal.base.files import write_json
+from polymodal.base.errors import UserError
 from polymodal.contract.batch import Batch, Outputs
 from polymodal.contract.recipe import Training
 
@@ -33,6 +36,8 @@ M = TypeVar("M", bound=nn.Module)
 
 # A rival must be this much faster than the plain choice: a tie is not worth another precision.
 MARGIN = 0.95
+# Keys of the file of choices.
+_OWN = re.compile(r"[0-9a-f]{32}|seal")
 
 
 @dataclass(frozen=True)
@@ -193,14 +198,15 @@ class _Known:
 
     def _all(self) -> dict[str, Any]:
         try:
-            found = json.loads(self.path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            return sealed.read(self.path)
+        except UserError:  # none yet, or spoilt
             return {}
-        return found if isinstance(found, dict) else {}
 
     def get(self, key: str) -> Kernels | None:
         found = self._all().get(key)
         return Kernels(**found) if found else None
 
     def put(self, key: str, kernels: Kernels) -> None:
-        write_json(self.path, {**self._all(), key: asdict(kernels)})
+        if holds(self.path, ()) and not holds(self.path, (), _OWN):
+            return  # somebody else's
+        sealed.write(self.path, {**self._all(), key: asdict(kernels)})

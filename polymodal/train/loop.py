@@ -40,6 +40,18 @@ VALIDATIONS = 30
 BAD_STEPS = 20
 
 
+class Diverged(UserError):
+    """A member whose loss or answers are no numbers; others of the fit may be sound."""
+
+    def __init__(self, name: str, got: str) -> None:
+        super().__init__(
+            f"The training of '{name}' diverges",
+            expected="a finite loss",
+            got=got,
+            do="lower training.lr (for a tuned backbone pretrained_lr), or clip extreme values",
+        )
+
+
 class Loop:
     """One model's training.
 
@@ -184,13 +196,8 @@ class Loop:
         self.progress.notice({f"train/{n}": value for n, value in numbers.items()})
         return total.detach()
 
-    def _diverged(self, got: str) -> UserError:
-        return UserError(
-            f"The training of '{self.watch.name}' diverges",
-            expected="a finite loss",
-            got=f"{got}, up to step {self.progress.step}",
-            do="lower training.lr (for a tuned backbone pretrained_lr), or clip extreme values",
-        )
+    def _diverged(self, got: str) -> Diverged:
+        return Diverged(self.watch.name, f"{got}, up to step {self.progress.step}")
 
     def _validate(self) -> None:
         progress = self.progress
@@ -341,6 +348,14 @@ def collect(
         answers = task.answer(seen(name, task, batch, outputs))
         for position, answer in zip(positions, answers, strict=True):
             scored[name][position] = answer
+
+
+def unanswered(scores: Mapping[str, Answers]) -> list[int]:
+    """Positions of answers that hold what is no number, in any task."""
+    found: set[int] = set()
+    for answers in scores.values():
+        found.update(i for i, one in enumerate(answers) if not np.isfinite(one).all())
+    return sorted(found)
 
 
 def _balance(model: Model, settings: Training) -> Balance | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Member, Modality, Recipe
 from polymodal.fitting import fit as fitting
 from polymodal.fitting import plan
-from polymodal.fitting.folder import checkpoints, mark, resumed, unmark
+from polymodal.fitting.folder import checkpoints, claimed, mark, resumed, unmark
 from polymodal.models.experts.linear import Linear
 from polymodal.train.interrupt import Interrupted
 from polymodal.train.loop import Loop
@@ -142,3 +143,75 @@ def test_a_resumed_fit_trains_nothing_twice(
     resumed_ = pm.fit(data, "label", recipe=recipe(folds), out=out, overwrite=overwrite)
     assert board(resumed_) == board(whole)
     assert not (out / "checkpoints").exists() and not (out / "fit.json").exists()
+
+
+def test_a_folder_of_others_is_refused_and_left_as_it_is(
+    data: pd.DataFrame, tmp_path: Path
+) -> None:
+    cases = {
+        "checkpoints": [f"{'ab' * 8}/mine.txt"],
+        "recipe.yaml": None,
+        "model.safetensors": None,
+        "check.json": None,
+        "run.json": None,
+        "fit.json": None,
+        "thesis.docx": None,
+        "logs": ["mine.txt"],
+    }
+    for i, (name, inner) in enumerate(cases.items()):
+        out = tmp_path / str(i)
+        paths = [out / name] if inner is None else [out / name / one for one in inner]
+        for path in paths:
+            path.parent.mkdir(parents=True)
+            path.write_text('{"mine": 1}')
+        for overwrite in (False, True):
+            with pytest.raises(UserError, match=r"did not make|finished run"):
+                pm.fit(data, "label", recipe=recipe(), out=out, overwrite=overwrite)
+            assert all(path.read_text() == '{"mine": 1}' for path in paths)
+            assert {p.name for p in out.iterdir()} == {name}
+
+
+def test_what_came_beside_a_run_later_stays(tmp_path: Path) -> None:
+    with claimed(tmp_path, False, False):
+        mark(tmp_path, REQUEST, None, [EXPERT], False)
+        checkpoints(tmp_path, EXPERT).mkdir(parents=True)
+    own = [tmp_path / "checkpoints" / "mine.pt", tmp_path / "test" / "metrics.json"]
+    for path in own:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    with claimed(tmp_path, False, False):
+        unmark(tmp_path)
+    assert all(path.exists() for path in own) and not checkpoints(tmp_path, EXPERT).exists()
+    # No fit claims the folder any more, so that what is left in it is others'.
+    with pytest.raises(UserError, match="did not make"), claimed(tmp_path, True, False):
+        pass
+
+
+def test_a_run_claims_its_files_and_no_others(tmp_path: Path) -> None:
+    run = {"format": 3, "schema": {}, "forms": [], "members": [], "weights": {}}
+    files = {"recipe.yaml": "0", "../outside": "0", "/etc/hosts": "0"}
+    (tmp_path / "outside").touch()
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "run.json").write_text(json.dumps({**run, "files": files, "claims": ["thesis.docx"]}))
+    (out / "recipe.yaml").touch()
+    (out / "thesis.docx").touch()
+    with claimed(out, True, False):
+        mark(out, REQUEST, None, [EXPERT], True)
+        assert sorted(p.name for p in out.iterdir() if p.name[0] != ".") == [
+            "fit.json",
+            "thesis.docx",
+        ]
+    (out / "run.json").write_text(json.dumps({**run, "files": files}))
+    (out / "model.safetensors").touch()
+    with pytest.raises(UserError, match=r"did not make[\s\S]*model"), claimed(out, True, False):
+        pass
+    assert (tmp_path / "outside").exists()
+
+
+def test_two_fits_of_one_folder_at_once_are_one(tmp_path: Path) -> None:
+    with claimed(tmp_path / "run", False, False):
+        with pytest.raises(UserError, match="Another fit"), claimed(tmp_path / "run", True, False):
+            pass
+        assert (tmp_path / "run").exists()
+    assert not (tmp_path / "run").exists()

@@ -12,8 +12,10 @@ import pytest
 import torch
 
 import polymodal as pm
+from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Recipe
 from polymodal.fitting import trials
+from polymodal.models.experts.linear import Linear
 from polymodal.table.ledger import Ledger
 from polymodal.train.loop import Loop
 
@@ -101,3 +103,26 @@ def test_what_validates_is_what_predicts(monkeypatch: pytest.MonkeyPatch) -> Non
         assert run.members[model["name"]].kernels.precision == (
             "bf16" if model["name"] == "one" else "fp32"
         )
+
+
+def test_a_member_that_diverges_ends_no_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    number = np.random.default_rng(0).normal(size=40)
+    frame = pd.DataFrame({"level": number, "label": np.where(number > 0, "up", "down")})
+    fit_one, spoilt = Linear.fit, [True]
+
+    def spoiling(self: Linear, *given: Any, **options: Any) -> Any:
+        found = fit_one(self, *given, **options)
+        if spoilt and spoilt.pop():
+            self.bias.fill_(torch.nan)
+        return found
+
+    monkeypatch.setattr(Linear, "fit", spoiling)
+    members = [
+        {"name": name, "learner": "linear", "modalities": {"table": {}}} for name in ("bad", "good")
+    ]
+    recipe = Recipe.model_validate({"models": members, "data": {"valid": 0.3}})
+    run = pm.fit(frame, "label", recipe=recipe)
+    assert list(run.members) == ["good"]
+    spoilt += [True, True]
+    with pytest.raises(UserError, match="diverges"):
+        pm.fit(frame, "label", recipe=recipe)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from polymodal.metrics import metrics
+from polymodal.metrics.calibration import reliability
 
 
 def classes_case(seed: int, rows: int, classes: int, ties: bool) -> tuple[np.ndarray, ...]:
@@ -263,3 +264,14 @@ def test_report_as_text_shows_every_figure_to_the_digit():
     assert [line.split()[-1] for line in lines[1:]] == ["1", "2", "3", "3", "3"]
     assert lines[2].split()[-4:] == ["1.0000", "0.5000", "0.6667", "2"]
     assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize("bad", [[np.nan, np.nan], [np.nan, 0.2], [0.2, np.nan], [np.inf, 0.0]])
+def test_probabilities_that_are_none_are_no_class(bad: list[float]) -> None:
+    scores, targets = np.array([[0.9, 0.1], bad, bad]), np.array([0, 0, 1])
+    assert metrics.likeliest(scores).tolist() == [0, -1, -1]
+    found = metrics.classification(scores, targets)
+    assert value(found, "accuracy", np.ones(3)) == pytest.approx(1 / 3)
+    report = metrics.classification_report(targets, scores, ["a", "b"])
+    assert report["classes"]["a"]["recall"] == 0.5 and report["classes"]["b"]["recall"] == 0
+    assert sum(one.rows for one in reliability(scores, targets)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -140,9 +141,9 @@ def test_a_read_only_index_is_the_users_to_know(
 ) -> None:
     with Store(tmp_path, "u1"):
         pass
-    connect = cache.sqlite3.connect
+    connect = sqlite3.connect
     monkeypatch.setattr(
-        cache.sqlite3,
+        sqlite3,
         "connect",
         lambda path, **options: connect(f"file:{path}?mode=ro", uri=True, **options),
     )
@@ -231,22 +232,122 @@ def test_a_missing_file_is_explained(tmp_path: Path) -> None:
 
 
 def test_clearing_deletes_what_is_kept_and_nothing_else(tmp_path: Path) -> None:
-    folder = tmp_path / "cache"
+    folder, name = tmp_path / "cache", "0123456789abcdef" * 2
     with Store(folder / "text" / "form", "float32") as store:
         store.add(key(1), np.ones(3, np.float32))
     with Files(folder):
         pass
-    (folder / "kernels.json").write_text("{}")
-    (folder / "tables").mkdir()
-    (folder / "tables" / "spooled.arrow").write_bytes(b"rows")
-    foreign = [folder / "image" / "holiday" / "data.bin", folder / "notes.txt"]
-    for path in foreign:
+    kept = [folder / "tables" / f"{name}.arrow", folder / "scores" / f"{name}.npz"]
+    foreign = [
+        folder / "image" / "holiday" / "data.bin",
+        folder / "notes.txt",
+        folder / "text" / "form" / "thesis.txt",
+        folder / "text" / "index.sqlite",
+        folder / "video" / "mine" / "index.sqlite",
+        folder / "tables" / "mine.arrow",
+        folder / "scores" / "mine.npz",
+        folder / "unsaved" / "mine.txt",
+        folder / "unsaved" / "1" / "mine.txt",
+    ]
+    for path in kept + foreign:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("mine")
+    (folder / "kernels.json").write_text("{}")
+    own = sqlite3.connect(folder / "video" / "other.sqlite")
+    own.execute("CREATE TABLE cells (mine INT)")
+    own.execute("CREATE TABLE mine (mine INT)")
+    own.close()
+    (folder / "video" / "other").mkdir()
+    os.rename(folder / "video" / "other.sqlite", folder / "video" / "other" / "index.sqlite")
+    foreign.append(folder / "video" / "other" / "index.sqlite")
     found = {str(path.relative_to(folder)) for path in cache.kept(folder)}
-    stored = {"text/form/index.sqlite", "text/form/data.bin"}
-    assert found == stored | {"files.sqlite", "kernels.json", "tables/spooled.arrow"}
+    stored = {"text/form/index.sqlite", "text/form/data.bin", "files.sqlite", "kernels.json"}
+    assert found == stored | {f"tables/{name}.arrow", f"scores/{name}.npz"}
     cache.clear(folder)
     assert cache.kept(folder) == [] and all(path.exists() for path in foreign)
-    assert sorted(path.name for path in folder.iterdir()) == ["image", "notes.txt"]
     cache.clear(tmp_path / "none")
+
+
+def test_an_index_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    own = sqlite3.connect(tmp_path / "index.sqlite")
+    own.execute("CREATE TABLE mine (x INT)")
+    own.close()
+    with pytest.raises(UserError, match="not what polymodal keeps"):
+        Store(tmp_path, "uint8")
+    before = (tmp_path / "index.sqlite").read_bytes()
+    own = sqlite3.connect(tmp_path / "index.sqlite")
+    assert own.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
+    own.close()
+    assert (tmp_path / "index.sqlite").read_bytes() == before
+
+
+def test_an_index_of_an_earlier_layout_is_emptied(tmp_path: Path) -> None:
+    own = sqlite3.connect(tmp_path / "index.sqlite")
+    own.execute("CREATE TABLE cells (key BLOB PRIMARY KEY, offset INT, shape TEXT)")
+    own.execute("INSERT INTO cells VALUES (?, 0, '3')", (key(1),))
+    own.commit()
+    own.close()
+    with Store(tmp_path, "uint8") as store:
+        assert store.get(key(1)) is None
+
+
+SPOIL = {
+    "data": lambda folder, index: flip(folder / "data.bin", 41),
+    "offset": lambda folder, index: index.execute("UPDATE arrays SET offset = offset - 1"),
+    "negative offset": lambda folder, index: index.execute("UPDATE arrays SET offset = -3"),
+    "offset far out": lambda folder, index: index.execute("UPDATE arrays SET offset = 1 << 60"),
+    "offset a text": lambda folder, index: index.execute("UPDATE arrays SET offset = 'x'"),
+    "shape turned": lambda folder, index: index.execute("UPDATE arrays SET shape = '5,2'"),
+    "shape a text": lambda folder, index: index.execute("UPDATE arrays SET shape = 'a'"),
+    "shape too large": lambda folder, index: index.execute("UPDATE arrays SET shape = '99999,9'"),
+    "mark": lambda folder, index: index.execute("UPDATE arrays SET cut = 1 - cut"),
+    "sum": lambda folder, index: index.execute("UPDATE arrays SET sum = sum + 1"),
+    "no shape": lambda folder, index: index.execute("UPDATE arrays SET shape = NULL"),
+    "data gone": lambda folder, index: (folder / "data.bin").unlink(),
+}
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("what", SPOIL)
+def test_what_is_spoilt_counts_as_not_stored_and_spoils_nothing_else(
+    what: str, tmp_path: Path
+) -> None:
+    arrays = [np.arange(10, dtype=np.int32).reshape(2, 5) + 10 * i for i in range(3)]
+    with Store(tmp_path, "int32") as store:
+        for i, array in enumerate(arrays):
+            store.add(key(i), array, truncated=i == 1)
+    index = sqlite3.connect(tmp_path / "index.sqlite")
+    SPOIL[what](tmp_path, index)
+    index.commit()
+    index.close()
+    with Store(tmp_path, "int32") as store:
+        gone = [i for i in range(3) if store.sound(key(i)) is None]
+        assert gone == ([1] if what == "data" else [0, 1, 2])
+        for i in gone:
+            store.add(key(i), arrays[i], truncated=i == 1)
+        store.flush()
+        assert store.truncated() == {key(1)}
+        for i, array in enumerate(arrays):
+            assert store.sound(key(i)) is not None
+            np.testing.assert_array_equal(read(store, key(i)), array)
+
+
+def test_a_spoilt_hash_of_a_file_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "SETTLED_SECONDS", -1.0)
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"content")
+    with Files(tmp_path / "cache") as files:
+        known = files.key(media(file))
+    index = sqlite3.connect(tmp_path / "cache" / "files.sqlite")
+    index.execute("UPDATE hashes SET key = ?", (b"another" * 2,))
+    index.commit()
+    index.close()
+    with Files(tmp_path / "cache") as files:
+        assert files.key(media(file)) == known

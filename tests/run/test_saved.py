@@ -139,6 +139,32 @@ def test_files_have_the_usual_permissions(run: Path) -> None:
     assert set(modes.values()) == {modes["probe"]}, modes
 
 
+@pytest.mark.parametrize("what", ["nowhere", "another's", "damaged", "a file"])
+def test_predictions_need_no_cache(
+    what: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "new.csv"
+    table.write_text("main.py:run\n" + "\n".join(str(i / 7) for i in range(-9, 9)))
+    loaded, cache = load(run), tmp_path / "cache"
+    monkeypatch.setenv("POLYMODAL_CACHE", str(cache))
+    expected = loaded.predict(table)
+    scores = [path.read_bytes() for path in (cache / "scores").iterdir()]
+    assert scores
+    if what == "a file":
+        cache = table
+    elif what == "nowhere":
+        cache = Path("/dev/null/cache")
+    elif what == "another's":
+        cache = tmp_path / "other"
+        cache.mkdir()
+        (cache / "scores").write_text("mine")
+    else:
+        for path in (cache / "scores").iterdir():
+            path.write_bytes(path.read_bytes()[:-9] + bytes(9))
+    monkeypatch.setenv("POLYMODAL_CACHE", str(cache))
+    assert loaded.predict(table) == expected
+
+
 def flipped(name: str, at: float) -> Callable[[Path], None]:
     def flip(run: Path) -> None:
         data = bytearray((run / name).read_bytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -302,6 +303,21 @@ def test_large_parquet_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(read(tmp_path / "a.parquet", cache=tmp_path / "cache")) == 5
     write(tmp_path / "full", "a file where a folder should be")
     assert "cannot be unpacked" in fails(tmp_path / "a.parquet", cache=tmp_path / "full")
+
+
+def test_unpacked_media_are_those_of_the_content_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columnar, "SPOOL_BYTES", 0)
+    path, cache = tmp_path / "a.parquet", tmp_path / "cache"
+    for content in (b"one", b"two"):
+        pq.write_table(pa.table({"raw": [content * 99]}), path, compression="none")
+        os.utime(path, ns=(0, 0))
+        assert blobs_of(read(path, cache=cache), "raw") == [content * 99]
+    for file in (cache / "tables").iterdir():
+        spoilt = file.read_bytes().replace(b"two", b"owt")
+        file.write_bytes(spoilt)
+    assert blobs_of(read(path, cache=cache), "raw") == [b"two" * 99]
 
 
 # -- shards, folders, tars -------------------------------------------------------------------

@@ -7,10 +7,7 @@ binary columns are copied once to an uncompressed Arrow file in the cache.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,8 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
+from polymodal.base import sealed
 from polymodal.base.arrow import holds_binary
 from polymodal.base.errors import UserError
+from polymodal.base.files import whole
 
 # Binary columns of a Parquet file up to this size are simply read.
 SPOOL_BYTES = 256 * 2**20
@@ -177,27 +176,32 @@ def _binary_bytes(file: pq.ParquetFile) -> int:
 
 
 def _spool(path: Path, file: pq.ParquetFile, cache: Path) -> Path:
-    """A Parquet file as an uncompressed Arrow file in the cache, written once."""
-    status = path.stat()
-    described = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
-    target = cache / "tables" / f"{hashlib.sha256(described.encode()).hexdigest()[:32]}.arrow"
-    if target.exists():
-        return target
+    """A Parquet file as an uncompressed Arrow file in the cache, written once for each content.
+
+    It is called by the hashes of both: one that has been spoilt since is written again.
+    """
+    folder, content = cache / "tables", sealed.hashed(path)
+    for found in folder.glob(f"{content}-*.arrow"):
+        if found.stem == f"{content}-{sealed.hashed(found)}":
+            return found
+        found.unlink(missing_ok=True)
+    unpacked = folder / f"{content}.arrow"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, unfinished = tempfile.mkstemp(dir=target.parent, suffix=".unfinished")
-        os.close(handle)
-        try:
-            _write(file.iter_batches(_SPOOL_ROWS), file.schema_arrow, unfinished)
-            os.replace(unfinished, target)
-        finally:
-            Path(unfinished).unlink(missing_ok=True)
-    except OSError as error:
+        with whole(unpacked) as temporary:
+            _write(_batches(file), file.schema_arrow, str(temporary))
+        return unpacked.rename(folder / f"{content}-{sealed.hashed(unpacked)}.arrow")
+    except UserError as error:
         raise UserError(
-            f"{path} cannot be unpacked into the cache {cache} ({error})",
+            f"{path} cannot be unpacked into the cache {cache} ({error.got})",
             do="set POLYMODAL_CACHE to a folder on a disk with room that you may write to",
         ) from error
-    return target
+
+
+def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from file.iter_batches(_SPOOL_ROWS)
+    except OSError as error:  # it is not the disk written to that is at fault
+        raise ValueError(str(error)) from error
 
 
 def _write(batches: Iterator[pa.RecordBatch], schema: pa.Schema, path: str) -> None:
