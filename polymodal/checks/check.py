@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.checks import _leaks, _repeats
 from polymodal.checks._finding import Finding
 from polymodal.checks.split import labels
 from polymodal.contract import kind
 from polymodal.contract.form import Form
+from polymodal.contract.task import default
 from polymodal.prepared.cache import Files, default_folder
 from polymodal.prepared.cells import cells
 from polymodal.prepared.encode import encode
@@ -115,10 +117,25 @@ def _targets(train: Table, schema: Schema) -> list[Finding]:
             counts = Counter(label for row in labels(train, target) for label in set(row))
             different = len(counts)
             findings += _small_classes(target, counts)
-        if different < 2:
+        if different > 1:
+            findings += _learned(train, target)
+        else:
             what = f"Target '{target.name}' has {different} different value(s): nothing to learn"
             findings.append(Finding("error", what, different))
     return findings
+
+
+def _learned(train: Table, target: Column) -> list[Finding]:
+    """Why the target's own task cannot learn from these rows, or what it remarks of them."""
+    name = default(target.kind)
+    if name is None:
+        return []
+    task = lookup.build("tasks", name, target.name)
+    try:
+        task.fit(train.cells(target.name), target.details)
+    except UserError as error:
+        return [Finding("error", error.what, 1, error.got, error.do or error.expected)]
+    return [Finding(severity, what, 1) for severity, what in task.remarks()]
 
 
 def _small_classes(target: Column, counts: Counter[str]) -> list[Finding]:

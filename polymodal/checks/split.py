@@ -11,7 +11,7 @@ from polymodal.base.errors import UserError
 from polymodal.checks import _copies
 from polymodal.checks._copies import codes
 from polymodal.prepared.cache import Files, default_folder
-from polymodal.table import values
+from polymodal.table import tags, values
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema
 
@@ -181,6 +181,9 @@ def labels(table: Table, target: Column) -> list[list[str]]:
     cells = table.cells(target.name)
     if target.kind not in ("set", "tags"):
         return [[] if name is None else [name] for name in map(values.category, cells)]
+    if target.kind == "tags":
+        found = (None if cell is None else tags.listed(cell) for cell in cells)
+        return [[str(tag) for tag in one[0] if tag is not None] if one else [] for one in found]
     mark = values.separator(cells)
     return [values.members(cell, mark) or [] for cell in cells]
 

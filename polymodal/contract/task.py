@@ -161,6 +161,10 @@ class Task(ABC):
     @abstractmethod
     def state(self, state: dict[str, Any]) -> None: ...
 
+    def remarks(self) -> list[tuple[str, str]]:
+        """What to know of how its training cells are read: severity (as of a finding), sentence."""
+        return []
+
     def is_known(self, cell: Any) -> bool:
         """Whether a target cell says anything."""
         return not is_missing(cell)

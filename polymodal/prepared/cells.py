@@ -11,6 +11,7 @@ import numpy as np
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
 from polymodal.prepared.cache import Files
+from polymodal.table import tags
 from polymodal.table.media import Media, resolve
 from polymodal.table.read import Table
 from polymodal.table.schema import Column
@@ -101,4 +102,4 @@ def _cell(table: Table, column: Column, row: int) -> Any:
     room = kind.of(column.kind)
     if room.media:
         return resolve(value, table.base, f"row {row}, column '{column.name}'")
-    return room.read(value)
+    return room.read(tags.pieces(value, column.details.get("cut")))

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from polymodal.base.arrow import holds_binary, is_list
+from polymodal.base.arrow import holds_binary
 from polymodal.base.errors import UserError
 from polymodal.contract.kind import Guess, Seen, kinds
 from polymodal.table.media import kind_of_array, kind_of_content, kind_of_name
@@ -87,11 +86,3 @@ def _media_names(cells: list[Any]) -> Guess | None:
     return Guess(
         kind, f"{count / len(cells):.0%} are names of .{suffixes.most_common(1)[0][0]} files"
     )
-
-
-def lengths(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
-    """Words of each cell, a list or a string cut at spaces; -1 where missing: `(rows,)`."""
-    if is_list(column.type):
-        counted = pc.list_value_length(column).fill_null(-1)
-        return counted.to_numpy().astype(int)
-    return np.array([-1 if cell is None else len(cell.split()) for cell in column.to_pylist()])

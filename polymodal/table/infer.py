@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from polymodal.base import arrow, lookup
 from polymodal.base.errors import UserError
 from polymodal.base.words import split
 from polymodal.contract import kind
-from polymodal.table import _kinds, _targets
+from polymodal.table import _kinds, _targets, tags
 from polymodal.table.read import Table
 from polymodal.table.schema import FUSED, Column, Schema
 
@@ -62,11 +63,20 @@ def infer(
     for name, target in outputs.items():
         text = _targets.labelled(table, target, inputs)
         if text is not None:
-            outputs[name] = Column(name, target.kind, target.reason, {"text": text})
+            column = table.data.column(text)
+            cut = (
+                None
+                if arrow.is_list(column.type)
+                else tags.cut_for(table.data.column(name), column)
+            )
+            cuts = {"cut": cut} if cut else {}
+            outputs[name] = Column(name, target.kind, target.reason, {"text": text, **cuts})
             _check_lengths(table, outputs[name])
-            if not (inputs[text].kind in readers and readers[inputs[text].kind].words):
+            taken = inputs[text]
+            if not (taken.kind in readers and readers[taken.kind].words):
                 reason = f"a word for each of the tags in '{name}'"
-                inputs[text] = Column(text, kind.worded(), reason, {"words": True})
+                taken = Column(text, kind.worded(), reason, {"words": True})
+            inputs[text] = replace(taken, details={**taken.details, **cuts})
     _skip_twins(table, inputs, [o.details["text"] for o in outputs.values() if o.details])
     skipped |= {name: column.reason for name, column in inputs.items() if column.kind == "skip"}
     schema = Schema(
@@ -185,7 +195,7 @@ def _check(table: Table, column: Column) -> None:
         return
     listed = _targets.cells_of(column.kind)
     if listed is not None:
-        fits, expected = arrow.depth(cells)[0] == 1, listed
+        fits, expected = arrow.is_text(cells) or arrow.depth(cells)[0] == 1, listed
     else:
         room = kind.of(column.kind)
         fits, expected = room.fits(column.kind, cells), room.columns[column.kind]
@@ -210,14 +220,15 @@ def _unfit(table: Table, column: Column, expected: str, got: str) -> UserError:
 
 def _check_lengths(table: Table, column: Column) -> None:
     """UserError if a row has not as many tags as words."""
-    text = column.details["text"]
-    tags, words = (_kinds.lengths(table.data.column(name)) for name in (column.name, text))
-    wrong = np.flatnonzero((tags >= 0) & (words >= 0) & (tags != words))
+    text, cut = column.details["text"], column.details.get("cut")
+    marks = tags.counts(table.data.column(column.name))
+    words = tags.lengths(table.data.column(text), cut)
+    wrong = np.flatnonzero((marks >= 0) & (words >= 0) & (marks != words))
     if len(wrong):
         row = int(wrong[0])
         raise UserError(
             f"'{column.name}' of {table.source} has not one tag a word in {len(wrong)} rows",
             expected=f"as many tags as '{text}' has words",
-            got=f"{tags[row]} tags and {words[row]} words in row {row}",
+            got=f"{marks[row]} tags and {words[row]} words in row {row}",
             do="mend these rows, or leave them out",
         )

@@ -27,9 +27,10 @@ class Column:
         kind: what a modality reads (`contract.kind.readers`), or one of UNREAD.
         reason: why it has this kind, in words for the printed table ("declared", "98 % of 2 700
             values are paths of .wav files", ...).
-        details: what else the kind means, JSON-able: of tags, `{"text": the column they label}`; of
-            a text given as lists of words, `{"words": True}`; of a column that is skipped because
-            it only identifies rows, `{"identifies": True}`.
+        details: what else the kind means, JSON-able: of tags, `{"text": the column they label,
+            "cut": how its strings are cut into words (`table.tags.CUTS`)}`; of a string column that
+            they label, the same "cut"; of a text given as lists of words, `{"words": True}`; of a
+            column that is skipped because it only identifies rows, `{"identifies": True}`.
     """
 
     name: str

@@ -83,12 +83,15 @@ class Codes(Form):
 
     Args:
         read: a present cell to its labels, None for an unknown one.
+        write: labels to a cell.
     """
 
     kind, dtype, ragged = "target", "int64", True
 
-    def __init__(self, read: Reader, *, classes: Sequence[str]) -> None:
-        self.read, self.classes = read, list(classes)
+    def __init__(
+        self, read: Reader, write: Callable[[list[str | None]], str], *, classes: Sequence[str]
+    ) -> None:
+        self.read, self.write, self.classes = read, write, list(classes)
         self._codes: dict[str | None, int] = {name: i for i, name in enumerate(self.classes)}
         self._codes[None] = -1
 
@@ -96,5 +99,4 @@ class Codes(Form):
         return np.array([self._codes[label] for label in self.read(cell)], np.int64)
 
     def decode(self, array: Array) -> str:
-        names = [self.classes[code] if code >= 0 else None for code in array]
-        return json.dumps(names, ensure_ascii=False)
+        return self.write([self.classes[code] if code >= 0 else None for code in array])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from polymodal.base.arrow import depth, is_list, is_text
+from polymodal.base.arrow import is_list, is_text
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing
 from polymodal.contract.batch import Field
@@ -20,19 +22,24 @@ from polymodal.contract.scoring import Build, Family, Sides
 from polymodal.contract.supervised import Supervised
 from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import metrics
-from polymodal.table import references, values
-from polymodal.table._kinds import lengths
+from polymodal.table import references, tags
 from polymodal.table.read import Table
-from polymodal.tasks import _labels
+from polymodal.tasks import _labels, _schemes
 from polymodal.tasks._forms import Codes
+from polymodal.tasks._schemes import Scheme, Tags
+
+# Tags joined in one cell: so many different ones at most, each so often on average at least.
+MOST, OFTEN = 200, 5
 
 
 class Tag(Supervised):
     """Cross-entropy of each word's tag; answers are per-word probabilities `(words, tags)`.
 
-    A cell is a list of tags, one a word, or the same as a JSON list. If any tag begins with B- or
-    I-, all must be IOB2 (B-X begins an entity of type X, I-X goes on with it, O is outside), and
-    entities are what is measured. Neighbours: `classify` for one label a row.
+    A cell is a list of tags, one a word, the same in JSON, or tags joined by spaces, commas,
+    semicolons or bars. If they mark entities, these are what is measured. They are learned in IOB2
+    (B-X begins an entity of type X, I-X goes on with it, O is outside), whichever scheme of
+    `_schemes` they are in; predictions are written as the training cells are. Neighbours:
+    `classify` for one label a row.
 
     Args:
         name: the target's column.
@@ -48,21 +55,26 @@ class Tag(Supervised):
     def __init__(self, name: str, *, constrained: bool = True) -> None:
         self.name, self.constrained = name, constrained
         self._text: str | None = None
+        self._scheme: Scheme | None = None
+        self._between: str | None = None
 
     @classmethod
     def sniff(cls, table: Table, name: str) -> Guess | None:
         """Lists of labels, as many as another column has words."""
         others = [other for other in table.names if other != name]
-        if not _labels.is_listed(table, name):
+        joined = _joined(table, name)
+        if not joined and not _labels.is_listed(table, name):
             return None
-        if not any(_is_aligned(table, name, other) for other in others):
+        column = table.data.column(name)
+        if not any(tags.cut_for(column, table.data.column(other)) for other in others):
             return None
-        return Guess(cls.kind, "a list of labels, one a word")
+        return Guess(cls.kind, f"{'labels joined' if joined else 'a list of labels'}, one a word")
 
     @classmethod
     def labels_words_of(cls, table: Table, name: str, inputs: Sequence[str]) -> str:
-        """Lists of words before texts cut at spaces."""
-        found = [other for other in inputs if _is_aligned(table, name, other)]
+        """Lists of words before texts."""
+        column = table.data.column(name)
+        found = [one for one in inputs if tags.cut_for(column, table.data.column(one))]
         if not found:
             raise UserError(
                 f"No column has as many words as '{name}' has tags",
@@ -80,31 +92,64 @@ class Tag(Supervised):
         """Learn the tags.
 
         Raises:
-            UserError: no list of tags; tags that are not IOB2 though some look like it.
+            UserError: no list of tags; some mark entities, and others are of no scheme.
         """
-        sequences = [tags_of(cell, self.name) for cell in cells if not is_missing(cell)]
-        tags = [tag for sequence in sequences for tag in sequence if tag is not None]
-        classes, counts = _labels.counted(tags)
+        present = [cell for cell in cells if not is_missing(cell)]
+        sequences: list[Tags] = [tags_of(cell, self.name) for cell in present]
+        scheme = scheme_of(self.name, sequences)
+        if scheme is not None:
+            sequences = [_schemes.read(sequence) for sequence in sequences]
+        found = [tag for sequence in sequences for tag in sequence if tag is not None]
+        classes, counts = _labels.counted(found)
         if len(classes) < 2:
             got = f"only '{classes[0]}'" if classes else "no value at all"
             raise _labels.nothing_to_learn(self.name, got)
-        if metrics.is_iob2(classes):
-            check_iob2(self.name, classes, sequences)
-        text = (details or {}).get("text")
-        self.state = {"classes": classes, "counts": counts, "text": text}
+        listed = [tags.listed(cell) for cell in present]
+        # A cell of one tag does not say what stands between several.
+        between = {one[1] for one in listed if one is not None and one[1] != ""} or {" "}
+        self.state = {
+            "classes": classes,
+            "counts": counts,
+            "text": (details or {}).get("text"),
+            "scheme": None if scheme is None else asdict(scheme),
+            "between": between.pop() if len(between) == 1 else None,
+        }
 
     @property
     def state(self) -> dict[str, Any]:
-        return {"classes": self.classes, "counts": self.counts, "text": self._text}
+        return {
+            "classes": self.classes,
+            "counts": self.counts,
+            "text": self._text,
+            "scheme": None if self._scheme is None else asdict(self._scheme),
+            "between": self._between,
+        }
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
         self.classes, self.counts = list(state["classes"]), list(state["counts"])
         self.size = len(self.classes)
-        self._text = state["text"]
+        self._text, self._between = state["text"], state["between"]
+        self._scheme = None if state["scheme"] is None else Scheme(**state["scheme"])
         self._known: set[str | None] = {None, *self.classes}
-        self.form = Codes(self._tags, classes=self.classes)
-        self.primary = "entity_f1" if metrics.is_iob2(self.classes) else "token_accuracy"
+        self.form = Codes(self._tags, self._written, classes=self.classes)
+        self.primary = "entity_f1" if self._scheme is not None else "token_accuracy"
+
+    def remarks(self) -> list[tuple[str, str]]:
+        """Of the scheme, where it is not IOB2 throughout."""
+        if self._scheme is None:
+            return []
+        found, given = [], self._scheme
+        if given.name != "IOB2" or not given.mark:
+            what = "learned and measured as IOB2, and predicted as they are"
+            untyped = (
+                "" if given.mark else f" without types (inside, they are '{_schemes.UNTYPED}')"
+            )
+            found.append(("info", f"The tags of '{self.name}' are {given.name}{untyped}: {what}"))
+        if given.mended:
+            what = f"{given.mended:,} entities of '{self.name}' begin with a tag that goes on with"
+            found.append(("warning", f"{what} none before it: they are taken to begin there"))
+        return found
 
     @property
     def words(self) -> str:
@@ -117,18 +162,31 @@ class Tag(Supervised):
         Raises:
             UserError: one that no training row had.
         """
-        tags = tags_of(cell, self.name)
-        for tag in tags:
+        found = self._read(cell)
+        for tag in found:
             if tag not in self._known:
                 raise _labels.unseen(self.name, str(tag), self.classes, "tag")
-        return tags
+        return found
+
+    def _read(self, cell: Any) -> list[str | None]:
+        found = tags_of(cell, self.name)
+        as_is = self._scheme is None or self._scheme.plain
+        return found if as_is else _schemes.read(found)
+
+    def _written(self, found: list[str | None]) -> str:
+        """Tags as the training cells have them; a list in JSON unless all of those were joined."""
+        if self._scheme is not None and not self._scheme.plain:
+            found = _schemes.written(found, self._scheme)
+        if self._between is None or None in found:
+            return json.dumps(found, ensure_ascii=False)
+        return self._between.join(map(str, found))
 
     def is_known(self, cell: Any) -> bool:
         """Whether some word has a tag."""
         return not is_missing(cell) and any(tag is not None for tag in tags_of(cell, self.name))
 
     def is_unseen(self, cell: Any) -> bool:
-        return not is_missing(cell) and not self._known >= set(tags_of(cell, self.name))
+        return not is_missing(cell) and not self._known >= set(self._read(cell))
 
     def bias(self) -> Tensor:
         """Log of the training frequencies."""
@@ -144,7 +202,7 @@ class Tag(Supervised):
         return _labels.in_full(logits).softmax(-1)
 
     def decode(self, answers: Answers) -> dict[str, list[Any]]:
-        """Rows' answers `(words, tags)` each -> one column of JSON lists."""
+        """Rows' answers `(words, tags)` each -> one column, written as the training cells are."""
         return {self.name: [self.form.decode(self._best(row)) for row in answers]}
 
     def metrics(self, answers: Answers, targets: Answers) -> dict[str, Metric]:
@@ -164,10 +222,10 @@ class Tag(Supervised):
         """A text is right if all of its tags are."""
         given = np.array(self.decode(answers)[self.name], object)
         right, loss = np.zeros(len(targets), bool), np.zeros(len(targets))
-        for i, (answer, p, y) in enumerate(zip(given, answers, targets, strict=True)):
+        for i, (p, y) in enumerate(zip(answers, targets, strict=True)):
             known = np.flatnonzero(y >= 0)
-            tags = json.loads(answer)
-            right[i] = all(k < len(tags) and tags[k] == self.classes[y[k]] for k in known)
+            best = self._best(p)
+            right[i] = all(k < len(best) and best[k] == y[k] for k in known)
             # Words beyond the answers were never seen.
             seen = known[known < len(p)]
             own = np.zeros(len(known), p.dtype)
@@ -190,58 +248,55 @@ class Tag(Supervised):
         return _viterbi(np.log(scores.clip(np.finfo(scores.dtype).tiny)), self.classes)
 
 
-def _is_aligned(table: Table, tags: str, words: str) -> bool:
-    """Whether a column has as many words as another has tags, in nearly all rows with both.
-
-    Nearly: a stray miscounted sentence is a mistake to report, not a reason to take tags for sets.
-    """
-    column, other = table.data.column(tags), table.data.column(words)
-    levels, inner = depth(other.type)
-    if levels > 1 or not is_text(inner):
+def _joined(table: Table, name: str) -> bool:
+    """Whether texts are tags joined in one cell: few different ones, of varied number."""
+    column = table.data.column(name)
+    if is_list(column.type) or not is_text(column.type):
         return False
-    ours, theirs = lengths(column), lengths(other)
-    both = (ours >= 0) & (theirs >= 0)
-    # A set of one label beside a column of single words is no sequence.
-    equal = np.mean(ours[both] == theirs[both]) if both.any() else 0.0
-    return bool(equal >= values.NEARLY_ALL and ours.max() > 1)
+    cells = [tags.listed(cell) for cell in column.to_pylist() if cell is not None]
+    found = [cell[0] for cell in cells if cell is not None]
+    counts = Counter(tag for tags in found for tag in tags)
+    few = len(counts) <= min(MOST, counts.total() / OFTEN)
+    return len(found) == len(cells) and few and len({len(tags) for tags in found}) > 1
 
 
 def tags_of(cell: Any, column: str) -> list[str | None]:
     """The tags in a cell that is not missing, None for an unknown one.
 
     Raises:
-        UserError: it holds no list.
+        UserError: it holds none.
     """
-    found = values.json_list(cell) if isinstance(cell, str) else cell
-    if not isinstance(found, list | tuple | np.ndarray):
+    found = tags.listed(cell)
+    if found is None:
         raise UserError(
             f"A cell of target '{column}' is no list of tags",
-            expected='a list with one tag a word, as JSON in a CSV: ["O", "B-person"]',
+            expected='a tag for each word, as a list, in JSON (["O", "B-person"]) or joined by '
+            "spaces, commas, semicolons or bars",
             got=repr(cell)[:80],
         )
-    return [None if is_missing(t) else _labels.spelled(t, column) for t in found]
+    return [None if is_missing(t) else _labels.spelled(t, column) for t in found[0]]
 
 
-def check_iob2(
-    column: str, classes: Sequence[str], sequences: Sequence[Sequence[str | None]]
-) -> None:
-    """UserError if tags of which some begin or continue entities are not all IOB2."""
-    wrong = [c for c in classes if c != "O" and not c.startswith(("B-", "I-"))]
-    if wrong:
+def scheme_of(column: str, sequences: Sequence[Tags]) -> Scheme | None:
+    """How tags mark entities; None if they do not.
+
+    Raises:
+        UserError: some of them do, and others are of no scheme.
+    """
+    found = _schemes.scheme(sequences)
+    every = [tag for sequence in sequences for tag in sequence if tag is not None]
+    if found is None and metrics.is_iob2(every):
+        classes = _labels.in_order(every)
+        known = ("B-", "I-", "E-", "S-", "L-", "U-", "M-", "W-")
+        wrong = next((c for c in classes if c != "O" and not c.startswith(known)), None)
+        one = f"mixes IOB2 tags with the tag '{wrong}'" if wrong else "mixes schemes of tags"
         raise UserError(
-            f"Target '{column}' mixes IOB2 tags with the tag '{wrong[0]}'",
-            expected="O, B-<type> and I-<type>, or no tag that begins with B- or I-",
+            f"Target '{column}' {one}",
+            expected="O, B-<type> and I-<type> (IOB2); another scheme: IOB1, IOE2, IOBES, BILOU, "
+            "BMES or BMEWO; or no tag that begins with B- or I-",
             got=", ".join(classes[:10]),
         )
-    for sequence in sequences:
-        tag = _orphan(sequence)
-        if tag is not None:
-            raise UserError(
-                f"Target '{column}' is not IOB2: '{tag}' does not go on with an entity",
-                expected=f"'B-{tag[2:]}' at the start of every entity",
-                got=json.dumps(sequence)[:80],
-                do="convert IOB or IOBES tags to IOB2 first",
-            )
+    return found
 
 
 def _may_follow(tag: str, before: str) -> bool:
@@ -278,30 +333,31 @@ def _viterbi(scores: np.ndarray[Any, Any], classes: Sequence[str]) -> np.ndarray
 
 def _scored(sides: Sides) -> tuple[Build, dict[str, Any]]:
     """Predictions of tags from anywhere against their references."""
+    scheme = scheme_of("reference", sides.references)
+    # In plain IOB2 a prediction that goes on with nothing is no entity.
+    read = list if scheme is None or scheme.plain else _schemes.read
+    gold = [read(row) for row in sides.references]
     given = {
-        name: [[] if is_missing(cell) else tags_of(cell, name) for cell in cells]
+        name: [[] if is_missing(cell) else read(tags_of(cell, name)) for cell in cells]
         for name, cells in sides.predictions.items()
     }
 
     def classes(names: Sequence[str]) -> list[str]:
-        every = [sides.references, *(given[name] for name in names)]
+        every = [gold, *(given[name] for name in names)]
         return _labels.in_order(tag for side in every for row in side for tag in row if tag)
 
-    if metrics.is_iob2(classes([*given])):
-        check_iob2("reference", classes([]), sides.references)
-
     def build(names: Sequence[str]) -> dict[str, Metric]:
-        codes = _labels.codes(tags := classes(names))
+        codes = _labels.codes(names_of := classes(names))
 
         def coded(rows: Sequence[Sequence[str | None]]) -> list[Array]:
             return [np.array([codes[tag] for tag in row], np.intp) for row in rows]
 
         guesses = [row for name in names for row in coded(given[name])]
-        return metrics.tagging(guesses, coded(sides.references) * len(names), tags)
+        return metrics.tagging(guesses, coded(gold) * len(names), names_of)
 
     lengths = {
-        name: sum(len(a) != len(b) for a, b in zip(rows, sides.references, strict=True))
+        name: sum(len(a) != len(b) for a, b in zip(rows, gold, strict=True))
         for name, rows in given.items()
     }
-    tags = {name: classes([name]) for name in given}
-    return build, {"classes": tags, "rows of another length": lengths}
+    found = {name: classes([name]) for name in given}
+    return build, {"classes": found, "rows of another length": lengths}

@@ -187,6 +187,29 @@ def test_equal_inputs_with_different_classes(cache: Path) -> None:
     assert noise.count == 20 and noise.example == "rows 0 and 600"
 
 
+@pytest.mark.parametrize(
+    ("tags", "severity", "words"),
+    [
+        ("O B-X L-X U-X", "info", "are BILOU"),
+        ("O B-X E-X S-X", "info", "are IOBES"),
+        ("I-X O I-X B-X", "info", "are IOB1"),
+        ("O B-X O I-X", "warning", "begin with a tag"),
+        ("O B-X Z-X o", "error", "mixes IOB2 tags"),
+        ("O B-X U-X S-X", "error", "mixes schemes"),
+    ],
+)
+def test_how_tags_are_read_is_said_and_what_a_fit_refuses_is_an_error(
+    tags: str, severity: str, words: str, cache: Path
+) -> None:
+    rows = [tags.split(" ")] * 12
+    train = table(text=[f"one two three {i}" for i in range(12)], tags=rows)
+    report = check(train, schema({"text": "text"}, {"tags": "tags"}), cache=cache)
+    assert only(report, words).severity == severity
+    joined = table(text=[f"one two three {i}" for i in range(12)], tags=[tags] * 12)
+    again = check(joined, schema({"text": "text"}, {"tags": "tags"}), cache=cache)
+    assert again.lines() == report.lines()
+
+
 def leaking(train: Table, kind: str) -> list[Any]:
     """A column that tells `label` in one of the ways people overlook."""
     yes = np.array([v == "yes" for v in train.cells("label")])

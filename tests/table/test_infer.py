@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polymodal.base.errors import UserError
+from polymodal.prepared.cells import cells
 from polymodal.table.infer import describe, infer, validate
 from polymodal.table.read import Table, read
 from polymodal.table.schema import Schema
@@ -244,8 +245,44 @@ def test_tags_find_the_words_they_label() -> None:
     assert schema.column("tokens").kind == "text"
     assert schema.column("tokens").details == {"words": True}
     texts = infer(ner_table(" ".join), ["y"])
-    assert texts.targets[0].details == {"text": "tokens"}
+    assert texts.targets[0].details == {"text": "tokens", "cut": "spaces"}
     assert texts.column("tokens").kind == "text"
+
+
+@pytest.mark.parametrize("between", [" ", ",", "; ", "|"])
+def test_tags_joined_in_a_cell_find_their_words(between: str) -> None:
+    table = ner_table(" ".join)
+    joined = [between.join(cell) for cell in table.cells("y")]
+    both = table_of(tokens=table.cells("tokens"), y=joined)
+    schema = infer(both, ["y"])
+    assert (schema.targets[0].kind, schema.targets[0].details["text"]) == ("tags", "tokens")
+    declared = infer(both, ["y"], {"y": "tags"})
+    assert declared.targets[0].details == schema.targets[0].details
+
+
+@pytest.mark.parametrize(
+    ("text", "tags", "cut"),
+    [
+        ("我爱北京。", "O O B I O", "characters"),
+        ("我 爱 北京 。", "O O B O", "spaces"),
+        ("กำไร", "O B I", "characters"),
+        ("ดี กำไร", "O B", "spaces"),
+    ],
+)
+def test_tags_label_characters_where_no_spaces_are(text: str, tags: str, cut: str) -> None:
+    texts = [text + " ok" * (i % 2) for i in range(ROWS)]
+    table = table_of(text=texts, y=[tags + " O" * (i % 2) for i in range(ROWS)])
+    schema = infer(table, ["y"], {"text": "text"})
+    assert schema.targets[0].details == {"text": "text", "cut": cut}
+    for cell, labels in zip(cells(table, [schema.column("text")]), table.cells("y"), strict=True):
+        assert len(cell) == len(labels.split())
+
+
+def test_two_texts_of_as_many_words_are_no_tags() -> None:
+    one = column(lambda i: sentence(2 + i % 5))
+    other = [" ".join(f"{word}{RANDOM.random()}" for word in cell.split()) for cell in one]
+    with pytest.raises(UserError, match="cannot be a target"):
+        infer(table_of(one=one, y=other), ["y"])
 
 
 def test_a_set_is_not_taken_for_tags() -> None:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
 from polymodal.prepared.targets import prepared
+from polymodal.table import tags
 from polymodal.tasks import tag
 from polymodal.tasks.tag import Tag
 
@@ -122,12 +123,11 @@ def test_state_survives_json():
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        (["O O B-X"], "no list of tags"),
         (['{"O": 1}'], "no list of tags"),
         ([3], "no list of tags"),
         ([["O", "B-X", "o"]], "mixes IOB2 tags with the tag 'o'"),
-        ([["O", "I-X"], ["B-X"]], "'I-X' does not go on"),
-        ([["B-X", "I-Y"], ["B-Y"]], "'I-Y' does not go on"),
+        ([["O", "B-X", "Z-X"]], "mixes IOB2 tags with the tag 'Z-X'"),
+        ([["U-X", "B-X", "S-X"]], "mixes schemes of tags"),
         ([["O", "O"]], "nothing to learn"),
         ([None], "nothing to learn"),
         ([[["O"], ["B-X"]]], "several values"),
@@ -141,3 +141,78 @@ def test_errors_say_what_is_wrong(cells, message):
 def test_an_unseen_tag_is_named():
     with pytest.raises(UserError, match="tag 'B-Z', which no training row had"):
         fitted().encode([["B-Z"]])
+
+
+# The same two texts in every scheme: X X Y, then X X X next to each other, X alone and none.
+IOB2 = [["B-X", "I-X", "B-Y"], ["B-X", "B-X", "I-X", "O", "B-X", "O"]]
+WRITTEN = {
+    "IOB1": [["I-X", "I-X", "I-Y"], ["I-X", "B-X", "I-X", "O", "I-X", "O"]],
+    "IOE2": [["I-X", "E-X", "E-Y"], ["E-X", "I-X", "E-X", "O", "E-X", "O"]],
+    "IOBES": [["B-X", "E-X", "S-Y"], ["S-X", "B-X", "E-X", "O", "S-X", "O"]],
+    "BILOU": [["B-X", "L-X", "U-Y"], ["U-X", "B-X", "L-X", "O", "U-X", "O"]],
+    "BMES": [["B-X", "E-X", "S-Y"], ["S-X", "B-X", "E-X", "O", "S-X", "O"]],
+    "BMEWO": [["B-X", "E-X", "W-Y"], ["W-X", "B-X", "E-X", "O", "W-X", "O"]],
+}
+LONG = {"IOBES": "BIE", "BILOU": "BIL", "BMES": "BME", "BMEWO": "BME", "IOB1": "III", "IOE2": "IIE"}
+
+
+@pytest.mark.parametrize("between", ["-", "_"])
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_scheme_is_learned_as_iob2_and_written_as_it_was(name: str, between: str) -> None:
+    three = [f"{letter}-X" for letter in LONG[name]]
+    cells = [[tag.replace("-", between) for tag in row] for row in [*WRITTEN[name], three]]
+    task = fitted(cells)
+    assert task.primary == "entity_f1" and task._scheme is not None and task._scheme.name == name
+    encoded = [row.tolist() for row in task.encode(cells)]
+    assert [[task.classes[i] for i in row] for row in encoded] == [*IOB2, ["B-X", "I-X", "I-X"]]
+    again = Tag("y")
+    again.state = json.loads(json.dumps(task.state))
+    answers = [np.eye(task.size)[row] * 0.9 + 0.01 for row in encoded]
+    assert [json.loads(row) for row in again.decode(answers)["y"]] == cells
+    ((severity, line),) = task.remarks()
+    assert severity == "info" and f"are {name}" in line and "as IOB2" in line
+    assert task.judged(answers, task.encode(cells)).right.all()
+
+
+def test_segments_without_types() -> None:
+    cells = ["B E S", "B M E", "S"]
+    task = fitted(cells)
+    assert task.classes == ["B-span", "I-span"]
+    answers = [np.eye(2)[row] * 0.9 + 0.05 for row in task.encode(cells)]
+    assert task.decode(answers)["y"] == cells
+
+
+def test_tags_that_go_on_with_nothing_begin_an_entity_and_are_counted() -> None:
+    task = fitted([["O", "I-X"], ["B-X", "I-Y"], ["B-Y", "I-Y"]])
+    assert task.classes == ["B-X", "B-Y", "I-Y", "O"]
+    assert task.encode([["O", "I-X"]])[0].tolist() == [3, 0]
+    ((severity, line),) = task.remarks()
+    assert severity == "warning" and line.startswith("2 entities")
+    assert fitted().remarks() == []
+
+
+@pytest.mark.parametrize(
+    "cell", ["O B-X I-X", "O,B-X,I-X", "O, B-X, I-X", "O;B-X;I-X", "O|B-X|I-X", " O  B-X I-X"]
+)
+def test_tags_joined_in_a_cell(cell: str) -> None:
+    task = fitted([cell, "O"])
+    assert task.encode([cell])[0].tolist() == [2, 0, 1]
+    answer = task.decode([np.eye(3)[[2, 0, 1]]])["y"][0]
+    assert tags.listed(answer)[0] == ["O", "B-X", "I-X"]
+    assert answer == " ".join(cell.split())
+
+
+def test_lists_as_programs_print_them() -> None:
+    for cell in (
+        "['O', 'B-X']",
+        "['O' 'B-X']",
+        '["O" "B-X"]',
+        ["O", "B-X"],
+        np.array(["O", "B-X"]),
+    ):
+        assert fitted([cell]).encode([cell])[0].tolist() == [1, 0]
+
+
+def test_plain_labels_of_words_are_in_no_scheme() -> None:
+    for cells in (["NN VB ,", "S E"], ["S O S", "O"], ["B A", "A O"], ["B I O"]):
+        assert (fitted(cells)._scheme is not None) == (cells == ["B I O"])
