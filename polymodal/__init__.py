@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from polymodal.fitting.fit import fit as fit
     from polymodal.run.run import Run as Run
     from polymodal.run.saved import load as load
+    from polymodal.table.read import read as read
 
 _HOMES = {
     "compare": "polymodal.evaluation.compare",
@@ -26,6 +27,7 @@ _HOMES = {
     "explain": "polymodal.evaluation.explain",
     "fit": "polymodal.fitting.fit",
     "load": "polymodal.run.saved",
+    "read": "polymodal.table.read",
     "score": "polymodal.evaluation.scoring",
     "Run": "polymodal.run.run",
     "Recipe": "polymodal.contract.recipe",

@@ -90,6 +90,9 @@ def check(
     """
     tables = [t for t in (train, valid, test) if t is not None]
     findings = _targets(train, schema) + _columns(train, schema)
+    findings += [
+        Finding("warning", note, 1) for note in dict.fromkeys(n for t in tables for n in t.notes)
+    ]
     with Files(cache or default_folder()) as files:
         contents = {}
         for column in schema.inputs:
@@ -159,6 +162,12 @@ def _columns(train: Table, schema: Schema) -> list[Finding]:
             severity = "warning" if missing >= MANY_MISSING * len(train) else "info"
             findings.append(Finding(severity, what, missing))
         room = kind.of(column.kind)
+        outside = train.outside(column.name) if room.media else []
+        if outside:
+            what = f"{len(outside):,} of {len(train):,} cells of '{column.name}' name files outside"
+            what += " the table's folder"
+            example = f"row {outside[0]}: {train.cells(column.name)[outside[0]]}"
+            findings.append(Finding("info", what, len(outside), example))
         findings += _mistakes(train, column, room)
         if not room.media and len(set(map(repr, train.cells(column.name)))) == 1:
             what = f"Column '{column.name}' holds the same in all {len(train):,} rows"

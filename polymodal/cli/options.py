@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,7 +25,21 @@ BadRows = Annotated[
 Trust = Annotated[
     bool, typer.Option("--trust", help="Execute the components of the user's own that it brings.")
 ]
+Urls = Annotated[
+    bool, typer.Option("--allow-urls", help="Fetch media of public hosts that cells name.")
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder or file to write.")]
+
+
+def table(source: str | None, allow_urls: bool) -> Any:
+    """A table as it was named; read, if its cells may name addresses."""
+    if source is None or not allow_urls:
+        return source
+    from polymodal.prepared.cache import default_folder
+    from polymodal.table.read import read
+
+    return read(source, cache=default_folder(), allow_urls=True)
+
 
 # Time for a fit where neither the recipe nor the command line says any.
 BUDGET = "5m"

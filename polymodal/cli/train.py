@@ -15,9 +15,11 @@ from polymodal.cli.options import (
     Group,
     Kinds,
     Out,
+    Urls,
     one_or_all,
     pairs,
     seconds,
+    table,
 )
 
 
@@ -47,6 +49,7 @@ def fit(
         ),
     ] = None,
     max_bad_rows: BadRows = 0,
+    allow_urls: Urls = False,
     track: Annotated[
         list[str] | None, typer.Option(help="Also log to tensorboard, wandb or mlflow.")
     ] = None,
@@ -63,8 +66,9 @@ def fit(
     if recipe.budget is None and budget is None:
         budget = BUDGET
     fit_table(
+        train=table(recipe.train, allow_urls),
         target=target,
-        valid=valid,
+        valid=table(valid or recipe.valid, allow_urls),
         recipe=recipe,
         kinds=pairs(kind),
         drop=drop or [],
@@ -97,6 +101,7 @@ def check(
     kind: Kinds = None,
     group: Group = None,
     max_bad_rows: BadRows = 0,
+    allow_urls: Urls = False,
 ) -> None:
     """The pre-flight alone: columns, kinds, leaks, duplicates, bad cells; 2 if a fit would fail."""
     from polymodal.fitting.fit import preflight
@@ -104,8 +109,9 @@ def check(
 
     show = Show(sys.stdout)
     kinds = pairs(kind)
+    rows, held, tested = (table(source, allow_urls) for source in (train, valid, test))
     report = preflight(
-        train, target or [], valid, test, kinds, drop or [], group, max_bad_rows, show
+        rows, target or [], held, tested, kinds, drop or [], group, max_bad_rows, show
     )
     report.raise_for_errors()
 

@@ -15,7 +15,9 @@ from polymodal.cli.options import (
     Group,
     Out,
     Trust,
+    Urls,
     row_of,
+    table,
 )
 
 
@@ -36,6 +38,7 @@ def evaluate(
         typer.Option(min=0, help="Explain the answers to so many rows; 6 by default."),
     ] = None,
     max_bad_rows: BadRows = 0,
+    allow_urls: Urls = False,
     trust: Trust = False,
 ) -> None:
     """Measure a run on a table and say whether fusion pays, in OUT/metrics.json and report.html."""
@@ -46,7 +49,7 @@ def evaluate(
     refuse(out, data)
     result = evaluate_run(
         load(run, trust=trust),
-        data,
+        table(data, allow_urls),
         group=group,
         robustness=robustness,
         contributions=contributions,
@@ -70,6 +73,7 @@ def compare(
         Path | None, typer.Option(help="Folder to write the figures to, as compare.json.")
     ] = None,
     max_bad_rows: BadRows = 0,
+    allow_urls: Urls = False,
     trust: Trust = False,
 ) -> None:
     """Measure models on the same rows and test every pair: best first, and who is as good."""
@@ -80,7 +84,12 @@ def compare(
     if out is not None:
         refuse_input(out / FILE, data)
     found = compare_runs(
-        runs, data, target=target, group=group, max_bad_rows=max_bad_rows, trust=trust
+        runs,
+        table(data, allow_urls),
+        target=target,
+        group=group,
+        max_bad_rows=max_bad_rows,
+        trust=trust,
     )
     if out is not None:
         found.save(out)
@@ -93,6 +102,7 @@ def predict(
     data: Annotated[str | None, typer.Option(help="Table of new rows.")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write.")] = None,
     max_bad_rows: BadRows = 0,
+    allow_urls: Urls = False,
     trust: Trust = False,
 ) -> None:
     """Predict new rows: --data FILE --out FILE.csv, or one row as --COLUMN VALUE ..."""
@@ -122,7 +132,7 @@ def predict(
         raise UserError("No output file was given", do="--out predictions.csv")
     refuse_input(out, data)
     ledger = Ledger()
-    columns = loaded.predict(data, max_bad_rows=max_bad_rows, ledger=ledger)
+    columns = loaded.predict(table(data, allow_urls), max_bad_rows=max_bad_rows, ledger=ledger)
     write_csv(out, columns)
     print(f"{counted(len(columns['row']), 'row')} in {out}")
     for reasons in ledger.to_json().values():
@@ -135,6 +145,7 @@ def embed(
     data: Annotated[str, typer.Option(help="Table of rows.")],
     out: Annotated[Path, typer.Option(help="A .npy file: (rows, width) float32.")],
     max_bad_rows: BadRows = 0,
+    allow_urls: Urls = False,
     trust: Trust = False,
 ) -> None:
     """Fused vectors of a table's rows."""
@@ -144,7 +155,7 @@ def embed(
     from polymodal.run.saved import load
 
     refuse_input(out, data)
-    vectors = load(run, trust=trust).embed(data, max_bad_rows=max_bad_rows)
+    vectors = load(run, trust=trust).embed(table(data, allow_urls), max_bad_rows=max_bad_rows)
     write_array(out, vectors)
     print(f"{counted(len(vectors), 'vector')} of width {vectors.shape[1]} in {out}")
 

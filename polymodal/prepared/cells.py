@@ -12,7 +12,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract import kind
 from polymodal.prepared.cache import Files
 from polymodal.table import tags
-from polymodal.table.media import Media, resolve
+from polymodal.table.media import Media
 from polymodal.table.read import Table
 from polymodal.table.schema import Column
 
@@ -101,5 +101,5 @@ def _cell(table: Table, column: Column, row: int) -> Any:
     value = table.data.column(column.name)[row].as_py()
     room = kind.of(column.kind)
     if room.media:
-        return resolve(value, table.base, f"row {row}, column '{column.name}'")
+        return table.medium(value, row, column.name)
     return room.read(tags.pieces(value, column.details.get("cut")))

@@ -1,4 +1,4 @@
-"""One media cell, wherever it lies: a path, a URL, bytes in the table, a tar member, an array."""
+"""One media cell, wherever it lies: a file, an address, bytes, a part of a file, an array."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import builtins
 import difflib
 import hashlib
 import io
-import json
 import math
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-from polymodal.base.errors import MissingExtra, UserError
+from polymodal.base.errors import UserError
 from polymodal.contract.kind import kinds
+from polymodal.table import fetch
+from polymodal.table.fetch import is_address, struck
 
 LARGEST = 2 * 2**30  # bytes of one cell's file
 PART = 2**20  # bytes of a file read at a time
@@ -33,7 +34,7 @@ class Media:
 
     Attributes:
         label: what to call it in messages: "row 12, column 'image': images/a.png".
-        path: local path or fsspec URL.
+        path: local path, or the URL of what may be fetched.
         offset: where in the file it starts (tar members, values inside an Arrow file).
         size: how many bytes it has, or None for the whole file.
         data: the encoded bytes themselves.
@@ -63,8 +64,8 @@ class Media:
 
     def open(self) -> BinaryIO:
         """The encoded bytes as a file; a local one is not read into memory."""
-        local = self.path is not None and "://" not in self.path
-        if self.path is None or not local or self.offset or self.size is not None:
+        remote = self.path is not None and is_address(self.path)
+        if self.path is None or remote or self.offset or self.size is not None:
             return io.BytesIO(self.bytes())
         self.head(1)  # explains what is wrong with a missing or empty file
         return open(self.path, "rb")
@@ -77,7 +78,7 @@ class Media:
         if self.values is not None:
             raise UserError(
                 f"{self.label} holds numbers where an encoded file was expected",
-                got=_preview(self.values),
+                got=preview(self.values),
                 do="declare the column as a series with `kind`, or store files",
             )
         if self.path is not None:
@@ -104,7 +105,7 @@ class Media:
             yield self.values.tobytes()
         elif self.values is not None:
             yield repr(self.values).encode()
-        elif self.path is None or "://" in self.path or self.size is not None:
+        elif self.path is None or is_address(self.path) or self.size is not None:
             yield self.bytes()
         else:
             self.head(1)  # explains what is wrong with a missing or empty file
@@ -114,47 +115,10 @@ class Media:
                     yield part
 
 
-def resolve(cell: Any, base: str | None, label: str) -> Media | None:
-    """What a table's cell means as media; nothing is opened yet.
-
-    Args:
-        cell: a path or URL; bytes; `{"bytes", "path"}` (Hugging Face); `{"path" or "tar",
-            "offset", "size"}` (a part of a file); `{"array", "sampling_rate"}` (sound, which
-            becomes a WAV so that its rate travels with it); an array, a list, or such a list as
-            JSON; None, NaN or "" where the cell is missing.
-        base: folder that relative paths start from; None is the current folder.
-        label: what to call the cell in messages ("row 12, column 'image'").
-
-    Returns:
-        The media, or None for a missing cell.
-
-    Raises:
-        UserError: the cell is none of these.
-    """
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
-        return None
-    if isinstance(cell, str | os.PathLike):
-        return _resolve_text(os.fspath(cell).strip(), base, label)
-    if isinstance(cell, bytes | bytearray | memoryview):
-        data = bytes(cell)
-        if data.startswith(NPY):
-            return Media(label, values=_load_npy(data, label))
-        return Media(label, data=data)
-    if isinstance(cell, Mapping):
-        return _resolve_mapping(cell, base, label)
-    if isinstance(cell, list | tuple | np.ndarray):
-        return Media(label, values=_as_array(cell))
-    raise UserError(
-        f"{label} is not media",
-        expected="a path, a URL, bytes, an array, or {'bytes', 'path'}",
-        got=f"{type(cell).__name__} {_preview(cell)}",
-        do="overrule the column's kind with `kind`",
-    )
-
-
 def kind_of_name(name: str) -> str | None:
     """The kind of media that a file's suffix promises: "a/b.PNG" -> "image"."""
-    path = name.split("?")[0] if "://" in name else name
+    name = name.strip()
+    path = name.split("?")[0].split("#")[0] if is_address(name) else name
     suffix = os.path.splitext(path)[1].lower().lstrip(".")
     return next((name for name, kind in kinds().items() if suffix in kind.suffixes), None)
 
@@ -183,65 +147,19 @@ def wav(array: Any, rate: int) -> builtins.bytes:
     return file.getvalue()
 
 
-def _resolve_text(text: str, base: str | None, label: str) -> Media | None:
-    if not text:
-        return None
-    if text.startswith("[") and text.endswith("]"):
-        try:
-            return Media(label, values=_as_array(json.loads(text)))
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{label} looks like a JSON list but cannot be parsed ({error})",
-                expected="[1.0, 2.5, ...] or [[1, 2], [3, 4], ...]",
-                got=_preview(text),
-            ) from error
-    where = text if "://" in text else os.path.join(base or "", text)
-    return Media(f"{label}: {_preview(text)}", path=where)
-
-
-def _resolve_mapping(cell: Mapping[str, Any], base: str | None, label: str) -> Media | None:
-    if cell.get("array") is not None:
-        rate = cell.get("sampling_rate")
-        if not rate:
-            raise UserError(
-                f"{label} is a sound without 'sampling_rate'", expected="samples a second"
-            )
-        return Media(label, data=wav(cell["array"], int(rate)))
-    if cell.get("bytes") is not None:
-        return resolve(cell["bytes"], base, label)
-    path = cell["tar"] if cell.get("tar") is not None else cell.get("path")
-    if path is None:
-        if cell.keys() & {"array", "bytes", "path", "tar"}:
-            return None
-        raise UserError(
-            f"{label} is not media",
-            expected="a mapping with 'bytes', 'path', 'tar' or 'array'",
-            got=f"one with {', '.join(map(str, cell)) or 'nothing'}",
-        )
-    whole = _resolve_text(str(path).strip(), base, label)
-    if whole is None or cell.get("size") is None:
-        return whole
-    offset, size = int(cell.get("offset") or 0), int(cell["size"])
-    return Media(whole.label, path=whole.path, offset=offset, size=size)
-
-
-def _as_array(values: Any) -> np.ndarray[Any, Any] | list[Any]:
-    """An array where the values form one of numbers; else the nested list, for a form to judge."""
-    nested = (
-        values.tolist() if isinstance(values, np.ndarray) and values.dtype == object else values
-    )
+def load_npy(data: builtins.bytes, label: str) -> np.ndarray[Any, Any]:
+    """The array in a .npy file; UserError if it is broken or lacks what its header promises."""
+    file = io.BytesIO(data)
     try:
-        array = np.asarray(nested)
-    except ValueError:  # ragged
-        return list(nested)
-    return array if array.dtype.kind in "biuf" else list(nested)
-
-
-def _load_npy(data: builtins.bytes, label: str) -> np.ndarray[Any, Any]:
-    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0
+        shape, _, kind = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
+        # Memory is taken by the header's word.
+        if not kind.hasobject and math.prod(shape) * kind.itemsize > len(data):
+            raise ValueError(f"{math.prod(shape)} numbers promised, {len(data)} bytes there")
         return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{label} is a broken .npy file ({error})") from error
+    except (ValueError, EOFError, OverflowError, MemoryError, TypeError, SyntaxError) as error:
+        raise UserError(f"{label} is a broken .npy file ({str(error)[:200]})") from error
 
 
 def _bounded(media: Media, size: int, most: int) -> None:
@@ -258,8 +176,8 @@ def _fetch(media: Media, count: int | None, most: int) -> builtins.bytes:
     """The bytes (at most `count`) behind a path or URL, of which there may be `most`."""
     assert media.path is not None
     sizes = [size for size in (media.size, count) if size is not None]
-    if "://" in media.path:
-        return _fetch_url(media, min(sizes, default=-1))
+    if is_address(media.path):
+        return _fetch_url(media, min(sizes, default=None), most)
     try:
         status = os.stat(media.path)
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
@@ -275,29 +193,21 @@ def _fetch(media: Media, count: int | None, most: int) -> builtins.bytes:
         _fail(media, error)
 
 
-def _fetch_url(media: Media, size: int) -> builtins.bytes:
-    import fsspec
-
+def _fetch_url(media: Media, count: int | None, most: int) -> builtins.bytes:
     assert media.path is not None
     protocol = media.path.split("://")[0]
     try:
-        with fsspec.open(media.path, "rb") as file:
-            if media.offset:
-                file.seek(media.offset)
-            content = file.read(size)
-            assert isinstance(content, bytes)
-            return content
+        content = fetch.fetch(media.path, most, None if count is None else media.offset + count)
+        return content[media.offset :]
     except ImportError as error:
-        if protocol in ("http", "https"):
-            raise MissingExtra("aiohttp", "url", f"Reading {media.path}") from error
         raise UserError(
             f"{media.label} is behind '{protocol}://', whose fsspec package is not installed",
-            do=str(error),
+            do=struck(str(error)),
         ) from error
-    except Exception as error:  # every backend has errors of its own, and each is the user's URL
+    except Exception as error:  # every store has errors of its own, and each is the user's URL
         raise UserError(
-            f"{media.label} cannot be fetched ({type(error).__name__}: {error})",
-            got=media.path,
+            f"{media.label} cannot be fetched ({struck(f'{type(error).__name__}: {error}')[:200]})",
+            got=struck(media.path),
             do="check the address, the network and your credentials",
         ) from error
 
@@ -306,7 +216,7 @@ def _fail(media: Media, error: Exception) -> NoReturn:
     """Explain why a local file could not be opened."""
     assert media.path is not None
     path = Path(media.path)
-    where = f"a file at {_preview(os.path.abspath(path), 300)}"
+    where = f"a file at {preview(os.path.abspath(path), 300)}"
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         raise UserError(
             f"{media.label} does not exist",
@@ -331,6 +241,7 @@ def _advice(path: Path) -> str:
     return f"did you mean '{names[close[0]]}'?" if close else f"look into '{folder}'"
 
 
-def _preview(value: Any, limit: int = 80) -> str:
+def preview(value: Any, limit: int = 80) -> str:
+    """A value in words, cut where it is long."""
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -15,9 +15,11 @@ import pyarrow as pa
 from polymodal.base import lookup
 from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
-from polymodal.table.media import Media, kind_of_name, resolve
+from polymodal.table.fetch import is_address
+from polymodal.table.media import Media, kind_of_name
 from polymodal.table.readers import columnar, delimited, files, memory
 from polymodal.table.readers.plain import check_names, plain
+from polymodal.table.resolve import ANYWHERE, Reach, is_outside, resolve
 
 CSV = (".csv", ".tsv", ".tab")
 JSON = (".jsonl", ".ndjson", ".json")
@@ -35,11 +37,15 @@ class Table:
         data: the columns; missing cells are null.
         base: folder that relative media paths start from; None is the current folder.
         source: what to call the table in messages.
+        reach: what its cells may name.
+        notes: what is not in it that one might expect, each a sentence.
     """
 
     data: pa.Table
     base: str | None
     source: str
+    reach: Reach = ANYWHERE
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return int(self.data.num_rows)
@@ -57,7 +63,25 @@ class Table:
         """A column's cells as media, one at a time, for all rows or for `rows`."""
         column = self._column(name)
         for row in range(len(self)) if rows is None else rows:
-            yield resolve(column[int(row)].as_py(), self.base, f"row {row}, column '{name}'")
+            yield self.medium(column[int(row)].as_py(), int(row), name)
+
+    def medium(self, cell: Any, row: int, name: str) -> Media | None:
+        """A cell of this table as a medium; None where missing."""
+        return resolve(cell, self.base, f"row {row}, column '{name}'", self.reach)
+
+    def outside(self, name: str) -> list[int]:
+        """Rows whose cell is a path that leads out of the table's folder."""
+        column = self._column(name)
+        if not is_text(column.type):
+            return []
+        return [
+            row
+            for row, cell in enumerate(column.to_pylist())
+            if cell is not None
+            and kind_of_name(cell)
+            and not is_address(cell)
+            and is_outside(cell.strip(), self.base)
+        ]
 
     def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Table:
         """The rows with these numbers, in this order."""
@@ -98,6 +122,9 @@ class Table:
         tables, base = [self, *others], self.base
         if any(table.base != base for table in others):
             tables, base = [_absolute(table) for table in tables], None
+        reach, notes = tables[0].reach, tables[0].notes
+        for table in tables[1:]:
+            reach, notes = reach | table.reach, notes + table.notes
         try:
             data = pa.concat_tables([t.data for t in tables], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -105,7 +132,8 @@ class Table:
                 f"{self.source} and {others[0].source} hold a column in different types ({error})",
                 do="write them in one format",
             ) from error
-        return Table(data, base, " + ".join([self.source, *(t.source for t in others[:2])]))
+        source = " + ".join([self.source, *(t.source for t in others[:2])])
+        return Table(data, base, source, reach, notes)
 
     def _column(self, name: str) -> pa.ChunkedArray:
         if name not in self.names:
@@ -114,7 +142,13 @@ class Table:
         return self.data.column(name)
 
 
-def read(source: Any, base: str | None = None, cache: Path | None = None) -> Table:
+def read(
+    source: Any,
+    base: str | None = None,
+    cache: Path | None = None,
+    *,
+    allow_urls: bool = False,
+) -> Table:
     """Read a table.
 
     Args:
@@ -125,6 +159,7 @@ def read(source: Any, base: str | None = None, cache: Path | None = None) -> Tab
         base: folder that relative media paths start from; by default the file's own.
         cache: folder where large binary columns of Parquet files are unpacked; without it they
             are held in memory.
+        allow_urls: fetch media behind addresses of public hosts that cells name.
 
     Raises:
         UserError: there is no such file, its format is unknown or broken, it repeats a column
@@ -134,12 +169,12 @@ def read(source: Any, base: str | None = None, cache: Path | None = None) -> Tab
         return source
     if isinstance(source, str | os.PathLike):
         tables = [_read_file(path, base, cache) for path in _paths(Path(source))]
-        return (
-            tables[0]
-            if len(tables) == 1
-            else replace(tables[0].concat(*tables[1:]), source=str(source))
-        )
-    return _table(_in_memory(source), base, f"the given {type(source).__name__}")
+        table = tables[0]
+        if len(tables) > 1:
+            table = replace(table.concat(*tables[1:]), source=str(source))
+    else:
+        table = _table(_in_memory(source), base, f"the given {type(source).__name__}")
+    return replace(table, reach=replace(table.reach, urls=allow_urls))
 
 
 def _paths(source: Path) -> list[Path]:
@@ -182,22 +217,23 @@ def _read_file(path: Path, base: str | None, cache: Path | None) -> Table:
         size = path.stat().st_size
         if size == 0:
             raise UserError(f"{path} is empty", expected="a table with a header and rows")
-        data = _parse(path, suffix, cache)
+        data, kept = _parse(path, suffix, cache)
     except PermissionError as error:
         raise UserError(f"{path} may not be read (permission denied)") from error
-    return _table(data, base or str(path.parent), str(path))
+    table = _table(data, base or str(path.parent), str(path))
+    reach = Reach(frozenset({str(kept.resolve())}), inside=True, sealed=suffix in TAR)
+    return replace(table, reach=reach)
 
 
-def _parse(path: Path, suffix: str, cache: Path | None) -> pa.Table:
-    if suffix in CSV:
-        return delimited.read(path)
-    if suffix in JSON:
-        return memory.read_json(path)
+def _parse(path: Path, suffix: str, cache: Path | None) -> tuple[pa.Table, Path]:
+    """A file's rows, and the file that its own cells may point into."""
     if suffix in PARQUET:
         return columnar.read_parquet(path, cache)
-    if suffix in ARROW:
-        return columnar.read_arrow(path)
-    return files.read_tar(path)
+    if suffix in CSV:
+        return delimited.read(path), path
+    if suffix in JSON:
+        return memory.read_json(path), path
+    return (columnar.read_arrow if suffix in ARROW else files.read_tar)(path), path
 
 
 def _in_memory(source: Any) -> pa.Table:
@@ -257,9 +293,9 @@ def _absolute(table: Table) -> Table:
     """The table with the paths of media that exist made absolute, so that it needs no base."""
 
     def absolute(cell: str | None) -> str | None:
-        if cell is None or kind_of_name(cell) is None or "://" in cell:
+        if cell is None or kind_of_name(cell) is None or is_address(cell):
             return cell
-        path = os.path.abspath(os.path.join(table.base or "", cell))
+        path = os.path.abspath(os.path.join(table.base or "", cell.strip()))
         return path if os.path.isfile(path) else cell
 
     data = table.data
@@ -267,4 +303,4 @@ def _absolute(table: Table) -> Table:
         if is_text(field.type):
             cells = [absolute(cell) for cell in data.column(i).to_pylist()]
             data = data.set_column(i, field.name, pa.array(cells, field.type))
-    return Table(data, None, table.source)
+    return replace(table, data=data, base=None)

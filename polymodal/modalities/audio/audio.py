@@ -23,8 +23,12 @@ from polymodal.table.media import Media
 # Of a sound that is drawn: samples a second and seconds that are read.
 RATE, SECONDS = 8000, 30.0
 # Second bytes of an MP3 or AAC frame.
-_MPEG = b"\xfb\xfa\xf3\xf2\xe3\xe2\xf1\xf9"
-_MAGIC = (b"fLaC", b"OggS", b"ID3", b"FORM", *(b"\xff" + bytes([b]) for b in _MPEG))
+_MPEG = b"\xfb\xfa\xf3\xf2\xe3\xe2\xfd\xfc\xf5\xf4\xf1\xf9\xf0\xf8"
+_MAGIC = (
+    *(b"fLaC", b"OggS", b"ID3", b"FORM", b"#!AMR", b".snd", b"caff", b"wvpk", b"MAC ", b"TTA1"),
+    *(b"riff\x2e\x91\xcf\x11", b"Creative Voice", b"MPCK", b"DSD ", b"\x0b\x77"),
+    *(b"\xff" + bytes([b]) for b in _MPEG),
+)
 
 
 @final
@@ -33,7 +37,12 @@ class Audio(Medium):
 
     columns: ClassVar = {"audio": CELLS}
     order: ClassVar[int] = 20
-    suffixes: ClassVar = ("wav", "flac", "ogg", "oga", "opus", "mp3", "m4a", "aac", "aif", "aiff")
+    suffixes: ClassVar = (
+        *("wav", "wave", "flac", "ogg", "oga", "opus", "spx", "mp3", "mp2", "mpga"),
+        *("m4a", "m4b", "m4r", "aac", "aif", "aiff", "aifc", "amr", "awb", "wma", "au"),
+        *("snd", "caf", "3ga", "mka", "weba", "ac3", "eac3", "w64", "rf64", "bwf", "voc"),
+        *("wv", "ape", "tta", "mpc", "dsf"),
+    )
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
     sampled: ClassVar[bool] = True
@@ -46,9 +55,11 @@ class Audio(Medium):
         return None
 
     def opens(self, head: bytes) -> bool:
-        wave = head[:4] == b"RIFF" and head[8:12] == b"WAVE"
-        m4a = head[4:8] == b"ftyp" and head[8:12] in (b"M4A ", b"M4B ")
-        return wave or m4a or head.startswith(_MAGIC)
+        wave = head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE"
+        m4a = head[4:8] == b"ftyp" and head[8:12] in (b"M4A ", b"M4B ", b"M4P ")
+        # The first page of an Ogg file says what it holds.
+        film = head[:4] == b"OggS" and b"theora" in head
+        return wave or m4a or (head.startswith(_MAGIC) and not film)
 
     def block(self, form: Form, most: int) -> Block:
         return Descriptors()

@@ -21,7 +21,13 @@ from polymodal.table.media import Media
 
 # Patches of a picture that an explanation covers, a side.
 GRID = 7
-_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
+_MAGIC = (
+    *(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\1\0", b"qoif"),
+    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"\n\5\1\x08", b"\x28\0\0\0", b"\1\xda"),
+    *(b"P%d%c" % (i, end) for i in range(1, 7) for end in b" \n\r\t"),
+)
+# Brands of ISO files that are pictures.
+_HEIF = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 
 @final
@@ -30,7 +36,12 @@ class Image(Medium):
 
     columns: ClassVar = {"image": CELLS}
     order: ClassVar[int] = 10
-    suffixes: ClassVar = ("png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff", "ppm", "pgm")
+    suffixes: ClassVar = (
+        *("png", "apng", "jpg", "jpeg", "jpe", "jfif", "gif", "bmp", "dib", "webp"),
+        *("tif", "tiff", "ppm", "pgm", "pbm", "pnm", "avif", "avifs", "jp2", "j2k"),
+        *("jpf", "jpx", "j2c", "jpc", "heic", "heif", "hif", "ico", "pcx", "sgi", "qoi"),
+        *("tga",),
+    )
     axes: ClassVar = (3,)
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
@@ -39,8 +50,7 @@ class Image(Medium):
 
     def opens(self, head: bytes) -> bool:
         webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-        heif = head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"heic")
-        return webp or heif or head.startswith(_MAGIC)
+        return webp or (head[4:8] == b"ftyp" and head[8:12] in _HEIF) or head.startswith(_MAGIC)
 
     def holds(self, array: np.ndarray[Any, Any]) -> bool:
         return array.ndim == 3 or (array.ndim == 2 and array.dtype == np.uint8)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,10 @@ from polymodal.table.media import Media
 # Above this a picture is refused by its header, before any memory is taken for it.
 MAX_PIXELS = 50_000_000
 # Only formats that are pictures throughout: others (EPS, WMF) run programs to be drawn.
-FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+FORMATS = (
+    *("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "DIB", "MPO"),
+    *("ICO", "PCX", "SGI", "QOI", "TGA", "HEIF"),
+)
 # Formats whose colours of 16 bits FFmpeg reads whole.
 _CODECS = {"PNG": "png_pipe", "TIFF": "tiff_pipe"}
 MAX_BYTES = 512 * 2**20  # of a file
@@ -115,22 +120,20 @@ def shape(media: Media) -> tuple[int, int]:
 
 def open_picture(content: bytes, label: str) -> Image.Image:
     """Read the header only; UserError if there is none or it announces too many pixels."""
-    Image.init()
-    # A Pillow built without, say, AVIF does not know its name.
-    formats = [name for name in FORMATS if name in Image.OPEN]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(content), formats=formats)
+            opened = Image.open(io.BytesIO(content), formats=_formats())
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(label, str(error)) from error
     # A broken file can raise almost anything in a decoder, and each means the same.
     except Exception as error:
         raise UserError(
             f"{label} is not an image that can be read",
-            expected=f"one of {', '.join(FORMATS)}",
+            expected=f"one of {', '.join(_formats())}",
             got=f"{len(content)} bytes starting with {content[:12]!r}",
-            do="replace the file or leave its cell empty",
+            do="replace the file or leave its cell empty"
+            + ("; pip install pillow-heif reads HEIC" if content[4:8] == b"ftyp" else ""),
         ) from error
     check_pixels(opened.width, opened.height, label)
     # Every scan of a JPEG goes over the whole picture, and a small file can hold thousands.
@@ -138,6 +141,17 @@ def open_picture(content: bytes, label: str) -> Image.Image:
     if scans > MAX_SCANS or scans * opened.width * opened.height > 10 * MAX_PIXELS:
         raise _too_large(label, f"{scans} scans of {opened.width} x {opened.height} pixels")
     return opened
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of FORMATS that can be read here."""
+    Image.init()
+    # Where it is installed, pictures of telephones are read too.
+    with suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
+    # A Pillow built without, say, AVIF does not know its name.
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def to_rgb(picture: Image.Image, label: str, levels: Levels = PLAIN) -> Image.Image:

@@ -19,6 +19,11 @@ from polymodal.modalities.video.forms._form import levels
 from polymodal.nn.blocks import Descriptors
 from polymodal.table.media import Media
 
+_MAGIC = (
+    *(b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"FLV\x01"),
+    *(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", b"\x06\x0e\x2b\x34", b"\xb7\xd8\x00\x20"),
+)
+
 
 @final
 class Video(Medium):
@@ -26,7 +31,11 @@ class Video(Medium):
 
     columns: ClassVar = {"video": CELLS}
     order: ClassVar[int] = 30
-    suffixes: ClassVar = ("mp4", "m4v", "mov", "avi", "mkv", "webm", "mpg", "mpeg")
+    suffixes: ClassVar = (
+        *("mp4", "m4v", "mov", "qt", "avi", "divx", "mkv", "webm", "mpg", "mpeg", "mpe"),
+        *("m2v", "mpv", "vob", "ts", "mts", "m2ts", "m2t", "3gp", "3gpp", "3g2", "ogv"),
+        *("ogm", "ogx", "flv", "f4v", "wmv", "asf", "wtv", "mxf", "dv"),
+    )
     axes: ClassVar = (4,)
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
@@ -37,7 +46,15 @@ class Video(Medium):
         avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
         # Kinds asked before know the brands of the same container that are theirs.
         mp4 = head[4:8] == b"ftyp"
-        return avi or mp4 or head.startswith((b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3"))
+        # Packets of 188 bytes, some with a time of 4 before each.
+        transport = (
+            head[:1] == b"G"
+            and len(head) >= 4
+            and not head[1] & 0x80
+            and head[3] & 0xF0 in (0x10, 0x30)
+        )
+        theora = head[:4] == b"OggS" and b"theora" in head
+        return bool(avi or mp4 or theora or transport) or head.startswith(_MAGIC)
 
     def block(self, form: Form, most: int) -> Block:
         return Descriptors()

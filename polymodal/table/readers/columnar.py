@@ -33,8 +33,11 @@ _BROKEN = (pa.ArrowException, ValueError, OSError)
 _POINTER = pa.struct([("path", pa.string()), ("offset", pa.int64()), ("size", pa.int64())])
 
 
-def read_parquet(path: Path, cache: Path | None) -> pa.Table:
+def read_parquet(path: Path, cache: Path | None) -> tuple[pa.Table, Path]:
     """One Parquet file; large binary columns go through an Arrow file in `cache`, if given.
+
+    Returns:
+        The table, and the file that its cells may point into.
 
     Raises:
         UserError: the file is broken, or the cache has no room.
@@ -42,8 +45,9 @@ def read_parquet(path: Path, cache: Path | None) -> pa.Table:
     try:
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
             if cache is None or _binary_bytes(file) <= SPOOL_BYTES:
-                return class_names(_sound(file.read()))
-            return read_arrow(_spool(path, file, cache))
+                return class_names(_sound(file.read())), path
+            unpacked = _spool(path, file, cache)
+            return read_arrow(unpacked), unpacked
     except _BROKEN as error:
         raise _broken(path, "Parquet", error) from error
 

@@ -14,7 +14,8 @@ import soundfile
 from polymodal.base.errors import UserError
 from polymodal.modalities.audio import decode as _decode
 from polymodal.modalities.audio.decode import header, is_longer, waveform
-from polymodal.table.media import Media, resolve
+from polymodal.table.media import Media
+from polymodal.table.resolve import resolve
 
 RATE = 16_000
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from polymodal.base.errors import UserError
 from polymodal.modalities.series.forms.steps import Steps
-from polymodal.table.media import Media, resolve
+from polymodal.table.media import Media
+from polymodal.table.resolve import resolve
 
 WANTED = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)
 
