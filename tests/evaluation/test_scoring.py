@@ -371,10 +371,10 @@ MISTAKES = {
         ["--metric", "classify", "--group", "g"],
         "no group",
     ),
-    "tags that are not IOB2": (
-        'reference;prediction\n["O", "I-X"];["O", "I-X"]\n',
+    "tags of no scheme": (
+        'reference;prediction\n["B-X", "o"];["B-X", "O"]\n',
         ["--metric", "tag"],
-        "not IOB2",
+        "mixes IOB2",
     ),
     "no metric": (None, [], "--metric"),
 }
@@ -411,3 +411,19 @@ def test_rows_that_were_not_predicted_are_refused(tmp_path, monkeypatch, capsys)
     assert "1 rows and b.csv 2" in capsys.readouterr().err
     assert polymodal(monkeypatch, *words, "--on", "id") == 2
     assert "none for '2'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("reference", "prediction"),
+    [
+        ("B-X E-X O S-Y", "B-X E-X O S-Y"),
+        ("B-X L-X O U-Y", '["B-X", "L-X", "O", "U-Y"]'),
+        ("I-X I-X O I-Y", "B-X I-X O B-Y"),
+        ("B M E S", "B,M,E,S"),
+    ],
+)
+def test_tags_of_any_scheme_are_measured_as_entities(reference, prediction):
+    rows = {"reference": [reference] * 3, "prediction": [prediction, prediction, "O O O O"]}
+    found = score(rows, "tag").predictions["prediction"]
+    assert found["entity_precision"]["value"] == 1
+    assert found["entity_recall"]["value"] == pytest.approx(2 / 3)
