@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from polymodal.contract import kind
-from polymodal.prepared.cache import Files
-from polymodal.prepared.cells import content_keys
+from polymodal.prepared.cells import Contents
 from polymodal.table.read import Table
 from polymodal.table.schema import Column
 
 Array = np.ndarray[Any, Any]
 # Column -> table -> row -> a key that is equal for equal contents, None where missing.
-Contents = Mapping[str, Sequence[Sequence[Any]]]
+Keys = Mapping[str, Sequence[Sequence[Any]]]
 
 
 def codes(cells: Iterable[Any]) -> Array:
@@ -27,7 +26,7 @@ def codes(cells: Iterable[Any]) -> Array:
 
 
 def contents(
-    tables: Sequence[Table], column: Column, files: Files
+    tables: Sequence[Contents], column: Column
 ) -> tuple[list[list[Any]], list[dict[int, str]]]:
     """A column's cells, comparable across tables: media and texts by hash.
 
@@ -36,13 +35,13 @@ def contents(
     """
     found: list[list[Any]] = []
     unreadable: list[dict[int, str]] = []
-    for i, table in enumerate(tables):
+    for i, own in enumerate(tables):
         room = kind.of(column.kind)
         if room.joint:
-            found.append([room.key(column.kind, cell) for cell in table.cells(column.name)])
+            found.append([room.key(column.kind, cell) for cell in own.table.cells(column.name)])
             unreadable.append({})
             continue
-        keys, reasons = content_keys(table, column, files)
+        keys, reasons = own.keys(column)
         # What cannot be read is equal to nothing.
         found.append([(i, row) if row in reasons else key for row, key in enumerate(keys)])
         unreadable.append(reasons)
@@ -52,7 +51,7 @@ def contents(
 def equal(
     tables: Sequence[Table],
     columns: Sequence[Column],
-    contents: Contents,
+    contents: Keys,
     words: int | None = None,
 ) -> tuple[list[Array], float]:
     """Which rows have equal inputs, and how likely two rows are to have them by chance.

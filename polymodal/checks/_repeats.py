@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from polymodal.checks import _copies
-from polymodal.checks._copies import Array, Contents
+from polymodal.checks._copies import Array, Keys
 from polymodal.checks._finding import Finding
 from polymodal.checks._leaks import target_values
 from polymodal.contract import kind
-from polymodal.prepared.cache import Files
+from polymodal.prepared.cells import Contents
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema
 
@@ -21,12 +21,13 @@ MANY = 0.01
 
 
 def contents(
-    tables: Sequence[Table], column: Column, files: Files, max_bad_rows: int
+    tables: Sequence[Contents], column: Column, max_bad_rows: int
 ) -> tuple[list[list[Any]], list[Finding]]:
     """A column's cells, comparable across tables (`_copies.contents`); and unreadable ones."""
-    found, unreadable = _copies.contents(tables, column, files)
+    found, unreadable = _copies.contents(tables, column)
     findings = []
-    for table, reasons in zip(tables, unreadable, strict=True):
+    for own, reasons in zip(tables, unreadable, strict=True):
+        table = own.table
         if reasons:
             what = f"{len(reasons):,} of {len(table):,} cells of '{column.name}' in {table.source}"
             why = [reasons[row] for row in sorted(reasons)]
@@ -34,7 +35,7 @@ def contents(
     return found, findings
 
 
-def rows(tables: Sequence[Table], schema: Schema, contents: Contents) -> list[Finding]:
+def rows(tables: Sequence[Table], schema: Schema, contents: Keys) -> list[Finding]:
     """Rows with equal inputs, within the training table and across tables."""
     train = tables[0]
     parts, chance = _copies.equal(tables, schema.inputs, contents)
@@ -86,7 +87,7 @@ def column(
     tables: Sequence[Table],
     schema: Schema,
     one: Column,
-    contents: Contents,
+    contents: Keys,
 ) -> list[Finding]:
     """One medium or long text in several rows that differ otherwise: a group, perhaps split."""
     own = contents[one.name]

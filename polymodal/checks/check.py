@@ -18,8 +18,8 @@ from polymodal.checks.split import labels
 from polymodal.contract import kind
 from polymodal.contract.form import Form
 from polymodal.contract.task import default
-from polymodal.prepared.cache import Files, default_folder
-from polymodal.prepared.cells import cells
+from polymodal.prepared.cache import default_folder
+from polymodal.prepared.cells import Contents, cells
 from polymodal.prepared.encode import encode
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema
@@ -73,6 +73,7 @@ def check(
     test: Table | None = None,
     *,
     cache: Path | None = None,
+    contents: Sequence[Contents] | None = None,
     forms: Mapping[str, Form] | None = None,
     max_bad_rows: int = 0,
 ) -> Report:
@@ -85,6 +86,7 @@ def check(
     Args:
         valid, test: tables that must not share rows, media or groups with `train`.
         cache: where files' hashes are remembered; by default the cache's folder.
+        contents: of each of the tables, where they are asked for more than once.
         forms: media column -> form that decodes a sample of it; without one media are only opened.
         max_bad_rows: so many unreadable cells of a column are a warning only.
     """
@@ -93,16 +95,16 @@ def check(
     findings += [
         Finding("warning", note, 1) for note in dict.fromkeys(n for t in tables for n in t.notes)
     ]
-    with Files(cache or default_folder()) as files:
-        contents = {}
-        for column in schema.inputs:
-            contents[column.name], found = _repeats.contents(tables, column, files, max_bad_rows)
-            findings += found
-    for name, form in (forms or {}).items():
-        findings += _sample(tables, schema.column(name), form, contents[name], max_bad_rows)
-    findings += _repeats.rows(tables, schema, contents)
+    hashed = contents or [Contents(table, cache or default_folder()) for table in tables]
+    keys = {}
     for column in schema.inputs:
-        findings += _repeats.column(tables, schema, column, contents)
+        keys[column.name], found = _repeats.contents(hashed, column, max_bad_rows)
+        findings += found
+    for name, form in (forms or {}).items():
+        findings += _sample(tables, schema.column(name), form, keys[name], max_bad_rows)
+    findings += _repeats.rows(tables, schema, keys)
+    for column in schema.inputs:
+        findings += _repeats.column(tables, schema, column, keys)
     findings += _repeats.groups(tables, schema) + _leaks.give_aways(train, schema)
     return Report(findings)
 

@@ -10,7 +10,8 @@ import numpy as np
 from polymodal.base.errors import UserError
 from polymodal.checks import _copies
 from polymodal.checks._copies import codes
-from polymodal.prepared.cache import Files, default_folder
+from polymodal.prepared.cache import default_folder
+from polymodal.prepared.cells import Contents
 from polymodal.table import tags, values
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema
@@ -29,6 +30,7 @@ def split(
     seed: int = 0,
     group: str | None = None,
     time: str | None = None,
+    contents: Contents | None = None,
 ) -> tuple[Rows, Rows]:
     """Row numbers for training and for validation, each sorted.
 
@@ -43,6 +45,7 @@ def split(
         valid: share of the rows for validation, met as closely as groups allow.
         group: column whose equal values are not split apart; by default the schema's.
         time: column of numbers or dates, for "time".
+        contents: the table's, where they are asked for more than once.
 
     Raises:
         UserError: too few rows, groups or moments; or missing cells in `group` or `time`.
@@ -56,7 +59,7 @@ def split(
     group = group or schema.group
     if _resolved(how, group, time) == "time":
         return _latest(_moments(table, time), valid, table)
-    units = _units(table, schema, group, need=2)
+    units = _units(table, schema, group, 2, contents)
     strata = _strata(table, schema, how)
     side = _assign(units, strata, np.array([1 - valid, valid]), seed)
     if not (side == 1).any():
@@ -80,6 +83,7 @@ def folds(
     seed: int = 0,
     group: str | None = None,
     time: str | None = None,
+    contents: Contents | None = None,
 ) -> list[tuple[Rows, Rows]]:
     """`k` pairs of training and validation rows, divided as by `split`.
 
@@ -94,7 +98,7 @@ def folds(
     group = group or schema.group
     if _resolved(how, group, time) == "time":
         return _periods(_moments(table, time), k, table)
-    units = _units(table, schema, group, need=k)
+    units = _units(table, schema, group, k, contents)
     fold = _assign(units, _strata(table, schema, how), np.full(k, 1 / k), seed)
     return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(k)]
 
@@ -147,13 +151,15 @@ def _assign(units: Rows, strata: Rows, shares: Rows, seed: int) -> Rows:
     return part[units]
 
 
-def _units(table: Table, schema: Schema, group: str | None, need: int) -> Rows:
+def _units(
+    table: Table, schema: Schema, group: str | None, need: int, contents: Contents | None
+) -> Rows:
     """What must not be split apart: groups, else rows with equal inputs."""
     if group is not None:
         units = codes(_complete(table, group, "group"))
         what = f"different values of '{group}'"
     else:
-        units = _equal_rows(table, schema)
+        units = _equal_rows(contents or Contents(table, default_folder()), schema)
         what = "different rows"
     found = int(units.max()) + 1
     if found < need:
@@ -166,12 +172,12 @@ def _units(table: Table, schema: Schema, group: str | None, need: int) -> Rows:
     return units
 
 
-def _equal_rows(table: Table, schema: Schema) -> Rows:
+def _equal_rows(contents: Contents, schema: Schema) -> Rows:
     """Equal numbers for copies of a row; where chance explains equal rows, each has its own."""
-    with Files(default_folder()) as files:
-        contents = {c.name: _copies.contents([table], c, files)[0] for c in schema.inputs}
+    table = contents.table
+    keys = {c.name: _copies.contents([contents], c)[0] for c in schema.inputs}
     # To keep short texts together that are alike by chance costs nothing; to split copies does.
-    (found,), chance = _copies.equal([table], schema.inputs, contents, words=1)
+    (found,), chance = _copies.equal([table], schema.inputs, keys, words=1)
     copies = int(_copies.repeats(found).sum()) > _copies.explained(chance, len(table) ** 2 / 2)
     return found if copies else np.arange(len(table))
 

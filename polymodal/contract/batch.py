@@ -29,6 +29,12 @@ class Field:
     mask: Tensor | None
     present: Tensor
 
+    def masked(self) -> Field:
+        """The same without a real position in rows that lack the modality."""
+        if self.mask is None:
+            return self
+        return Field(self.data, self.mask & self.present.unsqueeze(1), self.present)
+
     def to(self, device: torch.device | str) -> Field:
         mask = None if self.mask is None else self.mask.to(device, non_blocking=True)
         data = self.data.to(device, non_blocking=True)

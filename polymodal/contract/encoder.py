@@ -34,4 +34,8 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, field: Field) -> Tokens:
-        """Field -> Tokens `(batch, length, width)`; the model applies `field.present` itself."""
+        """Field -> Tokens `(batch, length, width)`.
+
+        The model applies `field.present` itself: to the mask that comes in, so that an absent row
+        has no real position, and to the tokens that go out.
+        """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from polymodal.base.errors import UserError
 from polymodal.checks import check as checks
 from polymodal.checks import split
 from polymodal.checks._finding import Finding
+from polymodal.contract import kind
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Task, default
 from polymodal.fitting import plan
 from polymodal.prepared import targets as encoding
+from polymodal.prepared.cells import Contents
 from polymodal.prepared.prepare import Prepared
 from polymodal.table import infer
 from polymodal.table.ledger import Ledger
@@ -38,12 +41,14 @@ class Opened:
         own: how many of them are the training table's.
         schema: of both.
         named: tasks that the recipe names, not fitted yet.
+        contents: hashes of the inputs' cells, each made once.
     """
 
     table: Table
     own: int
     schema: Schema
     named: dict[str, Task]
+    contents: Contents
 
     @property
     def given_valid(self) -> bool:
@@ -105,14 +110,17 @@ def opened(train: Any, valid: Any, recipe: Recipe, cache: Path) -> Opened:
                     f"{table.source} has no column '{column}', which the task '{task.name}' reads"
                 )
                 raise lookup.unknown(what, column, table.names, "check the table's header")
-    return Opened(table, own, schema, named)
+    return Opened(table, own, schema, named, Contents(table, cache))
 
 
 def checked(data: Opened, recipe: Recipe) -> checks.Report:
     """What may be wrong with the rows."""
-    train = data.table.slice(0, data.own)
-    valid = data.table.slice(data.own) if data.given_valid else None
-    return checks.check(train, data.schema, valid=valid, max_bad_rows=recipe.data.max_bad_rows)
+    ends = [0, data.own, len(data.table)] if data.given_valid else [0, data.own]
+    inputs = [column for column in data.schema.inputs if not kind.of(column.kind).joint]
+    parts = [data.contents.slice(*span, inputs) for span in pairwise(ends)]
+    train, *valid = (part.table for part in parts)
+    limit = recipe.data.max_bad_rows
+    return checks.check(train, data.schema, *valid, contents=parts, max_bad_rows=limit)
 
 
 def divided(data: Opened, recipe: Recipe) -> Division:
@@ -121,6 +129,7 @@ def divided(data: Opened, recipe: Recipe) -> Division:
     if data.given_valid:
         return Division(np.arange(own), np.arange(own, len(table)), [])
     how: dict[str, Any] = {"seed": recipe.seed, "group": asked.group, "time": asked.time}
+    how["contents"] = data.contents
     count = asked.folds
     if not count and asked.valid is None and not recipe.models and len(table) < plan.FEW_ROWS:
         count = plan.FOLDS

@@ -38,7 +38,7 @@ from polymodal.fitting.folder import claimed, mark, resumed, unmark
 from polymodal.fitting.job import Job, form_key
 from polymodal.metrics.statistics import codes
 from polymodal.models import build
-from polymodal.prepared.cache import Files, default_folder
+from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import cells, digest
 from polymodal.prepared.prepare import prepare
 from polymodal.report.console import Show
@@ -194,8 +194,7 @@ def _absolute(source: str | None) -> str | None:
 
 def _request(data: Opened, recipe: Recipe) -> dict[str, Any]:
     """What makes a fit this one, its budget apart: recipe, the user's own code, data."""
-    with Files(default_folder()) as files:
-        content = digest(data.table, data.schema.inputs, files)
+    content = digest(data.contents, data.schema.inputs)
     asked = recipe.model_dump(exclude={"budget", "train", "valid"})
     return {"recipe": asked, "code": brought.contents(named.names(asked)), "data": content}
 
@@ -241,6 +240,7 @@ def _prepared(
                 ledger=ledger,
                 max_bad_rows=recipe.data.max_bad_rows,
                 progress=show.preparing(name, form),
+                contents=data.contents,
             )
             job.forms[key] = form
     return job

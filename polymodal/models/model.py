@@ -19,6 +19,14 @@ from polymodal.contract.predictor import Predictor
 from polymodal.contract.task import Task
 
 
+def encoded(encoder: nn.Module, field: Field) -> Tokens:
+    """What an encoder makes of a field; zeros and no real position where a row lacks it."""
+    found: Tokens = encoder(field.masked())
+    mask = found.mask & field.present.unsqueeze(1)
+    # where, not a product: an absent row's values may be anything, NaN included.
+    return Tokens(torch.where(mask.unsqueeze(-1), found.values, 0), mask)
+
+
 class Model(Predictor):
     """A multimodal model.
 
@@ -58,14 +66,10 @@ class Model(Predictor):
 
     def encode(self, inputs: Mapping[str, Field]) -> dict[str, Tokens]:
         """Every encoder once. Masked positions leave as zeros, absent rows without a real one."""
-        tokens: dict[str, Tokens] = {}
-        for name, encoder in zip(self.names, self.encoders, strict=True):
-            encoded = encoder(inputs[name])
-            mask = encoded.mask & inputs[name].present.unsqueeze(1)
-            # where, not a product: an absent row's values may be anything, NaN included.
-            values = torch.where(mask.unsqueeze(-1), encoded.values, 0)
-            tokens[name] = Tokens(values, mask)
-        return tokens
+        return {
+            name: encoded(encoder, inputs[name])
+            for name, encoder in zip(self.names, self.encoders, strict=True)
+        }
 
     def fuse(
         self,

@@ -111,7 +111,7 @@ class Windows(nn.Module):
     def forward(self, field: Field) -> Tokens:
         """Field `(batch, length, size)` -> Tokens `(batch, ceil(length / window), width)`."""
         assert field.mask is not None
-        x, mask = self.scale(field), field.mask & field.present.unsqueeze(1)
+        x, mask = self.scale(field), field.mask
         short = -x.shape[1] % self.window
         windows = (x.shape[1] + short) // self.window
         x = nn.functional.pad(x, (0, 0, 0, short)).view(x.shape[0], windows, -1)
@@ -138,16 +138,17 @@ class Descriptors(nn.Module):
 
     def forward(self, field: Field) -> Tokens:
         """Field `(batch, size)` -> Tokens `(batch, 1, width)`."""
-        mask = field.present.unsqueeze(1)
-        values = self.layers(self.scale(field)).unsqueeze(1)
-        return Tokens(torch.where(mask.unsqueeze(-1), values, 0), mask)
+        return all_real(self.layers(self.scale(field)).unsqueeze(1))
+
+
+def all_real(values: Tensor) -> Tokens:
+    """Tokens `(batch, length, width)` without a mask of their own."""
+    return Tokens(values, torch.ones_like(values[..., 0], dtype=torch.bool))
 
 
 def _real(field: Field) -> Tensor:
     """Where a field holds data: `(batch,)` for a fixed shape, `(batch, length)` if ragged."""
-    if field.mask is None:
-        return field.present
-    return field.mask & field.present.unsqueeze(1)
+    return field.present if field.mask is None else field.mask
 
 
 def _positions(length: int, width: int) -> Tensor:

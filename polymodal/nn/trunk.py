@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from polymodal.base.errors import UserError
-from polymodal.contract.batch import Field, Tokens
+from polymodal.contract.batch import Field
 
 
 class Normalise(nn.Module):
@@ -132,8 +132,3 @@ def on_present(encode: Callable[[Tensor], Tensor], field: Field, training: bool)
     out = encoded.new_zeros(len(field.data), *encoded.shape[1:])
     out[field.present] = encoded
     return out
-
-
-def all_real(values: Tensor, field: Field) -> Tokens:
-    """Tokens `(batch, length, width)` that are all real in a present row, none in another."""
-    return Tokens(values, field.present.unsqueeze(1).expand(-1, values.shape[1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,29 +72,69 @@ def content_keys(
     return keys, reasons
 
 
+class Contents:
+    """A table's columns by content: each is hashed when it is first asked for, and once.
+
+    Args:
+        table: whose rows the keys are of.
+        cache: where files' hashes are remembered.
+    """
+
+    def __init__(self, table: Table, cache: Path) -> None:
+        self.table, self.cache = table, cache
+        self._found: dict[str, tuple[list[bytes | None], dict[int, str]]] = {}
+
+    def keys(self, column: Column) -> tuple[list[bytes | None], dict[int, str]]:
+        """As `content_keys`."""
+        if column.name not in self._found:
+            with Files(self.cache) as files:
+                self._found[column.name] = content_keys(self.table, column, files)
+        return self._found[column.name]
+
+    def slice(self, start: int, stop: int, columns: Sequence[Column]) -> Contents:
+        """The same of some rows, numbered anew: those `columns` are not hashed again."""
+        part = Contents(self.table.slice(start, stop), self.cache)
+        for column in columns:
+            keys, reasons = self.keys(column)
+            own = {row - start for row in reasons if start <= row < stop}
+            told = {row: _why(part.table, column, row) for row in sorted(own)}
+            part._found[column.name] = keys[start:stop], told
+        return part
+
+
 def content(cell: Any) -> str:
     """What a cell holds, wherever it lies: equal for equal cells."""
     return cell.key() if isinstance(cell, Media) else repr(cell)
 
 
-def digest(table: Table, columns: Sequence[Column], files: Files) -> str:
+def digest(contents: Contents, columns: Sequence[Column]) -> str:
     """Hash of a table's names and cells, wherever they lie; media count by their contents.
 
     Args:
         columns: those whose kind is known.
     """
+    table = contents.table
     found, readers = hashlib.blake2b(digest_size=16), kind.readers()
     media = {c.name: c for c in columns if c.kind in readers and readers[c.kind].media}
     for name in table.names:
         found.update(repr(name).encode())
         if name in media:
-            keys, _ = content_keys(table, media[name], files)
+            keys, _ = contents.keys(media[name])
             found.update(b"".join(key or bytes(16) for key in keys))
             continue
         # Values, not Arrow's buffers: what these hold under a missing cell differs by chance.
         for start in range(0, len(table), PART):
             found.update(repr(table.slice(start, start + PART).cells(name)).encode())
     return found.hexdigest()
+
+
+def _why(table: Table, column: Column, row: int) -> str:
+    """Why a cell cannot be read, in the words of its row."""
+    try:
+        _cell(table, column, row)
+    except UserError as error:
+        return error.what
+    return f"row {row}, column '{column.name}' could not be read"
 
 
 def _cell(table: Table, column: Column, row: int) -> Any:

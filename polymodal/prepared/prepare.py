@@ -17,8 +17,8 @@ from polymodal.base.errors import UserError
 from polymodal.contract import kind
 from polymodal.contract.batch import Field
 from polymodal.contract.form import Form
-from polymodal.prepared.cache import Entry, Files, Store
-from polymodal.prepared.cells import cells, content_keys
+from polymodal.prepared.cache import Entry, Store
+from polymodal.prepared.cells import Contents, cells
 from polymodal.prepared.encode import Progress, encode, encode_here
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
@@ -134,6 +134,7 @@ def prepare(
     max_bad_rows: int = 0,
     shape: tuple[int, ...] | None = None,
     progress: Progress | None = None,
+    contents: Contents | None = None,
 ) -> Prepared:
     """Encode every present cell of a modality that is not in the cache already.
 
@@ -150,6 +151,7 @@ def prepare(
         max_bad_rows: how many undecodable cells may count as missing.
         shape: `Prepared.shape` of the training table, which this one must match.
         progress: called with the numbers of encoded cells and of cells to encode.
+        contents: the table's, where they are asked for more than once.
 
     Raises:
         UserError: more than `max_bad_rows` cells are bad; no cell is present and `shape` is not
@@ -164,7 +166,7 @@ def prepare(
     else:
         workers = workers or os.cpu_count() or 1
         entries, keys, flat, reasons, truncated = _stored(
-            table, columns[0], form, cache, workers, progress
+            contents or Contents(table, cache), columns[0], form, cache, workers, progress
         )
         prepared = _arrange(entries, keys, flat, form, shape, reasons)
     what = _describe(columns, table)
@@ -242,7 +244,7 @@ def _direct(
 
 
 def _stored(
-    table: Table,
+    contents: Contents,
     column: Column,
     form: Form,
     cache: Path,
@@ -254,14 +256,14 @@ def _stored(
     Then the cells' keys, the store's data and the reasons why cells are bad; last come the rows
     whose array lacks the end of their cell.
     """
-    with Files(cache) as files:
-        keys, reasons = content_keys(table, column, files)
+    keys, reasons = contents.keys(column)
+    reasons = dict(reasons)
     first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None}
     bad: dict[bytes, str] = {}
     with Store(cache / form.kind / form.fingerprint, form.dtype) as store:
         rows = sorted(row for key, row in first.items() if store.sound(key) is None)
         for row, outcome in encode(
-            table, column, form, np.array(rows, np.int64), workers, progress
+            contents.table, column, form, np.array(rows, np.int64), workers, progress
         ):
             key = keys[row]
             assert key is not None

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from polymodal.contract.batch import Field
+from polymodal.models.model import encoded
 from polymodal.nn.masked import (
     CLIP,
     Descriptors,
@@ -122,6 +123,6 @@ def test_descriptors_are_one_token() -> None:
     present = torch.tensor([True, False, True])
     field = Field(torch.tensor([[1.0, 2], [float("nan"), 0], [3, 4]]), None, present)
     module = Descriptors(2, 5, 8, 0.5).eval()
-    tokens = module(field)
+    tokens = encoded(module, field)
     assert tokens.values.shape == (3, 1, 5) and tokens.mask.squeeze(1).equal(present)
     assert (tokens.values[1] == 0).all() and tokens.values.isfinite().all()

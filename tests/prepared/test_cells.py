@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
-from polymodal.prepared.cache import Files
-from polymodal.prepared.cells import digest
+from polymodal.prepared import cells
+from polymodal.prepared.cells import Contents, digest
 from polymodal.table.read import Table
 from polymodal.table.schema import Column
 
@@ -21,8 +22,7 @@ def test_a_digest_is_of_contents_however_they_are_stored(tmp_path: Path) -> None
         (tmp_path / name).write_bytes(bytes([i % 256, i // 256]))
 
     def of(table: Any, base: Path = tmp_path) -> str:
-        with Files(tmp_path / "cache") as files:
-            return digest(Table(table, str(base), "t"), [IMAGE], files)
+        return digest(Contents(Table(table, str(base), "t"), tmp_path / "cache"), [IMAGE])
 
     table = pa.table({"image": names, "x": [None, *range(599)]})
     first = of(table)
@@ -35,3 +35,25 @@ def test_a_digest_is_of_contents_however_they_are_stored(tmp_path: Path) -> None
     assert first != of(table.set_column(1, "x", pa.array([None, *range(598), 0])))
     (tmp_path / "599.png").write_bytes(b"another")
     assert first != of(table)
+
+
+def test_a_column_is_hashed_once_and_its_parts_number_their_rows_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    table = Table(pa.table({"image": ["a.png", None, "gone.png", "a.png"]}), str(tmp_path), "t")
+    asked: list[str] = []
+    plain = cells.content_keys
+
+    def counted(table: Table, column: Column, files: Any) -> Any:
+        asked.append(column.name)
+        return plain(table, column, files)
+
+    monkeypatch.setattr(cells, "content_keys", counted)
+    whole = Contents(table, tmp_path / "cache")
+    keys, reasons = whole.keys(IMAGE)
+    part = whole.slice(2, 4, [IMAGE])
+    assert part.keys(IMAGE)[0] == keys[2:] == [None, keys[0]]
+    assert list(reasons) == [2] and "row 2" in reasons[2]
+    assert list(part.keys(IMAGE)[1]) == [0] and "row 0" in part.keys(IMAGE)[1][0]
+    assert asked == ["image"]

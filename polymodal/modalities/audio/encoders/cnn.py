@@ -52,7 +52,7 @@ class Cnn(Encoder):
     def forward(self, field: Field) -> Tokens:
         """Field `(batch, frames, mels)` -> Tokens `(batch, ceil(frames / 2^depth), width)`."""
         assert field.mask is not None
-        mask = field.mask & field.present.unsqueeze(1)
+        mask = field.mask
         x = self.scale(field).unsqueeze(1).to(memory_format=torch.channels_last)
         x = torch.relu(self.norm(self.stem(x), mask))
         for stage in self.stages:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.modalities.image.forms.pixels import Pixels
-from polymodal.nn.trunk import Normalise, Trunk, all_real, on_present
+from polymodal.nn.masked import all_real
+from polymodal.nn.trunk import Normalise, Trunk, on_present
 
 
 class Cnn(Encoder):
@@ -51,7 +52,7 @@ class Cnn(Encoder):
         self.normalise.adapt(fields)
 
     def forward(self, field: Field) -> Tokens:
-        return all_real(on_present(self._encode, field, self.training), field)
+        return all_real(on_present(self._encode, field, self.training))
 
     def _encode(self, pixels: Tensor) -> Tensor:
         maps = self.trunk(self.normalise(pixels))

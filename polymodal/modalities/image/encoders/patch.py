@@ -9,7 +9,8 @@ from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.modalities.image.forms.pixels import Pixels
-from polymodal.nn.trunk import Normalise, Patches, all_real
+from polymodal.nn.masked import all_real
+from polymodal.nn.trunk import Normalise, Patches
 
 
 class Patch(Encoder):
@@ -38,4 +39,4 @@ class Patch(Encoder):
         self.normalise.adapt(fields)
 
     def forward(self, field: Field) -> Tokens:
-        return all_real(self.patches(self.normalise(field.data)), field)
+        return all_real(self.patches(self.normalise(field.data)))

@@ -14,6 +14,7 @@ from polymodal.modalities.image.forms.pretrained import IMAGE
 from polymodal.modalities.image.forms.pretrained import Pretrained as Given
 from polymodal.nn import pretrained
 from polymodal.nn.backbone import Backbone, Frozen
+from polymodal.nn.masked import all_real
 
 
 class Pretrained(Encoder):
@@ -47,7 +48,7 @@ class Pretrained(Encoder):
         else:
             assert self.frozen is not None
             values = self.frozen(_by_row(field)).unsqueeze(1)
-        return Tokens(values, field.present.unsqueeze(1).expand(values.shape[:2]))
+        return all_real(values)
 
 
 def _by_row(field: Field) -> Field:

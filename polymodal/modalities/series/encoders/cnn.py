@@ -54,7 +54,7 @@ class Cnn(Encoder):
     def forward(self, field: Field) -> Tokens:
         """Field `(batch, steps, channels)` -> Tokens `(batch, ceil(steps / 2^depth), width)`."""
         assert field.mask is not None
-        mask = field.mask & field.present.unsqueeze(1)
+        mask = field.mask
         x = torch.relu(self.norm(self.stem(self.scale(field).transpose(1, 2)), mask))
         for block in self.blocks:
             x, mask = block(x, mask), halve(mask)

@@ -57,6 +57,6 @@ class Cells(Encoder):
             chosen = data[:, start:stop]
             values.append((chosen.nan_to_num().to(members.dtype) @ members).unsqueeze(1))
             masks.append(~chosen.isnan().all(1, keepdim=True))
-        mask = torch.cat(masks, 1) & field.present.unsqueeze(1)
+        mask = torch.cat(masks, 1)
         tokens = torch.cat(values, 1) + self.column
         return Tokens(torch.where(mask.unsqueeze(-1), tokens, 0), mask)

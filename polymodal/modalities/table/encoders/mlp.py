@@ -13,6 +13,7 @@ from polymodal.contract.encoder import Encoder
 from polymodal.modalities.table.encoders._categories import Categories
 from polymodal.modalities.table.encoders._numbers import Numbers
 from polymodal.modalities.table.forms.cells import Cells
+from polymodal.nn.masked import all_real
 
 
 @final
@@ -70,4 +71,4 @@ class Mlp(Encoder):
             missing = members.isnan().all(1, keepdim=True)
             parts += [members.nan_to_num(), missing.to(data.dtype)]
         features = torch.cat(parts, 1).to(self.categories.embedding.weight.dtype)
-        return Tokens(self.layers(features).unsqueeze(1), field.present.unsqueeze(1))
+        return all_real(self.layers(features).unsqueeze(1))

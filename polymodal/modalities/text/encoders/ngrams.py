@@ -14,6 +14,7 @@ from polymodal.contract.form import Form
 from polymodal.modalities.text.encoders._vocabulary import Vocabulary, count_rows
 from polymodal.modalities.text.hashing import SPACE
 from polymodal.nn.bag import bag
+from polymodal.nn.masked import all_real
 
 # Weights have length 1 a text, so single steps move little; this brings them to a network's scale.
 GAIN = 8.0
@@ -70,11 +71,11 @@ class Ngrams(Encoder):
         self.vocabulary.trim(self.vectors)
 
     def forward(self, field: Field) -> Tokens:
-        """`(batch, n, 2)` -> Tokens `(batch, 1, width)`, present wherever the text is."""
+        """`(batch, n, 2)` -> Tokens `(batch, 1, width)`, one token a text."""
         numbers, weights = self.weigh(field)
         summed = bag(numbers, self.vectors.weight, weights, padding=0)
         values = self.output(GAIN * summed + self.bias)
-        return Tokens(values.unsqueeze(1), field.present.unsqueeze(1))
+        return all_real(values.unsqueeze(1))
 
     def weigh(self, field: Field) -> tuple[Tensor, Tensor]:
         """Numbers and TF-IDF weights of a batch's n-grams, `(batch, n)` each; length 1 a text."""

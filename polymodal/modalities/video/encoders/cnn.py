@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.modalities.video.forms.frames import Frames
-from polymodal.nn.trunk import Normalise, Trunk, all_real, on_present
+from polymodal.nn.masked import all_real
+from polymodal.nn.trunk import Normalise, Trunk, on_present
 
 QUARTERS = 2
 
@@ -57,7 +58,7 @@ class Cnn(Encoder):
         self.normalise.adapt(fields)
 
     def forward(self, field: Field) -> Tokens:
-        return all_real(on_present(self._encode, field, self.training), field)
+        return all_real(on_present(self._encode, field, self.training))
 
     def _encode(self, clips: Tensor) -> Tensor:
         pixels = self.normalise(clips)

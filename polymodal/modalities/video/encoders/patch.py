@@ -12,7 +12,8 @@ from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.modalities.video.forms.frames import Frames
-from polymodal.nn.trunk import Normalise, Patches, all_real
+from polymodal.nn.masked import all_real
+from polymodal.nn.trunk import Normalise, Patches
 
 
 class Patch(Encoder):
@@ -43,4 +44,4 @@ class Patch(Encoder):
     def forward(self, field: Field) -> Tokens:
         tokens = self.patches(self.normalise(field.data).flatten(0, 1))
         by_frame = tokens.view(*field.data.shape[:2], *tokens.shape[1:]) + self.times
-        return all_real(by_frame.flatten(1, 2), field)
+        return all_real(by_frame.flatten(1, 2))

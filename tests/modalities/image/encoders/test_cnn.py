@@ -9,6 +9,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
 from polymodal.modalities.image.encoders.cnn import Cnn
 from polymodal.modalities.image.forms.pixels import Pixels
+from polymodal.models.model import encoded
 
 
 def field(rows: int = 4, size: int = 28, seed: int = 0) -> Field:
@@ -73,7 +74,7 @@ def test_absent_rows_change_nothing(training: bool) -> None:
     other = Field(batch.data.clone(), None, batch.present)
     other.data[2:4] = 255 - other.data[2:4]
     first, second = (build(dropout=0.0).train(training) for _ in range(2))
-    one, two = first(batch), second(other)
+    one, two = encoded(first, batch), encoded(second, other)
     assert torch.equal(one.values[batch.present], two.values[batch.present])
     assert torch.equal(one.mask.any(1), batch.present)
     for name, buffer in first.named_buffers():
@@ -84,7 +85,7 @@ def test_a_batch_without_a_picture_trains_harmlessly() -> None:
     encoder, batch = build(), field()
     batch.present[:] = False
     before = {name: value.clone() for name, value in encoder.named_buffers()}
-    tokens = encoder(batch)
+    tokens = encoded(encoder, batch)
     assert not tokens.mask.any() and (tokens.values == 0).all()
     for name, value in encoder.named_buffers():
         assert torch.equal(value, before[name]) or name.endswith("num_batches_tracked")

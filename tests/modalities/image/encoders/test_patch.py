@@ -9,6 +9,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
 from polymodal.modalities.image.encoders.patch import Patch
 from polymodal.modalities.image.forms.pixels import Pixels
+from polymodal.models.model import encoded
 
 
 def field(size: int = 28, rows: int = 3) -> Field:
@@ -19,7 +20,7 @@ def field(size: int = 28, rows: int = 3) -> Field:
 
 @pytest.mark.parametrize(("size", "patch", "count"), [(28, 8, 16), (32, 8, 16), (28, 7, 16)])
 def test_one_token_a_patch(size: int, patch: int, count: int) -> None:
-    tokens = Patch(Pixels(size=size), 12, patch=patch)(field(size))
+    tokens = encoded(Patch(Pixels(size=size), 12, patch=patch), field(size))
     assert tokens.values.shape == (3, count, 12)
     assert tokens.mask.tolist() == [[True] * count] * 2 + [[False] * count]
 

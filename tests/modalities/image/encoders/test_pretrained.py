@@ -12,6 +12,7 @@ from polymodal.contract.batch import Field
 from polymodal.modalities.image.encoders.pretrained import Pretrained
 from polymodal.modalities.image.forms.pretrained import IMAGE
 from polymodal.modalities.image.forms.pretrained import Pretrained as Form
+from polymodal.models.model import encoded
 from polymodal.nn import pretrained
 from polymodal.table.media import Media
 
@@ -50,7 +51,7 @@ def test_tokens_are_the_models_outputs(checkpoint: str, request: pytest.FixtureR
 def test_rows_do_not_mix_and_absent_ones_are_masked(vit_path: str) -> None:
     form, encoder = built(vit_path)
     with torch.no_grad():
-        together = encoder(field(form, [True, False, True]))
+        together = encoded(encoder, field(form, [True, False, True]))
         whole = field(form, [True, True, True])
         alone = encoder(Field(whole.data[2:], None, whole.present[2:]))
     assert together.mask.any(1).tolist() == [True, False, True]
@@ -80,7 +81,7 @@ def test_frozen_is_a_linear_map_of_the_standardised_output(vit_path: str) -> Non
     encoder = Pretrained(form, 8).eval()
     cells = field(form, [True, True, False])
     encoder.adapt([cells])
-    tokens = encoder(cells)
+    tokens = encoded(encoder, cells)
     assert tokens.values.shape == (3, 1, 8) and tokens.mask[:, 0].tolist() == [True, True, False]
     real = cells.data[:2, 0]
     scaled = (real - real.mean(0)) / real.std(0, correction=0)

@@ -7,6 +7,7 @@ import torch
 from polymodal.contract.batch import Field
 from polymodal.modalities.table.encoders.cells import Cells
 from polymodal.modalities.table.forms import cells as form_cells
+from polymodal.models.model import encoded
 
 
 def build(form: form_cells.Cells, field: Field) -> Cells:
@@ -17,7 +18,7 @@ def build(form: form_cells.Cells, field: Field) -> Cells:
 
 
 def test_missing_cells_are_masked_and_zero(form: form_cells.Cells, field: Field) -> None:
-    tokens = build(form, field)(field)
+    tokens = encoded(build(form, field), field)
     assert tokens.values.shape == (65, 4, 8)
     # Numbers first (slots 0 and 5), then the category (slot 1), then the set (slots 2 to 4).
     expected = torch.stack(

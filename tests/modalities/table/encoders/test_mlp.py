@@ -10,6 +10,7 @@ from torch import nn
 from polymodal.contract.batch import Field
 from polymodal.modalities.table.encoders.mlp import Mlp
 from polymodal.modalities.table.forms.cells import Cells
+from polymodal.models.model import encoded
 
 
 def build(form: Cells, field: Field, **options: float) -> Mlp:
@@ -20,7 +21,7 @@ def build(form: Cells, field: Field, **options: float) -> Mlp:
 
 
 def test_one_finite_token_a_row(form: Cells, field: Field) -> None:
-    tokens = build(form, field)(field)
+    tokens = encoded(build(form, field), field)
     assert tokens.values.shape == (65, 1, 8) and torch.isfinite(tokens.values).all()
     assert tokens.mask[:, 0].tolist() == field.present.tolist()
 

@@ -13,6 +13,7 @@ from polymodal.contract.batch import Field
 from polymodal.modalities.text.encoders.ngrams import Ngrams
 from polymodal.modalities.text.forms.ngrams import Ngrams as Form
 from polymodal.modalities.text.hashing import identity
+from polymodal.models.model import encoded
 from polymodal.models.weights import fill
 
 TEXTS = ["a red house", "a red red fox", "the fox sees a house", "blue", "", "a red fox"]
@@ -52,7 +53,7 @@ def test_padding_and_neighbours_change_nothing(collate: Callable[..., Field]) ->
 
 
 def test_empty_unknown_and_absent_texts(collate: Callable[..., Field]) -> None:
-    tokens = built(collate)(collate(FORM, ["", "never seen", None, "a fox"]))
+    tokens = encoded(built(collate), collate(FORM, ["", "never seen", None, "a fox"]))
     assert tokens.mask[:, 0].tolist() == [True, True, False, True]
     assert tokens.values.isfinite().all()
     torch.testing.assert_close(tokens.values[0], tokens.values[1])

@@ -8,6 +8,7 @@ import torch
 from polymodal.contract.batch import Field
 from polymodal.modalities.video.encoders.cnn import Cnn
 from polymodal.modalities.video.forms.frames import Frames
+from polymodal.models.model import encoded
 
 
 def field(rows: int = 3, frames: int = 4, size: int = 16) -> Field:
@@ -42,7 +43,7 @@ def test_absent_rows_change_nothing(training: bool) -> None:
     other = Field(batch.data.clone(), None, batch.present)
     other.data[1] = 0
     first, second = (build(dropout=0.0).train(training) for _ in range(2))
-    one, two = first(batch), second(other)
+    one, two = encoded(first, batch), encoded(second, other)
     assert torch.equal(one.values[batch.present], two.values[batch.present])
     assert one.mask.any(1).tolist() == [True, False, True]
     for name, buffer in first.named_buffers():
@@ -52,7 +53,7 @@ def test_absent_rows_change_nothing(training: bool) -> None:
 def test_a_batch_without_a_clip_trains_harmlessly() -> None:
     batch = field()
     batch.present[:] = False
-    tokens = build()(batch)
+    tokens = encoded(build(), batch)
     assert not tokens.mask.any() and (tokens.values == 0).all()
 
 

@@ -9,6 +9,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
 from polymodal.modalities.video.encoders.patch import Patch
 from polymodal.modalities.video.forms.frames import Frames
+from polymodal.models.model import encoded
 
 
 def field() -> Field:
@@ -19,11 +20,11 @@ def field() -> Field:
 
 def test_one_token_a_patch_frame_by_frame() -> None:
     encoder, batch = Patch(Frames(frames=3, size=16), 12, patch=8), field()
-    before = encoder(batch)
+    before = encoded(encoder, batch)
     assert before.values.shape == (2, 12, 12)
     assert before.mask.tolist() == [[True] * 12, [False] * 12]
     batch.data[0, 1, 9, 2] += 100
-    changed = (encoder(batch).values != before.values).any(-1)
+    changed = (encoded(encoder, batch).values != before.values).any(-1)
     assert changed[0].nonzero().flatten().tolist() == [1 * 4 + 2] and not changed[1].any()
 
 
