@@ -8,6 +8,7 @@ from pathlib import Path
 
 from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder
+from polymodal.base.say import say
 from polymodal.builtin import scenes
 from polymodal.contract import kind
 from polymodal.evaluation.evaluate import evaluate
@@ -27,9 +28,9 @@ def quickstart(
     refuse_finished(out / "run", overwrite)
     _refuse_others(out / "data")
     paths = scenes.write(out / "data", rows=rows, seed=seed)
-    print(f"Rendered {rows:,} rows, four in five of them to train on, in {out / 'data'}:")
-    print("a picture, a question, a sound, a sensor's series and a table. The question decides")
-    print("where its answer lies.\n")
+    say(f"Rendered {rows:,} rows, four in five of them to train on, in {out / 'data'}:")
+    say("a picture, a question, a sound, a sensor's series and a table. The question decides")
+    say("where its answer lies.\n")
     run = fit(
         paths["train"],
         TARGET,
@@ -42,24 +43,24 @@ def quickstart(
     result = evaluate(run, paths["test"])
     result.save(out / "test")
     fused = result.targets[TARGET]["accuracy"]
-    print(f"\nTest accuracy on {result.rows:,} rows that no model has seen:")
-    print(f"  {'fused':<12} {fused['value']:.3f}  [{fused['low']:.3f}, {fused['high']:.3f}]")
+    say(f"\nTest accuracy on {result.rows:,} rows that no model has seen:")
+    say(f"  {'fused':<12} {fused['value']:.3f}  [{fused['low']:.3f}, {fused['high']:.3f}]")
     for name, numbers in result.rivals.items():
-        print(f"  only {name:<7} {numbers[TARGET]['accuracy']['value']:.3f}")
+        say(f"  only {name:<7} {numbers[TARGET]['accuracy']['value']:.3f}")
     for verdict in result.verdicts.values():
-        print(sentences.text(verdict))
+        say(sentences.text(verdict))
     table = run.table(paths["test"])
     row = {column.name: table.cells(column.name)[0] for column in run.schema.inputs}
     for column in run.schema.inputs:
         if kind.of(column.kind).media and isinstance(row[column.name], str):
             row[column.name] = str(Path(paths["test"]).parent / row[column.name])
     found = run.predict_row(row)
-    print(f"\nOne row: {json.dumps(row)[:160]}")
-    print(f"  predicted {found[TARGET]!r}, true {table.cells(TARGET)[0]!r}")
-    print(f"\n{time.perf_counter() - start:.0f} s in all. Next:")
-    print(f"  polymodal evaluate {out}/run --data {paths['test']} --out {out}/test")
-    print(f"  polymodal predict {out}/run --data {paths['test']} --out predictions.csv")
-    print("  polymodal fit YOUR_TABLE.csv --target YOUR_COLUMN --out runs/mine")
+    say(f"\nOne row: {json.dumps(row)[:160]}")
+    say(f"  predicted {found[TARGET]!r}, true {table.cells(TARGET)[0]!r}")
+    say(f"\n{time.perf_counter() - start:.0f} s in all. Next:")
+    say(f"  polymodal evaluate {out}/run --data {paths['test']} --out {out}/test")
+    say(f"  polymodal predict {out}/run --data {paths['test']} --out predictions.csv")
+    say("  polymodal fit YOUR_TABLE.csv --target YOUR_COLUMN --out runs/mine")
 
 
 def _refuse_others(folder: Path) -> None:

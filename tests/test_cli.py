@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,7 @@ from typer.testing import CliRunner
 
 import polymodal as pm
 from polymodal.base.errors import UserError
+from polymodal.base.say import say
 from polymodal.builtin import scenes
 from polymodal.cli import info
 from polymodal.cli import main as cli
@@ -132,3 +138,71 @@ def test_the_cache_is_measured_and_cleared(
     assert capsys.readouterr().out == f"{tmp_path}: 2.0 MB in 1 files\n"
     info.cache(clear=True)
     assert "deleted" in capsys.readouterr().out and not list(tmp_path.iterdir())
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> int:
+    """The exit code of the command line where it does this."""
+    monkeypatch.setattr(cli, "app", lambda **_: act())
+    with warnings.catch_warnings(), pytest.raises(SystemExit) as found:
+        cli.main()
+    return int(found.value.code or 0)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_text_goes_to_a_stream_of_any_encoding(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
+    assert ended(monkeypatch, lambda: say("größer 😀 \ud800 \x1b[31m")) == 0
+    assert b"gr" in written.getvalue() and b"\x1b" not in written.getvalue()
+
+
+def test_a_closed_stream_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert ended(monkeypatch, lambda: say("lost")) == 0
+    for stream in (sys.stdout, sys.stderr):
+        stream.close()
+
+
+@pytest.mark.parametrize("where", ["a pipe that nobody reads", "a full disk"])
+def test_output_that_cannot_be_written_is_no_traceback(
+    where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if where == "a full disk":
+        stream = open("/dev/full", "w")  # noqa: SIM115
+    else:
+        reading, writing = os.pipe()
+        os.close(reading)
+        stream = os.fdopen(writing, "w")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert ended(monkeypatch, lambda: say("x" * 100_000)) == 1
+    monkeypatch.undo()
+    assert "Traceback" not in capsys.readouterr().err
+    stream.close()
+
+
+def test_what_libraries_warn_of_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def warn() -> None:
+        warnings.warn("a library's own business", UserWarning, stacklevel=1)
+        logging.getLogger("a.library").warning("a library's own business")
+
+    monkeypatch.setattr(sys, "warnoptions", [])
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    assert ended(monkeypatch, warn) == 0
+    assert "business" not in capsys.readouterr().err
+
+
+def test_an_error_of_ours_is_two_lines_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(monkeypatch, lambda: {}["\x1b[31m"]) == 1
+    found = capsys.readouterr().err
+    assert "KeyError" in found and "Traceback" not in found and "\x1b" not in found
+    monkeypatch.setenv("POLYMODAL_DEBUG", "1")
+    monkeypatch.setattr(cli, "app", lambda **_: {}["a"])
+    with pytest.raises(KeyError):
+        cli.main()

@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -33,6 +33,18 @@ ABOVE = "choose one of the names above"
 BUILTIN = re.compile(r"[a-z][a-z0-9_]*")
 # The user's own files that were executed, by module names that hold a hash of the content.
 _users: dict[str, ModuleType] = {}
+# What code with a mistake in it raises.
+_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 # The folders whose files may be executed; None: any.
 _ALLOWED: ContextVar[tuple[Path, ...] | None] = ContextVar("allowed", default=None)
 
@@ -152,6 +164,27 @@ def build(folder: str, spec: str | Mapping[str, Any], *context: Any, **inner: An
         ) from error
 
 
+@contextmanager
+def blaming(named: Callable[[], Collection[str]]) -> Iterator[None]:
+    """Errors inside are those of the user's own components, if there are any among the named.
+
+    Raises:
+        UserError: instead of what a component with a wrong signature or a fault of its own raises.
+    """
+    try:
+        yield
+    except _FAULTS as error:
+        files = [found[0] for name in named() if (found := own(name)) is not None]
+        if not files:
+            raise
+        raise UserError(
+            f"A component of your own fails: {', '.join(files)}",
+            expected="the constructor, the methods and the answers that its kind of component has",
+            got=_told(error, *files),
+            do="compare it with the example of its kind in docs/components.md",
+        ) from error
+
+
 def name_of(cls: type[Any]) -> str:
     """What a recipe calls a class: the inverse of `find`."""
     if cls.__module__.startswith("polymodal."):
@@ -207,16 +240,13 @@ def _taken(context: Collection[Any], inner: Collection[str]) -> str:
     return ", ".join([*(type(one).__name__ for one in context), *(f"{k}=" for k in inner)])
 
 
-def _told(error: BaseException, file: str) -> str:
+def _told(error: BaseException, *files: str) -> str:
     """An error in a user's own file: its words, and the line of that file that it came from."""
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if same(f.filename, file)]
+    known = {os.path.realpath(file) for file in files}
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if os.path.realpath(f.filename) in known]
     place = f" (line {lines[-1]})" if lines else ""
     return f"{type(error).__name__}: {error}"[:300] + place
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two paths name one file."""
-    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _signature(cls: type[Any], name: str) -> str:

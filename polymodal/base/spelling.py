@@ -11,6 +11,10 @@ from typing import Any
 
 import numpy as np
 
+# What a terminal obeys instead of showing it, or no encoding has.
+_ACTIVE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0+")
 
 
@@ -43,3 +47,12 @@ def canonical(cell: Any) -> str:
 def cut(text: str, most: int) -> str:
     """At most so many characters."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def inert(text: str) -> str:
+    """A text for a screen, on which it can move, colour, turn and hide nothing.
+
+    Control characters but for line ends and tabs, marks of direction and halves of characters are
+    spelled as JSON spells them.
+    """
+    return _ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
+from polymodal.base.say import say
+
 
 def list_components() -> None:
     """Every component that there is, with its options."""
     from polymodal.base.lookup import catalogue
 
     for folder, name, options in catalogue():
-        print(f"{folder + ': ' + name:<32} {options}")
+        say(f"{folder + ': ' + name:<32} {options}")
 
 
 def cache(
@@ -26,4 +28,4 @@ def cache(
     size = sum(path.stat().st_size for path in files) / 2**20
     if clear:
         kept.clear(folder)
-    print(f"{folder}: {size:,.1f} MB in {len(files):,} files{' deleted' if clear else ''}")
+    say(f"{folder}: {size:,.1f} MB in {len(files):,} files{' deleted' if clear else ''}")

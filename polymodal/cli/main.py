@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import os
 import sys
+import traceback
+import warnings
 
 import typer
 
 from polymodal.base.errors import PolymodalError
+from polymodal.base.say import say
 from polymodal.cli import info, train, use
 
 app = typer.Typer(
@@ -35,24 +41,70 @@ app.command()(train.quickstart)
 
 def main() -> None:
     """Entry point: exit codes 0 done, 2 the user's input, 1 ours, 130 interrupted."""
+    _settled()
+    try:
+        code = _answered()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read it wants no more. Python would flush once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:  # a full disk behind ">", for example
+        say(f"Error: the output cannot be written ({error.strerror or error})", sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def _answered() -> int:
+    """Do what was asked, and say what went wrong; the exit code."""
     try:
         code = app(standalone_mode=False)
         if code == 130:  # Typer's answer to Ctrl-C
             raise KeyboardInterrupt
-        if code:
-            sys.exit(code)
+        return code if isinstance(code, int) else 0
     except PolymodalError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        say(f"Error: {error}", sys.stderr)
+        return error.exit_code
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(130)
+        say("Interrupted.", sys.stderr)
+        return 130
+    except BrokenPipeError:
+        raise
     except Exception as error:
         usage = getattr(error, "format_message", None)  # click's own usage errors
-        if usage is None:
+        if usage is not None:
+            say(f"Error: {usage()}", sys.stderr)
+            return int(getattr(error, "exit_code", 2))
+        if os.environ.get("POLYMODAL_DEBUG"):
             raise
-        print(f"Error: {usage()}", file=sys.stderr)
-        sys.exit(getattr(error, "exit_code", 2))
+        say(_ours(error), sys.stderr)
+        return 1
+
+
+def _ours(error: Exception) -> str:
+    """What is said of an error that should not have happened."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"Error: polymodal failed where it should not: {type(error).__name__}: {error}"[:500]
+        + f"\n  at:       {last.filename}, line {last.lineno}"
+        + "\n  do:       repeat it with POLYMODAL_DEBUG=1 for the traceback, and report it"
+    )
+
+
+def _settled() -> None:
+    """Streams that take any text and may be closed; no warnings of libraries on the screen."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of worker processes
+    # Without a handler Python shows libraries' messages itself.
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 if __name__ == "__main__":

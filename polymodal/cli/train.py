@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from polymodal.base.say import say
 from polymodal.cli.options import (
     BUDGET,
     BadRows,
@@ -84,10 +85,10 @@ def fit(
         trackers=track or [],
         show=Show(sys.stderr),
     )
-    print(f"Next: polymodal evaluate {out} --data TEST.csv --out {out}/test")
+    say(f"Next: polymodal evaluate {out} --data TEST.csv --out {out}/test")
     if recipe.compare or len(fusion or []) > 1:
-        print(f"      polymodal compare {out} --data TEST.csv")
-    print(f"      polymodal predict {out} --data NEW.csv --out predictions.csv")
+        say(f"      polymodal compare {out} --data TEST.csv")
+    say(f"      polymodal predict {out} --data NEW.csv --out predictions.csv")
 
 
 def check(

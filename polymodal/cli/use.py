@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from polymodal.base.errors import UserError
+from polymodal.base.say import say
 from polymodal.cli.options import (
     BadRows,
     Group,
@@ -55,11 +56,11 @@ def evaluate(
         contributions=contributions,
         explain=explain,
         max_bad_rows=max_bad_rows,
-        tell=lambda line: print(line, file=sys.stderr),
+        tell=lambda line: say(line, sys.stderr),
     )
     result.save(out)
-    print(result.text())
-    print(f"\nReport: {out / REPORT}")
+    say(result.text())
+    say(f"\nReport: {out / REPORT}")
 
 
 def compare(
@@ -93,7 +94,7 @@ def compare(
     )
     if out is not None:
         found.save(out)
-    print(found.text())
+    say(found.text())
 
 
 def predict(
@@ -126,7 +127,7 @@ def predict(
         )
     loaded = load(run, trust=trust)
     if data is None:
-        print(json.dumps(loaded.predict_row(row), ensure_ascii=False, indent=1))
+        say(json.dumps(loaded.predict_row(row), ensure_ascii=False, indent=1))
         return
     if out is None:
         raise UserError("No output file was given", do="--out predictions.csv")
@@ -134,10 +135,10 @@ def predict(
     ledger = Ledger()
     columns = loaded.predict(table(data, allow_urls), max_bad_rows=max_bad_rows, ledger=ledger)
     write_csv(out, columns)
-    print(f"{counted(len(columns['row']), 'row')} in {out}")
+    say(f"{counted(len(columns['row']), 'row')} in {out}")
     for reasons in ledger.to_json().values():
         for reason, count in reasons.items():
-            print(f"  {counted(count, 'row')}: {reason}")
+            say(f"  {counted(count, 'row')}: {reason}")
 
 
 def embed(
@@ -157,7 +158,7 @@ def embed(
     refuse_input(out, data)
     vectors = load(run, trust=trust).embed(table(data, allow_urls), max_bad_rows=max_bad_rows)
     write_array(out, vectors)
-    print(f"{counted(len(vectors), 'vector')} of width {vectors.shape[1]} in {out}")
+    say(f"{counted(len(vectors), 'vector')} of width {vectors.shape[1]} in {out}")
 
 
 def score(
@@ -205,4 +206,4 @@ def score(
     )
     if out is not None:
         found.save(out)
-    print(found.text())
+    say(found.text())

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.base import brought
+from polymodal.base import brought, lookup
 from polymodal.base.devices import refuse_several_processes
 from polymodal.base.errors import UserError
 from polymodal.base.files import write_json
@@ -34,7 +34,7 @@ from polymodal.fitting.data import (
     opened,
     refuse_division,
 )
-from polymodal.fitting.folder import claimed, mark, resumed, unmark
+from polymodal.fitting.folder import claimed, mark, resumed, spend, spent, unmark
 from polymodal.fitting.job import Job, form_key
 from polymodal.metrics.statistics import codes
 from polymodal.models import build
@@ -130,8 +130,8 @@ def fit(
     if valid is not None:
         refuse_division(recipe)
     # Where a saved recipe lies, the tables do not: their paths must not depend on it.
-    named = {"train": _absolute(recipe.train), "valid": _absolute(recipe.valid)}
-    recipe = recipe.model_copy(update=named)
+    paths = {"train": _absolute(recipe.train), "valid": _absolute(recipe.valid)}
+    recipe = recipe.model_copy(update=paths)
     temporary = out is None
     folder = default_folder() / "unsaved" / str(time.time_ns()) if out is None else Path(out)
     show = show or Show.silent()
@@ -140,7 +140,8 @@ def fit(
         logs = Trackers(trackers, folder / "logs", config)
         data = opened(train, valid, recipe, default_folder())
         show.schema(data.schema, data.table)
-        run, report = _fitted(data, recipe, folder, overwrite, start, logs, show)
+        with lookup.blaming(lambda: named.names(recipe.model_dump())):
+            run, report = _fitted(data, recipe, folder, overwrite, start, logs, show)
         if not temporary:
             write_json(folder / "check.json", report.to_json())
             save(run, folder)
@@ -167,6 +168,7 @@ def _fitted(
     show.findings(checks.Report(aims.findings))
     request = _request(data, recipe)
     members = resumed(out, request, recipe.budget, overwrite)
+    taken = spent(out, request, recipe.budget)
     if members is None:
         rows, tasks = len(division.train), aims.tasks.values()
         known = plan.facts(data.table, data.schema, rows, recipe, tasks)
@@ -177,12 +179,15 @@ def _fitted(
     account(ledger, job.known(), aims.unseen)
     show.plan(members, len(division.train), len(division.valid), len(division.folds))
     mark(out, request, recipe.budget, members, overwrite)
+    # A fit that goes on has what its budget has left.
+    start -= taken
     logs.start()
     try:
         clock = trials.Clock(recipe, members, start)
         found = trials.train(job, members, division, clock, out, show)
     finally:
         logs.close()
+        spend(out, time.perf_counter() - start)
     run = combine(job, found, recipe, ledger)
     return run, checks.Report([*report.findings, *aims.findings])
 

@@ -148,6 +148,20 @@ def resumed(
     return [Member.model_validate(member) for member in kept["members"]]
 
 
+def spent(out: Path, request: Mapping[str, Any], budget: float | None) -> float:
+    """Seconds of this budget that an interrupted fit of this request has taken."""
+    kept = _interrupted(out, request)
+    return float(kept.get("spent", 0.0)) if kept is not None and kept["budget"] == budget else 0.0
+
+
+def spend(out: Path, seconds: float) -> None:
+    """Note what the fit that is marked here has taken so far, for one that goes on with it."""
+    path = out / "fit.json"
+    if path.exists():
+        with contextlib.suppress(UserError):  # a full disk must not hide why the fit ended
+            sealed.write(path, {**sealed.read(path), "spent": seconds})
+
+
 def mark(
     out: Path,
     request: Mapping[str, Any],

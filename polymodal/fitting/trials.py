@@ -123,16 +123,19 @@ def train(
         found.trained[member.name], found.scores[member.name] = one, scores
         show.trained(member.name, one.facts)
 
+    # What is to be compared is trained, for as short a time as it may be.
+    asked = {model.name for model in clock.recipe.models or []} if clock.recipe.compare else set()
+    asked |= {f"{name} fusion" for name in asked}
     longest, skipped = 0.0, []
     diverged: list[Diverged] = []
     for i, member in enumerate(members):
-        allowance = clock.allowance(i)
+        allowance, must = clock.allowance(i), member.name in asked
         try:
-            if allowance <= 0:
+            if allowance <= 0 and not must:
                 raise Late("the budget is spent")
             if clock.is_further(i) and allowance < longest:
                 raise Late("it would have less time than those before it had")
-            attempt(member, allowance)
+            attempt(member, max(allowance, 0.0), must)
             if build.design(member).paced:
                 longest = max(longest, found.trained[member.name].facts["seconds"])
         except Late as late:

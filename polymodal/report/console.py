@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TextIO
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table as Grid
 from rich.text import Text
 
+from polymodal.base.spelling import inert
 from polymodal.checks.check import Report
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member
@@ -35,6 +37,17 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.0f}/s", style="cyan")
 
 
+class _Inert(Console):
+    """A console on which names of columns, classes and files move and colour nothing."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            is_name = segment.control is None
+            yield Segment(inert(segment.text), segment.style) if is_name else segment
+
+
 class Show:
     """Tables, bars and lines of a fit.
 
@@ -43,7 +56,7 @@ class Show:
     """
 
     def __init__(self, stream: TextIO | None) -> None:
-        self.console = Console(file=stream or sys.stderr, quiet=stream is None, highlight=False)
+        self.console = _Inert(file=stream or sys.stderr, quiet=stream is None, highlight=False)
         self.progress: Progress | None = None
         self.name: str | None = None
         self.task: Any = None

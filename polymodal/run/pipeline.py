@@ -13,6 +13,7 @@ import torch
 from polymodal.base import lookup
 from polymodal.base.devices import device, device_of, one_thread
 from polymodal.base.errors import UserError
+from polymodal.contract import named
 from polymodal.contract.form import Form
 from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Member
@@ -181,7 +182,8 @@ class Pipeline:
         member = self.members[name]
         collator = Collator(self.inputs(name, prepared), {})
         own = [frozenset(gone) & frozenset(member.forms) for gone in absent]
-        found = predict_without(member.module, self.asked(name), collator, rows, absent=own)
+        with lookup.blaming(lambda: named.names(member.spec.model_dump())):
+            found = predict_without(member.module, self.asked(name), collator, rows, absent=own)
         for scores in found:
             if bad := unanswered(scores):
                 raise UserError(

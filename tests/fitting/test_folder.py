@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Member, Modality, Recipe
 from polymodal.fitting import fit as fitting
 from polymodal.fitting import plan
-from polymodal.fitting.folder import checkpoints, claimed, mark, resumed, unmark
+from polymodal.fitting.folder import checkpoints, claimed, mark, resumed, spend, spent, unmark
 from polymodal.models.experts.linear import Linear
 from polymodal.train.interrupt import Interrupted
 from polymodal.train.loop import Loop
@@ -215,3 +216,31 @@ def test_two_fits_of_one_folder_at_once_are_one(tmp_path: Path) -> None:
             pass
         assert (tmp_path / "run").exists()
     assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_fit_has_what_its_budget_has_left(tmp_path: Path) -> None:
+    mark(tmp_path, REQUEST, 60.0, [EXPERT], False)
+    assert spent(tmp_path, REQUEST, 60.0) == 0
+    spend(tmp_path, 45.0)
+    assert spent(tmp_path, REQUEST, 60.0) == 45
+    assert resumed(tmp_path, REQUEST, 60.0, False) == [EXPERT]
+    assert spent(tmp_path, REQUEST, 600.0) == spent(tmp_path, {**REQUEST, "data": "1"}, 60.0) == 0
+
+
+def test_the_clock_of_a_resumed_fit_goes_on(
+    data: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[float] = []
+
+    def stopped(job: object, members: object, division: object, clock: Any, *_: object) -> None:
+        left.append(clock.left())
+        (tmp_path / "run" / "checkpoints").mkdir(exist_ok=True)
+        raise Interrupted("stop")
+
+    monkeypatch.setattr(fitting.trials, "train", stopped)
+    # As if it took so long.
+    monkeypatch.setattr(fitting, "spend", lambda out, seconds: spend(out, seconds + 100))
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            pm.fit(data, "label", recipe=recipe(), out=tmp_path / "run", budget=1000)
+    assert left[0] > 900 > left[1] > 800

@@ -121,3 +121,8 @@ def test_erase_covers_a_share_of_the_area_in_a_share_of_the_rows() -> None:
 def test_bad_options_are_the_users_error(options: dict) -> None:
     with pytest.raises(UserError):
         Image(**options)
+
+
+def test_what_a_frozen_model_made_of_pictures_stays_as_it_is() -> None:
+    field = Field(torch.randn(3, 1, 16), torch.ones(3, 1).bool(), torch.ones(3).bool())
+    assert Image()(field, torch.Generator()) is field
