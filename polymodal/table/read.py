@@ -17,7 +17,7 @@ from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
 from polymodal.table.fetch import is_address
 from polymodal.table.media import Media, kind_of_name
-from polymodal.table.readers import columnar, delimited, files, memory
+from polymodal.table.readers import columnar, delimited, folders, memory, shards
 from polymodal.table.readers.plain import check_names, plain
 from polymodal.table.resolve import ANYWHERE, Reach, is_outside, resolve
 
@@ -153,8 +153,8 @@ def read(
 
     Args:
         source: a .csv, .tsv, .jsonl, .parquet, .arrow, .feather or .tar file, or a glob of them; a
-            folder that `datasets` saved, of such shards, or with a folder per class; a pandas
-            DataFrame, pyarrow Table, `datasets.Dataset`, list of mappings, mapping of lists; or a
+            folder that `datasets` saved, of such shards, with a table beside its media (metadata.csv),
+            or with a folder per class; a pandas DataFrame, pyarrow Table, `datasets.Dataset`, list of mappings, mapping of lists; or a
             Table, returned as it is.
         base: folder that relative media paths start from; by default the file's own.
         cache: folder where large binary columns of Parquet files are unpacked; without it they
@@ -183,8 +183,11 @@ def _paths(source: Path) -> list[Path]:
         saved = columnar.dataset_files(source)
         if saved is not None:
             return saved
-        shards = sorted(p for p in source.iterdir() if p.suffix.lower() in PARQUET + ARROW + TAR)
-        return shards or [source]
+        others = [suffix for suffix in SUFFIXES if suffix not in PARQUET + ARROW + TAR]
+        beside = folders.table_of(source, others)
+        if beside is not None:
+            return [beside]
+        return folders.shards(source, PARQUET + ARROW + TAR) or [source]
     if source.is_file():
         return [source]
     if glob.has_magic(str(source)):
@@ -205,7 +208,9 @@ def _paths(source: Path) -> list[Path]:
 
 def _read_file(path: Path, base: str | None, cache: Path | None) -> Table:
     if path.is_dir():
-        return _table(files.read_tree(path), base or str(path), str(path))
+        data, notes = folders.read_tree(path)
+        table = _table(data, base or str(path), str(path))
+        return replace(table, reach=Reach(inside=True), notes=notes)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(
@@ -233,7 +238,7 @@ def _parse(path: Path, suffix: str, cache: Path | None) -> tuple[pa.Table, Path]
         return delimited.read(path), path
     if suffix in JSON:
         return memory.read_json(path), path
-    return (columnar.read_arrow if suffix in ARROW else files.read_tar)(path), path
+    return (columnar.read_arrow if suffix in ARROW else shards.read_tar)(path), path
 
 
 def _in_memory(source: Any) -> pa.Table:

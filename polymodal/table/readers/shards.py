@@ -1,4 +1,4 @@
-"""Tables made of files: a folder per class, and WebDataset tar shards."""
+"""WebDataset tar shards."""
 
 from __future__ import annotations
 
@@ -11,48 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from polymodal.base.errors import UserError
-from polymodal.contract.kind import kinds
 from polymodal.table.media import kind_of_name
 from polymodal.table.readers.memory import from_rows
 
-# What file managers leave behind.
-_LITTER = frozenset({"thumbs.db", "desktop.ini"})
 _END = bytes(512)
-
-
-def read_tree(folder: Path) -> pa.Table:
-    """A folder per class: one row a file, its path under the kind of its suffix, and "label".
-
-    Raises:
-        UserError: no class folder, no media in them, or a file of unknown kind.
-    """
-    rows: list[dict[str, Any]] = []
-    unknown: list[str] = []
-    for group in sorted(path for path in folder.iterdir() if path.is_dir()):
-        for path in sorted(group.rglob("*")):
-            hidden = path.name.startswith(".") or path.name.lower() in _LITTER
-            if not path.is_file() or hidden or group.name.startswith("."):
-                continue
-            name, kind = path.relative_to(folder).as_posix(), kind_of_name(path.name)
-            if kind is None:
-                unknown.append(name)
-            else:
-                rows.append({kind: name, "label": group.name})
-    if not rows:
-        raise UserError(
-            f"{folder} holds no table and no media",
-            expected="a folder per class with media files in it, such as cats/1.jpg; or .parquet, "
-            ".arrow or .tar files",
-            got=", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "an empty folder",
-        )
-    if unknown:
-        raise UserError(
-            f"{folder} holds {len(unknown)} files that are no known media",
-            expected=f"{' or '.join(name for name, k in kinds().items() if k.suffixes)} files only",
-            got=", ".join(unknown[:5]),
-            do="remove them, or list the files to use in a CSV",
-        )
-    return from_rows(rows, str(folder))
+LARGEST = 64 * 2**20  # bytes of one text
 
 
 def read_tar(path: Path) -> pa.Table:
@@ -122,6 +85,12 @@ def _columns(
             f"{path} has a member of unknown kind: '{member.name}'",
             expected="media, .json, .txt or .cls",
         )
+    if member.size > LARGEST:
+        raise UserError(
+            f"{path}: member '{member.name}' is too large",
+            expected=f"texts of at most {LARGEST // 2**20} MiB",
+            got=f"{member.size / 2**20:,.0f} MiB",
+        )
     file = tar.extractfile(member)
     assert file is not None  # a plain file
     try:
@@ -129,6 +98,7 @@ def _columns(
         if kind != "json":
             return {suffix: text.strip()}
         value = json.loads(text)
-    except ValueError as error:  # not UTF-8, or not JSON
-        raise UserError(f"{path}: member '{member.name}' is broken ({error})") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested without end
+        said = str(error)[:200]
+        raise UserError(f"{path}: member '{member.name}' is broken ({said})") from error
     return value if isinstance(value, dict) else {suffix: value}
