@@ -153,9 +153,9 @@ def read(
 
     Args:
         source: a .csv, .tsv, .jsonl, .parquet, .arrow, .feather or .tar file, or a glob of them; a
-            folder that `datasets` saved, of such shards, with a table beside its media (metadata.csv),
-            or with a folder per class; a pandas DataFrame, pyarrow Table, `datasets.Dataset`, list of mappings, mapping of lists; or a
-            Table, returned as it is.
+            folder that `datasets` saved, of such shards, with a table beside its media (such as
+            metadata.csv), or with a folder per class; a pandas DataFrame, pyarrow Table,
+            `datasets.Dataset`, list of mappings, mapping of lists; or a Table, returned as it is.
         base: folder that relative media paths start from; by default the file's own.
         cache: folder where large binary columns of Parquet files are unpacked; without it they
             are held in memory.
