@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.table import inline
+from polymodal.table import inline, listed
 from polymodal.table.fetch import is_address, struck
 from polymodal.table.media import NPY, Media, kind_of_name, load_npy, preview, wav
 
@@ -101,16 +101,26 @@ def _resolve_text(text: str, base: str | None, label: str, reach: Reach) -> Medi
     bare = text.strip()
     if not bare:
         return None
+    values = listed.numbers(bare)
+    if values is not None:
+        return Media(label, values=values)
     if bare.startswith("[") and bare.endswith("]"):
+        if listed.SHORTENED in bare:
+            raise UserError(
+                f"{label} lacks numbers: NumPy left them out where it printed '{listed.SHORTENED}'",
+                expected="all of them",
+                got=preview(bare),
+                do="write the table again, with `array.tolist()` or .npy files",
+            )
         try:
-            listed = json.loads(bare)
+            found = json.loads(bare)
         except (ValueError, RecursionError) as error:
             raise UserError(
                 f"{label} looks like a JSON list but cannot be parsed ({str(error)[:200]})",
                 expected="[1.0, 2.5, ...] or [[1, 2], [3, 4], ...]",
                 got=preview(bare),
             ) from error
-        return _resolve_list(listed, base, label, reach)
+        return _resolve_list(found, base, label, reach)
     content = inline.decoded(bare)
     if content is not None:
         return resolve(content, base, label, reach)

@@ -85,6 +85,21 @@ SCRIPTS: list[tuple[str, str, Sequence[Any], str, str]] = [
     ("a", "category", choice("กรุงเทพ", "เชียงใหม่", "ภูเก็ต"), "3 different", "Thai cities"),
     ("a", "skip", column(lambda i: f"订单{i:05}"), "an id", "Chinese order numbers"),
 ]
+LISTED = [
+    [f"{np.array([i, 0.5, 2])}" for i in range(ROWS)],
+    [f"{np.arange(i, i + 40) / 4}" for i in range(ROWS)],
+    [" ".join(map(str, range(i, i + 9))) for i in range(ROWS)],
+    [";".join(f"{k},5" for k in range(i, i + 4)) for i in range(ROWS)],
+    [f"[{i}.0, nan, 2.0]" for i in range(ROWS)],
+    [f"{np.ones((2, 2)) * i}" for i in range(ROWS)],
+]
+NOT_LISTED = [
+    [f"48.{i}, 2.35" for i in range(ROWS)],
+    [f"{100 + i % 40}/80" for i in range(ROWS)],
+    [f"{i % 9};{i % 7};{i % 5}" for i in range(ROWS)],
+    [f"0171 {1000 + i} {i}" for i in range(ROWS)],
+    [f"12 0{i % 10}0" for i in range(ROWS)],
+]
 INPUTS: list[tuple[str, str, Sequence[Any], str, str]] = [
     # name, kind, cells, part of the reason, what it is about
     ("a", "image", column(lambda i: f"images/{i}.PNG"), "100%", "paths"),
@@ -276,6 +291,18 @@ def test_tags_label_characters_where_no_spaces_are(text: str, tags: str, cut: st
     assert schema.targets[0].details == {"text": "text", "cut": cut}
     for cell, labels in zip(cells(table, [schema.column("text")]), table.cells("y"), strict=True):
         assert len(cell) == len(labels.split())
+
+
+@pytest.mark.parametrize("cells", LISTED, ids=lambda cells: repr(cells[1]))
+def test_texts_that_list_numbers_are_series(cells: list[str]) -> None:
+    found, why = reason_of(infer(table_of(x=cells, z=LABEL, y=LABEL[::-1]), ["y"]), "x")
+    assert (found, "list numbers" in why) == ("series", True)
+
+
+@pytest.mark.parametrize("cells", NOT_LISTED, ids=lambda cells: cells[1])
+def test_few_numbers_in_a_text_are_no_series(cells: list[str]) -> None:
+    found, _ = reason_of(infer(table_of(x=cells, z=LABEL, y=LABEL[::-1]), ["y"]), "x")
+    assert found != "series"
 
 
 def test_two_texts_of_as_many_words_are_no_tags() -> None:

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
+from polymodal.modalities.series.files import table
+from polymodal.table import listed
 from polymodal.table.media import Media
 
 LAYOUTS = ("auto", "steps_first", "channels_first")
 SAMPLE = 1000  # cells that are enough to tell channels from steps
 FORMATS = "a list of numbers, a list of equally long lists, or a .npy, .csv or .json file of them"
-NO_HEADER = "numbers, one line a step, one column a channel; a header line is allowed"
+NO_HEADER = "numbers, one line a step, one column a channel; a header and times are allowed"
 
 
 @dataclass(frozen=True)
@@ -34,23 +36,25 @@ class Layout:
     transposed: bool
 
     @classmethod
-    def learn(cls, cells: Iterable[Media], layout: str) -> Layout | None:
-        """The layout of the training cells, or None if none of them can be read.
+    def learn(cls, cells: Iterable[Media], layout: str) -> Layout | UserError | None:
+        """The layout of the training cells; if none of them can be read, why the first one cannot.
 
         With "auto", the channels are the axis whose length most cells agree on; where all agree
         on both, the shorter one; of a square, the second.
         """
         arrays: list[tuple[int, ...]] = []
         tables: list[tuple[int, ...]] = []
+        why: UserError | None = None
         for cell in islice(cells, SAMPLE):
             try:
                 array, is_table = read(cell)
-            except UserError:
-                continue  # `encode` meets this cell again and reports it with its row
+            except UserError as error:
+                why = why or error  # `encode` meets this cell again and reports it with its row
+                continue
             (tables if is_table else arrays).append(array.shape)
         transposed = bool(arrays) and _is_transposed(arrays, layout)
         widths = [shape[0 if transposed else 1] for shape in arrays] + [s[1] for s in tables]
-        return cls(Counter(widths).most_common(1)[0][0], transposed) if widths else None
+        return cls(Counter(widths).most_common(1)[0][0], transposed) if widths else why
 
     def load(self, media: Media) -> np.ndarray[Any, Any]:
         """A cell as float32 `(steps, channels)`.
@@ -69,19 +73,51 @@ class Layout:
                 got=f"{array.shape[1]} channels of {array.shape[0]} steps",
                 do="check the row; if steps and channels are exchanged, set the option layout",
             )
-        with np.errstate(over="ignore"):  # what overflows becomes infinite and is reported below
-            array = np.ascontiguousarray(array, np.float32)
-        bad = np.argwhere(~np.isfinite(array))
-        if len(bad):
-            step, channel = (int(i) for i in bad[0])
-            raise UserError(
-                f"{media.label} has numbers that are not finite",
-                expected="finite numbers",
-                got=f"{array[step, channel]} at step {step}, channel {channel}"
-                + (f", and {len(bad) - 1} more" if len(bad) > 1 else ""),
-                do="fill the gaps (interpolate, repeat the last value) or drop the row",
-            )
+        return _finite(media, filled(media, array))
+
+
+def _finite(media: Media, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    with np.errstate(over="ignore"):  # what overflows becomes infinite and is reported below
+        array = np.ascontiguousarray(array, np.float32)
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        step, channel = (int(i) for i in bad[0])
+        raise UserError(
+            f"{media.label} has numbers that are not finite",
+            expected="finite numbers; gaps are empty or NaN",
+            got=f"{array[step, channel]} at step {step}, channel {channel}"
+            + (f", and {len(bad) - 1} more" if len(bad) > 1 else ""),
+            do="mend them, or drop the row",
+        )
+    return array
+
+
+def filled(media: Media, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """`(steps, channels)` without gaps (NaN): padding at both ends is cut off, others are bridged.
+
+    A gap is filled by a straight line between the numbers around it, at an end by the nearest.
+
+    Raises:
+        UserError: a channel has no number.
+    """
+    gaps = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool)
+    if not gaps.any():
         return array
+    real = np.flatnonzero(~gaps.all(1))
+    empty = np.flatnonzero(gaps.all(0))
+    if len(empty):
+        raise UserError(
+            f"{media.label} has no number in {'any channel' if gaps.all() else 'one channel'}",
+            expected="at least one in every channel",
+            got=f"{len(array)} gaps in channel {empty[0]}",
+            do="leave the cell empty where nothing was measured, or drop the channel",
+        )
+    array, gaps = array[real[0] : real[-1] + 1].copy(), gaps[real[0] : real[-1] + 1]
+    steps = np.arange(len(array))
+    for channel in np.flatnonzero(gaps.any(0)):
+        known = ~gaps[:, channel]
+        array[:, channel] = np.interp(steps, steps[known], array[known, channel])
+    return array
 
 
 def read(media: Media) -> tuple[np.ndarray[Any, Any], bool]:
@@ -93,14 +129,20 @@ def read(media: Media) -> tuple[np.ndarray[Any, Any], bool]:
         try:
             return _matrix(media, np.load(io.BytesIO(content), allow_pickle=False)), False
         except (ValueError, EOFError) as error:
-            raise _unreadable(media, error, "a complete .npy file of numbers") from error
+            raise _unreadable(media, str(error), "a complete .npy file of numbers") from error
     try:
         text = content.decode("utf-8-sig").strip()
+    except ValueError as error:
+        raise _unreadable(media, str(error), NO_HEADER) from error
+    values = listed.numbers(text) if text.startswith(("[", "(", "array(")) else None
+    if values is not None:
+        return _matrix(media, values), False
+    try:
         if text.startswith("["):
             return _matrix(media, json.loads(text)), False
-        return _matrix(media, _table(text)), True
-    except ValueError as error:  # also of decoding and of JSON
-        raise _unreadable(media, error, NO_HEADER) from error
+        return _matrix(media, table(text)), True
+    except ValueError as error:  # also of JSON
+        raise _unreadable(media, str(error), NO_HEADER) from error
 
 
 def _is_transposed(shapes: list[tuple[int, ...]], layout: str) -> bool:
@@ -110,26 +152,6 @@ def _is_transposed(shapes: list[tuple[int, ...]], layout: str) -> bool:
         Counter(shape[axis] for shape in shapes).most_common(1)[0] for axis in (0, 1)
     )
     return rows < columns if agree_rows == agree_columns else agree_rows > agree_columns
-
-
-def _table(text: str) -> np.ndarray[Any, Any]:
-    lines = text.splitlines()
-    if not lines:
-        return np.zeros((0, 1))
-    delimiter = next((mark for mark in "\t;," if mark in lines[0]), None)
-    if not all(_is_number(word) for word in lines[0].split(delimiter)):
-        lines = lines[1:]
-    if not lines:
-        return np.zeros((0, 1))
-    return np.loadtxt(lines, delimiter=delimiter, ndmin=2, comments=None)
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _matrix(media: Media, values: Any) -> np.ndarray[Any, Any]:
@@ -143,6 +165,8 @@ def _matrix(media: Media, values: Any) -> np.ndarray[Any, Any]:
             got=f"lists of {min(lengths)} to {max(lengths)} numbers",
             do="give every step the same number of channels, or drop the row",
         ) from error
+    if array.dtype.kind == "O":
+        array = _gapped(values, array)
     if array.size == 0:
         raise UserError(
             f"{media.label} has no steps",
@@ -160,10 +184,18 @@ def _matrix(media: Media, values: Any) -> np.ndarray[Any, Any]:
     return array[:, None] if array.ndim == 1 else array
 
 
-def _unreadable(media: Media, error: Exception, expected: str) -> UserError:
+def _gapped(values: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Numbers with None for gaps, as floats; what is anything else as it is."""
+    try:
+        return np.array(values, np.float64)
+    except (TypeError, ValueError):
+        return array
+
+
+def _unreadable(media: Media, got: str, expected: str) -> UserError:
     return UserError(
         f"{media.label} cannot be read as a series",
         expected=expected,
-        got=str(error),
+        got=got,
         do="correct the file or drop the row",
     )

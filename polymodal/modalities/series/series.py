@@ -7,15 +7,18 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
+from polymodal.base import arrow
 from polymodal.base.errors import UserError
 from polymodal.contract.block import Block
 from polymodal.contract.form import Form
+from polymodal.contract.kind import Guess, Seen
 from polymodal.contract.parts import PARTS, SPANS, Parts, numbered, spans
 from polymodal.modalities import _drawing
 from polymodal.modalities._media import CELLS, Medium
 from polymodal.modalities.series.corruptions import _steps
 from polymodal.modalities.series.forms.steps import Steps
 from polymodal.nn.blocks import Descriptors
+from polymodal.table import listed
 from polymodal.table.media import NPY, Media
 
 # Channels of one picture.
@@ -24,7 +27,8 @@ CURVES = 6
 
 @final
 class Series(Medium):
-    """Time series: lists or arrays `(steps,)` or `(steps, channels)`, .npy and .csv files."""
+    """Time series: lists or arrays `(steps,)` or `(steps, channels)`, also as texts, .npy and .csv
+    files."""
 
     columns: ClassVar = {"series": CELLS}
     order: ClassVar[int] = 40
@@ -33,6 +37,13 @@ class Series(Medium):
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
     described: ClassVar[str | None] = "summary"
+
+    def sniff(self, column: Seen) -> Guess | None:
+        found = super().sniff(column)
+        if found is not None or not (column.is_plain and arrow.is_text(column.inner)):
+            return found
+        listing = listed.is_series(column.cells)
+        return Guess(self.name, "texts that list numbers") if listing else None
 
     def opens(self, head: bytes) -> bool:
         return head.startswith(NPY)

@@ -10,7 +10,7 @@ import numpy as np
 
 from polymodal.contract.corruption import Corruption
 from polymodal.contract.form import Form
-from polymodal.modalities.series.read import read
+from polymodal.modalities.series.read import filled, read
 from polymodal.table.media import Media
 
 
@@ -22,7 +22,7 @@ def load(cell: Media, transposed: bool) -> np.ndarray[Any, Any]:
     """
     array, is_table = read(cell)
     steps = array.astype(float)
-    return steps.T if transposed and not is_table else steps
+    return filled(cell, steps.T if transposed and not is_table else steps)
 
 
 def save(cell: Media, steps: np.ndarray[Any, Any], transposed: bool) -> Media:

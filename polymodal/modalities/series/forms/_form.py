@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.form import Form
-from polymodal.modalities.series.read import LAYOUTS, Layout
+from polymodal.modalities.series.read import LAYOUTS, Layout, read
 from polymodal.table.media import Media
 
 
@@ -25,6 +25,7 @@ class SeriesForm(Form, ABC):
 
     kind = "series"
     dtype = "float32"
+    version: ClassVar[int] = 2
 
     def __init__(self, layout: str) -> None:
         if layout not in LAYOUTS:
@@ -32,9 +33,12 @@ class SeriesForm(Form, ABC):
             raise lookup.unknown(what, layout, LAYOUTS, "choose one of these")
         self.layout = layout
         self._learned: Layout | None = None
+        self._why: UserError | None = None
 
     def fit(self, cells: Iterable[Media]) -> None:
-        self._learned = Layout.learn(cells, self.layout)
+        found = Layout.learn(cells, self.layout)
+        self._learned = found if isinstance(found, Layout) else None
+        self._why = found if isinstance(found, UserError) else None
 
     @property
     def state(self) -> dict[str, Any]:
@@ -51,13 +55,19 @@ class SeriesForm(Form, ABC):
 
     def load(self, cell: Media) -> np.ndarray[Any, Any]:
         """A cell as float32 `(steps, channels)`, all steps; UserErrors as `Layout.load` says."""
+        if self._learned is None:
+            read(cell)  # its own fault is told first
         return self._known().load(cell)
 
     def _known(self) -> Layout:
         if self._learned is None:
+            first = self._why
             raise UserError(
-                "No training row holds a series that can be read",
-                expected="at least one, to learn the number of channels from",
+                "No training row holds a series that can be read"
+                + (f"; of the first, {first.what}" if first else ""),
+                expected=(first.expected if first else "")
+                or "at least one, to learn the number of channels from",
+                got=first.got if first else "",
                 do="check the column's cells, or overrule its kind with `kind`",
-            )
+            ) from first
         return self._learned

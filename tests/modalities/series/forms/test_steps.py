@@ -138,7 +138,10 @@ def test_state_is_all_that_fit_learned() -> None:
         ([[1, 2], [3]], "ragged.*\n.*\n.*1 to 2 numbers"),
         ([1, [2, 3]], "ragged"),
         (["a", "b"], "not a series of numbers"),
-        ([1.0, None], "not a series of numbers"),
+        ([1.0, "high"], "not a series of numbers"),
+        ([[1, None], [2, None]], "no number in one channel"),
+        (b"1;2\n3;high\n", "'high' in step 1 of column '1' is no number"),
+        ("[1. 2. ... 8. 9.]", "NumPy left them out"),
         (np.zeros((2, 2, 2)), "3 axes"),
         ([], "no steps"),
         ([[], []], "no steps"),
@@ -147,8 +150,8 @@ def test_state_is_all_that_fit_learned() -> None:
         (b"1,2\n3,x\n", "'x'"),
         (b"\xff\xfe\x00", "cannot be read as a series"),
         (b"[1, 2", "cannot be read as a series"),
-        ([[1, 2], [3, float("nan")]], "nan at step 1, channel 1"),
-        ([[1, 2], [3, float("inf")], [1, float("nan")]], "inf at step 1, channel 1, and 1 more"),
+        ([[1, 2], [3, float("inf")]], "inf at step 1, channel 1"),
+        ([[1, 2], [3, float("inf")], [-float("inf"), 1]], "inf at step 1, channel 1, and 1 more"),
         ([[1, 2], [3, 1e300]], "inf at step 1, channel 1"),
         ([[1, 2, 3], [4, 5, 6]], "another number of channels"),
         ([1, 2, 3], "another number of channels"),
@@ -175,3 +178,66 @@ def test_nothing_to_learn_from() -> None:
     form = fitted([1, [2]])
     with pytest.raises(UserError, match="No training row"):
         _ = form.channels
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[[1. 2.]\n [3. 4.]\n [5. 6.]]",
+        "array([[1., 2.], [3., 4.], [5., 6.]])",
+        "tensor([[1., 2.],\n        [3., 4.],\n        [5., 6.]])",
+        "1;2\n3;4\n5;6",
+        "1 2\n3 4\n5 6",
+        "1,0;2,0\n3,0;4,0\n5,0;6,0",
+        "[[1, 2], [null, 4], [5, 6]]",
+        [[1, 2], [None, 4], [5, 6]],
+        [[None, None], [1, 2], [3, 4], [5, 6], [None, None]],
+        b"1,0;2,0\n3,0;4,0\n5,0;6,0\n",
+        b"1,0 2,0\n3,0 4,0\n5,0 6,0\n",
+        b"1|2|\n3|4|\n5|6|\n",
+        b"# by hand\n1 2\n3 4\n5 6\n",
+        b"time,x,y\n0.0,1,2\n0.5,3,4\n0.7,5,6\n",
+        b"2024-01-01 10:00,1,2\n2024-01-01 10:01,3,4\n2024-01-01 10:02,5,6\n",
+        b"Datum;a;b\n01.02.2024;1,0;2,0\n02.02.2024;3,0;4,0\n03.02.2024;5,0;6,0\n",
+        b",x,y\n0,1,2\n1,3,4\n2,5,6\n",
+        b"10:00:00\t1\t2\n10:00:01\t3\t4\n10:00:02\t5\t6\n",
+        b"x,y\n1,2\n,4\n5,6\n,\n,\n",
+        b"x,y\n1,2\nNA,4\n5,6\n",
+        b"[[1. 2.]\n [3. 4.]\n [5. 6.]]",
+    ],
+    ids=str,
+)
+def test_series_as_people_store_them(value: Any) -> None:
+    found = fitted(value, layout="steps_first").encode(cell(value))
+    np.testing.assert_array_equal(found, WANTED)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["[1. 2. 3.]", "1 2 3", "1;2;3", "1,0;2,0;3,0", "1, 2, 3", "1|2|3", "[1, nan, 3]", "(1, 2, 3)"],
+)
+def test_texts_that_list_numbers_are_one_channel(value: str) -> None:
+    np.testing.assert_array_equal(fitted(value).encode(cell(value)), [[1], [2], [3]])
+
+
+def test_evenly_rising_numbers_before_others_are_times() -> None:
+    timed = b"0.0,5\n0.1,3\n0.2,9\n0.3,1\n"
+    np.testing.assert_array_equal(fitted(timed).encode(cell(timed)), [[5], [3], [9], [1]])
+    for kept in (b"0,0\n1,2\n2,4\n3,6\n", b"0,5\n1,3\n4,9\n5,1\n", b"u,x\n0,5\n1,3\n2,9\n3,1\n"):
+        assert fitted(kept).encode(cell(kept)).shape == (4, 2)
+
+
+def test_gaps_are_bridged() -> None:
+    value = [None, 1, None, None, 4, float("nan"), 2, None]
+    np.testing.assert_array_equal(fitted(value).encode(cell(value))[:, 0], [1, 2, 3, 4, 3, 2])
+    both = [[None, 1], [2, None], [None, 3]]
+    np.testing.assert_array_equal(fitted(both).encode(cell(both)), [[2, 1], [2, 2], [2, 3]])
+
+
+def test_the_first_reason_is_told() -> None:
+    form = fitted(b"1;2\n3;high\n", [1, [2]])
+    with pytest.raises(UserError, match=r"(?s)of the first, row 3.*'high' in step 1") as error:
+        _ = form.channels
+    assert "No training row" in str(error.value)
+    with pytest.raises(UserError, match="is ragged"):
+        form.encode(cell([1, [2]]))
