@@ -114,9 +114,13 @@ def compare(
     for folder, run in loaded.items():
         prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
         scores = run.scores(prepared, rows, cache=usable_folder())
+        present = run.present(table, prepared)
         for name, chosen in models[folder].items():
             for who, shares in chosen.items():
-                combined = known[name].task.merge({m: scores[m][name] for m in shares}, shares)
+                if shares == run.weights[FUSED][name]:
+                    combined = run.combine(scores, FUSED, [name], present)[name]
+                else:
+                    combined = known[name].task.merge({m: scores[m][name] for m in shares}, shares)
                 answers[name][who] = known[name].of(combined)
                 seconds = sum(run.members[m].facts["seconds"] for m in shares)
                 cost = {**judge.cost(run, prepared, shares), "training_seconds": seconds}

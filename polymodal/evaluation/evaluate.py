@@ -18,6 +18,7 @@ from polymodal.evaluation import game, judge, sets, slices, stress
 from polymodal.evaluation.explain import explain as explain_rows
 from polymodal.evaluation.part import Part, account, clusters_of
 from polymodal.metrics import alignment
+from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import Names
 from polymodal.metrics.metrics import report_text
 from polymodal.prepared.prepare import Prepared
@@ -197,8 +198,9 @@ def evaluate(
     if planned is not None and tell is not None:
         tell(sets.announcement(run, prepared, len(table), planned))
     scores, played = sets.play(run, prepared, len(table), planned)
-    combined = run.combine(scores)
-    predictions = run.pipeline.decoded(table, combined)
+    present = run.present(table, prepared)
+    combined = run.combine(scores, present=present)
+    predictions = run.pipeline.decoded(table, combined, present)
     found = Evaluation(len(table), {}, {}, {}, predictions, {}, table=table, schema=run.schema)
     known = {}
     for name, values in run.targets(table).items():
@@ -211,7 +213,7 @@ def evaluate(
             found.alignment = found.alignment or _alignment(exchange, part)
         _measure(found, run, part, combined[name], scores, prepared)
         if planned is not None and exchange is not None and part.is_played:
-            worth = _contributions(part, planned, played, exchange)
+            worth = _contributions(part, planned, played, exchange, present)
             found.contributions |= {name: worth} if worth else {}
         most = EXPLAINED if explain is None else explain
         found.explanations |= _explanations(found, run, name, most, max_bad_rows)
@@ -292,20 +294,26 @@ def _contributions(
     planned: sets.Plan,
     played: Mapping[Names, Mapping[str, Any]],
     exchange: game.Exchange,
+    present: Mapping[str, Array],
 ) -> dict[str, Any]:
     """What modalities are worth to one target; {} if no planned row has it.
 
     Args:
         played: set of present modalities -> member -> target -> scores of the planned rows.
         exchange: of a sample of the target's rows.
+        present: modality -> which of all rows have it.
     """
     at = np.flatnonzero(np.isin(planned.rows, part.rows))
     if not len(at):
         return {}
     own = np.searchsorted(part.rows, planned.rows[at])
     values: dict[Names, Answers] = {}
+    felt = exchange.run.pipeline.standing().felt(part.name, present)
     for team, scores in played.items():
-        combined = exchange.run.combine(scores, targets=[part.name])[part.name]
+        # What is not felt is left out of every set: it has no share.
+        kept = team & felt
+        here = {name: own[planned.rows] & (name in kept) for name, own in present.items()}
+        combined = exchange.run.combine(scores, targets=[part.name], present=here)[part.name]
         values[team] = [combined[i] for i in at.tolist()]
     values[frozenset()] = part.task.constant(values[max(played, key=len)])
     targets = [part.targets[i] for i in own]

@@ -90,6 +90,7 @@ class _Asked:
 
     Attributes:
         here: per row the modalities that it has.
+        forms: modality -> those in which some member reads it that answers one of the rows.
         scores: set of present modalities -> member -> target -> scores of the rows.
     """
 
@@ -98,14 +99,14 @@ class _Asked:
         self.rows = table.take(list(rows))
         self.prepared = run.prepare(self.rows, Ledger(), max_bad_rows=max_bad_rows)
         self.columns = run.schema.modalities()
-        members = [run.members[name] for name in run.shares()]
+        present = run.present(self.rows, self.prepared)
+        members = [run.members[name] for name in run.pipeline.standing().asked_for(present)]
         self.forms = {
             name: sorted({member.forms[name] for member in members if name in member.forms})
             for name in self.columns
         }
         self.here = [
-            frozenset(n for n, own in self.forms.items() if any(self._has(i, row) for i in own))
-            for row in range(len(rows))
+            frozenset(name for name, own in present.items() if own[row]) for row in range(len(rows))
         ]
         everyone = frozenset(self.columns)
         teams = subsets(list(self.columns))[1:] if len(everyone) <= sets.MOST else [everyone]
@@ -119,11 +120,13 @@ class _Asked:
         target = task.name
         everyone = max(self.scores, key=len)
         answered = self._combined(everyone, row, target)
+        present = {name: np.array([name in self.here[row]]) for name in self.columns}
+        here = self.here[row] & self.run.pipeline.standing().felt(target, present)
         empty = task.constant([answered])[0]
         values: dict[Names, float] = {frozenset(): task.support(empty, answered)}
         for team in self.scores:
             # Without any of what the row has the model knows nothing.
-            if team <= self.here[row]:
+            if team <= here:
                 scores = self._combined(team, row, target)
                 # Without the tagged text no word is tagged, and nothing better known of any.
                 tagged = task.words is None or len(scores)
@@ -132,8 +135,8 @@ class _Asked:
         complete = len(self.scores) > 1 or len(everyone) == 1
         shares = dict.fromkeys(self.columns, 0.0)
         found = []
-        for part, rescored in self.occluded[row]:
-            combined = self.run.combine(rescored, targets=[target])[target]
+        for part, rescored, left in self.occluded[row]:
+            combined = self.run.combine(rescored, targets=[target], present=left)[target]
             supports = [task.support(own, answered) for own in combined]
             losses = [supports[0] - own for own in supports[1:]]
             found.append({**part, "losses": losses})
@@ -151,18 +154,16 @@ class _Asked:
             for member, own in self.scores[team].items()
             if target in own
         }
-        found: Array = self.run.combine(scores, targets=[target])[target][0]
+        here = {name: np.array([name in team & self.here[row]]) for name in self.columns}
+        found: Array = self.run.combine(scores, targets=[target], present=here)[target][0]
         return found
 
-    def _has(self, form: int, row: int) -> bool:
-        return bool(self.prepared[form].present[row])
-
-    def _occluded(self, row: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """Each sort of parts, and member -> target -> scores: of the whole cell, then without each
-        part."""
+    def _occluded(self, row: int) -> list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
+        """Each sort of parts; member -> target -> scores: of the whole cell, then without each
+        part; and which modalities are left then."""
         found = []
         for modality in self.columns:
-            if modality not in self.here[row]:
+            if modality not in self.here[row] or not self.forms[modality]:
                 continue
             columns = self.columns[modality]
             cell = next(cells(self.rows, columns, np.array([row])))
@@ -178,7 +179,10 @@ class _Asked:
                     "columns": sort.columns,
                     "labels": sort.labels,
                 }
-                found.append((described, self._rescored(row, modality, [whole, *sort.cells])))
+                given = [whole, *sort.cells]
+                left = {n: np.full(len(given), n in self.here[row]) for n in self.columns}
+                left[modality] = np.array([not _is_missing(cell) for cell in given])
+                found.append((described, self._rescored(row, modality, given, left), left))
         return found
 
     def _sample(self, modality: str) -> Any:
@@ -187,10 +191,15 @@ class _Asked:
         found = cells(self.table, self.columns[modality], rows)
         return (cell for cell in found if cell is not None)
 
-    def _rescored(self, row: int, modality: str, given: Sequence[Any]) -> dict[str, Any]:
+    def _rescored(
+        self, row: int, modality: str, given: Sequence[Any], left: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Member -> target -> scores of the row with each of the given cells in place of its own.
 
         What is not replaced is encoded once.
+
+        Args:
+            left: modality -> whether the row has it then, with each of the cells.
         """
         fields: dict[int, Field] = {}
         for i in self.forms[modality]:
@@ -203,7 +212,7 @@ class _Asked:
                 arrays[k] = array
             fields[i] = Prepared.of(arrays, form, shape).gather(np.arange(len(given)))
         found: dict[str, Any] = {}
-        for name in self.run.shares():
+        for name in self.run.pipeline.standing().asked_for(left):
             forms = self.run.members[name].forms
             if modality in forms:
                 found[name] = self._member(name, row, {modality: fields[forms[modality]]})

@@ -58,7 +58,7 @@ def contributions(
     described: dict[str, Any] = {
         "metric": task.primary,
         "greater_is_better": metrics[everyone].greater_is_better,
-        "absent": "masked",
+        "absent": "left out",
         "rows": len(targets),
         "orders": len(walks) if walks else None,
         "values": {_label(team): _span(value) for team, value in found.values.items()},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ def stress(
     positions = np.arange(len(table))
     truth = {name: Known(target, positions) for name, target in run.targets(table).items()}
     clean = run.scores(prepared, positions)
+    present = run.present(table, prepared)
     jobs = [
         (modality, name)
         for modality, columns in run.schema.modalities().items()
@@ -71,17 +72,14 @@ def stress(
     }
     with tempfile.TemporaryDirectory() as cache:
         for i, (modality, name) in enumerate(jobs):
-            worse = [
-                run.scores(
-                    corrupted(
-                        run, table, prepared, modality, name, level, cache=Path(cache), seed=seed
-                    ),
-                    positions,
+            worse = [(clean, present)]
+            for level in LEVELS[1:]:
+                spoilt = corrupted(
+                    run, table, prepared, modality, name, level, cache=Path(cache), seed=seed
                 )
-                for level in LEVELS[1:]
-            ]
+                worse.append((run.scores(spoilt, positions), run.present(table, spoilt)))
             for target in found:
-                curve = _curve(run, target, [clean, *worse], truth[target])
+                curve = _curve(run, target, worse, truth[target])
                 found[target]["corruptions"].setdefault(modality, {})[name] = curve
             progress(i + 1, len(jobs))
     keys = _keys(run, table)
@@ -90,14 +88,24 @@ def stress(
         mixed = []
         for rate in LEVELS:
             gone = lost(keys, modality, rate, seed)
-            mixed.append(_either(without, clean, gone))
+            left = {**present, modality: present[modality] & ~gone}
+            mixed.append((_either(without, clean, gone), left))
         for target in found:
             found[target]["missing"][modality] = _curve(run, target, mixed, truth[target])
     return found
 
 
-def _curve(run: Run, target: str, levels: Sequence[dict[str, Any]], known: Known) -> dict[str, Any]:
-    """The metric at each level: of the fused model, of each rival and of their late fusion."""
+def _curve(
+    run: Run,
+    target: str,
+    levels: Sequence[tuple[dict[str, Any], Mapping[str, Any]]],
+    known: Known,
+) -> dict[str, Any]:
+    """The metric at each level: of the fused model, of each rival and of their late fusion.
+
+    Args:
+        levels: members' scores, and which rows have which modality.
+    """
     task = run.tasks[target]
     rivals = [who for who, shares in run.weights.items() if who != "fused" and target in shares]
     better = True
@@ -110,8 +118,8 @@ def _curve(run: Run, target: str, levels: Sequence[dict[str, Any]], known: Known
         better = metric.greater_is_better
         return float(metric.statistic(np.ones((1, len(known.rows))))[0])
 
-    for scores in levels:
-        answers = {who: run.combine(scores, who, [target])[target] for who in values}
+    for scores, present in levels:
+        answers = {who: run.combine(scores, who, [target], present)[target] for who in values}
         for who, own in answers.items():
             values[who].append(measure(own))
         if rivals:

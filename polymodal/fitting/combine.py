@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Answers, Task
@@ -23,6 +25,8 @@ from polymodal.table.schema import CONSTANT, FUSED
 # Of a line of the leaderboard: the model, a modality's own best, always the same answer, one of
 # what the first two combine.
 ROLES = ("fused", "rival", CONSTANT, "member")
+# Nothing is chosen on fewer validation rows.
+LEAST_ROWS = 10
 
 
 def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger) -> Run:
@@ -35,22 +39,13 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger) -> Run:
         if own:
             groups[modality] = own
     weights: dict[str, dict[str, dict[str, float]]] = {g: {} for g in groups}
-    board: list[dict[str, Any]] = []
     for target, task in job.tasks.items():
         known = Known(job.targets[target], rows)
-        line = partial(_line, job, task, known, found)
         scores = {n: known.of(own[target]) for n, own in found.scores.items() if target in own}
-        lines = []
         for group, candidates in groups.items():
             mine = {n: scores[n] for n in candidates if n in scores}
-            chosen = greedy(mine, partial(_criterion, task, known.targets), task.averaged)
-            weights[group][target] = chosen
-            combined = task.merge({n: mine[n] for n in chosen}, chosen)
-            lines.append(line(group, "fused" if group == FUSED else "rival", combined, chosen))
-        # `combined` gives its shape: tags have an answer for every word.
-        lines.append(line(CONSTANT, CONSTANT, task.constant(combined), {}))
-        lines += [line(name, "member", own, {name: 1.0}) for name, own in scores.items()]
-        board += best_first(lines)
+            loss = partial(_criterion, task, known.targets)
+            weights[group][target] = greedy(mine, loss, task.averaged)
     used = {n for g in weights.values() for shares in g.values() for n in shares}
     # Models are compared by what they say on other rows, whether or not they are used.
     kept = {n: t for n, t in trained.items() if n in used or recipe.compare}
@@ -58,7 +53,6 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger) -> Run:
     for one in kept.values():
         for name, key in job.keys(one.spec).items():
             one.forms[name] = forms.setdefault(key, len(forms))
-    models = [one.spec for one in trained.values()]
     pipeline = Pipeline(
         job.schema,
         [job.forms[key] for key in forms],
@@ -66,9 +60,75 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger) -> Run:
         job.tasks,
         kept,
         weights,
+        lacking(job, found, used),
     )
+    models = [one.spec for one in trained.values()]
     resolved = recipe.model_copy(update={"models": models, "rivals": False})
+    board = [line for target in job.tasks for line in _board(job, found, pipeline, target)]
     return Run(pipeline, resolved, board, ledger.to_json())
+
+
+def lacking(
+    job: Job, found: Candidates, used: Collection[str]
+) -> dict[frozenset[str], dict[str, dict[str, float]]]:
+    """What answers rows that have some of the modalities only: `Pipeline.partial`.
+
+    Every set of modalities is tried on the validation rows that have them, with all others left
+    out: members are weighed as for the whole, and with them the constant, so that a member that is
+    too sure of what it half sees is held back by as much as it takes.
+
+    Args:
+        used: the members that the run keeps for other reasons.
+    """
+    present = job.present()
+    place = {row: i for i, row in enumerate(found.rows.tolist())}
+    chosen: dict[frozenset[str], dict[str, dict[str, float]]] = {}
+    for team in job.sets():
+        has = np.all([present[name] for name in team], axis=0) & job.known()
+        for target, task in job.tasks.items():
+            answers: dict[str, dict[int, Any]] = {}
+            for name in sorted(used):
+                reads = frozenset(found.trained[name].spec.modalities)
+                own = found.scores[name].get(target)
+                if own is None or not reads & team:
+                    continue
+                if reads <= team:
+                    answers[name] = {row: own[i] for row, i in place.items()}
+                else:
+                    masked = job.masked.get(name, {}).get(reads - team, {})
+                    answers[name] = masked.get(target, {})
+            targets = job.targets[target]
+            rows = [
+                row
+                for row in sorted(set(place).intersection(*answers.values()))
+                if has[row] and targets.present[row]
+            ]
+            # Fewer say nothing; a row goes by what it has less of, then.
+            if not answers or len(rows) < LEAST_ROWS:
+                continue
+            given = {name: [own[row] for row in rows] for name, own in answers.items()}
+            given[CONSTANT] = task.constant(next(iter(given.values())))
+            loss = partial(_criterion, task, targets.arrays(np.array(rows)))
+            chosen.setdefault(team, {})[target] = greedy(given, loss, task.averaged)
+    return chosen
+
+
+def _board(job: Job, found: Candidates, pipeline: Pipeline, target: str) -> list[dict[str, Any]]:
+    """The leaderboard's lines of a target: all of them on the same validation rows."""
+    task, known = job.tasks[target], Known(job.targets[target], found.rows)
+    line = partial(_line, job, task, known, found)
+    scores = {n: known.of(own[target]) for n, own in found.scores.items() if target in own}
+    present = {name: own[found.rows] for name, own in job.present().items()}
+    lines = []
+    for group, of_targets in pipeline.weights.items():
+        shares = of_targets[target]
+        combined = pipeline.combine(found.scores, group, [target], present)[target]
+        role = "fused" if group == FUSED else "rival"
+        lines.append(line(group, role, known.of(combined), shares))
+    # `combined` gives its shape: tags have an answer for every word.
+    lines.append(line(CONSTANT, CONSTANT, task.constant(known.of(combined)), {}))
+    lines += [line(name, "member", own, {name: 1.0}) for name, own in scores.items()]
+    return best_first(lines)
 
 
 def _line(

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from polymodal.contract.form import Form
+from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Member
-from polymodal.contract.task import Task
+from polymodal.contract.task import Answers, Task
 from polymodal.models import build
+from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared
 from polymodal.prepared.targets import known
+from polymodal.run.patterns import patterns
 from polymodal.table.schema import Schema
+from polymodal.train.loop import predict_without
+
+# A member is asked for at most this many rows with modalities left out, over all sets of them; for
+# so many numbers; and for this many rows of each set in any case.
+MASKED, NUMBERS, LEAST_MASKED = 8000, 2_000_000, 50
 
 
 @dataclass
@@ -29,6 +37,8 @@ class Job:
         log: (member, step, numbers) after every validation.
         groups: every row's group as a code, or None: those of one are never cut apart.
         memo: what experts have fitted that others may want too.
+        masked: member -> modalities that were left out -> target -> row -> the answer of one that
+            has not seen the row, of a sample of the validation rows (`keep_masked`).
     """
 
     schema: Schema
@@ -41,6 +51,56 @@ class Job:
     log: Callable[[str, int, dict[str, float]], None] = lambda *_: None
     groups: np.ndarray[Any, Any] | None = None
     memo: dict[Any, Any] = field(default_factory=dict)
+    masked: dict[str, dict[frozenset[str], dict[str, dict[int, Any]]]] = field(default_factory=dict)
+
+    def present(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Modality -> `(rows,)` bool: which rows have it, as some form could read it."""
+        found: dict[str, np.ndarray[Any, Any]] = {}
+        names = list(self.schema.modalities())
+        for key, prepared in self.prepared.items():
+            name = max((n for n in names if key.startswith(f"{n}|")), key=len)
+            found[name] = found.get(name, False) | prepared.present
+        return {name: found[name] for name in names if name in found}
+
+    def sets(self) -> list[frozenset[str]]:
+        """The sets of present modalities that are validated."""
+        present = self.present()
+        return patterns(present) if len(present) > 1 else []
+
+    def keep_masked(
+        self,
+        member: Member,
+        module: Predictor,
+        collator: Collator,
+        valid: np.ndarray[Any, Any],
+        scores: Mapping[str, Answers],
+    ) -> None:
+        """Ask a member for the validation rows again, with modalities left out.
+
+        A sample is asked, the same of every member.
+
+        Args:
+            valid: rows that it has not seen, with `scores`, its answers to them as they are.
+        """
+        own = frozenset(module.names)
+        sets = dict.fromkeys(own - team for team in self.sets())
+        absent = [gone for gone in sets if gone and gone < own]
+        if not absent or not scores or not len(valid):
+            return
+        size = max(int(np.size(values[0])) for values in scores.values())
+        most = max(LEAST_MASKED, min(MASKED, NUMBERS // size) // len(absent))
+        order = np.random.default_rng(self.seed).permutation(
+            len(next(iter(self.prepared.values())))
+        )
+        rows = np.sort(valid[np.argsort(order[valid])[:most]])
+        tasks = {name: self.tasks[name] for name in scores}
+        kept = self.masked.setdefault(member.name, {})
+        for gone, found in zip(
+            absent, predict_without(module, tasks, collator, rows, absent=absent), strict=True
+        ):
+            for target, answers in found.items():
+                into = kept.setdefault(gone, {}).setdefault(target, {})
+                into |= dict(zip(rows.tolist(), answers, strict=True))
 
     def known(self) -> np.ndarray[Any, Any]:
         """`(rows,)` bool: which rows have any target."""

@@ -77,6 +77,7 @@ def learn(
         scores = predict(module, tasks, collator, valid) if len(valid) else {}
         if bad := unanswered(scores):
             raise Diverged(member.name, f"{len(bad)} of {len(valid)} answers that are no numbers")
+        job.keep_masked(member, module, collator, valid, scores)
     # It waits where the other members do not need the room.
     return Trained(member, module.eval().cpu(), {}, kernels, facts), scores
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from polymodal.contract.recipe import Member
 from polymodal.contract.task import Answers, Task
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared, prepare
+from polymodal.run import patterns
+from polymodal.run.standing import Present, Standing, filled, spread
 from polymodal.table.infer import validate
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table, read
@@ -29,6 +31,8 @@ from polymodal.train.loop import predict_without, unanswered
 
 # Prepared cells by the position of their form; only of the forms that are wanted.
 Encoded = Sequence[Prepared] | Mapping[int, Prepared]
+# (members, prepared, rows) -> member -> target -> one array of scores a row.
+Scorer = Callable[[Sequence[str], Encoded, np.ndarray[Any, Any]], Any]
 
 
 @dataclass
@@ -65,6 +69,9 @@ class Pipeline:
         tasks: target -> fitted task.
         members: every trained member that some combination uses, and every fusion to be compared.
         weights: "fused" (the model) or a modality (its rival) -> target -> member -> share.
+        partial: set of present modalities -> target -> member, or "constant" -> share: what
+            answers in the fused model's place where a row lacks what that reads. Chosen on
+            validation rows that had no more than this set.
     """
 
     schema: Schema
@@ -73,6 +80,7 @@ class Pipeline:
     tasks: dict[str, Task]
     members: dict[str, Trained]
     weights: dict[str, dict[str, dict[str, float]]]
+    partial: dict[frozenset[str], dict[str, dict[str, float]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for member in self.members.values():
@@ -105,13 +113,43 @@ class Pipeline:
             Columns of predictions, as `decoded` has them.
         """
         gone = self.known(absent)
+
+        def score(members: Sequence[str], prepared: Encoded, positions: Any) -> Any:
+            return {name: self.score(name, prepared, positions, [gone])[0] for name in members}
+
         table = self.table([self._whole(row) for row in rows])
-        prepared = self.encode(
-            table, Ledger() if ledger is None else ledger, self.used(), max_bad_rows=max_bad_rows
-        )
-        positions = np.arange(len(table))
-        scores = {name: self.score(name, prepared, positions, [gone])[0] for name in self.used()}
-        return self.decoded(table, self.combine(scores))
+        noted = Ledger() if ledger is None else ledger
+        return self.answered(table, noted, gone, score, max_bad_rows=max_bad_rows)
+
+    def answered(
+        self,
+        table: Table,
+        ledger: Ledger,
+        gone: Collection[str],
+        score: Scorer,
+        cache: Path | None = None,
+        **options: Any,
+    ) -> dict[str, list[Any]]:
+        """A table's predictions; only the rows that lack something are asked of further members.
+
+        Args:
+            gone: modalities to ignore.
+            score: how members score rows, without these modalities.
+            cache, options: as `encode` takes them.
+        """
+        used = self.used()
+        prepared = self.encode(table, ledger, used, cache, **options)
+        scores = score(used, prepared, np.arange(len(table)))
+        present = self.present(table, prepared, gone)
+        rows, names = self.standing().further(present)
+        if names:
+            # What the first forms could not read either has been counted and noted already.
+            own = self.encode(
+                table.take(rows), Ledger(), names, cache, **options | {"max_bad_rows": len(rows)}
+            )
+            for name, found in score(names, own, np.arange(len(rows))).items():
+                scores[name] = {t: spread(values, rows, len(table)) for t, values in found.items()}
+        return self.decoded(table, self.combine(scores, present=present), present)
 
     def predict_row(
         self, row: Mapping[str, Any], *, absent: str | Collection[str] = ()
@@ -199,24 +237,67 @@ class Pipeline:
         scores: Mapping[str, Mapping[str, Answers]],
         who: str = FUSED,
         targets: Sequence[str] | None = None,
+        present: Present | None = None,
     ) -> dict[str, Answers]:
         """Members' scores to one combination's: the fused model's, or a unimodal rival's.
 
         Args:
             targets: some of the rival's; all by default.
+            present: what the rows have, as `present` says it: rows that lack what the fused model
+                reads are answered by what was validated for that. None: they have all.
         """
-        return {
+        found: dict[str, Answers] = {
             target: self.tasks[target].merge({m: scores[m][target] for m in shares}, shares)
             for target, shares in self.weights[who].items()
             if targets is None or target in targets
         }
+        if who == FUSED and present is not None:
+            standing = self.standing()
+            for target in found:
+                found[target] = standing.mended(target, found[target], scores, present)
+        return found
 
-    def decoded(self, table: Table, combined: Mapping[str, Answers]) -> dict[str, list[Any]]:
+    def standing(self) -> Standing:
+        """Who answers rows that lack something."""
+        shares = self.weights[FUSED]
+        forms = {name: frozenset(member.forms) for name, member in self.members.items()}
+        reads = {t: frozenset().union(*(forms[m] for m in own)) for t, own in shares.items()}
+        return Standing(self.tasks, shares, reads, self.partial, list(self.schema.modalities()))
+
+    def present(
+        self, table: Table, prepared: Encoded, gone: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """Which rows of a table have which modality, and are not to ignore it.
+
+        A cell that could not be read is missing; of what is not prepared, what is empty.
+        """
+        forms = {name: i for t in self.members.values() for name, i in t.forms.items()}
+        encoded = range(len(prepared)) if isinstance(prepared, Sequence) else prepared
+        known = {n: i for t in self.members.values() for n, i in t.forms.items() if i in encoded}
+        found: dict[str, Any] = {}
+        for name, columns in self.schema.modalities().items():
+            if name in gone:
+                found[name] = np.zeros(len(table), bool)
+            elif name in known:
+                found[name] = prepared[known[name]].present
+            elif name in forms:
+                found[name] = np.any([filled(table, c.name) for c in columns], axis=0)
+            else:  # nothing that answers reads it
+                found[name] = np.ones(len(table), bool)
+        return found
+
+    def decoded(
+        self, table: Table, combined: Mapping[str, Answers], present: Present | None = None
+    ) -> dict[str, list[Any]]:
         """Columns of the predictions file, from one combination's scores of a table's rows.
 
         What names a row stands first: its number under "row", its group and the columns that only
         identify rows, where the table has them and no prediction has their name. Then per target
-        the prediction under its name and, for classes, a probability under "target=class".
+        the prediction under its name and, for classes, a probability under "target=class". Last,
+        where some row lacks a modality, stands what each row lacks, under "missing".
+
+        Args:
+            present: what the rows have, as `present` says it; None: all.
         """
         found: dict[str, list[Any]] = {}
         for target, task in self.tasks.items():
@@ -225,7 +306,9 @@ class Pipeline:
         naming = [n for n in schema.skipped if n == schema.group or n in schema.identifiers]
         taken = {"row", *found}
         ids = {n: table.cells(n) for n in naming if n in table.names and n not in taken}
-        return {"row": list(range(len(table))), **ids, **found}
+        lacking = [] if present is None else patterns.said(present)
+        last = {"missing": lacking} if any(lacking) and "missing" not in {*found, *ids} else {}
+        return {"row": list(range(len(table))), **ids, **found, **last}
 
     def vectors(
         self, prepared: Encoded, rows: np.ndarray[Any, Any], name: str

@@ -19,6 +19,7 @@ from polymodal.prepared.index import CacheError
 from polymodal.prepared.prepare import Prepared
 from polymodal.run.pipeline import Encoded, Pipeline, Trained
 from polymodal.run.scored import key_of, missing, remembered, versions
+from polymodal.run.standing import Present
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.table.schema import FUSED, Schema
@@ -106,12 +107,13 @@ class Run:
     ) -> dict[str, list[Any]]:
         table = self.pipeline.table(source, cache=cache)
         noted = Ledger() if ledger is None else ledger
-        used = self.pipeline.used()
-        prepared = self.pipeline.encode(table, noted, used, cache, max_bad_rows=max_bad_rows)
         # One row is sooner computed than looked up.
         kept = cache if len(table) > 1 else None
-        scores = self.scores(prepared, np.arange(len(table)), gone, kept, used)
-        return self.pipeline.decoded(table, self.pipeline.combine(scores))
+
+        def score(members: Sequence[str], prepared: Encoded, rows: np.ndarray[Any, Any]) -> Any:
+            return self.scores(prepared, rows, gone, kept, members)
+
+        return self.pipeline.answered(table, noted, gone, score, cache, max_bad_rows=max_bad_rows)
 
     def predict_row(
         self, row: dict[str, Any], *, absent: str | Collection[str] = ()
@@ -212,9 +214,16 @@ class Run:
         scores: Any,
         who: str = FUSED,
         targets: Sequence[str] | None = None,
+        present: Present | None = None,
     ) -> dict[str, Answers]:
         """Members' scores to one combination's; see `Pipeline.combine`."""
-        return self.pipeline.combine(scores, who, targets)
+        return self.pipeline.combine(scores, who, targets, present)
+
+    def present(
+        self, table: Table, prepared: Encoded, absent: Collection[str] = ()
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        """Modality -> which rows have it; see `Pipeline.present`."""
+        return self.pipeline.present(table, prepared, absent)
 
     def _sets_of(self, name: str, absent: Sequence[frozenset[str]]) -> list[frozenset[str]]:
         """Sets that differ in what a member does not read are one to it."""

@@ -29,13 +29,13 @@ from polymodal.nn import pretrained
 from polymodal.run.pipeline import Pipeline, Trained
 from polymodal.run.run import Run
 from polymodal.run.scored import versions
-from polymodal.table.schema import FUSED, Schema
+from polymodal.table.schema import CONSTANT, FUSED, Schema
 from polymodal.train.kernels import Kernels
 
 # What `_with_backbone` calls a backbone's folder.
 _BACKBONE = re.compile(r"pretrained-[0-9a-f]{12}")
 # Raised whenever what is written changes; other formats are refused.
-FORMAT = 3
+FORMAT = 4
 JSON, WEIGHTS, RECIPE = "run.json", "model.safetensors", "recipe.yaml"
 
 
@@ -90,6 +90,7 @@ def save(run: Run, folder: Path) -> None:
             for t in model.members.values()
         ],
         "weights": model.weights,
+        "partial": [{"present": sorted(t), "weights": w} for t, w in model.partial.items()],
         "leaderboard": run.leaderboard,
         "ledger": run.ledger,
     }
@@ -190,12 +191,13 @@ def _check(described: Mapping[str, Any], path: Path) -> None:
     members = [item["spec"]["name"] for item in described["members"]]
     positions = [k for item in described["members"] for k in item["forms"].values()]
     wrong = [k for k in positions if not (isinstance(k, int) and 0 <= k < forms)]
-    for who, targets in described["weights"].items():
+    lacking = [("rows that lack", item["weights"]) for item in described["partial"]]
+    for who, targets in [*described["weights"].items(), *lacking]:
         for target, shares in targets.items():
             whole_ = bool(shares) and all(0 <= share <= 1 for share in shares.values())
             if not whole_ or abs(math.fsum(shares.values()) - 1) > 1e-3:
                 wrong.append(f"the shares of {who} for {target}")
-            wrong += [name for name in shares if name not in members]
+            wrong += [n for n in shares if n not in members and n != CONSTANT]
             wrong += [] if target in tasks else [target]
     for item in described["forms"]:
         shape = item["shape"]
@@ -233,7 +235,8 @@ def _restored(described: dict[str, Any], folder: Path) -> Run:
         module = kernels.apply(module)
         members[member.name] = Trained(member, module, item["forms"], kernels, item["facts"])
     shapes = [tuple(item["shape"]) for item in described["forms"]]
-    model = Pipeline(schema, forms, shapes, tasks, members, described["weights"])
+    lacking = {frozenset(item["present"]): item["weights"] for item in described["partial"]}
+    model = Pipeline(schema, forms, shapes, tasks, members, described["weights"], lacking)
     recipe = resolve.load(folder / RECIPE)
     for name in named.names(recipe.model_dump()):
         brought.placed(_inside(name, folder), folder)

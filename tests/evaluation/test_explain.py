@@ -270,7 +270,12 @@ def test_without_its_text_a_tagger_supports_what_it_says_to_no_input() -> None:
             frozenset({"image"}): {"m": {"tags": [both[:0]]}},
             frozenset({"text", "image"}): {"m": {"tags": [both]}},
         },
-        run=SimpleNamespace(combine=lambda scores, targets: {"tags": scores["m"]["tags"]}),
+        run=SimpleNamespace(
+            combine=lambda scores, targets, present: {"tags": scores["m"]["tags"]},
+            pipeline=SimpleNamespace(
+                standing=lambda: SimpleNamespace(felt=lambda target, present: set(present))
+            ),
+        ),
     )
     asked._combined = functools.partial(_Asked._combined, asked)
     found = _Asked.explanation(asked, 0, tags)
