@@ -197,7 +197,8 @@ def _check(described: Mapping[str, Any], path: Path) -> None:
             whole_ = bool(shares) and all(0 <= share <= 1 for share in shares.values())
             if not whole_ or abs(math.fsum(shares.values()) - 1) > 1e-3:
                 wrong.append(f"the shares of {who} for {target}")
-            wrong += [n for n in shares if n not in members and n != CONSTANT]
+            known = [*members, CONSTANT] if who == "rows that lack" else members
+            wrong += [name for name in shares if name not in known]
             wrong += [] if target in tasks else [target]
     for item in described["forms"]:
         shape = item["shape"]
