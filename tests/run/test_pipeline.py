@@ -103,7 +103,7 @@ def test_nothing_is_written(
     run: pm.Run, table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running, "default_folder", lambda: pytest.fail("asked for the cache"))
+    monkeypatch.setattr(running, "usable_folder", lambda: pytest.fail("asked for the cache"))
     run.predict_row(rows_of(table)[0])
     run.pipeline.predict(rows_of(table))
     assert list(tmp_path.iterdir()) == []
