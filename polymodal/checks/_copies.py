@@ -74,11 +74,11 @@ def equal(
             if all(cell is None for cell in cells):
                 keys[row] = row
     ends = np.cumsum([len(table) for table in tables])
-    chance = 0.0 if rich else _chance([contents[c.name][0] for c in columns])
+    chance = 0.0 if rich else by_chance([contents[c.name][0] for c in columns])
     return np.split(codes(keys), ends[:-1]), chance
 
 
-def _chance(columns: Sequence[Sequence[Any]]) -> float:
+def by_chance(columns: Sequence[Sequence[Any]]) -> float:
     """How likely two rows are to be equal, were columns independent."""
     chance = 1.0
     for cells in columns:

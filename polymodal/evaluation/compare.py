@@ -8,7 +8,7 @@ metrics are of scores.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,13 @@ class Comparison:
         rows: of the table.
         targets: target -> `ranked`; its models also have "members" (their shares) and "cost".
         ledger: what became of every row.
+        warnings: what speaks against the figures, in words: rows that a run has learned from.
     """
 
     rows: int
     targets: dict[str, dict[str, Any]]
     ledger: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -69,7 +71,8 @@ class Comparison:
 
     def text(self) -> str:
         """For a terminal: a table of each target, best first, and which models are as good."""
-        return "\n\n".join(_text(name, found) for name, found in self.targets.items())
+        parts = [f"warning: {warning}" for warning in self.warnings]
+        return "\n\n".join(parts + [_text(name, found) for name, found in self.targets.items()])
 
 
 def compare(
@@ -126,7 +129,8 @@ def compare(
                 cost = {**judge.cost(run, prepared, shares), "training_seconds": seconds}
                 facts[name][who] = {"members": shares, "cost": cost}
     account(ledger, {name: part.rows for name, part in known.items()}, rows)
-    found = Comparison(len(table), {}, ledger.to_json())
+    warnings = [f"{who}: {line}" for who, run in loaded.items() for line in run.warnings(table)]
+    found = Comparison(len(table), {}, ledger.to_json(), warnings)
     for name, part in known.items():
         own = ranked(part.task, answers[name], part.targets, part.clusters)
         own["models"] = [{**model, **facts[name][model["name"]]} for model in own["models"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,9 @@ class Evaluation:
             one it is, on a sample of rows; empty where no member but experts has two.
         explanations: target -> why the fused model answered as it did to some of the slices' rows,
             with their true values (`explain.explain`).
+        warnings: what speaks against the figures, in words: rows that were learned from.
+        origin: of the run (`Run.origin`), with its folder under "run", and of what was measured:
+            "data" and "measured" (when).
         table: what was measured, for the report to show some of its rows.
         schema: of the run.
     """
@@ -87,12 +91,16 @@ class Evaluation:
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)
     alignment: dict[str, Any] = field(default_factory=dict)
     explanations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    origin: dict[str, Any] = field(default_factory=dict)
     table: Table | None = None
     schema: Schema | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
             "rows": self.rows,
+            "warnings": self.warnings,
+            "origin": self.origin,
             "targets": self.targets,
             "verdict": next(iter(self.verdicts.values()), None),
             "verdicts": self.verdicts,
@@ -126,7 +134,7 @@ class Evaluation:
 
     def text(self) -> str:
         """For a terminal: every metric of the model, beside the rivals' values."""
-        lines = []
+        lines = [f"warning: {warning}\n" for warning in self.warnings]
         for target, numbers in self.targets.items():
             if target in self.verdicts:
                 lines.append(sentences.text(self.verdicts[target]))
@@ -202,6 +210,13 @@ def evaluate(
     combined = run.combine(scores, present=present)
     predictions = run.pipeline.decoded(table, combined, present)
     found = Evaluation(len(table), {}, {}, {}, predictions, {}, table=table, schema=run.schema)
+    found.warnings = run.warnings(table)
+    found.origin = {
+        **run.origin,
+        "run": None if run.folder is None else str(run.folder),
+        "data": table.source,
+        "measured": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
     known = {}
     for name, values in run.targets(table).items():
         part = Part(run.tasks[name], values, clusters)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from polymodal.checks.seen import seen
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Answers, Task
 from polymodal.fitting.job import Job
@@ -20,6 +23,7 @@ from polymodal.prepared.targets import Known
 from polymodal.run.pipeline import Pipeline
 from polymodal.run.run import Run
 from polymodal.table.ledger import Ledger
+from polymodal.table.read import Table
 from polymodal.table.schema import CONSTANT, FUSED
 
 # Of a line of the leaderboard: the model, a modality's own best, always the same answer, one of
@@ -29,8 +33,12 @@ ROLES = ("fused", "rival", CONSTANT, "member")
 LEAST_ROWS = 10
 
 
-def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger) -> Run:
-    """Weights by validation for the fused model and for each modality's rival; leaderboard."""
+def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger, table: Table) -> Run:
+    """Weights by validation for the fused model and for each modality's rival; leaderboard.
+
+    Args:
+        table: of all rows, for what the run says of its origin.
+    """
     trained, rows = found.trained, found.rows
     groups = {FUSED: list(trained)}
     names = list(job.schema.modalities())
@@ -65,7 +73,29 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger) -> Run:
     models = [one.spec for one in trained.values()]
     resolved = recipe.model_copy(update={"models": models, "rivals": False})
     board = [line for target in job.tasks for line in _board(job, found, pipeline, target)]
-    return Run(pipeline, resolved, board, ledger.to_json())
+    learned = seen(table.take(np.flatnonzero(job.known())), job.schema)
+    return Run(pipeline, resolved, board, ledger.to_json(), _origin(job, table), learned)
+
+
+def _origin(job: Job, table: Table) -> dict[str, Any]:
+    """What the run says of where it comes from: `Run.origin`."""
+    every = np.arange(len(table))
+    classes = {}
+    for name, task in job.tasks.items():
+        labels = task.labels(Known(job.targets[name], every).targets)
+        if labels is not None:
+            classes[name] = dict(Counter(labels).most_common())
+    return {
+        "source": table.source,
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "rows": int(job.known().sum()),
+        "types": {
+            column: str(table.data.schema.field(column).type)
+            for task in job.tasks.values()
+            for column in task.columns
+        },
+        "classes": classes,
+    }
 
 
 def lacking(

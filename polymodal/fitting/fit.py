@@ -188,7 +188,7 @@ def _fitted(
     finally:
         logs.close()
         spend(out, time.perf_counter() - start)
-    run = combine(job, found, recipe, ledger)
+    run = combine(job, found, recipe, ledger, data.table)
     return run, checks.Report([*report.findings, *aims.findings])
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.checks import seen
+from polymodal.checks.seen import Seen
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Answers, Task
@@ -35,6 +37,9 @@ class Run:
         leaderboard: validation scores: of each target the fused model, its rivals, the constant
             (always the same answer) and the members, each of these best first.
         ledger: what became of every row.
+        origin: where it comes from: "source" (the table), "date", "rows", "types" (target -> the
+            type of its cells), "classes" (target -> class -> rows).
+        seen: hashes of the rows that it was trained or validated on, or None.
         folder: where it is saved, or None.
     """
 
@@ -42,6 +47,8 @@ class Run:
     recipe: Recipe
     leaderboard: list[dict[str, Any]] = field(default_factory=list)
     ledger: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
+    seen: Seen | None = None
     folder: Path | None = None
 
     @property
@@ -224,6 +231,13 @@ class Run:
     ) -> dict[str, np.ndarray[Any, Any]]:
         """Modality -> which rows have it; see `Pipeline.present`."""
         return self.pipeline.present(table, prepared, absent)
+
+    def warnings(self, table: Table) -> list[str]:
+        """What is wrong with measuring the run on a table, in words."""
+        if self.seen is None:
+            return []
+        known = seen.again(table, self.schema, self.seen)
+        return seen.said(known, len(table), table.source)
 
     def _sets_of(self, name: str, absent: Sequence[frozenset[str]]) -> list[frozenset[str]]:
         """Sets that differ in what a member does not read are one to it."""

@@ -16,11 +16,14 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import torch
+
 import polymodal.models.build as build
 from polymodal.base import brought, lookup, sealed
 from polymodal.base.errors import UserError
 from polymodal.base.files import damaged, whole
 from polymodal.base.tensors import read_tensors, write_tensors
+from polymodal.checks.seen import Seen
 from polymodal.contract import named, resolve
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe
@@ -36,6 +39,8 @@ from polymodal.train.kernels import Kernels
 _BACKBONE = re.compile(r"pretrained-[0-9a-f]{12}")
 # Raised whenever what is written changes; other formats are refused.
 FORMAT = 4
+# What the weights' file calls the hashes of the rows that were learned from.
+ROWS = "rows"
 JSON, WEIGHTS, RECIPE = "run.json", "model.safetensors", "recipe.yaml"
 
 
@@ -56,6 +61,8 @@ def save(run: Run, folder: Path) -> None:
         for i, member in enumerate(model.members.values())
         for key, value in member.module.state_dict().items()
     }
+    if run.seen is not None:
+        tensors[ROWS] = torch.from_numpy(run.seen.rows)
     write_tensors(folder / WEIGHTS, tensors)
     described = {
         "format": FORMAT,
@@ -93,6 +100,8 @@ def save(run: Run, folder: Path) -> None:
         "partial": [{"present": sorted(t), "weights": w} for t, w in model.partial.items()],
         "leaderboard": run.leaderboard,
         "ledger": run.ledger,
+        "origin": run.origin,
+        "chance": None if run.seen is None else run.seen.chance,
     }
     described["files"] = {name: sealed.hashed(folder / name) for name in _files(described, folder)}
     # What else of it the next fit there may replace.
@@ -241,7 +250,9 @@ def _restored(described: dict[str, Any], folder: Path) -> Run:
     recipe = resolve.load(folder / RECIPE)
     for name in named.names(recipe.model_dump()):
         brought.placed(_inside(name, folder), folder)
-    return Run(model, recipe, described["leaderboard"], described["ledger"], folder)
+    seen = Seen(tensors[ROWS].numpy(), described["chance"]) if ROWS in tensors else None
+    about = described["leaderboard"], described["ledger"], described["origin"], seen
+    return Run(model, recipe, *about, folder)
 
 
 def _inside(name: str, folder: Path) -> str:

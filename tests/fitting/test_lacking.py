@@ -110,3 +110,16 @@ def test_what_answers_is_saved_and_measured(run: pm.Run, tmp_path: Path) -> None
     assert found.targets["label"]["accuracy"]["value"] == pytest.approx(right)
     values = found.contributions["label"]["values"]
     assert values["note+signal+table"]["value"] == pytest.approx(right)
+
+
+def test_rows_that_were_learned_from_are_counted(run: pm.Run, tmp_path: Path) -> None:
+    """Trained or validated on: by folds, all of them."""
+    save(run, tmp_path / "run")
+    mixed = pd.concat([frame(60, 5), frame(400, 0)[10:17]])
+    for one in (run, pm.load(tmp_path / "run")):
+        found = pm.evaluate(one, mixed, contributions="none", explain=0)
+        assert "7 of 67 rows" in found.warnings[0] and "row 60, 61, 62, ..." in found.warnings[0]
+        assert found.text().startswith("warning: 7 of 67 rows")
+        assert found.to_json()["warnings"] == found.warnings
+    assert not pm.evaluate(run, frame(60, 5), contributions="none", explain=0).warnings
+    assert "7 of 67 rows" in pm.compare(run, mixed).text()
