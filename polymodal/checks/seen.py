@@ -12,7 +12,8 @@ import numpy as np
 
 from polymodal.checks import _copies
 from polymodal.contract import kind
-from polymodal.prepared.cache import Files, usable_folder
+from polymodal.prepared.cache import usable_folder
+from polymodal.prepared.cells import Contents
 from polymodal.table.read import Table
 from polymodal.table.schema import Schema
 
@@ -33,17 +34,16 @@ class Seen:
     chance: float
 
 
-def seen(table: Table, schema: Schema) -> Seen:
+def seen(contents: Contents, schema: Schema) -> Seen:
     """The hashes of a table's rows."""
     rich: list[str] = []
     keys: dict[str, list[Any]] = {}
     unreadable: set[int] = set()
-    with TemporaryDirectory() as elsewhere, Files(usable_folder() or Path(elsewhere)) as files:
-        for column in schema.inputs:
-            (keys[column.name],), (bad,) = _copies.contents([table], column, files)
-            unreadable |= bad.keys()
-            if kind.of(column.kind).is_rich(table.cells(column.name)):
-                rich.append(column.name)
+    for column in schema.inputs:
+        (keys[column.name],), (bad,) = _copies.contents([contents], column)
+        unreadable |= bad.keys()
+        if kind.of(column.kind).is_rich(contents.table.cells(column.name)):
+            rich.append(column.name)
     rows = [_hash(row) for row in zip(*keys.values(), strict=True)]
     for i in range(len(rows)):
         if i in unreadable or (rich and all(keys[name][i] is None for name in rich)):
@@ -54,7 +54,8 @@ def seen(table: Table, schema: Schema) -> Seen:
 
 def again(table: Table, schema: Schema, known: Seen) -> _copies.Array:
     """The numbers of a table's rows that were seen before; none if chance explains as many."""
-    own = seen(table, schema).rows
+    with TemporaryDirectory() as elsewhere:
+        own = seen(Contents(table, usable_folder() or Path(elsewhere)), schema).rows
     found = np.flatnonzero(np.isin(own, known.rows) & (own != NONE))
     few = _copies.explained(known.chance, len(known.rows) * len(own))
     return found if len(found) > few else found[:0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from polymodal.fitting.trials import Candidates
 from polymodal.metrics.metrics import primary
 from polymodal.metrics.statistics import interval
 from polymodal.models.ensemble import greedy
+from polymodal.prepared.cells import Contents
 from polymodal.prepared.targets import Known
 from polymodal.run.pipeline import Pipeline
 from polymodal.run.run import Run
@@ -33,11 +35,11 @@ ROLES = ("fused", "rival", CONSTANT, "member")
 LEAST_ROWS = 10
 
 
-def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger, table: Table) -> Run:
+def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger, contents: Contents) -> Run:
     """Weights by validation for the fused model and for each modality's rival; leaderboard.
 
     Args:
-        table: of all rows, for what the run says of its origin.
+        contents: of all rows, for what the run says of its origin.
     """
     trained, rows = found.trained, found.rows
     groups = {FUSED: list(trained)}
@@ -73,8 +75,9 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger, table: 
     models = [one.spec for one in trained.values()]
     resolved = recipe.model_copy(update={"models": models, "rivals": False})
     board = [line for target in job.tasks for line in _board(job, found, pipeline, target)]
-    learned = seen(table.take(np.flatnonzero(job.known())), job.schema)
-    return Run(pipeline, resolved, board, ledger.to_json(), _origin(job, table), learned)
+    learned = seen(contents, job.schema)
+    learned = replace(learned, rows=learned.rows[job.known()])
+    return Run(pipeline, resolved, board, ledger.to_json(), _origin(job, contents.table), learned)
 
 
 def _origin(job: Job, table: Table) -> dict[str, Any]:

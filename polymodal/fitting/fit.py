@@ -188,7 +188,7 @@ def _fitted(
     finally:
         logs.close()
         spend(out, time.perf_counter() - start)
-    run = combine(job, found, recipe, ledger, data.table)
+    run = combine(job, found, recipe, ledger, data.contents)
     return run, checks.Report([*report.findings, *aims.findings])
 
 

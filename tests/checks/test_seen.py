@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from polymodal.checks.seen import NONE, again, said, seen
+from polymodal.prepared.cache import default_folder
+from polymodal.prepared.cells import Contents
 from polymodal.table.infer import infer
 from polymodal.table.read import Table, read
 from polymodal.table.schema import Schema
@@ -25,6 +27,10 @@ def opened(frame: pd.DataFrame) -> tuple[Table, Schema]:
     return table, infer(table, ["label"], {}, [], None)
 
 
+def hashed(table: Table) -> Contents:
+    return Contents(table, default_folder())
+
+
 def pictures(folder: Path, seed: int) -> pd.DataFrame:
     folder.mkdir()
     rng = np.random.default_rng(seed)
@@ -36,7 +42,7 @@ def pictures(folder: Path, seed: int) -> pd.DataFrame:
 
 def test_pictures_are_known_by_what_they_show_not_by_their_path(tmp_path: Path) -> None:
     table, schema = opened(pictures(tmp_path / "one", 0))
-    known = seen(table, schema)
+    known = seen(hashed(table), schema)
     copies, others = pictures(tmp_path / "two", 0), pictures(tmp_path / "three", 1)
     mixed = pd.concat([others[:5], copies[3:6], others[5:]])
     assert again(read(mixed), schema, known).tolist() == [5, 6, 7]
@@ -50,7 +56,7 @@ def test_a_label_or_an_id_that_changed_hides_no_row(tmp_path: Path) -> None:
     other = frame.assign(id=[f"new-{i}" for i in range(12)], label="a").sample(
         frac=1, random_state=0
     )
-    assert len(again(read(other), schema, seen(table, schema))) == 12
+    assert len(again(read(other), schema, seen(hashed(table), schema))) == 12
 
 
 def test_rows_of_few_values_are_equal_by_chance() -> None:
@@ -63,7 +69,9 @@ def test_rows_of_few_values_are_equal_by_chance() -> None:
         )
 
     table, schema = opened(drawn(60).assign(label=["a", "b"] * 30))
-    assert again(read(drawn(60).assign(label="a")), schema, seen(table, schema)).tolist() == []
+    assert (
+        again(read(drawn(60).assign(label="a")), schema, seen(hashed(table), schema)).tolist() == []
+    )
 
 
 def test_numbers_with_decimals_are_known_again() -> None:
@@ -73,7 +81,7 @@ def test_numbers_with_decimals_are_known_again() -> None:
     )
     table, schema = opened(frame)
     fresh = pd.DataFrame(rng.normal(size=(50, 3)), columns=list("xyz")).assign(label="a")
-    known = seen(table, schema)
+    known = seen(hashed(table), schema)
     assert again(read(pd.concat([fresh, frame[:9]])), schema, known).tolist() == list(range(50, 59))
     assert again(read(fresh), schema, known).tolist() == []
 
@@ -82,7 +90,7 @@ def test_a_row_of_nothing_is_no_copy(tmp_path: Path) -> None:
     frame = pictures(tmp_path / "one", 0).astype(object)
     frame.loc[2, "photo"] = None
     table, schema = opened(frame)
-    known = seen(table, schema)
+    known = seen(hashed(table), schema)
     assert known.rows[2] == NONE and (known.rows != NONE).sum() == 11
     assert 2 not in again(read(frame), schema, known)
 
