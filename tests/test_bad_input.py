@@ -173,7 +173,6 @@ def bomb(path: Path) -> None:
 FIT = ["fit", "t.csv", "--target", "label", "--budget", "5s", "--out", "run"]
 JSONL = ["fit", "t.jsonl", *FIT[2:]]
 RECIPE = ["fit", "r.yaml", "--out", "run"]
-INFINITE = "the a one,inf,a"
 
 FITS: dict[str, Case] = {
     "no such file": (lambda _: None, FIT, "t.csv"),
@@ -218,11 +217,13 @@ FITS: dict[str, Case] = {
     "folds below two": (text(GOOD), [*FIT, "--folds", "1"], "2"),
     "ragged row": (lines("x,1"), FIT, "62"),
     "broken quotes": (lines('"x,1,a'), FIT, "quotes"),
-    "infinite number": (lines(INFINITE), FIT, "infinite"),
-    "infinite target": (lines(INFINITE), [*FIT[:3], "level", *FIT[4:]], "infinite"),
-    "text among numbers": (lines("the a one,many,a"), FIT, "'many'"),
+    "no numbers": (text(GOOD), [*FIT, "--kind", "note=number"], "neither a number nor a date"),
+    "no such encoding": (text(GOOD), [*FIT, "--encoding", "cp99"], "cp1252"),
+    "no such mark": (text(GOOD), [*FIT, "--decimal", "level=;"], "a point or a comma"),
+    "no dates": (text(GOOD), [*FIT, "--date", "note=dmy"], "are no dates"),
+    "missing in no column": (text(GOOD), [*FIT, "--missing", "levle=?"], "did you mean 'level'"),
     "not utf-8": (raw(GOOD.encode() + "caf\xe9,1,a\n".encode("latin-1")), FIT, "UTF-8"),
-    "utf-16": (raw(GOOD.encode("utf-16")), FIT, "UTF-8"),
+    "cp1252": (raw(GOOD.encode() + "Müller,1,a\n".encode("cp1252")), FIT, "encoding"),
     "broken json": (text('{"a": 1\n', "t.jsonl"), JSONL, "line 1"),
     "validation of other columns": (
         both(text(GOOD), text(GOOD.replace("level", "height"), "v.csv")),
@@ -347,8 +348,8 @@ RUNS: dict[str, Case] = {
     "no such table": (lambda _: None, [*PREDICT[:3], "old.csv", *PREDICT[4:]], "old.csv"),
     "column missing": (new("note\nx\n"), PREDICT, "'level'"),
     "column renamed": (new(NEW.replace("level", "levle")), PREDICT, "is 'levle' meant"),
-    "text in a number column": (new(NEW + "x,high\n"), PREDICT, "'high'"),
-    "infinite number": (new(NEW + "x,inf\n"), PREDICT, "infinite"),
+    "text in a number column": (new("note,level\nx,high\n"), PREDICT, "'high'"),
+    "infinite number": (new("note,level\nx,inf\n"), PREDICT, "infinite"),
     "flag of no column": (lambda _: None, ["predict", "run", "--picture", "a.png"], "note, level"),
     "text for a number": (lambda _: None, ["predict", "run", "--level", "high"], "'high'"),
     "table and flags": (lambda _: None, [*PREDICT, "--note", "x"], "both"),

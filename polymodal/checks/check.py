@@ -21,7 +21,7 @@ from polymodal.contract.task import default
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import Contents, cells
 from polymodal.prepared.encode import encode
-from polymodal.table.read import Table
+from polymodal.table.read import Odd, Table
 from polymodal.table.schema import Column, Schema
 
 SEVERITIES = ("error", "warning", "info")
@@ -97,6 +97,7 @@ def check(
     ]
     hashed = contents or [Contents(table, cache or default_folder()) for table in tables]
     keys = {}
+    findings += [_odd(table, one) for table in tables for one in table.odd]
     for column in schema.inputs:
         keys[column.name], found = _repeats.contents(hashed, column, max_bad_rows)
         findings += found
@@ -170,7 +171,6 @@ def _columns(train: Table, schema: Schema) -> list[Finding]:
             what += " the table's folder"
             example = f"row {outside[0]}: {train.cells(column.name)[outside[0]]}"
             findings.append(Finding("info", what, len(outside), example))
-        findings += _mistakes(train, column, room)
         if not room.media and len(set(map(repr, train.cells(column.name)))) == 1:
             what = f"Column '{column.name}' holds the same in all {len(train):,} rows"
             advice = f"Leave it out: `drop` {column.name}"
@@ -178,20 +178,12 @@ def _columns(train: Table, schema: Schema) -> list[Finding]:
     return findings
 
 
-def _mistakes(train: Table, column: Column, room: kind.Kind) -> list[Finding]:
-    """Cells of a column that are not of its kind."""
-    if room.media:
-        return []
-    found = [room.mistake(column.kind, cell) for cell in train.cells(column.name)]
-    reasons = [
-        f"row {row}: {cell!r} {why}"
-        for row, (cell, why) in enumerate(zip(train.cells(column.name), found, strict=True))
-        if why
-    ]
-    if not reasons:
-        return []
-    what = f"{len(reasons):,} of {len(train):,} cells of '{column.name}' are no {column.kind}s"
-    return [Finding("error", what, len(reasons), reasons[0], "Mend or empty them")]
+def _odd(table: Table, note: Odd) -> Finding:
+    """Cells that are not of their column's kind: their rows are used without them."""
+    what = f"{len(note.rows):,} of {len(table):,} cells of '{note.column}' in {table.source}"
+    advice = "They count as missing; mend them, or say how they are written"
+    what = f"{what} are no {note.kind}s"
+    return Finding("warning", what, len(note.rows), note.example, advice)
 
 
 def _sample(

@@ -18,6 +18,22 @@ Drop = Annotated[
 Group = Annotated[
     str | None, typer.Option("--group", metavar="COL", help="Keep rows of equal value together.")
 ]
+Decimal = Annotated[
+    list[str] | None,
+    typer.Option("--decimal", metavar="[COL=]MARK", help="Decimal mark of numbers: . or ,"),
+]
+Date = Annotated[
+    list[str] | None,
+    typer.Option("--date", metavar="[COL=]ORDER", help="dmy, mdy, ymd or a format: %d.%m.%y"),
+]
+Missing = Annotated[
+    list[str] | None,
+    typer.Option("--missing", metavar="[COL=]WORD", help="A cell that says nothing is known."),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option("--encoding", metavar="NAME", help="Of a CSV that is not UTF-8, as cp1252."),
+]
 BadRows = Annotated[
     int,
     typer.Option("--max-bad-rows", help="So many unreadable cells of a modality count as missing."),
@@ -31,14 +47,14 @@ Urls = Annotated[
 Out = Annotated[Path, typer.Option("--out", help="Folder or file to write.")]
 
 
-def table(source: str | None, allow_urls: bool) -> Any:
+def table(source: str | None, allow_urls: bool, encoding: str | None = None) -> Any:
     """A table as it was named; read, if its cells may name addresses."""
     if source is None or not allow_urls:
         return source
     from polymodal.prepared.cache import default_folder
     from polymodal.table.read import read
 
-    return read(source, cache=default_folder(), allow_urls=True)
+    return read(source, cache=default_folder(), allow_urls=True, encoding=encoding)
 
 
 # Time for a fit where neither the recipe nor the command line says any.
@@ -73,6 +89,20 @@ def pairs(items: list[str] | None) -> dict[str, str]:
                 "--kind takes a column and a kind", expected="--kind COLUMN=KIND", got=item
             )
         found[name] = kind
+    return found
+
+
+def said(items: list[str] | None) -> dict[str, str]:
+    """COL=WORD to column -> word; a word alone is said of all columns, "*"."""
+    return {column: words[-1] for column, words in words_of(items).items()}
+
+
+def words_of(items: list[str] | None) -> dict[str, list[str]]:
+    """COL=WORD, any number of times, to column -> words; a word alone is said of all, "*"."""
+    found: dict[str, list[str]] = {}
+    for item in items or []:
+        column, _, word = item.rpartition("=")
+        found.setdefault(column or "*", []).append(word)
     return found
 
 

@@ -12,15 +12,21 @@ from polymodal.base.say import say
 from polymodal.cli.options import (
     BUDGET,
     BadRows,
+    Date,
+    Decimal,
     Drop,
+    Encoding,
     Group,
     Kinds,
+    Missing,
     Out,
     Urls,
     one_or_all,
     pairs,
+    said,
     seconds,
     table,
+    words_of,
 )
 
 
@@ -32,6 +38,10 @@ def fit(
     valid: Annotated[str | None, typer.Option(help="Table of validation rows.")] = None,
     drop: Drop = None,
     kind: Kinds = None,
+    decimal: Decimal = None,
+    date: Date = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
     group: Group = None,
     split: Annotated[
         str | None, typer.Option(help="auto, random, stratified, group or time:COLUMN.")
@@ -67,11 +77,15 @@ def fit(
     if recipe.budget is None and budget is None:
         budget = BUDGET
     fit_table(
-        train=table(recipe.train, allow_urls),
+        train=table(recipe.train, allow_urls, encoding),
         target=target,
-        valid=table(valid or recipe.valid, allow_urls),
+        valid=table(valid or recipe.valid, allow_urls, encoding),
         recipe=recipe,
         kinds=pairs(kind),
+        decimal=said(decimal),
+        date=said(date),
+        missing=words_of(missing),
+        encoding=encoding,
         drop=drop or [],
         group=group,
         split=split,
@@ -100,6 +114,10 @@ def check(
     test: Annotated[str | None, typer.Option(help="Table of test rows, for leaks only.")] = None,
     drop: Drop = None,
     kind: Kinds = None,
+    decimal: Decimal = None,
+    date: Date = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
     group: Group = None,
     max_bad_rows: BadRows = 0,
     allow_urls: Urls = False,
@@ -110,9 +128,21 @@ def check(
 
     show = Show(sys.stdout)
     kinds = pairs(kind)
-    rows, held, tested = (table(source, allow_urls) for source in (train, valid, test))
+    rows, held, tested = (table(source, allow_urls, encoding) for source in (train, valid, test))
     report = preflight(
-        rows, target or [], held, tested, kinds, drop or [], group, max_bad_rows, show
+        rows,
+        target or [],
+        held,
+        tested,
+        kinds,
+        drop or [],
+        group,
+        max_bad_rows,
+        show,
+        decimal=said(decimal),
+        date=said(date),
+        missing=words_of(missing),
+        encoding=encoding,
     )
     report.raise_for_errors()
 

@@ -129,6 +129,16 @@ class Kind(ABC):
     def fits(self, column_kind: str, cells: pa.DataType) -> bool:
         """Whether cells of an Arrow type can be of one of its column kinds."""
 
+    def declared(self, column_kind: str, column: Seen) -> dict[str, Any]:
+        """What else there is to know of a column that the user says is of this kind."""
+        return {}
+
+    def typed(
+        self, column_kind: str, details: Mapping[str, Any], data: pa.ChunkedArray
+    ) -> tuple[pa.ChunkedArray, dict[int, str]]:
+        """A table's column as all that follows reads it, and why rows' cells count as missing."""
+        return data, {}
+
     def mistake(self, column_kind: str, value: Any) -> str | None:
         """What is wrong with a table's value of one of its column kinds; None if nothing is."""
         return None

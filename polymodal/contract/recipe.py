@@ -176,6 +176,10 @@ class Data(_Strict):
         folds: cross-validate with this many folds; 0: one split, but see `valid`.
         max_bad_rows: so many unreadable cells of a modality count as missing; more are an error.
         workers: processes that decode media; 0: as many as cores.
+        decimal: column -> "." or ",", or "*" for all: what "6,174" means.
+        date: column -> dmy, mdy, ymd or a format such as %d.%m.%y, or "*" for all dates.
+        missing: column -> words that say that nothing is known, or "*" for all.
+        encoding: of texts that are not UTF-8, such as cp1252.
     """
 
     kinds: dict[str, str] = {}
@@ -187,6 +191,10 @@ class Data(_Strict):
     folds: int = Field(0, ge=0)
     max_bad_rows: int = Field(0, ge=0)
     workers: int = Field(0, ge=0)
+    decimal: dict[str, str] = {}
+    date: dict[str, str] = {}
+    missing: dict[str, list[str]] = {}
+    encoding: str | None = None
 
     @model_validator(mode="after")
     def _one_division(self) -> Data:

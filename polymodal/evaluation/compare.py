@@ -105,17 +105,17 @@ def compare(
     models = {who: _models(run, targets, who, len(loaded) == 1) for who, run in loaded.items()}
     fitted_group = _group(loaded, group)
     table = read(data, cache=usable_folder())
-    for run in loaded.values():
-        run.table(table, require_targets=True)
+    # Each run reads the cells by its own schema.
+    tables = {folder: run.table(table, require_targets=True) for folder, run in loaded.items()}
     clusters = clusters_of(table, group, fitted_group)
     first = next(iter(loaded.values()))
-    encoded = first.targets(table)
+    encoded = first.targets(next(iter(tables.values())))
     known = {name: Part(first.tasks[name], encoded[name], clusters) for name in targets}
     ledger, rows = Ledger(), np.arange(len(table))
     answers: dict[str, dict[str, Answers]] = {name: {} for name in targets}
     facts: dict[str, dict[str, Any]] = {name: {} for name in targets}
     for folder, run in loaded.items():
-        prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
+        prepared = run.prepare(tables[folder], ledger, max_bad_rows=max_bad_rows)
         scores = run.scores(prepared, rows, cache=usable_folder())
         present = run.present(table, prepared)
         for name, chosen in models[folder].items():

@@ -25,6 +25,7 @@ from polymodal.table import infer
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table, read
 from polymodal.table.schema import Column, Schema
+from polymodal.table.typed import Stated, typed
 
 Array = np.ndarray[Any, Any]
 
@@ -90,10 +91,10 @@ class Aims:
 
 def opened(train: Any, valid: Any, recipe: Recipe, cache: Path) -> Opened:
     """Read the tables and infer their schema."""
-    table = read(train, cache=cache)
+    table = read(train, cache=cache, encoding=recipe.data.encoding)
     own = len(table)
     if valid is not None:
-        table = table.concat(read(valid, cache=cache))
+        table = table.concat(read(valid, cache=cache, encoding=recipe.data.encoding))
     data = recipe.data
     named: dict[str, Task] = {
         name: lookup.build("tasks", spec, name)
@@ -102,7 +103,8 @@ def opened(train: Any, valid: Any, recipe: Recipe, cache: Path) -> Opened:
     }
     columns = [n for n in recipe.targets if n not in named or n in named[n].columns]
     reads = {name: task.reads for name, task in named.items()}
-    schema = infer.infer(table, columns, data.kinds, data.drop, data.group, reads)
+    stated = Stated(data.decimal, data.date, data.missing)
+    schema = infer.infer(table, columns, data.kinds, data.drop, data.group, reads, stated)
     for task in named.values():
         for column in task.columns:
             if column not in table.names:
@@ -110,6 +112,7 @@ def opened(train: Any, valid: Any, recipe: Recipe, cache: Path) -> Opened:
                     f"{table.source} has no column '{column}', which the task '{task.name}' reads"
                 )
                 raise lookup.unknown(what, column, table.names, "check the table's header")
+    table = typed(schema, table)
     return Opened(table, own, schema, named, Contents(table, cache))
 
 

@@ -47,6 +47,7 @@ from polymodal.run.saved import save
 from polymodal.table import infer
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import read
+from polymodal.table.typed import Stated, typed
 from polymodal.train.trackers import Trackers
 
 
@@ -58,6 +59,10 @@ def fit(
     recipe: Recipe | None = None,
     kinds: Mapping[str, str] | None = None,
     drop: Sequence[str] = (),
+    decimal: Mapping[str, str] | None = None,
+    date: Mapping[str, str] | None = None,
+    missing: Mapping[str, Sequence[str]] | None = None,
+    encoding: str | None = None,
     group: str | None = None,
     split: str | None = None,
     folds: int | None = None,
@@ -78,6 +83,10 @@ def fit(
         valid: validation table; otherwise rows are split from `train`.
         recipe: everything spelled out; the other arguments overrule it.
         kinds: column -> kind, overruling what is inferred.
+        decimal: column -> "." or ",", or "*" for all: what "6,174" means.
+        date: column -> "dmy", "mdy", "ymd" or a format such as "%d.%m.%y", or "*" for all dates.
+        missing: column -> words that say that nothing is known, or "*" for all.
+        encoding: of CSV files that are not UTF-8, such as "cp1252".
         drop: columns to leave out.
         group: column whose equal values stay on one side of every split.
         split: how validation rows are taken: "random", "stratified", "group", "time:COLUMN".
@@ -113,6 +122,10 @@ def fit(
         split=split,
         folds=folds,
         max_bad_rows=max_bad_rows,
+        decimal=decimal or None,
+        date=date or None,
+        missing={name: list(words) for name, words in missing.items()} if missing else None,
+        encoding=encoding,
     )
     refuse_several_processes()
     train = train if train is not None else recipe.train
@@ -261,13 +274,22 @@ def preflight(
     group: str | None,
     max_bad_rows: int,
     show: Show,
+    *,
+    decimal: Mapping[str, str] | None = None,
+    date: Mapping[str, str] | None = None,
+    missing: Mapping[str, Sequence[str]] | None = None,
+    encoding: str | None = None,
 ) -> checks.Report:
     """The checks of a fit without the fit; shows the schema and what was found."""
-    read_cached = partial(read, cache=default_folder())
+    read_cached = partial(read, cache=default_folder(), encoding=encoding)
     table = read_cached(train)
-    schema = infer.infer(table, list(targets), dict(kinds), list(drop), group)
+    stated = Stated(decimal or {}, date or {}, missing or {})
+    schema = infer.infer(table, list(targets), dict(kinds), list(drop), group, stated=stated)
+    table = typed(schema, table)
     show.schema(schema, table)
-    valid, test = (None if source is None else read_cached(source) for source in (valid, test))
+    valid, test = (
+        None if source is None else typed(schema, read_cached(source)) for source in (valid, test)
+    )
     # A fit decodes every cell itself, and tells of each that is bad.
     forms = build.media_forms(schema)
     report = checks.check(table, schema, valid, test, forms=forms, max_bad_rows=max_bad_rows)

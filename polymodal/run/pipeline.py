@@ -170,8 +170,7 @@ class Pipeline:
     ) -> Table:
         """Read a table and hold it against the schema."""
         table = source if isinstance(source, Table) else read(source, cache=cache)
-        validate(self.schema, table, require_targets=require_targets)
-        return table
+        return validate(self.schema, table, require_targets=require_targets)
 
     def encode(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow as pa
 from polymodal.base import lookup
 from polymodal.base.arrow import holds_binary, is_list
 from polymodal.base.errors import UserError
-from polymodal.contract.kind import Guess, readers, worded
+from polymodal.contract.kind import Guess, Seen, readers, worded
 from polymodal.contract.task import Task
 from polymodal.table import values
 from polymodal.table._kinds import guess
@@ -46,10 +47,10 @@ def target(
     """
     check_present(table, name)
     if name in declared:
-        column = Column(name, declared[name])
+        column = declare(table, name, declared[name])
     else:
         guessed = _guess_target(table, name)
-        column = Column(name, guessed.kind, guessed.reason)
+        column = Column(name, guessed.kind, guessed.reason, guessed.details)
     allowed = (*kinds(), *reads)
     if column.kind not in allowed and reads and name not in declared:
         column = Column(name, reads[0], "what its task predicts")
@@ -61,6 +62,15 @@ def target(
             do=f"if it is one of them, say so: `kind` {name}=category",
         )
     return column
+
+
+def declare(table: Table, name: str, column_kind: str) -> Column:
+    """A column of the kind that the user says, with how its cells are written."""
+    column, known = Column(name, column_kind), readers()
+    data = table.data.column(name)
+    if column_kind not in known or data.null_count == len(data):
+        return column
+    return replace(column, details=known[column_kind].declared(column_kind, Seen(name, data)))
 
 
 def check_present(table: Table, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from polymodal.contract import kind
 from polymodal.table import _kinds, _targets, tags
 from polymodal.table.read import Table
 from polymodal.table.schema import FUSED, Column, Schema
+from polymodal.table.typed import Stated, gone, named, typed, unfit
 
 
 def infer(
@@ -25,6 +27,7 @@ def infer(
     drop: Collection[str] = (),
     group: str | None = None,
     reads: Mapping[str, Sequence[str]] | None = None,
+    stated: Stated | None = None,
 ) -> Schema:
     """Choose every column's kind by its cells.
 
@@ -35,6 +38,7 @@ def infer(
         drop: columns that no model may read.
         group: column whose equal values belong together; no input unless `kinds` declares it.
         reads: target -> further kinds that its task predicts.
+        stated: how cells are written, where the user says it.
 
     Raises:
         UserError: a column does not exist; a target has no values or cannot be one; a declared
@@ -42,6 +46,7 @@ def infer(
     """
     declared = dict(kinds or {})
     _check_arguments(table, targets, declared, drop, group)
+    table, kept = (stated or Stated()).applied(table)
     outputs = {
         name: _targets.target(table, name, declared, (reads or {}).get(name, ()))
         for name in targets
@@ -53,13 +58,16 @@ def infer(
     inputs: dict[str, Column] = {}
     for name in others:
         if name in declared and name not in drop:
-            inputs[name] = Column(name, declared[name])
+            inputs[name] = _targets.declare(table, name, declared[name])
         elif name not in skipped:
             guess = _kinds.guess(table, name)
             inputs[name] = Column(name, guess.kind, guess.reason, guess.details)
+    readers = kind.readers()
+    for name, column in inputs.items():
+        inputs[name] = _with_words(table, _with_stated(column, kept))
+    outputs = {name: _with_stated(column, kept) for name, column in outputs.items()}
     for column in (*inputs.values(), *outputs.values()):
         _check(table, column)
-    readers = kind.readers()
     for name, target in outputs.items():
         text = _targets.labelled(table, target, inputs)
         if text is not None:
@@ -70,14 +78,16 @@ def infer(
                 else tags.cut_for(table.data.column(name), column)
             )
             cuts = {"cut": cut} if cut else {}
-            outputs[name] = Column(name, target.kind, target.reason, {"text": text, **cuts})
+            details = {**target.details, "text": text, **cuts}
+            outputs[name] = Column(name, target.kind, target.reason, details)
             _check_lengths(table, outputs[name])
             taken = inputs[text]
             if not (taken.kind in readers and readers[taken.kind].words):
                 reason = f"a word for each of the tags in '{name}'"
                 taken = Column(text, kind.worded(), reason, {"words": True})
             inputs[text] = replace(taken, details={**taken.details, **cuts})
-    _skip_twins(table, inputs, [o.details["text"] for o in outputs.values() if o.details])
+    tagged = [one.details["text"] for one in outputs.values() if "text" in one.details]
+    _skip_twins(table, inputs, tagged)
     skipped |= {name: column.reason for name, column in inputs.items() if column.kind == "skip"}
     schema = Schema(
         tuple(column for column in inputs.values() if column.kind != "skip"),
@@ -100,7 +110,31 @@ def infer(
             got=reasons or "target columns only",
             do="declare one, for example `kind` COLUMN=number",
         )
+    read = typed(schema, table)
+    for column in schema:
+        _check_cells(read, column)
     return schema
+
+
+def _with_stated(column: Column, kept: Mapping[str, dict[str, Any]]) -> Column:
+    """A column with what the user says of its cells."""
+    said = kept.get(column.name)
+    if not said or column.kind == "skip":
+        return column
+    missing = [*said.get("missing", ()), *column.details.get("missing", ())]
+    details = {**column.details, **said, **({"missing": missing} if missing else {})}
+    return replace(column, details=details)
+
+
+def _with_words(table: Table, column: Column) -> Column:
+    """A column of texts or files with the words in it that say that nothing is known."""
+    room = kind.readers().get(column.kind)
+    words = gone(room, table.data.column(column.name)) if room is not None else {}
+    if not words:
+        return column
+    missing = sorted({*column.details.get("missing", ()), *words})
+    reason = "; ".join([column.reason, *named(words)])
+    return replace(column, reason=reason, details={**column.details, "missing": missing})
 
 
 def describe(schema: Schema, table: Table) -> list[tuple[str, str, str, str]]:
@@ -116,8 +150,8 @@ def describe(schema: Schema, table: Table) -> list[tuple[str, str, str, str]]:
     return [(name, *found[name]) for name in table.names if name in found]
 
 
-def validate(schema: Schema, table: Table, *, require_targets: bool) -> None:
-    """Hold a table against a schema; columns that the schema does not know are ignored.
+def validate(schema: Schema, table: Table, *, require_targets: bool) -> Table:
+    """The table as a schema reads it (`typed`); columns that it does not know are ignored.
 
     Raises:
         UserError: columns are missing, a cell is not of its column's kind, or (where targets are
@@ -136,10 +170,14 @@ def validate(schema: Schema, table: Table, *, require_targets: bool) -> None:
         )
     for column in columns:
         _check(table, column)
+    table = typed(columns, table)
+    for column in columns:
+        _check_cells(table, column)
         if column in schema.targets:
             _targets.check_present(table, column.name)
-        if column in schema.targets and column.details:
+        if column in schema.targets and "text" in column.details:
             _check_lengths(table, column)
+    return table
 
 
 def _about_lacking(schema: Schema, names: Sequence[str]) -> str:
@@ -200,22 +238,22 @@ def _check(table: Table, column: Column) -> None:
         room = kind.of(column.kind)
         fits, expected = room.fits(column.kind, cells), room.columns[column.kind]
     if not fits:
-        raise _unfit(table, column, expected, f"values of type {cells}")
-    if listed is not None or room.media:
+        raise unfit(table, column, expected, f"values of type {cells}")
+
+
+def _check_cells(table: Table, column: Column) -> None:
+    """UserError if a cell of a table that is typed is not of its column's kind."""
+    room = kind.readers().get(column.kind)
+    data = table.data.column(column.name)
+    if room is None or room.media or not arrow.is_text(data.type):
         return
-    for row, cell in enumerate(table.cells(column.name)):
+    if type(room).mistake is kind.Kind.mistake:
+        return
+    for row, cell in enumerate(data.to_pylist()):
         why = room.mistake(column.kind, cell)
         if why is not None:
-            raise _unfit(table, column, expected, f"{cell!r:.80} in row {row}, which {why}")
-
-
-def _unfit(table: Table, column: Column, expected: str, got: str) -> UserError:
-    return UserError(
-        f"The column '{column.name}' of {table.source} is not of kind {column.kind}",
-        expected=expected,
-        got=got,
-        do=f"correct the cells, or overrule: `kind` {column.name}=... or `drop` {column.name}",
-    )
+            shown = f"{cell!r:.80} in row {row}, which {why}"
+            raise unfit(table, column, room.columns[column.kind], shown)
 
 
 def _check_lengths(table: Table, column: Column) -> None:

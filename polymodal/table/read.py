@@ -17,16 +17,33 @@ from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
 from polymodal.table.fetch import is_address
 from polymodal.table.media import Media, kind_of_name
-from polymodal.table.readers import columnar, delimited, folders, memory, shards
+from polymodal.table.readers import columnar, delimited, excel, folders, memory, shards
 from polymodal.table.readers.plain import check_names, plain
 from polymodal.table.resolve import ANYWHERE, Reach, is_outside, resolve
 
-CSV = (".csv", ".tsv", ".tab")
+CSV = (".csv", ".tsv", ".tab", ".psv")
+EXCEL = (".xlsx", ".xlsm")
 JSON = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")
 TAR = (".tar",)
-SUFFIXES = CSV + JSON + PARQUET + ARROW + TAR
+SUFFIXES = CSV + EXCEL + JSON + PARQUET + ARROW + TAR
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Cells of a table that count as missing because they are not of their column's kind.
+
+    Attributes:
+        column, kind: the column's.
+        rows: their numbers.
+        example: one of the cells, with the reason.
+    """
+
+    column: str
+    kind: str
+    rows: np.ndarray[Any, Any]
+    example: str
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,7 @@ class Table:
         source: what to call the table in messages.
         reach: what its cells may name.
         notes: what is not in it that one might expect, each a sentence.
+        odd: cells that count as missing since they are not of their column's kind.
     """
 
     data: pa.Table
@@ -46,6 +64,7 @@ class Table:
     source: str
     reach: Reach = ANYWHERE
     notes: tuple[str, ...] = ()
+    odd: tuple[Odd, ...] = ()
 
     def __len__(self) -> int:
         return int(self.data.num_rows)
@@ -85,12 +104,15 @@ class Table:
 
     def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Table:
         """The rows with these numbers, in this order."""
-        return replace(self, data=self.data.take(pa.array(rows, pa.int64())))
+        return replace(self, data=self.data.take(pa.array(rows, pa.int64())), odd=())
 
     def slice(self, start: int, stop: int | None = None) -> Table:
         """The rows from `start` to before `stop`, which are not copied."""
         length = None if stop is None else stop - start
-        return replace(self, data=self.data.slice(start, length))
+        end = len(self) if stop is None else stop
+        inside = [(o, o.rows[(o.rows >= start) & (o.rows < end)] - start) for o in self.odd]
+        odd = tuple(replace(one, rows=rows) for one, rows in inside if len(rows))
+        return replace(self, data=self.data.slice(start, length), odd=odd)
 
     def drop(self, names: Sequence[str]) -> Table:
         """The table without these columns."""
@@ -148,18 +170,20 @@ def read(
     cache: Path | None = None,
     *,
     allow_urls: bool = False,
+    encoding: str | None = None,
 ) -> Table:
     """Read a table.
 
     Args:
-        source: a .csv, .tsv, .jsonl, .parquet, .arrow, .feather or .tar file, or a glob of them; a
-            folder that `datasets` saved, of such shards, with a table beside its media (such as
-            metadata.csv), or with a folder per class; a pandas DataFrame, pyarrow Table,
+        source: a .csv, .tsv, .xlsx, .jsonl, .parquet, .arrow, .feather or .tar file, or a glob of
+            them; a folder that `datasets` saved, of such shards, with a table beside its media
+            (such as metadata.csv), or with a folder per class; a pandas DataFrame, pyarrow Table,
             `datasets.Dataset`, list of mappings, mapping of lists; or a Table, returned as it is.
         base: folder that relative media paths start from; by default the file's own.
         cache: folder where large binary columns of Parquet files are unpacked; without it they
             are held in memory.
         allow_urls: fetch media behind addresses of public hosts that cells name.
+        encoding: of a CSV file that is not UTF-8, such as "cp1252".
 
     Raises:
         UserError: there is no such file, its format is unknown or broken, it repeats a column
@@ -168,7 +192,7 @@ def read(
     if isinstance(source, Table):
         return source
     if isinstance(source, str | os.PathLike):
-        tables = [_read_file(path, base, cache) for path in _paths(Path(source))]
+        tables = [_read_file(path, base, cache, encoding) for path in _paths(Path(source))]
         table = tables[0]
         if len(tables) > 1:
             table = replace(table.concat(*tables[1:]), source=str(source))
@@ -206,7 +230,7 @@ def _paths(source: Path) -> list[Path]:
     )
 
 
-def _read_file(path: Path, base: str | None, cache: Path | None) -> Table:
+def _read_file(path: Path, base: str | None, cache: Path | None, encoding: str | None) -> Table:
     if path.is_dir():
         data, notes = folders.read_tree(path)
         table = _table(data, base or str(path), str(path))
@@ -222,7 +246,7 @@ def _read_file(path: Path, base: str | None, cache: Path | None) -> Table:
         size = path.stat().st_size
         if size == 0:
             raise UserError(f"{path} is empty", expected="a table with a header and rows")
-        data, kept = _parse(path, suffix, cache)
+        data, kept = _parse(path, suffix, cache, encoding)
     except PermissionError as error:
         raise UserError(f"{path} may not be read (permission denied)") from error
     table = _table(data, base or str(path.parent), str(path))
@@ -230,12 +254,16 @@ def _read_file(path: Path, base: str | None, cache: Path | None) -> Table:
     return replace(table, reach=reach)
 
 
-def _parse(path: Path, suffix: str, cache: Path | None) -> tuple[pa.Table, Path]:
+def _parse(
+    path: Path, suffix: str, cache: Path | None, encoding: str | None
+) -> tuple[pa.Table, Path]:
     """A file's rows, and the file that its own cells may point into."""
     if suffix in PARQUET:
         return columnar.read_parquet(path, cache)
     if suffix in CSV:
-        return delimited.read(path), path
+        return delimited.read(path, encoding), path
+    if suffix in EXCEL:
+        return excel.read(path), path
     if suffix in JSON:
         return memory.read_json(path), path
     return (columnar.read_arrow if suffix in ARROW else shards.read_tar)(path), path

@@ -8,34 +8,33 @@ from __future__ import annotations
 import datetime
 import json
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from polymodal.base.spelling import canonical, is_missing
+from polymodal.table import dates, reading
 
 # Shares of present cells that must agree.
 MOST, NEARLY_ALL = 0.9, 0.95
 # The first wins a tie: a comma may stand inside a name where another separator is in use.
 SEPARATORS = (";", "|", ",")
-_CODE = re.compile(r"0\d+")
 
 
 def number(value: Any) -> float:
     """The number in a cell; a date or time becomes seconds since 1970 (UTC if it names no zone).
 
-    NaN for a missing cell. ValueError, saying what is wrong, if it is not a finite number.
+    A text is read as people write numbers (`reading`), "6,174" as six thousand. NaN for a missing
+    cell. ValueError, saying what is wrong, if it is not a finite number.
     """
     if value is None:
         return math.nan
-    if isinstance(value, datetime.timedelta):
-        return value.total_seconds()
-    if isinstance(value, datetime.date):
-        return _seconds(value)
+    if isinstance(value, datetime.timedelta | datetime.date | datetime.time):
+        return dates.scalar(value)
     if isinstance(value, str):
-        return _from_text(value)
+        found = reading.Reading().value(value)
+        return math.nan if found is None else float(found)
     try:
         found = float(value)
     except (TypeError, ValueError) as error:
@@ -43,41 +42,6 @@ def number(value: Any) -> float:
     if math.isinf(found):
         raise ValueError("is infinite")
     return found
-
-
-def numbers(cells: Sequence[Any]) -> np.ndarray[Any, Any] | None:
-    """The cells as floats (dates as seconds) if nearly all are numbers, and few like 007.
-
-    Nearly: a stray "unknown" among 1 000 ages is a mistake to report, not a reason to take ages
-    for names. What is no number is left out.
-    """
-    zeros = sum(
-        isinstance(cell, str) and _CODE.fullmatch(cell.strip()) is not None for cell in cells
-    )
-    if zeros > 0.01 * len(cells):
-        return None
-    found, strange = [], 0
-    for cell in cells:
-        try:
-            found.append(number(cell))
-        except ValueError:
-            strange += 1
-            if strange > (1 - NEARLY_ALL) * len(cells):
-                return None
-    known: np.ndarray[Any, Any] = np.array(found)
-    known = known[~np.isnan(known)]
-    return known if len(known) else None
-
-
-def is_date(cell: Any) -> bool:
-    """Whether a cell that `numbers` accepts is a date or time."""
-    if not isinstance(cell, str):
-        return isinstance(cell, datetime.date)
-    try:
-        float(cell)
-    except ValueError:
-        return True
-    return False
 
 
 def category(value: Any) -> str | None:
@@ -124,33 +88,6 @@ def json_list(text: str) -> list[Any] | None:
     except json.JSONDecodeError:
         return None
     return found if isinstance(found, list) else None
-
-
-def _from_text(text: str) -> float:
-    text = text.strip()
-    if not text:
-        return math.nan
-    try:
-        # Python reads "1_000"; nobody else's tables mean a number by it.
-        found = float(text) if "_" not in text else None
-    except ValueError:
-        found = None
-    if found is not None:
-        if math.isinf(found):
-            raise ValueError("is infinite")
-        return found
-    try:
-        return _seconds(datetime.datetime.fromisoformat(text))
-    except ValueError as error:
-        raise ValueError("is neither a number nor a date such as 2024-01-31") from error
-
-
-def _seconds(moment: datetime.date) -> float:
-    if not isinstance(moment, datetime.datetime):
-        moment = datetime.datetime(moment.year, moment.month, moment.day)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return moment.timestamp()
 
 
 def short(value: Any) -> str:

@@ -22,7 +22,7 @@ from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import calibration, figures, metrics
 from polymodal.metrics.answers import failures
 from polymodal.metrics.contribution import discrepancy_ratio
-from polymodal.table import references, values
+from polymodal.table import numbers, references, values
 from polymodal.table.read import Table
 from polymodal.tasks import _labels
 from polymodal.tasks._forms import Code
@@ -73,12 +73,16 @@ class Classify(Supervised):
             return None
         if pa.types.is_boolean(column.type):
             return Guess(cls.kind, "true or false: to classify")
-        cells = [cell for cell in column.to_pylist() if cell is not None]
-        found = values.numbers(cells)
-        if found is not None:
-            count = _labels.choices(found)
+        found = numbers.find(column)
+        if found is not None and found.reading.what != "several":
+            count = _labels.choices(found.values) if found.reading.what == "number" else 0
+            if not count:
+                return None
             what = f"only {count} different whole numbers: to classify"
-            return Guess(cls.kind, f"{what} (`kind` {name}=number to regress)") if count else None
+            said = f"; {found.said()}" if found.said() else ""
+            details = {"missing": sorted(found.words)} if found.words else {}
+            return Guess(cls.kind, f"{what} (`kind` {name}=number to regress){said}", details)
+        cells = [cell for cell in column.to_pylist() if cell is not None]
         different = len({values.category(cell) for cell in cells})
         if different > len(cells) / 2 and different > 1:
             return None

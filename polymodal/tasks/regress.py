@@ -20,7 +20,7 @@ from polymodal.contract.scoring import Build, Family, Sides
 from polymodal.contract.supervised import Supervised
 from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import figures, metrics
-from polymodal.table import references
+from polymodal.table import numbers, references
 from polymodal.table import values as _values
 from polymodal.table.read import Table
 from polymodal.tasks import _labels
@@ -70,17 +70,17 @@ class Regress(Supervised):
         column = table.data.column(name)
         if not _labels.is_plain(table, name) or pa.types.is_boolean(column.type):
             return None
-        cells = [cell for cell in column.to_pylist() if cell is not None]
-        found = _values.numbers(cells)
-        if found is None:
+        found = numbers.find(column)
+        if found is None or found.reading.what == "several":
             return None
-        if _values.is_date(cells[0]):
-            return Guess(cls.kind, "dates, as seconds since 1970: to regress")
-        if _labels.choices(found):
+        what = f"{len(np.unique(found.values)):,} different numbers"
+        if found.reading.what == "date":
+            what = "dates, as seconds since 1970"
+        elif found.reading.what == "number" and _labels.choices(found.values):
             return None
-        different = len(np.unique(found))
+        said = f"; {found.said()}" if found.said() else ""
         advice = f"(`kind` {name}=category to classify)"
-        return Guess(cls.kind, f"{different:,} different numbers: to regress {advice}")
+        return Guess(cls.kind, f"{what}: to regress {advice}{said}", found.details())
 
     @classmethod
     def family(cls) -> Family:

@@ -19,6 +19,7 @@ from polymodal.prepared.cells import cells
 from polymodal.table.infer import describe, infer, validate
 from polymodal.table.read import Table, read
 from polymodal.table.schema import Schema
+from polymodal.table.typed import typed
 
 ROWS = 400
 RANDOM = random.Random(0)
@@ -167,9 +168,20 @@ INPUTS: list[tuple[str, str, Sequence[Any], str, str]] = [
     ("a", "number", column(lambda i: f"2024-0{1 + i % 9}-1{i % 7}"), "dates", "ISO dates"),
     ("a", "number", column(lambda i: datetime.date(2024, 1 + i % 12, 3)), "dates", "dates"),
     ("a", "number", column(lambda i: f"2024-01-01T{i % 24:02}:{i % 5}0:00Z"), "dates", "times"),
-    ("a", "skip", column(lambda i: f"{1 + i % 28}/{1 + i % 12}/2024"), "ambiguous", "local dates"),
-    ("a", "skip", column(lambda i: f"${i},000.50"), "ambiguous", "money"),
-    ("a", "skip", column(lambda i: f"{i},5"), "ambiguous", "decimal commas"),
+    ("a", "number", column(lambda i: f"{1 + i % 28}/{1 + i % 12}/2024"), "day-month", "local"),
+    ("a", "number", column(lambda i: f"${i + 1},000.50"), "in '$'", "money"),
+    ("a", "number", column(lambda i: f"{i},5"), "decimal commas", "decimal commas"),
+    ("a", "number", column(lambda i: f"{i / 7:.1f}kg"), "in 'kg'", "measurements"),
+    ("a", "number", column(lambda i: f"{RANDOM.randint(0, 23):02}:{i % 60:02}"), "day", "clocks"),
+    ("a", "number", column(lambda i: f"{100 + i % 80}/{60 + i % 31}"), "2 numbers", "pressure"),
+    ("a", "number", column(lambda i: f"{i % 70}-{i % 70 + 9}"), "2 numbers", "ranges"),
+    ("a", "number", column(lambda i: f"{i / 9:.4f}, {i / 7:.4f}"), "2 numbers", "coordinates"),
+    ("a", "number", column(lambda i: "<5" if i % 3 else str(i)), "whole", "limits of detection"),
+    ("a", "number", column(lambda i: "?" if i % 8 == 0 else str(i * i)), "'?' in 50", "question"),
+    ("a", "number", column(lambda i: "?" if i % 8 == 0 else str(i)), "'?' in 50", "few words"),
+    ("a", "number", column(lambda i: f"−{i / 9:.3f}" if i % 2 else f"({i})"), "decimal", "minus"),
+    ("a", "number", column(lambda i: f"{RANDOM.randint(2, 99)}k"), "in 'k'", "thousands"),
+    ("tel", "skip", column(lambda i: f"{200 + i}-{RANDOM.randint(100, 999)}-1{i:03}"), "id", "tel"),
     ("a", "skip", column(lambda i: i), "an index", "row numbers"),
     ("a", "skip", column(lambda i: datetime.date.fromordinal(738_000 + i)), "an index", "days"),
     ("a", "skip", RANDOM.sample(range(600), ROWS), "an id", "a sample of row numbers"),
@@ -399,13 +411,25 @@ def test_errors(arguments: dict[str, Any], said: str) -> None:
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("stray", ["unknown", "inf", float("inf")])
-def test_a_stray_cell_in_a_number_column_is_reported(stray: Any) -> None:
+@pytest.mark.parametrize("stray", ["unknown", "6,174", "12abc", "inf", float("inf")])
+def test_a_stray_cell_in_a_number_column_ends_nothing(stray: Any) -> None:
     ages = column(lambda i: RANDOM.randint(18, 90), ROWS)
     cells = [str(age) for age in ages] if isinstance(stray, str) else [float(age) for age in ages]
     cells[17] = stray
-    with pytest.raises(UserError, match="in row 17"):
-        infer(table_of(age=cells, y=LABEL), ["y"])
+    table = table_of(age=cells, y=LABEL)
+    schema = infer(table, ["y"])
+    assert schema.column("age").kind == "number"
+    read = typed(schema, table).cells("age")
+    assert read[17] == (6174 if stray == "6,174" else None)
+    assert read[:17] + read[18:] == ages[:17] + ages[18:]
+
+
+def test_most_cells_that_are_no_numbers_are_an_error() -> None:
+    table = table_of(age=[str(i) for i in range(9)], y=list("ababababa"))
+    later = table_of(age=["1", "two", "three"], y=list("aba"))
+    schema = infer(table, ["y"], {"age": "number"})
+    with pytest.raises(UserError, match="in row 1, which is neither a number nor a date"):
+        validate(schema, later, require_targets=True)
 
 
 # -- later tables ----------------------------------------------------------------------------

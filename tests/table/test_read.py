@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
 import os
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ from hypothesis import strategies as st
 from polymodal.base.errors import UserError
 from polymodal.table.read import Table, read
 from polymodal.table.readers import columnar, delimited
+from polymodal.table.readers import plain as plain_module
+
+MARKS = set(plain_module.MARKS)
 
 ROWS = [
     {"text": "None of them, she said\n\"no\"", "age": 31, "score": 0.5, "tags": ["a", "b"]},
@@ -105,11 +110,11 @@ def test_csv_gives_strings_and_lists(tmp_path: Path, name: str, delimiter: str) 
 
 
 def test_csv_details(tmp_path: Path) -> None:
-    content = "\ufeff,a , b\r\n0,007,NA\r\n\r\n1,None of them, x\r\n2,NaN,null"
+    content = "\ufeff,a , b\r\n0,007,\r\n\r\n1,None of them, x\r\n2,<NA>,null"
     table = read(write(tmp_path / "a.csv", content))
     assert table.names == ["column_0", "a", "b"]
     assert table.cells("a") == ["007", "None of them", None]
-    assert table.cells("b") == [None, " x", None]
+    assert table.cells("b") == [None, " x", "null"]
 
 
 def test_csv_across_batches_and_with_a_cell_longer_than_the_csv_module_allows(
@@ -136,7 +141,7 @@ def test_csv_text_survives(tmp_path_factory: pytest.TempPathFactory, rows: list)
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     table = read(write_csv(path, rows))
     for name in "ab":
-        expected = [None if row[name] in delimited.NULLS else row[name] for row in rows]
+        expected = [None if row[name] in MARKS else row[name] for row in rows]
         if not all(c is None or (c.strip()[:1] == "[" and c.strip()[-1:] == "]") for c in expected):
             assert table.cells(name) == expected
 
@@ -476,7 +481,10 @@ def test_damaged_columnar_files_never_crash(tmp_path: Path, name: str) -> None:
         ('a,b\n1,"x\n2,y\n', "broken quotes"),
         ('a,b\n1,"x"y\n', "broken quotes"),
         (b"a,b\n1,x\n2,caf\xe9\n3,y\n", "byte 0xe9 at offset 13, in line 3"),
-        ("a,b\n1,2\n".encode("utf-16"), "byte 0xff at offset 0, in line 1"),
+        ("a,b\n1,Müller\n".encode("cp1252"), "in cp1252 that line reads '1,Müller'"),
+        ("a,b\n1,5 €\n".encode("cp1252"), "byte 0x80 at offset 8, in line 2"),
+        ("a,b\n1,Привет\n".encode("cp1251"), "`encoding` cp1251"),
+        ("a,b\n1,你好世界\n".encode("gb18030"), "`encoding` gb18030"),
     ],
 )
 def test_broken_csv(tmp_path: Path, content: str | bytes, said: str) -> None:
@@ -518,7 +526,7 @@ def test_broken_memory(source: Any, said: str) -> None:
 
 
 def test_unknown_suffix(tmp_path: Path) -> None:
-    assert ".parquet" in fails(write(tmp_path / "a.xlsx", "x"))
+    assert ".parquet" in fails(write(tmp_path / "a.xyz", "x"))
 
 
 def test_unreadable_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -572,3 +580,79 @@ def test_concat_of_tables_that_differ() -> None:
         left.concat(read({"a": [1], "c": [1]}))
     with pytest.raises(UserError, match="different types"):
         left.concat(read({"a": ["1"], "b": ["x"]}))
+
+
+# -- as people save them -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_an_encoding_is_known_by_its_mark(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path / "a.csv", "name,n\nMüller,1\n猫,2\n".encode(encoding))
+    assert read(path).cells("name") == ["Müller", "猫"]
+
+
+def test_an_encoding_that_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "name;price\nMüller;5 €\n".encode("cp1252"))
+    assert read(path, encoding="cp1252").cells("price") == ["5 €"]
+    plain = write(tmp_path / "b.csv", "name;price\nMüller;5 €\n")
+    assert read(plain, encoding="cp1252").cells("price") == ["5 €"]
+    assert "no encoding 'cp99'" in fails(path, encoding="cp99")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a|b|c\nx, y|1|p\nz|2|q\n",
+        'a, b, c\n"x, y", 1, p\nz, 2, "q"\n',
+        'sep=;\na;b;c\n"x, y";1;p\nz;2;q\n',
+        "a;b;c\nx, y;1;p\nz;2;q\n",
+        'a,b,c\n"x, y",1,p\nz,2,q\n',
+    ],
+)
+def test_separators_and_blanks(tmp_path: Path, content: str) -> None:
+    table = read(write(tmp_path / "a.csv", content))
+    assert table.names == ["a", "b", "c"]
+    assert [table.cells(name) for name in "abc"] == [["x, y", "z"], ["1", "2"], ["p", "q"]]
+
+
+def test_a_quote_inside_a_cell_keeps_the_blanks_of_others(tmp_path: Path) -> None:
+    rows = [{"a": 'she said, "no"', "b": " x"}]
+    assert read(write_csv(tmp_path / "a.csv", rows)).cells("b") == [" x"]
+
+
+def test_a_header_of_many_columns_is_read_in_linear_time(tmp_path: Path) -> None:
+    names = [f"c{i}" for i in range(50_000)]
+    start = time.process_time()
+    table = read(write(tmp_path / "a.csv", ",".join(names) + "\n" + ",".join(names) + "\n"))
+    assert len(table.names) == 50_000 and time.process_time() - start < 20
+
+
+def test_words_that_may_be_names_are_kept_by_every_format(tmp_path: Path) -> None:
+    pytest.importorskip("openpyxl")
+    words = ["None", "NA", "null", "nan", "N/A", "", "<NA>", "red"]
+    frame = pd.DataFrame({"word": words, "n": range(8)})
+    expected = [None if word in ("", "<NA>") else word for word in words]
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_csv(tmp_path / "a.tsv", index=False, sep="\t")
+    frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    frame.to_json(tmp_path / "a.json", orient="records")
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_excel(tmp_path / "a.xlsx", index=False)
+    for path in sorted(tmp_path.iterdir()):
+        assert read(path).cells("word") == expected, path
+    assert read(frame).cells("word") == expected
+
+
+def test_workbooks(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["name", "price", "when", "mixed", None])
+    book.active.append(["Müller", 1.5, datetime.datetime(2024, 1, 31), 1, None])
+    book.active.append([None, 2, datetime.datetime(2024, 2, 1), "x", None])
+    book.save(tmp_path / "a.xlsx")
+    table = read(tmp_path / "a.xlsx")
+    assert table.names == ["name", "price", "when", "mixed"]
+    assert table.cells("price") == [1.5, 2.0]
+    assert table.cells("when")[0] == datetime.datetime(2024, 1, 31)
+    assert table.cells("mixed") == ["1", "x"]
+    assert "no Excel workbook" in fails(write(tmp_path / "b.xlsx", "name,price\n"))

@@ -9,7 +9,8 @@ import numpy as np
 
 from polymodal.base.words import count
 from polymodal.contract.kind import Guess
-from polymodal.table.values import MOST, NEARLY_ALL, is_date, short
+from polymodal.table.numbers import Found
+from polymodal.table.values import NEARLY_ALL, short
 
 # So many different values at most make a category of whole numbers or of long names.
 FEW = 20
@@ -21,10 +22,6 @@ RARE = 0.25
 # Words of a code at most, in scripts that put no spaces between them; and what ends a sentence.
 TOKEN = 3
 SENTENCE = tuple(".?!。！？．।॥؟۔።។၊။…")
-_OTHER_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})\b.*")
-_OTHER_NUMBER = re.compile(
-    r"[-+]?([$€£¥]\s?[\d,.]+|[\d,.]+\s?[%$€£¥]|\d{1,3}(,\d{3})+(\.\d+)?|\d+,\d+)"
-)
 _CODE_WORDS = frozenset({"id", "ids", "uuid", "guid", "code", "zip", "zipcode", "postcode", "sku"})
 
 
@@ -38,28 +35,42 @@ def of_lists(cells: list[Any]) -> Guess | None:
     return Guess("set", f"lists of {different:,} different labels")
 
 
-def of_numbers(name: str, cells: list[Any], found: np.ndarray[Any, Any]) -> Guess:
-    """What a column of cells that are numbers is; `found` has their values."""
+def of_numbers(name: str, found: Found) -> Guess:
+    """What a column of cells that are numbers is."""
+    guess = _of_numbers(name, found)
+    said = "; ".join(part for part in (guess.reason, found.said()) if part)
+    if guess.kind == "skip":
+        return Guess(guess.kind, said, guess.details)
+    if guess.kind == "number":
+        return Guess(guess.kind, said, found.details())
+    return Guess(guess.kind, said, {"missing": sorted(found.words)} if found.words else {})
+
+
+def _of_numbers(name: str, read: Found) -> Guess:
+    found, what = read.values, read.reading.what
     rows = len(found)
-    if is_date(cells[0]):
-        if _evenly_spaced(found):
-            return Guess.identifier(f"an index: {rows:,} evenly spaced dates, each once")
-        return Guess("number", "dates, as seconds since 1970")
-    if len(found) < len(cells):
-        return Guess("number", f"{rows:,} of {len(cells):,} cells are numbers")
+    if what == "date" and _evenly_spaced(found):
+        return Guess.identifier(f"an index: {rows:,} evenly spaced dates, each once")
+    if what != "number":
+        return Guess("number", "")
     different, counts = np.unique(found, return_counts=True)
-    size = len(different)
+    size, missing = len(different), sum(read.words.values()) + read.odd
+    known = f" in {rows:,} of {rows + missing:,} cells" if missing else ""
     if not np.all(found == np.floor(found)):
-        return Guess("number", f"{size:,} different decimal numbers")
+        return Guess("number", f"{size:,} different decimal numbers{known}")
     code = _called_code(name) and different[0] >= 0
-    if _evenly_spaced(found):
-        return Guess.identifier(f"an index: {rows:,} evenly spaced whole numbers, each once")
-    if _drawn_without_repeats(found, size) or (code and size > RARE * rows):
-        return Guess.identifier(f"an id: {size:,} different whole numbers in {rows:,} cells")
+    # An id is written plainly.
+    # Nor do ids lack in some rows, unless they are called so.
+    if not read.written and (code or not missing):
+        if _evenly_spaced(found):
+            return Guess.identifier(f"an index: {rows:,} evenly spaced whole numbers, each once")
+        if _drawn_without_repeats(found, size) or (code and size > RARE * rows):
+            seen = f"{size:,} different whole numbers in {rows:,} cells"
+            return Guess.identifier(f"an id: {seen}, such as {found[0]:.0f}")
     if code:
         return Guess("category", f"codes: {size:,} different whole numbers that keep coming back")
     if size > FEW or size > 0.05 * rows or _is_quantity(counts):
-        return Guess("number", f"{size:,} different whole numbers")
+        return Guess("number", f"{size:,} different whole numbers{known}")
     span = f"{different[0]:.0f} to {different[-1]:.0f}"
     if size > 2 and different[-1] - different[0] < GAPS * size:
         return Guess("number", f"{size} whole numbers from {span}: a scale or a count")
@@ -70,13 +81,6 @@ def of_strings(name: str, cells: list[str]) -> Guess | None:
     """What a column of strings is; None if they are texts."""
     rows, different = len(cells), len(set(cells))
     few = different <= FEW and different <= rows / 2
-    for form, what, instead in (
-        (_OTHER_DATE, "dates", "2024-01-31"),
-        (_OTHER_NUMBER, "numbers", "1200.5"),
-    ):
-        if not few and sum(bool(form.fullmatch(cell.strip())) for cell in cells) >= MOST * rows:
-            example = short(cells[0])
-            return Guess.skip(f"{what} such as {example} are ambiguous: write them as {instead}")
     counts = list(map(count, cells))
     words = sum(counts) / rows
     # "订单2023" is one token of a code; a sentence in a script without spaces is not.
@@ -88,7 +92,8 @@ def of_strings(name: str, cells: list[str]) -> Guess | None:
     if single and different > RARE * rows and rows >= FEW:
         digits = sum(any(letter.isdigit() for letter in cell) for cell in cells)
         if digits > 0.6 * rows or _called_code(name):
-            return Guess.identifier(f"an id: {different:,} different codes in {rows:,} cells")
+            seen = f"{different:,} different codes in {rows:,} cells"
+            return Guess.identifier(f"an id: {seen}, such as {short(cells[0])}")
     found = f"{different:,} different values in {rows:,} cells"
     sentences = sum(cell.rstrip().endswith(SENTENCE) for cell in cells) > rows / 2
     names = words < 1.5 and different <= rows / 2

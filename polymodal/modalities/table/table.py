@@ -16,7 +16,7 @@ from polymodal.modalities import _drawing
 from polymodal.modalities.table import sniff
 from polymodal.modalities.table.block import Slotted
 from polymodal.modalities.table.forms.cells import Cells
-from polymodal.table import values
+from polymodal.table import numbers, reading, values
 
 
 @final
@@ -24,7 +24,7 @@ class Table(Kind):
     """Numbers, categories and sets."""
 
     columns: ClassVar = {
-        "number": "numbers, or dates such as 2024-01-31",
+        "number": "numbers, dates or times, as people write them",
         "category": "one name or number a cell",
         "set": "lists of labels, or labels joined by ';', '|' or ','",
     }
@@ -43,14 +43,30 @@ class Table(Kind):
             return None
         if pa.types.is_boolean(column.inner):
             return Guess("category", "true or false")
-        found = values.numbers(column.cells)
+        found = numbers.find(column.data)
         if found is not None:
-            return sniff.of_numbers(column.name, column.cells, found)
+            return sniff.of_numbers(column.name, found)
         if arrow.is_number(column.inner):
             return Guess("number", "numbers, many of them infinite")
         return sniff.of_strings(column.name, [str(cell) for cell in column.cells])
 
+    def declared(self, column_kind: str, column: Seen) -> dict[str, Any]:
+        if column_kind != "number" or not column.is_plain:
+            return {}
+        found = numbers.find(column.data, declared=True)
+        return found.details() if found is not None else {}
+
+    def typed(
+        self, column_kind: str, details: Mapping[str, Any], data: pa.ChunkedArray
+    ) -> tuple[pa.ChunkedArray, dict[int, str]]:
+        """Numbers and dates as such; other cells as they are."""
+        if column_kind != "number" or not arrow.is_plain(data.type):
+            return data, {}
+        return reading.read_column(data, reading.Reading.from_json(details.get("reads", {})))
+
     def fits(self, column_kind: str, cells: pa.DataType) -> bool:
+        if column_kind == "number" and pa.types.is_fixed_size_list(cells):
+            return pa.types.is_floating(cells.value_type)  # read already: "120/80"
         levels, inner = arrow.depth(cells)
         lists = column_kind == "set" and levels == 1 and not pa.types.is_struct(inner)
         return arrow.is_plain(cells) or lists

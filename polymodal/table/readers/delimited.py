@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,34 +18,51 @@ from polymodal.table.readers.plain import check_names
 if TYPE_CHECKING:
     from _csv import Reader
 
-# Whole cells, so a text "None of them" stays what it is.
-NULLS = frozenset({"", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None"})
 # Rows wait as Python lists until they are worth one Arrow batch.
 _BATCH = 20_000
 # A series written as a list is one long cell.
 _LONGEST_CELL = 2**30
+# What separates cells; the first wins a tie.
+_SEPARATORS = ",;\t|"
+# So much of a file is looked at to tell how it is written.
+_SAMPLE = 2**16
+# What a file in an encoding other than UTF-8 may begin with; the longest first.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
-def read(path: Path) -> pa.Table:
-    """A delimited file with a header; cells in NULLS become null.
+def read(path: Path, encoding: str | None = None) -> pa.Table:
+    """A delimited file with a header; empty cells become null.
 
-    The delimiter is a tab for .tsv and .tab, else whichever of comma, semicolon and tab occurs
-    most in the header.
+    The delimiter is a tab for .tsv and .tab, else whichever of comma, semicolon, tab and bar cuts
+    the first rows into as many cells as the header, and the most.
+
+    Args:
+        encoding: of a file that is not UTF-8 and does not begin with the mark of UTF-16 or UTF-32.
 
     Raises:
-        UserError: empty, not UTF-8, broken quotes, a header that repeats a name, or a row with
-            more or fewer cells than the header.
+        UserError: empty, in another encoding, broken quotes, a header that repeats a name, or a row
+            with more or fewer cells than the header.
     """
+    found = _encoding(path, encoding)
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file, _long_cells():
-            line = file.readline()
+        with open(path, encoding=found, newline="") as file, _long_cells():
+            start = file.read(_SAMPLE)
             file.seek(0)
-            reader = csv.reader(file, delimiter=_delimiter(path, line), strict=True)
+            if said := re.match(r"sep=(.)\r?\n", start):  # as Excel writes it
+                file.readline()
+            delimiter = said[1] if said else _delimiter(path, start)
+            blank = _blank_before_quotes(start, delimiter)
+            reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=blank)
             header = _header(path, next(reader, []))
             schema = pa.schema([(name, pa.large_string()) for name in header])
             return pa.Table.from_batches(_batches(path, reader, schema), schema)
-    except UnicodeDecodeError as error:
-        raise _not_utf8(path) from error
+    except UnicodeError as error:
+        raise _unreadable(path, found) from error
     except csv.Error as error:
         raise UserError(
             f"{path} has broken quotes ({error})",
@@ -52,10 +71,77 @@ def read(path: Path) -> pa.Table:
         ) from error
 
 
-def _delimiter(path: Path, header: str) -> str:
+def _encoding(path: Path, stated: str | None) -> str:
+    """UTF-8, unless the file begins with another mark or the user says another and it is not."""
+    with open(path, "rb") as file:
+        head = file.read(_SAMPLE)
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    if len(head) > 3 and not head[1] and head[0] and head[1::2].count(0) > len(head) / 4:
+        return "utf-16-le"
+    if len(head) > 3 and not head[0] and head[1] and head[0::2].count(0) > len(head) / 4:
+        return "utf-16-be"
+    if stated is None:
+        return "utf-8-sig"
+    try:
+        codecs.lookup(stated)
+    except LookupError as error:
+        raise UserError(
+            f"There is no encoding '{stated}'",
+            expected="one that Python knows, such as cp1252, latin-1, cp1251, gb18030, shift_jis",
+            do="`encoding` NAME",
+        ) from error
+    return "utf-8-sig" if _is_utf8(path) else stated
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether a file is UTF-8 and not ASCII alone."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with open(path, "rb") as file:
+            while part := file.read(2**20):
+                decoder.decode(part)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _delimiter(path: Path, start: str) -> str:
     if path.suffix.lower() in (".tsv", ".tab"):
         return "\t"
-    return max(",;\t", key=header.count)
+    return max(_SEPARATORS, key=lambda mark: _agreement(start, mark))
+
+
+def _blank_before_quotes(start: str, mark: str) -> bool:
+    """Whether quotes stand after a blank, which then is not part of the cell."""
+    if f'{mark} "' not in start:
+        return False
+    try:
+        rows = list(csv.reader(start.splitlines(keepends=True), delimiter=mark))
+    except csv.Error:
+        return True
+    return any(cell.startswith(' "') for row in rows for cell in row)
+
+
+def _agreement(start: str, mark: str) -> tuple[bool, float, int]:
+    """Whether a separator cuts the header, how many first rows it cuts alike, into how many."""
+    reader = csv.reader(start.splitlines(keepends=True), delimiter=mark, skipinitialspace=True)
+    widths = []
+    try:
+        for row in reader:
+            if row:
+                widths.append(len(row))
+            if len(widths) == 20:
+                break
+    except csv.Error:
+        pass
+    if len(start) == _SAMPLE and 1 < len(widths) < 20:
+        widths.pop()  # cut short
+    if not widths or widths[0] == 1:
+        return False, 0.0, 0
+    return True, widths.count(widths[0]) / len(widths), widths[0]
 
 
 def _header(path: Path, cells: list[str]) -> list[str]:
@@ -80,7 +166,7 @@ def _batches(path: Path, reader: Reader, schema: pa.Schema) -> Iterator[pa.Recor
                 got=str(cells)[:200],
                 do="put cells that hold the delimiter in double quotes",
             )
-        rows.append([None if cell in NULLS else cell for cell in cells])
+        rows.append([cell or None for cell in cells])
         if len(rows) == _BATCH:
             yield _batch(rows, schema)
             rows = []
@@ -103,20 +189,50 @@ def _long_cells() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _not_utf8(path: Path) -> UserError:
-    """Where the first byte is that is not UTF-8."""
-    start = 0
+# Encodings that tables come in, each with a stretch of letters that it is told by.
+_LIKELY = (
+    ("cp1251", re.compile(r"(?<!\w)[А-ЯЁ]?[а-яё]{2,}(?!\w)")),
+    ("gb18030", re.compile("[\u4e00-\u9fff]{2}")),
+    ("shift_jis", re.compile("[\u3040-\u30ff]{2}")),
+    ("euc_kr", re.compile("[\uac00-\ud7af]{2}")),
+)
+
+
+def _unreadable(path: Path, encoding: str) -> UserError:
+    """Where the first byte is that is not of the encoding, and which one it may be."""
+    start, bad = 0, b""
+    decoder = "utf-8" if encoding.startswith("utf-8") else encoding
+    where = ""
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                return UserError(
-                    f"{path} is not UTF-8",
-                    expected="text in UTF-8",
-                    got=f"byte 0x{line[error.start]:02x} at offset {start + error.start}, in line "
-                    f"{number} (text in Latin-1 or UTF-16?)",
-                    do=f"iconv -f LATIN1 -t UTF-8 {path.name} > utf8.csv",
-                )
+                line.decode(decoder)
+            except UnicodeError as error:
+                at = getattr(error, "start", 0)
+                where = f"byte 0x{line[at]:02x} at offset {start + at}, in line {number}"
+                bad = line
+                break
             start += len(line)
-    raise AssertionError("called for a file that is UTF-8")
+    likely = _likely(bad)
+    shown = bad.decode(likely, errors="replace").strip()
+    return UserError(
+        f"{path} is not {'UTF-8' if decoder == 'utf-8' else encoding}",
+        expected="text in UTF-8, or in an encoding that is named",
+        got=f"{where}; in {likely} that line reads '{shown[:60]}'" if where else "cut short",
+        do=f"if that looks right: `encoding` {likely}; else name another, or save it as UTF-8",
+    )
+
+
+def _likely(line: bytes) -> str:
+    """The encoding in which a line looks like a language."""
+    high = [byte for byte in line if byte >= 0x80]
+    # Letters of Western languages stand alone among plain ones.
+    runs = re.findall(rb"[\x80-\xff]{2,}", line)
+    if len(runs) * 4 > len(high) or sum(map(len, runs)) > len(high) / 2:
+        for name, letters in _LIKELY:
+            try:
+                if letters.search(line.decode(name)):
+                    return name
+            except UnicodeError:
+                continue
+    return "cp1252"

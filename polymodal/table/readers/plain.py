@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,21 +14,26 @@ import pyarrow.compute as pc
 from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
 
+# What programs write where there is nothing, and nobody else writes. "NA" may be a name: the column
+# decides (`table.reading`).
+MARKS = ("", "<NA>", "#N/A", "#N/A N/A", "NaT", "\\N", "(null)")
+
 
 def check_names(names: Sequence[str], source: str) -> None:
     """UserError if a column name occurs twice."""
-    twice = sorted({name for name in names if names.count(name) > 1})
+    counts = Counter(names)
+    twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise UserError(
             f"{source} has columns of the same name",
             expected="every name once",
-            got=", ".join(f"'{name}' {names.count(name)} times" for name in twice),
+            got=", ".join(f"'{name}' {counts[name]} times" for name in twice[:8]),
             do="rename or remove them",
         )
 
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column without dictionaries and extension types; "" and NaN are null.
+    """A column without dictionaries and extension types; "", NaN and MARKS are null.
 
     Strings that are all lists ("[1, 2]" or "['a', 'b']", as CSV holds them) become lists, so that
     one table reads alike from every format.
@@ -38,7 +44,11 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = column.cast(column.type.value_type)
     if is_text(column.type):
         column = column.cast(pa.large_string())
-        column = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+        column = pc.if_else(
+            pc.is_in(column, pa.array(MARKS, pa.large_string())),
+            pa.scalar(None, column.type),
+            column,
+        )
         return _lists(column) or column
     if pa.types.is_floating(column.type):
         return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)

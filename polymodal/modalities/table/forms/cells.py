@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +14,7 @@ import numpy as np
 
 from polymodal.base.errors import UserError
 from polymodal.contract.form import Form
-from polymodal.table import values
+from polymodal.table import dates, values
 
 # Beyond this a category or a member is counted as unseen: too rare to learn from.
 MAX_CATEGORIES = 10_000
@@ -22,6 +24,10 @@ MAX_MEMBERS = 500
 FEW = 20
 # Larger numbers would overflow in float32 arithmetic.
 LARGEST = 1e30
+# A number that has no parts.
+ITSELF = ""
+# Parts of a date that are codes, and how many they have with 0 for missing.
+CODES = {"month": 13, "weekday": 8}
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,26 @@ class Slots:
     codes: int = 0
 
 
+@dataclass(frozen=True)
+class Place:
+    """A column in the form's array, `array[start:stop]`, and which of its slots are codes."""
+
+    name: str
+    kind: str
+    start: int
+    stop: int
+    coded: list[int]
+
+
 @final
 class Cells(Form):
     """Numbers as they are, categories as codes, sets as 0 and 1; NaN where missing.
 
-    The array `(d,)`: a number takes one slot, less the training rows' median (so that dates in
-    seconds keep their differences in float32); a category one slot with its code, 1 for the most
-    frequent, 0 for missing or unseen; a set one slot a member.
+    The array `(d,)`: a number takes one slot, less the training rows' median (so that large numbers
+    keep their differences in float32); several numbers in a cell one each; a date or a time one for
+    each part of the calendar (`dates.calendar`) that differs among the training rows, its month
+    and weekday as codes; a category one slot with its code, 1 for the most frequent, 0 for missing
+    or unseen; a set one slot a member.
 
     Args:
         columns: `{"name", "kind"}` of each column, in the array's order.
@@ -67,6 +86,7 @@ class Cells(Form):
         self._separators: dict[str, str | None] = {
             c["name"]: None for c in columns if c["kind"] == "set"
         }
+        self._parts: dict[str, list[str]] = {}
         self._arrange()
 
     def fit(self, cells: Iterable[Mapping[str, Any]]) -> None:
@@ -75,7 +95,8 @@ class Cells(Form):
             name = column["name"]
             present = [row[name] for row in rows if row[name] is not None]
             if column["kind"] == "number":
-                self._offsets[name] = _median(present)
+                self._parts[name] = _parts(present)
+                self._offsets[name] = _median(present, self._parts[name])
             elif column["kind"] == "category":
                 found = [values.category(v) for v in present]
                 self._names[name] = _vocabulary(Counter(v for v in found if v), MAX_CATEGORIES)
@@ -91,6 +112,7 @@ class Cells(Form):
             "offsets": self._offsets,
             "names": self._names,
             "separators": self._separators,
+            "parts": {name: parts for name, parts in self._parts.items() if parts != [ITSELF]},
         }
 
     @state.setter
@@ -98,6 +120,7 @@ class Cells(Form):
         self._offsets = dict(state["offsets"])
         self._names = {name: list(names) for name, names in state["names"].items()}
         self._separators = dict(state["separators"])
+        self._parts = {name: list(parts) for name, parts in state.get("parts", {}).items()}
         self._arrange()
 
     def names(self, column: str) -> list[str]:
@@ -106,22 +129,40 @@ class Cells(Form):
 
     def encode(self, cell: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         array = np.full(self.slots[-1].stop, np.nan, np.float32)
-        for slots in self.slots:
-            value = cell[slots.name]
-            if slots.kind == "category":
+        for column in self._places:
+            value = cell[column.name]
+            if column.kind == "category":
                 # A missing category has no code either.
                 name = values.category(value)
-                array[slots.start] = self._codes[slots.name].get(name, 0)
+                array[column.start] = self._codes[column.name].get(name, 0)
             elif value is None:
-                continue
-            elif slots.kind == "number":
-                number = _number(value, slots.name) - self._offsets[slots.name]
-                array[slots.start] = min(max(number, -LARGEST), LARGEST)
+                array[column.coded] = 0
+            elif column.kind == "number":
+                self._encode_number(value, column, array)
             else:
-                self._encode_set(value, slots, array[slots.start : slots.stop])
+                self._encode_set(value, column, array[column.start : column.stop])
         return array
 
-    def _encode_set(self, value: Any, slots: Slots, part: np.ndarray[Any, Any]) -> None:
+    def _encode_number(self, value: Any, column: Place, array: np.ndarray[Any, Any]) -> None:
+        """One number, or the numbers of a date or of a cell with several."""
+        parts = self._parts.get(column.name, [ITSELF])
+        if parts == [ITSELF]:
+            found = {ITSELF: _number(value, column.name)}
+        elif isinstance(value, datetime.date | datetime.time):
+            found = dates.calendar(value)
+        elif isinstance(value, list | tuple | np.ndarray):
+            found = {str(i): math.nan if v is None else float(v) for i, v in enumerate(value)}
+        else:
+            # A date as a number of seconds.
+            moment = dates.EPOCH + datetime.timedelta(seconds=_number(value, column.name))
+            found = dates.calendar(moment)
+        offset = self._offsets[column.name]
+        for i, part in enumerate(parts):
+            number = found.get(part, 0.0 if part in CODES else math.nan)
+            number -= offset if part in (ITSELF, "elapsed") else 0
+            array[column.start + i] = min(max(number, -LARGEST), LARGEST)
+
+    def _encode_set(self, value: Any, slots: Place, part: np.ndarray[Any, Any]) -> None:
         codes = self._codes[slots.name]
         part[:] = 0
         for member in values.members(value, self._separators[slots.name]) or []:
@@ -134,12 +175,25 @@ class Cells(Form):
             for name, names in self._names.items()
         }
         self.slots: list[Slots] = []
+        self._places: list[Place] = []
         start = 0
         for column in self.columns:
             name, kind = column["name"], column["kind"]
-            stop = start + (len(self._names[name]) if kind == "set" else 1)
-            codes = len(self._names[name]) + 1 if kind == "category" else 0
-            self.slots.append(Slots(name, kind, start, stop, codes))
+            parts = self._parts.get(name, [ITSELF])
+            coded = [start + i for i, part in enumerate(parts) if part in CODES]
+            if kind == "number":
+                stop = start + len(parts)
+                self.slots += [
+                    Slots(name, "category", start + i, start + i + 1, CODES[part])
+                    if part in CODES
+                    else Slots(name, "number", start + i, start + i + 1)
+                    for i, part in enumerate(parts)
+                ]
+            else:
+                stop = start + (len(self._names[name]) if kind == "set" else 1)
+                codes = len(self._names[name]) + 1 if kind == "category" else 0
+                self.slots.append(Slots(name, kind, start, stop, codes))
+            self._places.append(Place(name, kind, start, stop, coded))
             start = stop
 
 
@@ -154,16 +208,29 @@ def _number(value: Any, column: str) -> float:
         ) from error
 
 
-def _median(present: Sequence[Any]) -> float:
+def _parts(present: Sequence[Any]) -> list[str]:
+    """What a column's cells are made of: [ITSELF] of plain numbers."""
+    if dates.is_moment(present):
+        found = [dates.calendar(value) for value in present]
+        names = list(dict.fromkeys(name for parts in found for name in parts))
+        varied = [n for n in names if len({parts.get(n) for parts in found}) > 1]
+        return varied or names[:1]
+    longest = max((len(v) for v in present if isinstance(v, list | tuple | np.ndarray)), default=0)
+    return [str(i) for i in range(longest)] or [ITSELF]
+
+
+def _median(present: Sequence[Any], parts: Sequence[str]) -> float:
+    """Of plain numbers, or of the days of dates; 0 for other parts."""
     found = []
     for value in present:
         try:
-            number = values.number(value)
+            if parts == [ITSELF]:
+                found.append(values.number(value))
+            else:
+                found.append(dates.calendar(value).get("elapsed", math.nan))
         except ValueError:
             continue  # `encode` will say so, row by row
-        if number == number:
-            found.append(number)
-    return statistics.median(found) if found else 0.0
+    return statistics.median(known) if (known := [n for n in found if n == n]) else 0.0
 
 
 def _vocabulary(counts: Counter[str], limit: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from typing import Any
 
@@ -80,7 +81,7 @@ def test_huge_numbers_stay_finite() -> None:
     assert form.encode({"n": 1e300})[0] == -form.encode({"n": -1e300})[0] == np.float32(1e30)
 
 
-@pytest.mark.parametrize(("cell", "why"), [("1,234.5", "neither"), ("inf", "infinite")])
+@pytest.mark.parametrize(("cell", "why"), [("1.2.3", "neither"), ("inf", "infinite")])
 def test_a_number_that_is_none_is_the_users_to_know(cell: str, why: str) -> None:
     with pytest.raises(UserError, match=rf"'n' holds '{cell}', which is {why}[\s\S]*`kind` n="):
         fitted().encode({"n": cell, "c": None, "s": None})
@@ -121,3 +122,31 @@ def test_before_fit_and_without_values_everything_is_missing() -> None:
     np.testing.assert_equal(form.encode({"n": None, "c": "x", "s": ["x"]}).tolist(), [np.nan, 0])
     form = fitted([{"n": None, "c": None, "s": None}])
     np.testing.assert_equal(form.encode({"n": None, "c": None, "s": None}).tolist(), [np.nan, 0])
+
+
+def test_a_date_is_several_numbers() -> None:
+    days = [datetime.date(2024, month, day) for month in (1, 7, 12) for day in (1, 9, 30)]
+    form = fitted([{"t": day} for day in days], [{"name": "t", "kind": "number"}])
+    kinds = [(slots.kind, slots.codes) for slots in form.slots]
+    assert kinds == [("number", 0)] * 3 + [("category", 13), ("number", 0), ("category", 8)]
+    elapsed, sine, cosine, month, day, weekday = form.encode({"t": datetime.date(2024, 7, 2)})
+    assert (elapsed, month, day, weekday) == (1 - 8, 7, 2, 2)
+    assert sine**2 + cosine**2 == pytest.approx(1)
+    missing = form.encode({"t": None})
+    assert [np.isnan(x) for x in missing] == [True, True, True, False, True, False]
+    again = Cells(columns=[{"name": "t", "kind": "number"}])
+    again.state = json.loads(json.dumps(form.state))
+    np.testing.assert_array_equal(again.encode({"t": days[4]}), form.encode({"t": days[4]}))
+    # What never differs is left out, and a moment may come as seconds.
+    hours = [datetime.datetime(2024, 1, 1, hour) for hour in range(9)]
+    form = fitted([{"t": hour} for hour in hours], [{"name": "t", "kind": "number"}])
+    assert len(form.slots) == 4  # elapsed, hour, and its place on the circle
+    seconds = (hours[5] - datetime.datetime(1970, 1, 1)).total_seconds()
+    np.testing.assert_array_equal(form.encode({"t": seconds}), form.encode({"t": hours[5]}))
+
+
+def test_several_numbers_in_a_cell_are_slots_each() -> None:
+    form = fitted([{"n": [120.0, 80.0]}, {"n": None}], [{"name": "n", "kind": "number"}])
+    assert form.encode({"n": [130.0, None]}).tolist()[0] == 130
+    assert np.isnan(form.encode({"n": [130.0, None]})[1])
+    assert np.isnan(form.encode({"n": None})).all()

@@ -48,10 +48,11 @@ def test_missing_numbers_are_nan(cell: Any) -> None:
 @pytest.mark.parametrize(
     ("cell", "why"),
     [
-        ("1,234.5", "neither a number nor a date"),
+        ("1.2.3", "neither a number nor a date"),
+        ("A12", "neither a number nor a date"),
         ("1_000", "neither a number nor a date"),
         ("abc", "neither a number nor a date"),
-        ("31/01/2024", "neither a number nor a date"),
+        ("31/02/2024", "neither a number nor a date"),
         ("inf", "infinite"),
         ("1e999", "infinite"),
         (-math.inf, "infinite"),

@@ -1,0 +1,197 @@
+"""A table as its schema reads it: numbers and dates as such, and what says nothing missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from polymodal.base import lookup
+from polymodal.base.arrow import is_text
+from polymodal.base.errors import UserError
+from polymodal.contract import kind
+from polymodal.table import numbers, reading
+from polymodal.table.read import Odd, Table
+from polymodal.table.schema import Column
+
+# What is said of all columns, in the place of a column's name.
+ALL = "*"
+# Texts of so many words at least are no names: "nan" among them is no word of theirs.
+WORDY = 4
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What the user says of how cells are written, by column, or of all under ALL.
+
+    Attributes:
+        decimal: "." or ",".
+        date: one of `dates.ORDERS`, or a format such as "%d.%m.%y".
+        missing: words that say that nothing is known.
+    """
+
+    decimal: Mapping[str, str] = field(default_factory=dict)
+    date: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def check(self, table: Table) -> None:
+        """UserError for a column that is not there, or a mark or an order that is none."""
+        for flag, given in (
+            ("decimal", self.decimal),
+            ("date", self.date),
+            ("missing", self.missing),
+        ):
+            for name in given:
+                if name != ALL and name not in table.names:
+                    what = f"{table.source} has no column '{name}' (`{flag}`)"
+                    raise lookup.unknown(what, name, table.names, "check the table's header")
+        for mark in self.decimal.values():
+            if mark not in (".", ","):
+                raise UserError(
+                    f"`decimal` has the mark {mark!r}",
+                    expected="a point or a comma",
+                    got=repr(mark),
+                )
+        for order in self.date.values():
+            if "%" not in order and order not in ("dmy", "mdy", "ymd"):
+                raise UserError(
+                    f"`date` has the order {order!r}",
+                    expected="dmy, mdy, ymd, or a format such as %d.%m.%y",
+                    got=repr(order),
+                )
+
+    def applied(self, table: Table) -> tuple[Table, dict[str, dict[str, Any]]]:
+        """The table with what is said of its cells done, and what the schema keeps of it.
+
+        Raises:
+            UserError: the cells of a column are no numbers, or no dates, as the user says them.
+        """
+        self.check(table)
+        kept: dict[str, dict[str, Any]] = {}
+        table = _without_words(table)
+        if not (self.decimal or self.date or self.missing):
+            return table, kept
+        data = table.data
+        for i, name in enumerate(table.names):
+            column = data.column(i)
+            if not is_text(column.type):
+                continue
+            found: dict[str, Any] = {}
+            words = [*self.missing.get(ALL, ()), *self.missing.get(name, ())]
+            if words:
+                found["missing"] = words
+                column = reading.blanked(column, words)
+            read = self._read(table, name, column)
+            if read is not None:
+                column, _ = reading.read_column(column, read)
+                found["reads"] = read.to_json()
+            if found:
+                kept[name] = found
+                data = data.set_column(i, name, column)
+        return replace(table, data=data), kept
+
+    def _read(self, table: Table, name: str, column: pa.ChunkedArray) -> reading.Reading | None:
+        for given, word in ((self.date, "order"), (self.decimal, "decimal")):
+            said = given.get(name, given.get(ALL))
+            if said is None or column.null_count == len(column):
+                continue
+            own = name in given
+            found = numbers.find(column, declared=own, **{word: said})
+            if found is not None and (own or word == "order" or _uses(found.reading)):
+                return found.reading
+            if own:
+                what = "dates" if word == "order" else "numbers"
+                raise UserError(
+                    f"The cells of '{name}' in {table.source} are no {what} written so",
+                    expected=f"{what} written with '{said}' in half of its cells at least",
+                    got=", ".join(repr(cell) for cell in column.drop_null()[:3].to_pylist()),
+                    do="leave it out, or say how they are written",
+                )
+        return None
+
+
+def _without_words(table: Table) -> Table:
+    """The table without columns of nothing but "nan" and the like."""
+    data = table.data
+    for i, name in enumerate(table.names):
+        column = data.column(i)
+        first = column[0].as_py() if is_text(column.type) else None
+        if first is not None and first.strip().lower() not in reading.WORDS:
+            continue
+        words = reading.counted(column) if is_text(column.type) else {}
+        if words and all(word.strip().lower() in _NOTHING for word in words):
+            data = data.set_column(i, name, reading.blanked(column, map(str.strip, words)))
+    return replace(table, data=data)
+
+
+# What programs write for nothing: as all that a column holds it is no value.
+_NOTHING = frozenset({"nan", "na", "n/a", "null", "none", "?", "-"})
+
+
+def _uses(found: reading.Reading) -> bool:
+    return found.what in ("number", "several")
+
+
+def typed(schema: Iterable[Column], table: Table) -> Table:
+    """The table as its schema's columns read it; others stay as they are.
+
+    Raises:
+        UserError: most present cells of a column are not of its kind.
+    """
+    data, found = table.data, list(table.odd)
+    known = kind.readers()
+    for column in schema:
+        if column.name not in table.names:
+            continue
+        i = table.names.index(column.name)
+        cells = reading.blanked(data.column(i), column.details.get("missing", ()))
+        room = known.get(column.kind)
+        if room is None or pa.types.is_null(cells.type):
+            data = data.set_column(i, column.name, cells)
+            continue
+        before = cells
+        cells, odd = room.typed(column.kind, column.details, cells)
+        if odd:
+            first = min(odd)
+            cell = before[first].as_py()
+            shown = f"{cell!r:.80} in row {first}, which {odd[first]}"
+            if len(odd) > (len(before) - before.null_count) / 2:
+                raise unfit(table, column, room.columns[column.kind], shown)
+            found.append(Odd(column.name, column.kind, np.array(sorted(odd)), shown))
+        data = data.set_column(i, column.name, cells)
+    return replace(table, data=data, odd=tuple(found))
+
+
+def unfit(table: Table, column: Column, expected: str, got: str) -> UserError:
+    """The error for cells that are not of their column's kind."""
+    return UserError(
+        f"The column '{column.name}' of {table.source} is not of kind {column.kind}",
+        expected=expected,
+        got=got,
+        do=f"correct the cells, or overrule: `kind` {column.name}=... or `drop` {column.name}",
+    )
+
+
+def gone(room: kind.Kind, data: pa.ChunkedArray) -> dict[str, int]:
+    """Words in cells of texts or of names of files that say that nothing is known."""
+    if not is_text(data.type) or not (room.media or room.words):
+        return {}
+    counts = reading.counted(data)
+    words = {text: n for text, n in counts.items() if text.strip().lower() in reading.WORDS}
+    if not words:
+        return {}
+    rest = [(len(text.split()), n) for text, n in counts.items() if text not in words]
+    cells = sum(n for _, n in rest)
+    wordy = cells > 0 and sum(length * n for length, n in rest) >= WORDY * cells
+    return words if room.media or wordy else {}
+
+
+def named(words: Mapping[str, int]) -> Iterator[str]:
+    """What counts as missing, in words."""
+    if words:
+        shown = ", ".join(f"'{word}'" for word in list(words)[:4])
+        count = sum(words.values())
+        yield f"{shown} in {count:,} cell{'s' * (count > 1)} counts as missing"

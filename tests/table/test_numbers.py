@@ -1,0 +1,197 @@
+"""Columns of numbers and dates as people write them: known answers, and what is none."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polymodal.table import dates, numerals
+from polymodal.table.numbers import find
+from polymodal.table.reading import Reading, read_column
+
+ROWS = 60
+RANDOM = random.Random(0)
+
+
+def column(cells: list[Any], kind: pa.DataType | None = None) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(cells, kind or pa.large_string())])
+
+
+def read(cells: list[Any], **said: Any) -> list[Any]:
+    """The cells as the reading found from them reads them, once it was saved and loaded."""
+    data = column(cells)
+    found = find(data, **said)
+    assert found is not None
+    loaded = Reading.from_json(json.loads(json.dumps(found.reading.to_json())))
+    assert loaded == found.reading
+    return list(read_column(data, loaded)[0].to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("first", "means", "others"),
+    [
+        ("1.234,50 €", 1234.5, lambda i: f"{i},25 €"),
+        ("$1,234.50", 1234.5, lambda i: f"${i}.25"),
+        ("USD 5", 5, lambda i: f"USD {i}"),
+        ("6,174", 6174, lambda i: f"{i}.5"),
+        ("6,174", 6.174, lambda i: f"{i},5"),
+        ("6.174", 6174, lambda i: f"{i},5"),
+        ("1 234 567", 1234567, lambda i: f"{i}"),
+        ("1\u202f234,5", 1234.5, lambda i: f"{i},5"),
+        ("1'234.5", 1234.5, lambda i: f"{i}.5"),
+        ("12,34,567", 1234567, lambda i: f"{i},000"),
+        ("12.5 %", 12.5, lambda i: f"{i}%"),
+        ("(0.12)", -0.12, lambda i: f"{i}.5"),
+        ("($1,200)", -1200, lambda i: f"${i}"),
+        ("−0.3", -0.3, lambda i: f"{i}.5"),
+        ("5-", -5, lambda i: f"{i}"),
+        ("+4.5", 4.5, lambda i: f"{i}"),
+        ("69k", 69000, lambda i: f"{i}"),
+        ("1.5M", 1.5e6, lambda i: f"{i}K"),
+        ("12.5kg", 12.5, lambda i: f"{i}kg"),
+        ("500 g", 0.5, lambda i: f"{i} kg"),
+        ("<5", 5, lambda i: f"{i}"),
+        ("≥ 3 mg", 3, lambda i: f"{i} mg"),
+        ("ca. 7", 7, lambda i: f"{i}"),
+        ("3 rooms", 3, lambda i: f"{i} room{'s' * (i > 1)}"),
+        ("3rd", 3, lambda i: f"{i}th"),
+        ("1,5e-3", 0.0015, lambda i: f"{i},5"),
+        ("٣٫٥", 3.5, lambda i: f"{i}.5"),
+        ("１２", 12, lambda i: f"{i}"),
+        ("120/80", [120, 80], lambda i: f"{100 + i}/{60 + i}"),
+        ("10–20", [10, 20], lambda i: f"{i}–{i + 9}"),
+        ("52.52, -13.4", [52.52, -13.4], lambda i: f"{i}.5, {i}.25"),
+        ("52.52S 13.4E", [-52.52, 13.4], lambda i: f"{i}.5N {i}.25W"),
+        ("10x20x30 cm", [10, 20, 30], lambda i: f"{i}x{i}x{i} cm"),
+        ("2h 30min", 9000, lambda i: f"{i}h {i}min"),
+        ("36:15", 130500, lambda i: f"{i}:15"),
+        ("08:29", datetime.time(8, 29), lambda i: f"{i % 24:02}:15"),
+        ("8:29 PM", datetime.time(20, 29), lambda i: f"{1 + i % 12}:15 AM"),
+        ("31.01.2024", datetime.datetime(2024, 1, 31), lambda i: f"{1 + i % 28}.12.2023"),
+        ("1/31/2024", datetime.datetime(2024, 1, 31), lambda i: f"12/{1 + i % 28}/2023"),
+        ("31/1/24 14:05", datetime.datetime(2024, 1, 31, 14, 5), lambda i: f"{i}/2/23 1:00"),
+        ("31 Jan 2024", datetime.datetime(2024, 1, 31), lambda i: f"{1 + i % 28} Dec 2023"),
+        ("2024-01-31T10:00+02:00", datetime.datetime(2024, 1, 31, 8), lambda i: f"2023-01-{i:02}"),
+        ("20240131", datetime.datetime(2024, 1, 31), lambda i: f"202312{1 + i % 28:02}"),
+        ("2024年1月31日", datetime.datetime(2024, 1, 31), lambda i: f"2023年12月{1 + i % 28}日"),
+    ],
+)  # fmt: skip
+def test_what_a_cell_means_among_its_like(
+    first: str, means: Any, others: Callable[[int], str]
+) -> None:
+    found = read([first, *map(others, range(1, 29))])[0]
+    assert found == (pytest.approx(means) if isinstance(means, int | float | list) else means)
+
+
+@pytest.mark.parametrize(
+    "word", ["?", "-", "n/a", "NA", "None", "nan", "unknown", "#DIV/0!", "k.A.", "refused", "—"]
+)
+def test_a_word_among_numbers_is_a_missing_cell(word: str) -> None:
+    cells = [word if i % 8 == 0 else f"{i / 7:.3f}" for i in range(ROWS)]
+    found = find(column(cells))
+    assert found is not None and sum(found.words.values()) == 8 and not found.odd
+    assert f"'{word}' in 8 cells" in found.said()
+    assert read(cells).count(None) == 8
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda i: f"{i:03}",
+        lambda i: f"train_{i}",
+        lambda i: f"{200 + i}-{300 + i}-{4000 + i}",
+        lambda i: f"0{20 + i} {300 + i} {100 + i}",
+        lambda i: f"{RANDOM.randint(10**4, 10**5)}-{RANDOM.randint(1000, 9999)}",
+        lambda i: f"{i}.{i}.{i}",
+        lambda i: f"10.0.{i}.1",
+        lambda i: f"{RANDOM.getrandbits(64):016x}",
+        lambda i: f"{i} {RANDOM.choice(['Main', 'Oak', 'Elm'])} Street",
+        lambda i: RANDOM.choice(["1a", "1b", "2a", "2b"]),
+        lambda i: RANDOM.choice(["1", "2", "3", "other"]),
+        lambda i: f"it cost {i} euros and was late",
+        lambda i: RANDOM.choice(["None", "NA", "null", "red"]),
+    ],
+)
+def test_what_is_no_number(make: Callable[[int], str]) -> None:
+    assert find(column([make(i) for i in range(ROWS)])) is None
+
+
+def test_typed_columns_say_what_they_are() -> None:
+    days = [datetime.date(2024, 1, 1 + i) for i in range(9)]
+    for cells, kind, what in (
+        ([1.5, 2.0], pa.float64(), "number"),
+        ([20240101, 20240215], pa.int64(), "date"),
+        (days, pa.date32(), "date"),
+        ([datetime.time(8, 29)], pa.time64("us"), "clock"),
+        ([datetime.timedelta(1)], pa.duration("s"), "span"),
+    ):
+        found = find(column(cells, kind))
+        assert found is not None and found.reading.what == what
+    numbers = column([20240101, 20240215], pa.int64())
+    found = find(numbers)
+    assert found is not None
+    assert read_column(numbers, found.reading)[0].to_pylist()[1] == datetime.datetime(2024, 2, 15)
+
+
+def test_what_is_said_overrules() -> None:
+    ambiguous = ["01/02/2024", "03/04/2024"]
+    assert read(ambiguous)[0] == datetime.datetime(2024, 2, 1)
+    assert read(ambiguous, order="mdy")[0] == datetime.datetime(2024, 1, 2)
+    assert read(["24_01_31"], order="%y_%m_%d")[0] == datetime.datetime(2024, 1, 31)
+    thousands = ["6,174", "5,250"]
+    assert read(thousands) == [6174, 5250]
+    assert read(thousands, decimal=",") == [6.174, 5.25]
+
+
+def test_one_row_is_read_as_the_training_rows_were() -> None:
+    found = find(column([f"{i},5 €" for i in range(ROWS)]))
+    assert found is not None
+    for cell, means in (
+        ("7,25 €", 7.25),
+        ("7.25", 7.25),
+        (7.25, 7.25),
+        ("?", None),
+        ("1.234", 1234),
+    ):
+        assert found.reading.value(cell) == means
+    with pytest.raises(ValueError, match="neither a number nor a date"):
+        found.reading.value("dear")
+
+
+@given(st.floats(-1e9, 1e9).map(lambda x: round(x, 2)))
+def test_a_number_survives_its_spelling(value: float) -> None:
+    german = f"{value:,.2f}".replace(",", "_").replace(".", ",").replace("_", ".")
+    one = numerals.Units({}, open=True).factor
+    assert numerals.one(german + " €", ",", one) == pytest.approx(value)
+    assert numerals.one(f"${value:,.2f}".replace("$-", "-$"), ".", one) == pytest.approx(value)
+
+
+@given(st.text(max_size=30))
+def test_no_text_is_too_strange(text: str) -> None:
+    find(column([text, text + "1", "2"]))
+    for order in (*dates.ORDERS, "%d"):
+        dates.moment(text, order)
+    dates.clock(text)
+    numerals.several(text, ".", numerals.Units({}).factor)
+
+
+@given(st.datetimes(datetime.datetime(1971, 1, 1), datetime.datetime(2030, 1, 1)))
+def test_a_date_survives_its_spelling(moment: datetime.datetime) -> None:
+    moment = moment.replace(microsecond=0)
+    for order, shape in (
+        ("dmy", "%d.%m.%Y %H:%M:%S"),
+        ("mdy", "%m/%d/%Y %I:%M:%S %p"),
+        ("dmy", "%d %B %Y %H:%M:%S"),
+        ("dmy", "%a, %d %b %Y %H:%M:%S +0000"),
+        ("dmy", "%Y/%m/%d %H:%M:%S"),
+        ("dmy", "%a %b %d %H:%M:%S %Y"),
+    ):
+        assert dates.moment(moment.strftime(shape), order) == moment
