@@ -131,7 +131,7 @@ def signed(text: str) -> list[str]:
     """The short pieces whose signs say something, in lower case: c++, c#, -5, 50%, 3.5, a/b."""
     if not _SIGNED.search(text):
         return []
-    pieces = (_bare(piece) for piece in split(normal(text)))
+    pieces = (_bare(piece) for piece in split(normal(text)) if _SIGNED.search(piece))
     return [p for p in pieces if 0 < len(p) <= _LONGEST and _SIGNED.search(p)]
 
 

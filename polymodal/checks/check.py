@@ -171,6 +171,8 @@ def _columns(train: Table, schema: Schema) -> list[Finding]:
             what += " the table's folder"
             example = f"row {outside[0]}: {train.cells(column.name)[outside[0]]}"
             findings.append(Finding("info", what, len(outside), example))
+        if not room.media:
+            findings += _doubts(train, column, room)
         if not room.media and len(set(map(repr, train.cells(column.name)))) == 1:
             what = f"Column '{column.name}' holds the same in all {len(train):,} rows"
             advice = f"Leave it out: `drop` {column.name}"
@@ -184,6 +186,15 @@ def _odd(table: Table, note: Odd) -> Finding:
     advice = "They count as missing; mend them, or say how they are written"
     what = f"{what} are no {note.kind}s"
     return Finding("warning", what, len(note.rows), note.example, advice)
+
+
+def _doubts(train: Table, column: Column, room: kind.Kind) -> list[Finding]:
+    present = [cell for cell in train.cells(column.name) if cell is not None]
+    why = room.doubt(column.kind, present)
+    if why is None:
+        return []
+    what = f"There is little to learn from in '{column.name}': {why}"
+    return [Finding("warning", what, len(present), advice="See whether it is read as it should be")]
 
 
 def _sample(

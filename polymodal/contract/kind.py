@@ -143,6 +143,15 @@ class Kind(ABC):
         """What is wrong with a table's value of one of its column kinds; None if nothing is."""
         return None
 
+    def doubt(self, column_kind: str, values: Sequence[Any]) -> str | None:
+        """Why there is little to learn from a column, whose cells are no media; None if nothing
+        tells so.
+
+        Args:
+            values: present ones.
+        """
+        return None
+
     def opens(self, head: bytes) -> bool:
         """Whether a file that begins with these bytes (16 or more) is one of its media."""
         return False

@@ -176,7 +176,8 @@ def test_rows_without_their_article_are_not_copies(cache: Path) -> None:
 def test_numbers_declared_text_are_checked_too(cache: Path) -> None:
     codes = table(zip=[10_000 + i for i in range(100)], y=["a", "b"] * 50)
     found = schema({"zip": "text"}, {"y": "category"})
-    assert check(codes, found, cache=cache).lines() == []
+    (only_one,) = check(codes, found, cache=cache).findings
+    assert "little to learn from in 'zip'" in only_one.what
 
 
 def test_equal_inputs_with_different_classes(cache: Path) -> None:
@@ -209,6 +210,25 @@ def test_how_tags_are_read_is_said_and_what_a_fit_refuses_is_an_error(
     joined = table(text=[f"one two three {i}" for i in range(12)], tags=[tags] * 12)
     again = check(joined, schema({"text": "text"}, {"tags": "tags"}), cache=cache)
     assert again.lines() == report.lines()
+
+
+@pytest.mark.parametrize(
+    ("cells", "doubted"),
+    [
+        ([f"{i:x}q{i}" for i in range(60)], True),
+        (["....", ",,"] * 30, True),
+        ([chr(0x4E00 + 3 * i) + chr(0x4E01 + 3 * i) for i in range(60)], True),
+        (["yes", "no"] * 30, False),
+        (["😀", "😡"] * 30, False),
+        (["不好用", "很好"] * 30, False),
+        ([f"{i:x}q{i}" for i in range(15)], False),
+    ],
+)
+def test_a_vocabulary_near_empty_is_a_warning(cells: list[str], doubted: bool, cache: Path) -> None:
+    train = table(text=cells, y=["a", "b", "a"] * (len(cells) // 3))
+    report = check(train, schema({"text": "text"}, {"y": "category"}), cache=cache)
+    found = [f for f in report.findings if "little to learn" in f.what]
+    assert [f.severity for f in found] == ["warning"] * doubted
 
 
 def leaking(train: Table, kind: str) -> list[Any]:

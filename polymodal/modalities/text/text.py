@@ -25,6 +25,9 @@ from polymodal.nn import pretrained
 LONG_TEXT = 10
 # Texts that fewer rows than this share, on average, are no stock phrases.
 SELDOM = 10
+# So many texts at most show how many words they share; fewer than FEW may share none by chance; in
+# fewer than this share of them a word that comes again, n-grams have nothing to learn from.
+SAMPLE, FEW, SHARED = 2000, 20, 0.5
 
 
 @final
@@ -58,6 +61,20 @@ class Text(Kind):
     def fits(self, column_kind: str, cells: pa.DataType) -> bool:
         levels, inner = arrow.depth(cells)
         return arrow.is_text(inner) and levels <= 1
+
+    def doubt(self, column_kind: str, values: Sequence[Any]) -> str | None:
+        """A vocabulary near empty: hardly a text has a word that another one has."""
+        sample = values[:: max(1, len(values) // SAMPLE)]
+        if len(sample) < FEW:
+            return None
+        texts = (" ".join(map(str, v)) if isinstance(v, list) else str(v) for v in sample)
+        found = [set(words.words(text, marks=True)) | set(words.signed(text)) for text in texts]
+        counts = Counter(word for text in found for word in text)
+        shared = sum(any(counts[word] > 1 for word in text) for text in found)
+        if shared >= SHARED * len(found):
+            return None
+        known = sum(count > 1 for count in counts.values())
+        return f"only {known:,} words come in two of {len(found):,} texts or more"
 
     def read(self, value: Any) -> Any:
         return value if value is None or isinstance(value, list) else str(value)

@@ -65,11 +65,11 @@ class Ngrams(Form):
         for length in range(1, self.words + 1):
             for start in range(len(tokens) - length + 1):
                 yield _hashing.identity(" ".join(tokens[start : start + length]))
-        alone = "".join("1" if _words.is_unspaced(token) else "0" for token in tokens)
-        longest = self.words + LONGER
-        for start in range(len(tokens) - longest + 1 if "1" in alone else 0):
-            if "0" not in alone[start : start + longest]:
-                yield _hashing.identity(" ".join(tokens[start : start + longest]))
+        longest, run = self.words + LONGER, 0
+        for end, token in enumerate(tokens, 1):
+            run = run + 1 if not token.isascii() and _words.is_unspaced(token) else 0
+            if run >= longest:
+                yield _hashing.identity(" ".join(tokens[end - longest : end]))
         for token in tokens if self.chars else ():
             yield from _inner(token, self.chars)
 
