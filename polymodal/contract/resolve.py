@@ -15,6 +15,8 @@ from polymodal.base.errors import UserError
 from polymodal.contract import named
 from polymodal.contract.recipe import SHORT, Data, Member, Modality, Recipe, Spec, Training
 
+# A recipe that names thousands of columns is far smaller.
+LARGEST, MOST_VALUES = 16 * 2**20, 500_000
 # Keys of recipes of 0.1 -> what they are now.
 RENAMED = {"members": "models"}
 
@@ -22,8 +24,9 @@ RENAMED = {"members": "models"}
 def load(path: Path) -> Recipe:
     """Read a YAML recipe; `train`, `valid` and "file.py:Class" names are relative to its folder."""
     try:
-        described = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        described = _parsed(path)
+    # A key that no mapping can have, a number too long, a nest too deep.
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         raise UserError(
             f"The recipe '{path}' cannot be read",
             expected="a YAML file",
@@ -57,6 +60,33 @@ def load(path: Path) -> Recipe:
         if isinstance(value, str) and "://" not in value:
             described[key] = str(path.parent / value)
     return validate(named.mapped(described, partial(_anchored, path.parent)), str(path))
+
+
+def _parsed(path: Path) -> Any:
+    """What a YAML file says; ValueError if it says more than a recipe can."""
+    if not path.is_file():
+        raise FileNotFoundError("no such file")
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"it is larger than {LARGEST / 2**20:.0f} MiB")
+    loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+    try:
+        node = loader.get_single_node()
+        # A few lines of aliases of aliases stand for billions of values.
+        if node is not None and _count(node, {}) > MOST_VALUES:
+            raise ValueError("its aliases stand for too many values")
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values that a node stands for, with what its aliases repeat."""
+    if id(node) not in known:
+        known[id(node)] = MOST_VALUES + 1  # what holds itself never ends
+        inner = node.value if isinstance(node, yaml.CollectionNode) else []
+        each = (one for pair in inner for one in (pair if isinstance(pair, tuple) else [pair]))
+        known[id(node)] = 1 + sum(_count(one, known) for one in each)
+    return known[id(node)]
 
 
 def overruled(

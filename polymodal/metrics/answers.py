@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import regex
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
@@ -24,6 +25,8 @@ _NAMED = "zero one two three four five six seven eight nine ten"
 _NUMBERS = {name: str(number) for number, name in enumerate(_NAMED.split())} | {"none": "0"}
 # Signs that change what an answer means: prices, shares, times, numbers.
 _KEPT = "$€£¥%&#°*':.-"
+# What a pattern may take in one text: of a bad one the time doubles with every character.
+SECONDS = 1.0
 # Of "c++" and "a+", of "<5" and "≥ 5".
 _COMPARED = re.compile(r"(?<=[^\W\d_])\+(?=\+*(?!\w))|(?<=\+)\+(?!\w)|[<>≤≥±~](?= ?[\d.-])")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -175,7 +178,7 @@ def extractor(pattern: str) -> Callable[[str], str | None]:
 
     def extract(text: str) -> str | None:
         for way in ways:
-            found = [one.strip(" \t\r\n*_`\"'") for one in way.findall(_minus(text))]
+            found = [one.strip(" \t\r\n*_`\"'") for one in _matches(way, _minus(text))]
             if found:
                 same = len({normalised(one) for one in found}) == 1
                 return found[0] if same and found[0] else None
@@ -184,15 +187,28 @@ def extractor(pattern: str) -> Callable[[str], str | None]:
     return extract
 
 
+def _matches(way: regex.Pattern[str], text: str) -> list[str]:
+    try:
+        return way.findall(text, timeout=SECONDS)
+    except TimeoutError as error:
+        raise UserError(
+            f"The pattern '{way.pattern[:80]}' takes more than {SECONDS} seconds in one text",
+            expected="a pattern whose repetitions do not overlap",
+            got=f"a text of {len(text):,} characters: {text[:60]!r}",
+            do="write (a+)+ as a+, and (x|xy)* as x(xy?)*, for example",
+        ) from error
+
+
 def _minus(text: str) -> str:
     """With the one sign for minus that numbers and labels are written with."""
     return text.replace("\N{MINUS SIGN}", "-")
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> regex.Pattern[str]:
     try:
-        found = re.compile(pattern)
-    except re.error as error:
+        re.compile(pattern)  # whose language it is
+        found = regex.compile(pattern)
+    except (re.error, regex.error, RecursionError, OverflowError) as error:
         raise _no_pattern(pattern, str(error)) from error
     if found.groups != 1:
         raise _no_pattern(pattern, f"{found.groups} groups")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polymodal.base.errors import MissingExtra
+from polymodal.base.errors import MissingExtra, UserError
 from polymodal.base.words import split, words
 from polymodal.contract.metric import Metric
 from polymodal.metrics import _weighted as weighted
@@ -24,6 +24,8 @@ Words = Sequence[str]
 
 # Of BLEU and CIDEr-D: the longest n-grams. Of chrF: those of characters, and recall's weight.
 ORDER, CHARACTERS, BETA = 4, 6, 2
+# No caption has so many words; the time of ROUGE-L grows with their square.
+LONGEST = 10_000
 # Of CIDEr-D: how many words of difference in length cost e^-1/2 of the score, and its scale.
 SIGMA, SCALE = 6.0, 10.0
 
@@ -74,7 +76,9 @@ def captions(predictions: Sequence[str], references: References) -> Captions:
 
     Raises:
         MissingExtra: sacrebleu is not installed.
+        UserError: a text has more than LONGEST words.
     """
+    _refuse_books(predictions, references)
     metrics = _sacrebleu().metrics
     return Captions(
         _statistics(
@@ -86,6 +90,20 @@ def captions(predictions: Sequence[str], references: References) -> Captions:
         cider_d(predictions, references),
         rouge_l(predictions, references),
     )
+
+
+def _refuse_books(predictions: Sequence[str], references: References) -> None:
+    """UserError if a text is so long that comparing it would not end."""
+    for row, (guess, given) in enumerate(zip(predictions, references, strict=True)):
+        for text in (guess, *given):
+            # Each word has a character at least.
+            if len(text) > LONGEST and len(words(text)) > LONGEST:
+                raise UserError(
+                    f"A text of row {row} is too long for a caption",
+                    expected=f"at most {LONGEST:,} words",
+                    got=f"{len(text):,} characters: {text[:60]!r}",
+                    do="cut it, or leave its cell empty",
+                )
 
 
 def cider_d(predictions: Sequence[str], references: References) -> Array:

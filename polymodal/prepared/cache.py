@@ -28,7 +28,7 @@ FLUSH_BYTES = 16 * 2**20
 SETTLED_SECONDS = 2.0
 # The folder of scores (`scored.py`).
 SCORES = "scores"
-_HASHED = re.compile(r"[0-9a-f]{32}(-[0-9a-f]{32})?\.(npz|arrow)")
+_HASHED = re.compile(r"[0-9a-f]{32}(-[0-9a-f]{32})?\.[a-z]+")
 _CHOICE = re.compile(r"[0-9a-f]{32}|seal")
 
 

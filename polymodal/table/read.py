@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,17 @@ import pyarrow as pa
 from polymodal.base import lookup
 from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
-from polymodal.table.fetch import is_address
+from polymodal.table.fetch import is_address, struck
 from polymodal.table.media import Media, kind_of_name
-from polymodal.table.readers import columnar, delimited, excel, folders, memory, shards
+from polymodal.table.readers import (
+    columnar,
+    delimited,
+    excel,
+    folders,
+    memory,
+    remote,
+    shards,
+)
 from polymodal.table.readers.plain import check_names, plain
 from polymodal.table.resolve import ANYWHERE, Reach, is_outside, resolve
 
@@ -175,10 +184,11 @@ def read(
     """Read a table.
 
     Args:
-        source: a .csv, .tsv, .xlsx, .jsonl, .parquet, .arrow, .feather or .tar file, or a glob of
-            them; a folder that `datasets` saved, of such shards, with a table beside its media
-            (such as metadata.csv), or with a folder per class; a pandas DataFrame, pyarrow Table,
-            `datasets.Dataset`, list of mappings, mapping of lists; or a Table, returned as it is.
+        source: a .csv, .tsv, .xlsx, .jsonl, .parquet, .arrow, .feather or .tar file, the address of
+            one (http, https, or of a store such as s3), or a glob of them; a folder that `datasets`
+            saved, of such shards, with a table beside its media (such as metadata.csv), or with a
+            folder per class; a pandas DataFrame, pyarrow Table, `datasets.Dataset`, list of
+            mappings, mapping of lists; or a Table, returned as it is.
         base: folder that relative media paths start from; by default the file's own.
         cache: folder where large binary columns of Parquet files are unpacked; without it they
             are held in memory.
@@ -191,14 +201,43 @@ def read(
     """
     if isinstance(source, Table):
         return source
+    try:
+        table = _read(source, base, cache, encoding)
+    except UserError:
+        raise
+    # Whatever a file or an object holds that no reader has thought of.
+    except Exception as error:
+        called = source if isinstance(source, str | os.PathLike) else type(source).__name__
+        raise UserError(
+            f"{struck(str(called))[:300]} cannot be read as a table",
+            got=f"{type(error).__name__}: {error}"[:300],
+            do="look at it with the program that wrote it, and write it again",
+        ) from error
+    return replace(table, reach=replace(table.reach, urls=allow_urls))
+
+
+def _read(source: Any, base: str | None, cache: Path | None, encoding: str | None) -> Table:
+    if isinstance(source, str) and "://" in source:
+        return _read_remote(source, base, cache, encoding)
     if isinstance(source, str | os.PathLike):
         tables = [_read_file(path, base, cache, encoding) for path in _paths(Path(source))]
-        table = tables[0]
         if len(tables) > 1:
-            table = replace(table.concat(*tables[1:]), source=str(source))
-    else:
-        table = _table(_in_memory(source), base, f"the given {type(source).__name__}")
-    return replace(table, reach=replace(table.reach, urls=allow_urls))
+            return replace(tables[0].concat(*tables[1:]), source=str(source))
+        return tables[0]
+    return _table(_in_memory(source), base, f"the given {type(source).__name__}")
+
+
+def _read_remote(url: str, base: str | None, cache: Path | None, encoding: str | None) -> Table:
+    """A table behind an address, kept in the cache; without one only what is read into memory."""
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary) if cache is None else cache / "tables"
+        path, start = remote.fetched(url, folder)
+        if cache is None and path.suffix in ARROW + TAR:
+            raise UserError(
+                f"The table at {struck(url)} is too large for memory",
+                do="download it, or set POLYMODAL_CACHE to a folder that can be written to",
+            )
+        return replace(_read_file(path, base or start, cache, encoding), source=struck(url))
 
 
 def _paths(source: Path) -> list[Path]:

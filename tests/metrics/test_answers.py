@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -181,3 +183,16 @@ def test_answers_are_extracted_and_never_guessed(pattern, text, wanted):
 def test_what_is_no_pattern(pattern, word):
     with pytest.raises(UserError, match=word):
         answers.extractor(pattern)
+
+
+@pytest.mark.parametrize("pattern", [r"(a|aa)+$", r"((?:a|aa)+)c", r"((?:a+)+)$", r"(.*a){20}$"])
+def test_no_pattern_is_waited_for(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "SECONDS", 0.05)
+    start = time.process_time()
+    try:
+        assert answers.extractor(pattern)("a" * 60 + "b") is None
+    except UserError as error:
+        assert pattern in error.what and "seconds in one text" in error.what  # noqa: PT017
+    assert time.process_time() - start < 2
+    with pytest.raises(UserError, match=r"seconds in one text[\s\S]*overlap"):
+        answers.extractor(r"(a|aa)+$")("a" * 60 + "b")

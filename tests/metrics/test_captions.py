@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF
 
+from polymodal.base.errors import UserError
 from polymodal.metrics import captions
 
 GUESSES = ["a man rides a horse", "two dogs play in the snow", "a red bus", "the the the cat"]
@@ -178,3 +179,10 @@ def test_words_of_any_script():
     assert captions.rouge_l(["हिन्दी भाषा"], [["हिन्दी भाषा।"]])[0] == 1
     assert captions.rouge_l(["Straße, naïve"], [["straße naïve"]])[0] == 1
     assert captions.rouge_l([""], [["a"]])[0] == 0
+
+
+def test_a_book_is_no_caption() -> None:
+    book = "word " * 200_000
+    for guesses, golds in (([book], [["a"]]), (["a"], [["b", book]])):
+        with pytest.raises(UserError, match=r"row 0 is too long[\s\S]*1,000,000 characters"):
+            captions.captions(guesses, golds)

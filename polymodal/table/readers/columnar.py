@@ -8,7 +8,7 @@ binary columns are copied once to an uncompressed Arrow file in the cache.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
-from polymodal.base import sealed
+from polymodal.base import files, sealed
 from polymodal.base.arrow import holds_binary
 from polymodal.base.errors import UserError
 from polymodal.base.files import whole
+from polymodal.table.readers.plain import MOST_BYTES
 
 # Binary columns of a Parquet file up to this size are simply read.
 SPOOL_BYTES = 256 * 2**20
@@ -43,13 +44,47 @@ def read_parquet(path: Path, cache: Path | None) -> tuple[pa.Table, Path]:
         UserError: the file is broken, or the cache has no room.
     """
     try:
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+        with pq.ParquetFile(path) as file:
+            _refuse_bomb(path, file.metadata)
+            repeating = _repeating(file.metadata)
+        with pq.ParquetFile(
+            path, pre_buffer=False, buffer_size=_BUFFER_BYTES, read_dictionary=repeating
+        ) as file:
             if cache is None or _binary_bytes(file) <= SPOOL_BYTES:
                 return class_names(_sound(file.read())), path
             unpacked = _spool(path, file, cache)
             return read_arrow(unpacked), unpacked
     except _BROKEN as error:
         raise _broken(path, "Parquet", error) from error
+
+
+def _refuse_bomb(path: Path, metadata: pq.FileMetaData) -> None:
+    """UserError if a file says that it holds far more rows than its size can mean."""
+    cells = metadata.num_rows * max(1, metadata.num_columns)
+    if cells * 8 > max(MOST_BYTES, 1000 * path.stat().st_size):
+        raise UserError(
+            f"{path} says that it holds {metadata.num_rows:,} rows of {metadata.num_columns:,} "
+            f"columns in {path.stat().st_size:,} bytes",
+            expected="a file whose size is that of its rows",
+            do="check where it comes from",
+        )
+
+
+def _repeating(metadata: pq.FileMetaData) -> list[str]:
+    """Columns of texts whose few values might be far more memory than they take in the file.
+
+    They are read as they are stored, codes and values, and measured before they are spelled out.
+    """
+    found = set()
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        for k in range(group.num_columns):
+            column = group.column(k)
+            coded = any("DICTIONARY" in encoding for encoding in column.encodings)
+            most = column.num_values * column.total_uncompressed_size
+            if coded and column.physical_type == "BYTE_ARRAY" and most > MOST_BYTES:
+                found.add(column.path_in_schema)
+    return sorted(found)
 
 
 def read_arrow(path: Path) -> pa.Table:
@@ -81,7 +116,7 @@ def dataset_files(folder: Path) -> list[Path] | None:
         UserError: the folder holds several splits.
     """
     if (folder / "dataset_dict.json").is_file():
-        splits = json.loads((folder / "dataset_dict.json").read_text())["splits"]
+        splits = _told(folder / "dataset_dict.json", lambda told: [str(s) for s in told["splits"]])
         raise UserError(
             f"{folder} holds several splits",
             expected="one of them",
@@ -90,21 +125,55 @@ def dataset_files(folder: Path) -> list[Path] | None:
         )
     if not (folder / "state.json").is_file():
         return None
-    state = json.loads((folder / "state.json").read_text())
-    return [folder / item["filename"] for item in state["_data_files"]]
+    names = _told(
+        folder / "state.json", lambda told: [str(o["filename"]) for o in told["_data_files"]]
+    )
+    for name in names:
+        if Path(name).name != name or not (folder / name).is_file():
+            raise UserError(
+                f"{folder} names a file that is not in it",
+                expected="Arrow files of its own folder",
+                got=repr(name)[:200],
+                do="save the data set again",
+            )
+    return [folder / name for name in names]
+
+
+def _told(path: Path, names: Callable[[Any], list[str]]) -> list[str]:
+    """Names out of what `datasets` says of a folder; UserError unless there are some."""
+    try:
+        found = names(files.read_json(path))
+        if not found:
+            raise ValueError("it names nothing")
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"{path} is not what `datasets` writes",
+            got=f"{type(error).__name__}: {error}"[:200],
+            do="save the data set again",
+        ) from error
+    return found
 
 
 def class_names(table: pa.Table) -> pa.Table:
     """Hugging Face ClassLabel codes, alone or in lists, as the names that the metadata gives."""
     described = (table.schema.metadata or {}).get(b"huggingface")
-    features = json.loads(described)["info"]["features"] if described else {}
-    for name, feature in features.items():
-        if name in table.column_names and isinstance(feature, Mapping):
-            names = _names(feature)
-            if names is not None:
-                i = table.column_names.index(name)
-                decoded = [_decode(chunk, names) for chunk in table.column(i).chunks]
-                table = table.set_column(i, name, pa.chunked_array(decoded))
+    try:
+        features = json.loads(described)["info"]["features"] if described else {}
+        for name, feature in features.items():
+            if name in table.column_names and isinstance(feature, Mapping):
+                names = _names(feature)
+                if names is not None:
+                    i = table.column_names.index(name)
+                    decoded = [_decode(chunk, names) for chunk in table.column(i).chunks]
+                    if decoded:
+                        table = table.set_column(i, name, pa.chunked_array(decoded))
+    except (*_BROKEN, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            "The table's Hugging Face features are not those of its columns",
+            expected="features as `datasets` writes them",
+            got=f"{type(error).__name__}: {error}"[:200],
+            do="write the table again, or without its metadata",
+        ) from error
     return table.replace_schema_metadata(None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ import pyarrow as pa
 from polymodal.base.errors import UserError
 from polymodal.table.media import wav
 from polymodal.table.readers.plain import check_names
+
+# Levels of lists in a cell: of a clip three, and somebody may wrap it.
+DEEPEST = 16
 
 
 def read_json(path: Path) -> pa.Table:
@@ -32,9 +36,9 @@ def read_json(path: Path) -> pa.Table:
                     rows = json.loads(line + file.read())
                 elif line.strip():
                     rows.append(json.loads(line))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # too long a number, too deep a nest
         raise UserError(
-            f"{path}, line {number}: broken JSON ({error})",
+            f"{path}, line {number}: broken JSON ({str(error)[:200]})",
             expected="one JSON object a line, in UTF-8",
             got=repr(line[:200]),
         ) from error
@@ -106,15 +110,38 @@ def from_pandas(frame: Any, source: str) -> pa.Table:
 
 def _array(name: str, cells: Iterable[Any], source: str) -> pa.Array:
     values = [_cell(cell) for cell in cells]
+    for i, value in enumerate(values):
+        if _depth(value, DEEPEST) < 0:
+            raise UserError(
+                f"{source}: column '{name}' holds lists in lists, more than {DEEPEST} deep",
+                expected="lists of numbers or texts",
+                got=f"a {type(value).__name__} in row {i}",
+            )
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except UnicodeEncodeError as error:
+        row = next(i for i, value in enumerate(values) if _is_half(value))
+        raise UserError(
+            f"{source}: column '{name}' holds half a character in row {row} ({error.reason})",
+            expected="texts that UTF-8 can hold",
+            got=ascii(values[row])[:200],
+            do="write the table again with whole characters",
+        ) from error
+    except OverflowError as error:
+        raise UserError(
+            f"{source}: column '{name}' holds a whole number that is too large",
+            expected="numbers of at most 64 bits",
+            got=str(error)[:200],
+            do="write it as text, or with a decimal point",
+        ) from error
+    except (pa.ArrowException, ValueError, TypeError, RecursionError) as error:
         kinds: dict[str, int] = {}
         for i, value in enumerate(values):
             if value is not None:
                 kinds.setdefault(type(value).__name__, i)
         if len(kinds) > 1:
-            got = ", ".join(f"{kind} (row {i}: {values[i]!r:.60})" for kind, i in kinds.items())
+            shown = {kind: reprlib.repr(values[i])[:60] for kind, i in kinds.items()}
+            got = ", ".join(f"{kind} (row {kinds[kind]}: {text})" for kind, text in shown.items())
         else:
             got = str(error)[:200]
         raise UserError(
@@ -142,3 +169,21 @@ def _cell(cell: Any) -> Any:
         cell.save(file, format="PNG")
         return file.getvalue()
     return cell
+
+
+def _depth(value: Any, most: int) -> int:
+    """How many more levels of lists and mappings a cell might have; below 0: it has too many."""
+    if most < 0 or not isinstance(value, list | tuple | Mapping):
+        return most
+    inner = value.values() if isinstance(value, Mapping) else value
+    nested = (one for one in inner if isinstance(one, list | tuple | Mapping))
+    return min((_depth(one, most - 1) for one in nested), default=most)
+
+
+def _is_half(value: Any) -> bool:
+    """Whether a text in a cell holds half a character."""
+    if isinstance(value, Mapping):
+        return any(_is_half(one) for pair in value.items() for one in pair)
+    if isinstance(value, list | tuple):
+        return any(_is_half(one) for one in value)
+    return isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value)

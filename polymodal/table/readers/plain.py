@@ -8,15 +8,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polymodal.base.arrow import is_text
+from polymodal.base.arrow import holds_binary, is_text
 from polymodal.base.errors import UserError
 
 # What programs write where there is nothing, and nobody else writes. "NA" may be a name: the column
 # decides (`table.reading`).
 MARKS = ("", "<NA>", "#N/A", "#N/A N/A", "NaT", "\\N", "(null)")
+# What a compressed column may grow to: this, or so many times what is stored of it.
+MOST_BYTES = 512 * 2**20
+EXPANSION = 50
 
 
 def check_names(names: Sequence[str], source: str) -> None:
@@ -41,6 +45,7 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if isinstance(column.type, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks])
     if pa.types.is_dictionary(column.type):
+        _refuse_bomb(column)
         column = column.cast(column.type.value_type)
     if is_text(column.type):
         column = column.cast(pa.large_string())
@@ -53,6 +58,26 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_floating(column.type):
         return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     return column
+
+
+def _refuse_bomb(column: pa.ChunkedArray) -> None:
+    """UserError if a few values, named over and over, are far more memory than the column is."""
+    size = 0
+    for chunk in column.chunks:
+        values = chunk.dictionary
+        if is_text(values.type) or holds_binary(values.type):
+            counts = np.zeros(len(values), np.int64)
+            codes = chunk.indices.drop_null().to_numpy(zero_copy_only=False)
+            counts += np.bincount(codes, minlength=len(values))[: len(values)]
+            lengths = pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)
+            size += int((counts * lengths.astype(np.int64)).sum())
+    if size > max(MOST_BYTES, EXPANSION * column.nbytes):
+        raise UserError(
+            "A column takes far more memory than its file",
+            expected=f"at most {MOST_BYTES / 2**20:,.0f} MiB, or {EXPANSION} times what is stored",
+            got=f"{size / 2**20:,.0f} MiB",
+            do="shorten the values that occur over and over",
+        )
 
 
 def _lists(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
