@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from polymodal.evaluation.explain import explain as explain
     from polymodal.evaluation.scoring import score as score
     from polymodal.fitting.fit import fit as fit
+    from polymodal.fitting.preflight import check as check
     from polymodal.run.run import Run as Run
     from polymodal.run.saved import load as load
     from polymodal.table.read import read as read
 
 _HOMES = {
+    "check": "polymodal.fitting.preflight",
     "compare": "polymodal.evaluation.compare",
     "evaluate": "polymodal.evaluation.evaluate",
     "explain": "polymodal.evaluation.explain",

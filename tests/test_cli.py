@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -24,7 +25,9 @@ from polymodal.cli import info
 from polymodal.cli import main as cli
 from polymodal.contract.resolve import overruled
 from polymodal.fitting import fit as fitting
+from polymodal.report.console import Show
 from polymodal.table.readers import columnar
+from polymodal.train.interrupt import Interrupted
 
 
 def call(*words: str) -> None:
@@ -113,7 +116,7 @@ def test_the_preflight_unpacks_media_to_the_cache(
 
 
 def test_everything_that_a_recipe_can_name_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    info.list_components()
+    info.list_components(None)
     listed = capsys.readouterr().out.splitlines()
     root = Path(pm.__file__).parent
     parts = ["modalities/*/forms", "modalities/*/encoders", "modalities/*/corruptions"]
@@ -206,3 +209,61 @@ def test_an_error_of_ours_is_two_lines_and_no_traceback(
     monkeypatch.setattr(cli, "app", lambda **_: {}["a"])
     with pytest.raises(KeyError):
         cli.main()
+
+
+def test_the_components_of_one_folder_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    info.list_components("fusion")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 10 and all(line.startswith("fusion: ") for line in lines)
+    info.list_components("text/encoders")
+    assert "modalities/text/encoders: ngrams" in capsys.readouterr().out
+    with pytest.raises(UserError, match="did you mean 'fusion'"):
+        info.list_components("fusions")
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["list", "tasks"], 0)])
+def test_what_there_is_is_said(
+    words: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["polymodal", *words])
+    assert cli._answered() == code
+    assert re.match(r"polymodal \d+\.\d+|tasks: ", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["fit", "a.csv"], "Interrupted: run the same command again to go on."),
+        (["evaluate", "run"], "Interrupted."),
+    ],
+)
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Interrupted("stopped")])
+def test_after_ctrl_c_it_is_said_how_to_go_on(
+    words: list[str],
+    said: str,
+    error: BaseException,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stopped(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["polymodal", *words])
+    monkeypatch.setattr(cli, "app", stopped)
+    assert cli._answered() == 130
+    assert capsys.readouterr().err.strip() == said
+
+
+def test_nothing_is_redrawn_over_an_error() -> None:
+    show = Show(io.StringIO())
+    show.console._force_terminal = True
+
+    def fail() -> None:
+        with show:
+            show.step("net", 1, 9, 0.5)
+            assert show.progress is not None
+            raise ValueError("ours")
+
+    with pytest.raises(ValueError, match="ours"):
+        fail()
+    assert show.progress is None

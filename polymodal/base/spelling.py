@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.base.errors import UserError
+
 # What a terminal obeys instead of showing it, or no encoding has.
 _ACTIVE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -56,3 +58,21 @@ def inert(text: str) -> str:
     spelled as JSON spells them.
     """
     return _ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def seconds(text: str) -> float:
+    """ "90s", "5m", "2h" or a number of seconds, to seconds.
+
+    Raises:
+        UserError: it is none of these, or not above 0.
+    """
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text.strip()[-1:].lower())
+    try:
+        value = float(text.strip()[:-1]) * unit if unit else float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UserError(
+            "The budget is not a time", expected="such as 90s, 5m or 2h", got=repr(text)
+        )
+    return value

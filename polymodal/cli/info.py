@@ -9,11 +9,24 @@ import typer
 from polymodal.base.say import say
 
 
-def list_components() -> None:
+def list_components(
+    folder: Annotated[
+        str | None, typer.Argument(help="Of one folder only, such as fusion or text/encoders.")
+    ] = None,
+) -> None:
     """Every component that there is, with its options."""
-    from polymodal.base.lookup import catalogue
+    from polymodal.base.lookup import catalogue, unknown
 
-    for folder, name, options in catalogue():
+    found = catalogue()
+    if folder is not None:
+        wanted = folder.strip("/")
+        found = [one for one in found if f"/{wanted}/" in f"/{one[0]}/"]
+        if not found:
+            parts = dict.fromkeys(
+                part for one in catalogue() for part in (one[0], *one[0].split("/"))
+            )
+            raise unknown(f"There are no components in '{folder}'", wanted, list(parts))
+    for folder, name, options in found:
         say(f"{folder + ': ' + name:<32} {options}")
 
 

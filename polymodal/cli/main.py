@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import logging
 import os
 import sys
 import traceback
 import warnings
+from typing import Annotated
 
 import typer
 
@@ -24,6 +26,23 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        say(f"polymodal {importlib.metadata.version('polymodal')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")
+    ] = False,
+) -> None:
+    """From a table of text, images, audio, video, series, numbers and categories to one measured
+    multimodal model."""
+
+
 app.command()(train.fit)
 app.command()(use.evaluate)
 app.command()(use.compare)
@@ -37,6 +56,17 @@ app.command()(train.check)
 app.command(name="list")(info.list_components)
 app.command()(info.cache)
 app.command()(train.quickstart)
+
+
+INTERRUPTED = 130
+
+
+def _interrupted() -> int:
+    """After Ctrl-C; what a fit has done is kept."""
+    resumes = sys.argv[1:2] == ["fit"]
+    further = ": run the same command again to go on" if resumes else ""
+    say(f"Interrupted{further}.", sys.stderr)
+    return INTERRUPTED
 
 
 def main() -> None:
@@ -64,11 +94,12 @@ def _answered() -> int:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except PolymodalError as error:
+        if error.exit_code == INTERRUPTED:
+            return _interrupted()
         say(f"Error: {error}", sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        say("Interrupted.", sys.stderr)
-        return 130
+        return _interrupted()
     except BrokenPipeError:
         raise
     except Exception as error:

@@ -61,20 +61,6 @@ def table(source: str | None, allow_urls: bool, encoding: str | None = None) -> 
 BUDGET = "5m"
 
 
-def seconds(text: str) -> float:
-    """ "90s", "5m", "2h" or a number of seconds, to seconds."""
-    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:].lower())
-    try:
-        value = float(text[:-1]) * unit if unit else float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise UserError(
-            "The budget is not a time", expected="such as 90s, 5m or 2h", got=repr(text)
-        )
-    return value
-
-
 def one_or_all(names: list[str] | None) -> str | list[str] | None:
     """A single one is no list: there is nothing to compare it with."""
     return names[0] if names and len(names) == 1 else names or None

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from polymodal.base.say import say
+from polymodal.base.spelling import seconds
 from polymodal.cli.options import (
     BUDGET,
     BadRows,
@@ -24,7 +25,6 @@ from polymodal.cli.options import (
     one_or_all,
     pairs,
     said,
-    seconds,
     table,
     words_of,
 )
@@ -123,26 +123,23 @@ def check(
     allow_urls: Urls = False,
 ) -> None:
     """The pre-flight alone: columns, kinds, leaks, duplicates, bad cells; 2 if a fit would fail."""
-    from polymodal.fitting.fit import preflight
+    from polymodal.fitting.preflight import check as check_table
     from polymodal.report.console import Show
 
-    show = Show(sys.stdout)
-    kinds = pairs(kind)
-    rows, held, tested = (table(source, allow_urls, encoding) for source in (train, valid, test))
-    report = preflight(
-        rows,
+    report = check_table(
+        table(train, allow_urls, encoding),
         target or [],
-        held,
-        tested,
-        kinds,
-        drop or [],
-        group,
-        max_bad_rows,
-        show,
+        valid=table(valid, allow_urls, encoding),
+        test=table(test, allow_urls, encoding),
+        kinds=pairs(kind),
+        drop=drop or [],
+        group=group,
+        max_bad_rows=max_bad_rows,
         decimal=said(decimal),
         date=said(date),
         missing=words_of(missing),
         encoding=encoding,
+        show=Show(sys.stdout),
     )
     report.raise_for_errors()
 

@@ -39,6 +39,9 @@ NOT = {"value": math.nan}
 # Rows whose answers are explained.
 EXPLAINED = 6
 
+# What of an evaluation's origin another one of the same need not repeat.
+PASSING = ("date", "run", "measured")
+
 # The report's name in an evaluation's folder.
 REPORT = "report.html"
 
@@ -100,7 +103,7 @@ class Evaluation:
         return {
             "rows": self.rows,
             "warnings": self.warnings,
-            "origin": self.origin,
+            "origin": {k: v for k, v in self.origin.items() if k not in PASSING},
             "targets": self.targets,
             "verdict": next(iter(self.verdicts.values()), None),
             "verdicts": self.verdicts,

@@ -6,9 +6,9 @@ Each stage is a function, and hands what it found to the next: `Opened`, `Divisi
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from polymodal.base import brought, lookup
 from polymodal.base.devices import refuse_several_processes
 from polymodal.base.errors import UserError
 from polymodal.base.files import write_json
+from polymodal.base.spelling import seconds
 from polymodal.checks import check as checks
 from polymodal.contract import named
 from polymodal.contract.recipe import Member, Recipe, Spec
@@ -44,10 +45,7 @@ from polymodal.prepared.prepare import prepare
 from polymodal.report.console import Show
 from polymodal.run.run import Run
 from polymodal.run.saved import save
-from polymodal.table import infer
 from polymodal.table.ledger import Ledger
-from polymodal.table.read import read
-from polymodal.table.typed import Stated, typed
 from polymodal.train.trackers import Trackers
 
 
@@ -67,7 +65,7 @@ def fit(
     split: str | None = None,
     folds: int | None = None,
     max_bad_rows: int | None = None,
-    budget: float | None = None,
+    budget: float | str | None = None,
     seed: int | None = None,
     fusion: Spec | Sequence[Spec] | None = None,
     out: str | Path | None = None,
@@ -92,7 +90,7 @@ def fit(
         split: how validation rows are taken: "random", "stratified", "group", "time:COLUMN".
         folds: cross-validate with this many instead.
         max_bad_rows: so many unreadable cells of a modality count as missing.
-        budget: seconds for the whole fit.
+        budget: seconds for the whole fit, or "30s", "5m", "2h".
         seed: same seed, same data, same machine: same run, unless a budget decides by the clock
             how long each member trains.
         fusion: this fusion instead of the plan's models, or several to be compared: each has the
@@ -100,7 +98,7 @@ def fit(
         out: folder of the run; the same fit, interrupted there, is resumed.
         overwrite: replace a finished run in `out`, or an interrupted fit of something else.
         trackers: "tensorboard", "wandb", "mlflow": also log there.
-        show: where progress goes; None shows nothing.
+        show: where progress goes; by default standard error, and nowhere with `Show.silent()`.
 
     Returns:
         The run, saved in `out` if given.
@@ -117,7 +115,7 @@ def fit(
         drop=drop,
         fusion=fusion,
         seed=seed,
-        budget=budget,
+        budget=seconds(budget) if isinstance(budget, str) else budget,
         group=group,
         split=split,
         folds=folds,
@@ -147,9 +145,9 @@ def fit(
     recipe = recipe.model_copy(update=paths)
     temporary = out is None
     folder = default_folder() / "unsaved" / str(time.time_ns()) if out is None else Path(out)
-    show = show or Show.silent()
+    show = show or Show(sys.stderr)
     config = {"seed": recipe.seed, "targets": ", ".join(recipe.targets)}
-    with claimed(folder, overwrite, temporary):
+    with show, claimed(folder, overwrite, temporary):
         logs = Trackers(trackers, folder / "logs", config)
         data = opened(train, valid, recipe, default_folder())
         show.schema(data.schema, data.table)
@@ -262,36 +260,3 @@ def _prepared(
             )
             job.forms[key] = form
     return job
-
-
-def preflight(
-    train: Any,
-    targets: Sequence[str],
-    valid: Any,
-    test: Any,
-    kinds: Mapping[str, str],
-    drop: Sequence[str],
-    group: str | None,
-    max_bad_rows: int,
-    show: Show,
-    *,
-    decimal: Mapping[str, str] | None = None,
-    date: Mapping[str, str] | None = None,
-    missing: Mapping[str, Sequence[str]] | None = None,
-    encoding: str | None = None,
-) -> checks.Report:
-    """The checks of a fit without the fit; shows the schema and what was found."""
-    read_cached = partial(read, cache=default_folder(), encoding=encoding)
-    table = read_cached(train)
-    stated = Stated(decimal or {}, date or {}, missing or {})
-    schema = infer.infer(table, list(targets), dict(kinds), list(drop), group, stated=stated)
-    table = typed(schema, table)
-    show.schema(schema, table)
-    valid, test = (
-        None if source is None else typed(schema, read_cached(source)) for source in (valid, test)
-    )
-    # A fit decodes every cell itself, and tells of each that is bad.
-    forms = build.media_forms(schema)
-    report = checks.check(table, schema, valid, test, forms=forms, max_bad_rows=max_bad_rows)
-    show.findings(report)
-    return report

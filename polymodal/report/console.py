@@ -62,6 +62,13 @@ class Show:
         self.task: Any = None
         self.last_line = 0.0
 
+    def __enter__(self) -> Show:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is drawn any more, whatever comes: an error is printed below what stands."""
+        self._end()
+
     @classmethod
     def silent(cls) -> Show:
         return cls(None)

@@ -117,7 +117,7 @@ class Pipeline:
         def score(members: Sequence[str], prepared: Encoded, positions: Any) -> Any:
             return {name: self.score(name, prepared, positions, [gone])[0] for name in members}
 
-        table = self.table([self._whole(row) for row in rows])
+        table = self.table([self.whole(row) for row in rows])
         noted = Ledger() if ledger is None else ledger
         return self.answered(table, noted, gone, score, max_bad_rows=max_bad_rows)
 
@@ -377,10 +377,17 @@ class Pipeline:
                 )
         return frozenset(gone)
 
-    def _whole(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row with every input column; those that are not given are missing."""
+    def whole(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row with every input column; those that are not given are missing.
+
+        What only identifies it and targets may be there too.
+
+        Raises:
+            UserError: it has a column that is nothing to the run.
+        """
         known = [column.name for column in self.schema.inputs]
+        more = {*self.schema.skipped, *(column.name for column in self.schema.targets)}
         for name in row:
-            if name not in known:
+            if name not in known and name not in more:
                 raise lookup.unknown(f"The run has no input column '{name}'", name, known)
-        return {name: row.get(name) for name in known}
+        return {name: row.get(name) for name in known} | {n: row[n] for n in row if n in more}

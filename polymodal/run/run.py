@@ -19,6 +19,7 @@ from polymodal.prepared import targets as encoding
 from polymodal.prepared.cache import usable_folder
 from polymodal.prepared.index import CacheError
 from polymodal.prepared.prepare import Prepared
+from polymodal.run import frames
 from polymodal.run.pipeline import Encoded, Pipeline, Trained
 from polymodal.run.scored import key_of, missing, remembered, versions
 from polymodal.run.standing import Present
@@ -27,7 +28,7 @@ from polymodal.table.read import Table
 from polymodal.table.schema import FUSED, Schema
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """A trained, combined model and what is known of it.
 
@@ -50,6 +51,30 @@ class Run:
     origin: dict[str, Any] = field(default_factory=dict)
     seen: Seen | None = None
     folder: Path | None = None
+
+    def __repr__(self) -> str:
+        """In a line: what it predicts from what, how well, and where it is kept."""
+        where = "not saved" if self.folder is None else f"saved in {self.folder}"
+        rows = f", {self.origin['rows']:,} rows" if self.origin else ""
+        what = ", ".join(f"{n} ({told})" if told else n for n, told in self._validated().items())
+        return f"<Run: {what} from {', '.join(self.schema.modalities())}{rows}; {where}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: that line and the leaderboard."""
+        heads = ("target", "model", "metric", "value", "low", "high", "parameters", "seconds")
+        keys = ("target", "name", "metric", "value", "low", "high", "parameters", "seconds")
+        return frames.html(
+            repr(self), heads, [[line[key] for key in keys] for line in self.leaderboard]
+        )
+
+    def _validated(self) -> dict[str, str]:
+        """Target -> the fused model's score of the validation rows, in words."""
+        scores = {
+            line["target"]: f"validated at {line['metric']} {frames.figure(line['value'])}"
+            for line in self.leaderboard
+            if line["role"] == "fused"
+        }
+        return {name: scores.get(name, "") for name in self.tasks}
 
     @property
     def schema(self) -> Schema:
@@ -80,12 +105,13 @@ class Run:
         max_bad_rows: int = 0,
         absent: str | Collection[str] = (),
         ledger: Ledger | None = None,
-    ) -> dict[str, list[Any]]:
+    ) -> Any:
         """Predictions for a table of new rows; of a single row, see `predict_row`.
 
         Args:
-            source: anything that `read` takes; a mapping is one of columns to lists of cells. Cells
-                that no member of the fused model reads are not opened.
+            source: anything that `read` takes; a mapping is one of columns to lists of cells, and
+                in a list of rows a column that is left out is missing. Cells that no member of the
+                fused model reads are not opened.
             max_bad_rows: cells of a modality that may be unreadable; they count as missing.
             absent: modalities to ignore.
             ledger: where rows with cells that are cut or count as missing are noted.
@@ -94,15 +120,25 @@ class Run:
             UserError: the table does not suit the run, or the run has no such modality to ignore.
 
         Returns:
-            Columns of the predictions file, as `Pipeline.decoded` has them.
+            Columns of the predictions file, as `Pipeline.decoded` has them: of a DataFrame a
+            DataFrame with its index, the predictions in the type of the target's own table (True
+            and False, whole numbers, dates); of all else a dictionary of lists, as files spell it.
         """
         gone = self.pipeline.known(absent)
         cache = usable_folder()
+        asked = source
+        if frames.are_rows(source):
+            rows = [self.pipeline.whole(row) for row in source]
+            names = dict.fromkeys(name for row in rows for name in row)
+            asked = [{name: row.get(name) for name in names} for row in rows]
         try:
-            return self._predicted(source, max_bad_rows, gone, ledger, cache)
+            found = self._predicted(asked, max_bad_rows, gone, ledger, cache)
         except CacheError:
             # Full, locked or spoilt: whoever serves a model needs none.
-            return self._predicted(source, max_bad_rows, gone, ledger, None)
+            found = self._predicted(asked, max_bad_rows, gone, ledger, None)
+        if not frames.is_frame(source):
+            return found
+        return frames.framed(found, source, self.origin.get("types", {}))
 
     def _predicted(
         self,

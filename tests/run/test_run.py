@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def test_a_row_is_answered_as_in_a_table(run: pm.Run) -> None:
 
 def test_a_mapping_is_a_table_of_columns(run: pm.Run) -> None:
     columns = {name: list(frame()[name]) for name in ("picture", "signal")}
-    assert run.predict(columns)["label"] == run.predict(frame())["label"]
+    assert run.predict(columns)["label"] == list(run.predict(frame())["label"])
     with pytest.raises(UserError, match=r"(?s)column 'remark' is no list .* `predict_row`"):
         run.predict({**columns, "remark": "a row's"})
 
@@ -85,7 +86,7 @@ def test_a_mapping_is_a_table_of_columns(run: pm.Run) -> None:
 def test_predictions_are_filed_under_what_names_their_row(run: pm.Run, tmp_path: Path) -> None:
     assert set(run.schema.skipped) == {"sample", "where", "remark", "box"}
     columns = ["row", "sample", "box", "label", "label=day", "label=night"]
-    write_csv(tmp_path / "p.csv", run.predict(frame()))
+    write_csv(tmp_path / "p.csv", run.predict(frame().to_dict("records")))
     pm.evaluate(run, frame()).save(tmp_path)
     for path in (tmp_path / "p.csv", tmp_path / "predictions.csv"):
         written = pd.read_csv(path)
@@ -102,7 +103,7 @@ def test_a_name_of_rows_hides_no_prediction_and_no_row_number(run: pm.Run) -> No
     other = replace(run, pipeline=model)
     found = other.predict(frame().assign(**{"row": "mine", "label=day": "mine"}))
     assert list(found) == ["row", "sample", "label", "label=day", "label=night"]
-    assert found["row"] == list(range(60)) and "mine" not in found["label=day"]
+    assert list(found["row"]) == list(range(60)) and "mine" not in found["label=day"]
 
 
 def test_the_leaderboard_is_the_model_its_rivals_and_the_members(run: pm.Run) -> None:
@@ -161,9 +162,9 @@ def test_best_first(greater: bool, names: str) -> None:
 
 def test_modalities_to_ignore_are_the_runs_own(run: pm.Run) -> None:
     new = frame(20).drop(columns="label")
-    whole, without = (run.predict(new, absent=names)["label=day"] for names in ([], ["signal"]))
-    assert whole != without
-    assert run.predict(new, absent="signal")["label=day"] == without
+    whole, without = (run.predict(new, absent=names) for names in ([], ["signal"]))
+    assert (whole["label=day"] != without["label=day"]).any()
+    assert run.predict(new, absent="signal").equals(without)
     with pytest.raises(UserError, match="no modality 'sinal'"):
         run.predict(new, absent=["sinal"])
 
@@ -179,3 +180,25 @@ def test_only_embeddings_and_buffers_take_the_length_that_is_loaded() -> None:
         tensors = {**module.state_dict(), "weight": torch.ones(shape)}
         with pytest.raises(RuntimeError, match="size mismatch"):
             fill(module, tensors)
+
+
+def test_a_frame_is_answered_by_a_frame_with_its_index(run: pm.Run) -> None:
+    rows = frame()[7:12]
+    found = run.predict(rows)
+    assert isinstance(found, pd.DataFrame) and list(found.index) == [7, 8, 9, 10, 11]
+    assert found["label=day"].tolist() == run.predict(rows.to_dict("list"))["label=day"]
+
+
+def test_in_a_list_of_rows_columns_may_be_left_out(run: pm.Run) -> None:
+    rows = [{"picture": frame()["picture"][0]}, {"signal": frame()["signal"][1]}, {}]
+    found = run.predict(rows)
+    assert [found["label"][i] for i in range(3)] == [run.predict_row(row)["label"] for row in rows]
+    assert found["missing"] == [run.predict_row(row)["missing"] for row in rows]
+    with pytest.raises(UserError, match="no input column 'pictrue'"):
+        run.predict([{"pictrue": None}])
+
+
+def test_a_run_says_in_a_line_what_it_is(run: pm.Run) -> None:
+    said = r"<Run: label \(validated at accuracy 1\) from picture, signal.*, 60 rows; not saved>"
+    assert re.fullmatch(said, repr(run))
+    assert run._repr_html_().count("<tr>") == 1 + len(run.leaderboard)
