@@ -6,6 +6,7 @@ import base64
 import io
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,40 @@ def test_what_comes_inside_an_archive_stays_inside(named: str, folder: Path) -> 
     assert guess(table, "photo").kind == "skip"
     assert all(cell.bytes() == picture_as("PNG") for cell in table.media("png") if cell)
     assert guess(table, "png").kind == "image"
+
+
+def spoilt(content: bytes, rng: np.random.Generator) -> bytes:
+    """A file with some bytes changed, cut out or put in, mostly near its beginning."""
+    found = bytearray(content)
+    for _ in range(int(rng.choice([1, 2, 8]))):
+        at = int(rng.integers(min(len(found), 200) if rng.random() < 0.6 else len(found)))
+        how = rng.integers(4)
+        if how == 0:
+            found[at : at + 4] = rng.bytes(4)
+        elif how == 1:
+            found[at : at + 4] = b"\xff\xff\xff\xff"
+        elif how == 2:
+            del found[at : at + int(rng.integers(1, 40))]
+        else:
+            found[at:at] = rng.bytes(int(rng.integers(1, 20)))
+    return bytes(found)
+
+
+@pytest.mark.parametrize("suffix", ["jp2", "ico", "avif", "au", "wma", "voc", "mp2", "webm", "ts"])
+def test_a_spoilt_file_is_read_or_the_users_error(
+    suffix: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from polymodal.modalities.audio.forms.mel import Mel
+    from polymodal.modalities.image.forms.pixels import Pixels
+    from polymodal.modalities.video.forms.frames import Frames
+
+    kind, make = FILES[suffix]
+    form = {"image": Pixels(size=16), "audio": Mel(), "video": Frames(frames=2, size=16)}[kind]
+    content, rng = make(), np.random.default_rng(0)
+    for _ in range(12):
+        cell = Media("row 0", data=spoilt(content, rng))
+        with suppress(UserError):
+            form.fit([cell])
+            form.was_truncated(cell)
+            form.encode(cell)
+    assert capfd.readouterr() == ("", "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -130,7 +131,7 @@ def _counted(stream: IO[bytes]) -> Any:
     if head not in _COUNTED:
         return None
     try:
-        sound = soundfile.SoundFile(stream)
+        sound = soundfile.SoundFile(_Seekable(stream))
     except soundfile.LibsndfileError:
         stream.seek(0)
         return None
@@ -138,10 +139,29 @@ def _counted(stream: IO[bytes]) -> Any:
     known = 0 < sound.frames < 2**48 and not sound.subtype.startswith("MPEG")
     if known and (head != b"OggS" or _bitstreams(stream) == 1):
         stream.seek(0)
-        return soundfile.SoundFile(stream)
+        return soundfile.SoundFile(_Seekable(stream))
     sound.close()
     stream.seek(0)
     return None
+
+
+class _Seekable:
+    """A stream for libsndfile, to which no place in a file is an error: of a spoilt one it asks for
+    places before the beginning."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with suppress(ValueError, OSError):
+            self._stream.seek(offset, whence)
+        return self._stream.tell()
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        return self._stream.read(size)
 
 
 def _bitstreams(stream: IO[bytes]) -> int:
@@ -183,7 +203,7 @@ def _av_header(media: Media, stream: IO[bytes]) -> Header:
             audio = _audio_stream(media, container)
             durations = [p.duration or 0 for p in container.demux(audio) if p.size]
             return Header(audio.rate, float(sum(durations) * audio.time_base))
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise _unreadable(media, error) from error
 
 
@@ -229,14 +249,19 @@ def _av(media: Media, stream: IO[bytes], seconds: float) -> tuple[np.ndarray[Any
             if container.format.name in _ESTIMATED:
                 # Estimated, but where the first frame counts the others.
                 promised = counted * (1152 if rate >= 32_000 else 576) / rate
-            resampler = av.AudioResampler(format="fltp")
+            before = None
             for frame in container.decode(audio):
+                if before != (kind := (frame.format.name, frame.layout.name, frame.sample_rate)):
+                    # Channels and rate may change on the way.
+                    resampler, before = av.AudioResampler(format="flt", rate=rate), kind
                 for part in resampler.resample(frame):
-                    parts.append(part.to_ndarray().mean(0))
+                    # Channels side by side: PyAV goes astray among more than 8 apart.
+                    together = part.to_ndarray().reshape(-1, part.layout.nb_channels)
+                    parts.append(together.mean(1))
                     total += len(parts[-1])
                 if total >= seconds * rate:
                     break
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise _unreadable(media, error) from error
     if total < (min(promised, seconds) - SLACK) * rate:
         raise _truncated(media, f"{total / rate:.1f} of {promised:.1f} seconds")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
 import warnings
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,9 @@ from PIL import ExifTags, Image, ImageOps
 from polymodal.base.errors import UserError
 from polymodal.modalities.image.levels import PLAIN, Levels, Range, some
 from polymodal.table.media import Media
+
+# What it has to say of broken files is said by the errors that these raise.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Above this a picture is refused by its header, before any memory is taken for it.
 MAX_PIXELS = 50_000_000
@@ -95,11 +99,21 @@ def goes_on(media: Media) -> bool:
     if not head.startswith((b"GIF8", b"II*", b"MM\0*")) and head[8:12] not in (b"WEBP", b"avis"):
         return False
     try:
-        return bool(getattr(open_picture(media.bytes(MAX_BYTES), ""), "is_animated", False))
+        opened = open_picture(media.bytes(MAX_BYTES), media.label)
+        with _quiet():
+            return bool(getattr(opened, "is_animated", False))
     except UserError:
         raise
     except Exception as error:
         raise broken(media.label, error) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what Pillow warns of: tags that it skips are no news, and sizes are checked here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def shape(media: Media) -> tuple[int, int]:
@@ -112,7 +126,8 @@ def shape(media: Media) -> tuple[int, int]:
     if opened.format not in ("JPEG", "MPO"):
         return opened.size
     try:
-        sideways = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        with _quiet():
+            sideways = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     except Exception as error:
         raise broken(media.label, error) from error
     return opened.size[::-1] if sideways else opened.size
@@ -121,10 +136,9 @@ def shape(media: Media) -> tuple[int, int]:
 def open_picture(content: bytes, label: str) -> Image.Image:
     """Read the header only; UserError if there is none or it announces too many pixels."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with _quiet():
             opened = Image.open(io.BytesIO(content), formats=_formats())
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise _too_large(label, str(error)) from error
     # A broken file can raise almost anything in a decoder, and each means the same.
     except Exception as error:
@@ -171,8 +185,9 @@ def _numbers(picture: Image.Image, label: str) -> Image.Image | np.ndarray[Any, 
     try:
         if _is_deep(picture) and not picture.mode.startswith(("I", "F")):
             return _all_bits(picture)
-        picture.load()
-        picture = ImageOps.exif_transpose(picture)
+        with _quiet():
+            picture.load()
+            picture = ImageOps.exif_transpose(picture)
     except Exception as error:
         raise broken(label, error) from error
     if picture.mode == "F":

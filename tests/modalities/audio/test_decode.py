@@ -149,3 +149,26 @@ def test_a_rate_without_a_common_divisor_costs_little(rate: int) -> None:
     assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
     tracemalloc.stop()
     assert len(samples) == pytest.approx(RATE * RATE / rate, rel=0.01, abs=2)
+
+
+def test_many_channels_of_a_codec_are_averaged() -> None:
+    """More than PyAV keeps apart."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("pcm_s16le", rate=RATE, layout="16 channels")
+        for _ in range(4):
+            both = (np.arange(64 * 16) % 16 * 100).astype(np.int16)[None]
+            frame = av.AudioFrame.from_ndarray(both, "s16", "16 channels")
+            frame.sample_rate = RATE
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    samples = waveform(Media("row 1", data=file.getvalue()), RATE, 30)
+    np.testing.assert_allclose(samples, 750 / 32768, atol=1e-3)
+
+
+def test_a_sound_that_changes_on_the_way_is_read(capfd: pytest.CaptureFixture[str]) -> None:
+    stereo = io.BytesIO()
+    soundfile.write(stereo, np.stack([NOISE[:RATE]] * 2, 1), 2 * RATE, format="MP3")
+    content = encoded(NOISE[:RATE], "mp3", "libmp3lame") + stereo.getvalue()
+    assert len(waveform(Media("row 1", data=content), RATE, 30)) == pytest.approx(1.5 * RATE, rel=0.2)
+    assert capfd.readouterr() == ("", "")
