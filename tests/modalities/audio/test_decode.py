@@ -170,5 +170,7 @@ def test_a_sound_that_changes_on_the_way_is_read(capfd: pytest.CaptureFixture[st
     stereo = io.BytesIO()
     soundfile.write(stereo, np.stack([NOISE[:RATE]] * 2, 1), 2 * RATE, format="MP3")
     content = encoded(NOISE[:RATE], "mp3", "libmp3lame") + stereo.getvalue()
-    assert len(waveform(Media("row 1", data=content), RATE, 30)) == pytest.approx(1.5 * RATE, rel=0.2)
+    assert len(waveform(Media("row 1", data=content), RATE, 30)) == pytest.approx(
+        1.5 * RATE, rel=0.2
+    )
     assert capfd.readouterr() == ("", "")
