@@ -128,11 +128,14 @@ def words(text: str, *, marks: bool = False) -> list[str]:
 
 
 def signed(text: str) -> list[str]:
-    """The short pieces whose signs say something, in lower case: c++, c#, -5, 50%, 3.5, a/b."""
+    """The short pieces whose signs say something, in lower case: c++, c#, -5, 50%, 3.5, a/b.
+
+    Not ~ alone, which stands for a word that was left out.
+    """
     if not _SIGNED.search(text):
         return []
     pieces = (_bare(piece) for piece in split(normal(text)) if _SIGNED.search(piece))
-    return [p for p in pieces if 0 < len(p) <= _LONGEST and _SIGNED.search(p)]
+    return [p for p in pieces if len(p) <= _LONGEST and p.strip("~") and _SIGNED.search(p)]
 
 
 def _bare(piece: str) -> str:

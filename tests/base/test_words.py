@@ -60,6 +60,7 @@ def test_marks_are_words_where_they_are_asked_for() -> None:
         ("50% of $9.99 at 12:30", ["50%", "$9.99", "12:30"]),
         ("很冷-5度<7", ["-5", "<7"]),
         ("Plain words, don't (really).", []),
+        ("~ ~~ ~5", ["~5"]),
         ("https://example.org/a/very/long/address?x=1", []),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
 from datetime import datetime
@@ -42,7 +43,7 @@ def table(text: str) -> Array:
     # The last lines are no header.
     marks = Counter(mark for line in lines[-LAST:] if (mark := listed.mark_of(line)) is not None)
     mark = marks.most_common(1)[0][0] if marks else None
-    rows = [line.split(mark) for line in lines]
+    rows = [_fields(line, mark) for line in lines]
     names: list[str] = []
     if not all(map(_is_value, rows[0])):
         names = [_bare(field).lower() for field in rows.pop(0)]
@@ -67,6 +68,13 @@ def table(text: str) -> Array:
     named = [name for name, column in zip(names, columns, strict=False) if column is not None]
     timed = array.shape[1] > 1 and _is_time(array, named[0] if named else None)
     return array[:, 1:] if timed else array
+
+
+def _fields(line: str, mark: str | None) -> list[str]:
+    """A mark between quotes is part of a field."""
+    if mark is not None and '"' in line:
+        return next(csv.reader([line], delimiter=mark))
+    return line.split(mark)
 
 
 def _column(fields: tuple[str, ...], name: str) -> Array | None:

@@ -131,7 +131,8 @@ def read(media: Media) -> tuple[np.ndarray[Any, Any], bool]:
         except (ValueError, EOFError) as error:
             raise _unreadable(media, str(error), "a complete .npy file of numbers") from error
     try:
-        text = content.decode("utf-8-sig").strip()
+        wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = content.decode("utf-16" if wide else "utf-8-sig").strip()
     except ValueError as error:
         raise _unreadable(media, str(error), NO_HEADER) from error
     values = listed.numbers(text) if text.startswith(("[", "(", "array(")) else None

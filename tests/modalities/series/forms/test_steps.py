@@ -204,6 +204,8 @@ def test_nothing_to_learn_from() -> None:
         b"x,y\n1,2\n,4\n5,6\n,\n,\n",
         b"x,y\n1,2\nNA,4\n5,6\n",
         b"[[1. 2.]\n [3. 4.]\n [5. 6.]]",
+        b'"a","b"\n"1,0","2,0"\n"3,0","4,0"\n"5,0","6,0"\n',
+        "x;y\n1;2\n3;4\n5;6\n".encode("utf-16"),
     ],
     ids=str,
 )
