@@ -20,6 +20,7 @@ from polymodal.base.errors import UserError
 from polymodal.base.files import write_json
 from polymodal.base.spelling import seconds
 from polymodal.checks import check as checks
+from polymodal.checks._finding import Finding
 from polymodal.contract import named
 from polymodal.contract.recipe import Member, Recipe, Spec
 from polymodal.contract.resolve import overruled
@@ -239,6 +240,7 @@ def _prepared(
         None if group is None else codes(table.cells(group)),
     )
     grouped = schema.modalities()
+    told: set[tuple[str, str]] = set()
     for member in members:
         for name in member.modalities:
             form = build.form_for(member, name, grouped[name])
@@ -247,6 +249,10 @@ def _prepared(
                 continue
             present = cells(table, grouped[name], train)
             form.fit(cell for cell in present if cell is not None)
+            notes = [note for note in form.notes if (name, note) not in told]
+            told |= {(name, note) for note in notes}
+            what = [f"Cells of '{name}' {note}" for note in notes]
+            show.findings(checks.Report([Finding("info", one, len(train)) for one in what]))
             job.prepared[key] = prepare(
                 table,
                 grouped[name],

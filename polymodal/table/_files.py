@@ -12,8 +12,8 @@ import numpy as np
 from polymodal.base.errors import UserError
 from polymodal.contract.kind import Guess
 from polymodal.table import inline
-from polymodal.table.fetch import is_address
-from polymodal.table.media import kind_of_array, kind_of_content, kind_of_name
+from polymodal.table.fetch import is_address, struck
+from polymodal.table.media import kind_of_array, kind_of_content, kind_of_name, suffix_of
 from polymodal.table.read import Table
 from polymodal.table.values import MOST, SEPARATORS
 
@@ -34,7 +34,7 @@ def guess(table: Table, name: str, cells: Sequence[Any]) -> Guess | None:
         return None if inside.kind == "skip" else inside
     joined = [cell for cell in some if len(_joined(cell)) > 1 and not _is_file(table, cell)]
     if len(joined) >= EXIST * len(some):
-        several = f"several files in a cell, such as '{joined[0][:60]}': {ONE}"
+        several = f"several files in a cell, such as '{struck(joined[0])[:60]}': {ONE}"
         return Guess.skip(several)
     named: Guess | None = _by_name(cells)
     if named is not None and named.kind != "skip" and _is_weak(table, some):
@@ -104,7 +104,7 @@ def _by_name(cells: Sequence[str]) -> Guess | None:
         mixed = " and ".join(sorted(kind for kind in kinds if kind))
         return Guess.skip(f"mixes {mixed} files: give each kind a column of its own")
     assert kind is not None
-    suffixes = Counter(cell.strip().rpartition(".")[2].lower() for cell in cells)
+    suffixes = Counter(map(suffix_of, cells))
     return Guess(
         kind, f"{count / len(cells):.0%} are names of .{suffixes.most_common(1)[0][0]} files"
     )
@@ -131,7 +131,7 @@ def _by_place(table: Table, name: str, some: Sequence[str]) -> Guess | None:
 
 def _is_weak(table: Table, some: Sequence[str]) -> bool:
     """Whether cells may be names of something else: shops in Australia end in .au too."""
-    short = [len(cell.strip().rpartition(".")[2]) <= 2 for cell in some]
+    short = [len(suffix_of(cell)) <= 2 for cell in some]
     return sum(short) > len(some) / 2 and not any(_is_file(table, cell) for cell in some)
 
 

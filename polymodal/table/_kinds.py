@@ -7,6 +7,7 @@ import pyarrow as pa
 from polymodal.base.arrow import holds_binary, is_text
 from polymodal.contract.kind import Guess, Seen, kinds
 from polymodal.table import _files
+from polymodal.table.fetch import struck
 from polymodal.table.read import Table
 from polymodal.table.values import short
 
@@ -20,7 +21,7 @@ def guess(table: Table, name: str) -> Guess:
     if column.is_plain:
         cells = column.cells
         if len(cells) == len(data) and len(set(cells)) == 1:
-            return Guess.skip(f"constant: always {short(cells[0])}")
+            return Guess.skip(f"constant: always {short(struck(str(cells[0])))}")
         named = _files.guess(table, name, cells)
         if named is not None:
             return named

@@ -22,6 +22,7 @@ from polymodal.table import fetch
 from polymodal.table.fetch import is_address, struck
 
 LARGEST = 2 * 2**30  # bytes of one cell's file
+HELD = 512 * 2**20  # bytes of one that is read into memory
 PART = 2**20  # bytes of a file read at a time
 NPY = b"\x93NUMPY"  # what a file of one NumPy array begins with
 
@@ -49,10 +50,10 @@ class Media:
     data: builtins.bytes | None = None
     values: np.ndarray[Any, Any] | list[Any] | None = None
 
-    def bytes(self, most: int | None = None) -> builtins.bytes:
+    def bytes(self, most: int = HELD) -> builtins.bytes:
         """The encoded bytes. UserError if they cannot be read, there are none, or more than
         `most`."""
-        content = self._read(None, LARGEST if most is None else most)
+        content = self._read(None, most)
         if self.size is not None and len(content) < self.size:
             raise UserError(
                 f"{self.label} is cut short",
@@ -117,10 +118,15 @@ class Media:
 
 def kind_of_name(name: str) -> str | None:
     """The kind of media that a file's suffix promises: "a/b.PNG" -> "image"."""
+    suffix = suffix_of(name)
+    return next((name for name, kind in kinds().items() if suffix in kind.suffixes), None)
+
+
+def suffix_of(name: str) -> str:
+    """What a file's name ends in: "a/b.PNG " -> "png"; of an address, what its path ends in."""
     name = name.strip()
     path = name.split("?")[0].split("#")[0] if is_address(name) else name
-    suffix = os.path.splitext(path)[1].lower().lstrip(".")
-    return next((name for name, kind in kinds().items() if suffix in kind.suffixes), None)
+    return os.path.splitext(path)[1].lower().lstrip(".")
 
 
 def kind_of_content(head: builtins.bytes) -> str | None:

@@ -36,6 +36,7 @@ JSON = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")
 TAR = (".tar",)
+HOLLOW = 2**30  # bytes from which a file without contents is not even looked into
 SUFFIXES = CSV + EXCEL + JSON + PARQUET + ARROW + TAR
 
 
@@ -282,9 +283,15 @@ def _read_file(path: Path, base: str | None, cache: Path | None, encoding: str |
             got=f"'{path.suffix}'",
         )
     try:
-        size = path.stat().st_size
-        if size == 0:
+        status = path.stat()
+        if status.st_size == 0:
             raise UserError(f"{path} is empty", expected="a table with a header and rows")
+        if status.st_size > HOLLOW and 512 * status.st_blocks < status.st_size / 16:
+            raise UserError(
+                f"{path} is next to empty",
+                expected="a table with a header and rows",
+                got=f"{status.st_size / 2**30:,.1f} GiB, of which next to nothing is on the disk",
+            )
         data, kept = _parse(path, suffix, cache, encoding)
     except PermissionError as error:
         raise UserError(f"{path} may not be read (permission denied)") from error

@@ -130,7 +130,7 @@ def _resolve_text(text: str, base: str | None, label: str, reach: Reach) -> Medi
     if is_address(bare):
         if not reach.urls or reach.sealed:
             raise UserError(
-                f"{called} is an address, which is not fetched unless you say so",
+                f"{called} is an address: only `allow_urls` lets it be fetched",
                 expected="a local file",
                 do="download it, or allow addresses of public hosts: `allow_urls`",
             )

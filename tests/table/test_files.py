@@ -188,6 +188,12 @@ def test_what_only_looks_like_files_is_left_alone(folder: Path) -> None:
     assert told(folder, [f"{t} {i}" for i, t in enumerate(texts)])[0] == "text"
 
 
+def test_reasons_do_not_repeat_passwords(folder: Path) -> None:
+    for url in ("https://me:hunter2@x.org/{}.png?sig=hunter2", "https://me:hunter2@x.org/{}/"):
+        for cells in ([url.format(i) for i in range(9)], [url] * 9, [f"{url};{url}"] * 9):
+            assert "hunter2" not in told(folder, cells)[1]
+
+
 def shard(folder: Path, described: str) -> Path:
     with tarfile.open(folder / "a.tar", "w") as tar:
         for i in range(4):

@@ -94,7 +94,7 @@ def test_loose_files_and_empty_classes_are_said(tmp_path: Path) -> None:
     table = read(tmp_path)
     assert table.cells("label") == ["cats", "dogs"]
     loose, empty = table.notes
-    assert "3 files (such as '3.png') beside the class folders" in loose
+    assert "3 files (such as '3.png') beside what is read" in loose
     assert "1 class folder (such as 'birds')" in empty
     assert table.take([0]).notes == table.notes
 
@@ -106,7 +106,7 @@ def test_check_says_what_a_folder_lacks(tmp_path: Path) -> None:
     make(tmp_path, *(f"{name}/{i}.png" for name in ("cats", "dogs") for i in range(9)), "loose.png")
     table = read(tmp_path)
     found = check(table, infer(table, ["label"]), cache=tmp_path / "cache")
-    assert any("beside the class folders" in line for line in found.lines())
+    assert any("beside what is read" in line for line in found.lines())
 
 
 def test_a_class_that_may_not_be_read_is_said(
@@ -130,6 +130,19 @@ def test_links_are_followed_but_never_in_a_circle(tmp_path: Path) -> None:
     os.symlink(tmp_path / "elsewhere", tmp_path / "set" / "birds")
     os.symlink(tmp_path / "set" / "cats", tmp_path / "set" / "cats" / "again")
     assert read(tmp_path / "set").cells("image") == ["birds/1.png", "cats/2.png", "dogs/3.png"]
+
+
+def test_media_without_classes_can_be_predicted(tmp_path: Path) -> None:
+    table = read(make(tmp_path, "1.png", "2.png", "readme.txt"))
+    assert table.names == ["image"] and table.cells("image") == ["1.png", "2.png"]
+    assert "1 file (such as 'readme.txt')" in table.notes[0]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.arrow", "a.tar"])
+def test_a_table_of_holes_is_refused_at_once(name: str, tmp_path: Path) -> None:
+    with open(tmp_path / name, "wb") as file:
+        file.truncate(2**40)
+    assert "next to empty" in fails(tmp_path / name)
 
 
 def test_pipes_among_the_media_are_named(tmp_path: Path) -> None:

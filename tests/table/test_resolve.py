@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from polymodal.base.errors import UserError
-from polymodal.table import fetch, media
+from polymodal.table import fetch
 from polymodal.table.fetch import is_public, struck
 from polymodal.table.media import Media
 from polymodal.table.read import read
@@ -302,9 +302,11 @@ def test_every_hop_is_checked(server: str) -> None:
     assert not any("passwd" in path and "to?" not in path for path, _ in _Server.asked)
 
 
-def test_an_answer_has_a_size(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "LARGEST", 100)
-    assert "more than" in fails(f"http://{server}/a.png")
+def test_an_answer_has_a_size(server: str) -> None:
+    found = resolve(f"http://{server}/a.png", None, "x", ALLOWED)
+    assert found is not None
+    with pytest.raises(UserError, match="more than"):
+        found.bytes(100)
     assert "404" in fails(f"http://{server}/gone.png")
 
 

@@ -30,7 +30,6 @@ FORMATS = (
 )
 # Formats whose colours of 16 bits FFmpeg reads whole.
 _CODECS = {"PNG": "png_pipe", "TIFF": "tiff_pipe"}
-MAX_BYTES = 512 * 2**20  # of a file
 MAX_SCANS = 64  # of a JPEG; cameras and optimisers write up to a dozen
 # Pictures that levels are learned from, and how many pixels of them.
 SAMPLE, BYTES_LOOKED, DEEP_LOOKED = 120, 20_000_000, 100_000_000
@@ -53,7 +52,7 @@ def read(media: Media, size: int, levels: Levels = PLAIN) -> Image.Image:
     """
     if media.values is not None:
         return from_array(media.values, media.label, levels)
-    opened = open_picture(media.bytes(MAX_BYTES), media.label)
+    opened = open_picture(media.bytes(), media.label)
     opened.draft("RGB", (2 * size, 2 * size))
     return to_rgb(opened, media.label, levels)
 
@@ -71,7 +70,7 @@ def learn(cells: Iterable[Media]) -> Levels:
         with suppress(UserError):
             array = media.values
             if array is None:
-                opened = open_picture(media.bytes(MAX_BYTES), media.label)
+                opened = open_picture(media.bytes(), media.label)
                 opened.draft("RGB", (256, 256))
                 kind = "other" if _is_deep(opened) else "byte"
                 clear = opened.has_transparency_data and kind == "byte"
@@ -99,7 +98,7 @@ def goes_on(media: Media) -> bool:
     if not head.startswith((b"GIF8", b"II*", b"MM\0*")) and head[8:12] not in (b"WEBP", b"avis"):
         return False
     try:
-        opened = open_picture(media.bytes(MAX_BYTES), media.label)
+        opened = open_picture(media.bytes(), media.label)
         with _quiet():
             return bool(getattr(opened, "is_animated", False))
     except UserError:
@@ -121,7 +120,7 @@ def shape(media: Media) -> tuple[int, int]:
     if media.values is not None:
         height, width = _shaped(media.values, media.label).shape[:2]
         return width, height
-    opened = open_picture(media.bytes(MAX_BYTES), media.label)
+    opened = open_picture(media.bytes(), media.label)
     # Only cameras turn pictures, and they write JPEG; elsewhere EXIF may need all be decoded.
     if opened.format not in ("JPEG", "MPO"):
         return opened.size

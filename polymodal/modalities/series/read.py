@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ import numpy as np
 from polymodal.base.errors import UserError
 from polymodal.modalities.series.files import table
 from polymodal.table import listed
-from polymodal.table.media import Media
+from polymodal.table.media import NPY, Media, load_npy
 
 LAYOUTS = ("auto", "steps_first", "channels_first")
 SAMPLE = 1000  # cells that are enough to tell channels from steps
@@ -125,11 +124,8 @@ def read(media: Media) -> tuple[np.ndarray[Any, Any], bool]:
     if media.values is not None:
         return _matrix(media, media.values), False
     content = media.bytes()
-    if content.startswith(b"\x93NUMPY"):
-        try:
-            return _matrix(media, np.load(io.BytesIO(content), allow_pickle=False)), False
-        except (ValueError, EOFError) as error:
-            raise _unreadable(media, str(error), "a complete .npy file of numbers") from error
+    if content.startswith(NPY):
+        return _matrix(media, load_npy(content, media.label)), False
     try:
         wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
         text = content.decode("utf-16" if wide else "utf-8-sig").strip()

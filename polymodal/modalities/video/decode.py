@@ -65,7 +65,7 @@ def choose(cell: Media, frames: int, levels: Levels = PLAIN) -> Iterator[Image.I
         return _from_array(cell.values, cell.label, frames, levels)
     start = cell.head(12)
     if start[:4] in (b"GIF8", b"\x89PNG") or start[8:] == b"WEBP":
-        return _from_animation(cell.bytes(_picture.MAX_BYTES), cell.label, frames)
+        return _from_animation(cell.bytes(), cell.label, frames)
     return _from_video(cell, start, frames)
 
 

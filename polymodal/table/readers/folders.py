@@ -65,7 +65,8 @@ def shards(folder: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def read_tree(folder: Path) -> tuple[pa.Table, tuple[str, ...]]:
-    """A folder per class: one row a file, its path under the kind of its suffix, and "label".
+    """A folder per class: one row a file, its path under the kind of its suffix, and "label"; or
+    media without classes.
 
     Returns:
         The rows, and sentences about what is not in them.
@@ -89,6 +90,11 @@ def read_tree(folder: Path) -> tuple[pa.Table, tuple[str, ...]]:
                 rows.append({kind: name, "label": group.name})
         if len(rows) + len(unknown) == before:
             empty.append(group.name)
+    loose = [path.name for path in _entries(folder) if not path.is_dir()]
+    if not rows and not unknown:
+        # New media, to be predicted, have no classes yet.
+        rows = [{kind: name} for name in loose if (kind := kind_of_name(name)) is not None]
+        loose = [name for name in loose if kind_of_name(name) is None]
     if not rows:
         raise UserError(
             f"{folder} holds no table and no media",
@@ -103,11 +109,10 @@ def read_tree(folder: Path) -> tuple[pa.Table, tuple[str, ...]]:
             got=", ".join(unknown[:5]),
             do="remove them, or list the files to use in a CSV",
         )
-    loose = [path.name for path in _entries(folder) if not path.is_dir()]
     return from_rows(rows, str(folder)), tuple(
         f"{folder}: {what}"
         for what in (
-            loose and f"{_counted(loose, 'file')} beside the class folders: not read",
+            loose and f"{_counted(loose, 'file')} beside what is read",
             empty and f"{_counted(empty, 'class folder')} without media: no such class",
         )
         if what
