@@ -18,7 +18,10 @@ class Metric:
             counts weights[:, i] times. All ones is the plain value. It must be vectorised: 10 000
             resamples of 10 000 rows are asked of it.
         greater_is_better: the direction.
+        share: whether it is the share of rows of which something is true. Its interval is exact
+            where that is so of all of them, or of none.
     """
 
     statistic: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
     greater_is_better: bool = True
+    share: bool = False

@@ -24,7 +24,7 @@ from polymodal.contract.task import Answers, Task
 from polymodal.evaluation import judge
 from polymodal.evaluation.part import Part, account, clusters_of
 from polymodal.metrics._weighted import Array
-from polymodal.metrics.statistics import EXCHANGES, Clusters, bootstrap, holm
+from polymodal.metrics.statistics import EXCHANGES, Clusters, bootstrap, exact, holm
 from polymodal.prepared.cache import usable_folder
 from polymodal.report.console import label
 from polymodal.report.words import written
@@ -179,6 +179,8 @@ def ranked(
     ]
     corrected = dict(zip(pairs, holm([test.p for test in tests]), strict=True))
     best, *others = order
+    for who in order:
+        spans[who,] = exact(spans[who,], metrics[who], rows, clusters)
     behind = {who: spans[best, who] for who in others}
     return {
         "metric": task.primary,

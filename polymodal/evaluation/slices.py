@@ -42,9 +42,9 @@ def slices(
         clusters: of the rows, for the intervals.
 
     Returns:
-        Slice -> "rows" (how many), "scores" (model -> accuracy or RMSE within the slice, with its
-        95 % interval; nothing for a slice without rows) and "examples" (positions of EXAMPLES rows
-        at most, the most telling first).
+        Slice, where it is not empty by definition -> "rows" (how many), "scores" (model -> accuracy
+        or RMSE within the slice, with its 95 % interval; nothing for a slice without rows) and
+        "examples" (positions of EXAMPLES rows at most, the most telling first).
     """
     fused = models[FUSED]
     rivals = [model for name, model in models.items() if name != FUSED]
@@ -52,9 +52,14 @@ def slices(
     if best is not None:
         rescued = fused.right & ~models[best].right
         harmed = ~fused.right & np.any([rival.right for rival in rivals], axis=0)
-        found["disagree"] = (_differ(rivals), fused.loss)
-        found["harm"] = (harmed, fused.loss)
-        found["help"] = (rescued, models[best].loss)
+        # What is empty by definition says nothing: one rival cannot disagree, and a fused model
+        # that answers as a rival does neither harms nor helps where that one is the only rival.
+        if len(rivals) > 1:
+            found["disagree"] = (_differ(rivals), fused.loss)
+        if any(_differ([fused, rival]).any() for rival in rivals):
+            found["harm"] = (harmed, fused.loss)
+        if _differ([fused, models[best]]).any():
+            found["help"] = (rescued, models[best].loss)
     worst = np.zeros(len(fused.loss), bool)
     worst[np.argsort(-fused.loss, kind="stable")[:EXAMPLES]] = True
     found["worst"] = (worst, fused.loss)
@@ -118,7 +123,7 @@ def _scores(
     if not len(rows):
         return {}
     metrics = {
-        name: Metric(mean(model.right[rows].astype(float)))
+        name: Metric(mean(model.right[rows].astype(float)), share=True)
         if model.tolerance is None
         else _rmse(model.loss[rows])
         for name, model in models.items()

@@ -100,7 +100,7 @@ def answers(
         0 if guess is None else [normalised(one) for one in given].count(normalised(guess))
         for guess, given in zip(predictions, references, strict=True)
     ]
-    exact = Metric(mean(np.array(counts) > 0))
+    exact = Metric(mean(np.array(counts) > 0), share=True)
     annotators = [len(given) for given in references]
     if min(annotators, default=0) < ANNOTATORS:
         return {"exact_match": exact}
@@ -111,7 +111,7 @@ def answers(
 def failures(given: Sequence[str | None]) -> dict[str, Metric]:
     """How often no answer was found in a text."""
     failed = np.array([answer is None for answer in given], float)
-    return {"extraction_failure_rate": Metric(mean(failed), greater_is_better=False)}
+    return {"extraction_failure_rate": Metric(mean(failed), greater_is_better=False, share=True)}
 
 
 def _rest_of_line(lead: str) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 
 from polymodal.contract.metric import Metric
 from polymodal.metrics._weighted import Array, ratio
-from polymodal.metrics.statistics import Clusters, Interval, bootstrap
+from polymodal.metrics.statistics import Clusters, Interval, bootstrap, exact
 
 Value = TypeVar("Value", float, Array)
 Names = frozenset[str]
@@ -37,8 +37,10 @@ class Shape:
         values: set of modalities -> the metric with only these present.
         shapley: modality -> phi, its share of V(all) - V(none).
         contribution: modality -> phi / |V(all)|.
-        cooperation: set of two or more -> C: above 0 they complement, below 0 they repeat
-            each other. Phi alone cannot tell these apart.
+        cooperation: set of two or more -> C: above 0 they bring more together than one by one,
+            below 0 less. Phi alone cannot tell these apart. Below 0 they may repeat each other or
+            not: of a perfect AND of two signs that hold in .7 of the rows each, accuracy's is -.07,
+            for much of what both bring each brings alone.
     """
 
     values: dict[Names, Interval]
@@ -138,6 +140,8 @@ def shape(
     found = bootstrap(figures, rows, clusters, resamples, seed)
     parts: dict[str, dict] = {part: {} for part in Shape.__dataclass_fields__}
     for (part, of), interval in found.items():
+        if part == "values":
+            interval = exact(interval, metrics[frozenset(of)], rows, clusters)
         parts[part][of] = interval
     if walks is not None:
         plain = {team: sign * value.value for team, value in parts["values"].items()}

@@ -53,11 +53,14 @@ def histogram(targets: Array, predicted: Array, bins: int = BINS) -> dict[str, A
         bins: on each side.
 
     Returns:
-        {"low", "high": ends of both axes, "counts": true bins x predicted bins}.
+        {"low", "high": ends of both axes, which are those of the true numbers, "outside": how many
+        predictions lie beyond them, each in the bin at the edge, "counts": true bins x predicted
+        bins}.
     """
-    low = float(min(targets.min(), predicted.min()))
-    high = float(max(targets.max(), predicted.max()))
+    low, high = float(targets.min()), float(targets.max())
     if low == high:
         low, high = low - 0.5, high + 0.5
-    counts, _, _ = np.histogram2d(targets, predicted, bins, [(low, high)] * 2)
-    return {"low": low, "high": high, "counts": counts.astype(int).tolist()}
+    outside = int(((predicted < low) | (predicted > high)).sum())
+    inside = np.clip(predicted, low, high)
+    counts, _, _ = np.histogram2d(targets, inside, bins, [(low, high)] * 2)
+    return {"low": low, "high": high, "outside": outside, "counts": counts.astype(int).tolist()}

@@ -63,7 +63,7 @@ def decisions(predicted: Array, targets: Array, classes: int) -> dict[str, Metri
     return weighted.measured(
         known,
         {
-            "accuracy": Metric(mean(right)),
+            "accuracy": Metric(mean(right), share=True),
             "macro_f1": Metric(lambda w: nanmean(f1(w))),
             "weighted_f1": Metric(lambda w: ratio(np.nansum(f1(w) * gold(w), 1), w.sum(1))),
             "balanced_accuracy": Metric(lambda w: nanmean(ratio(hits(w), gold(w)))),
@@ -160,7 +160,7 @@ def multilabel(scores: Array, targets: Array, absent: float = 0.0) -> dict[str, 
             "micro_f1": Metric(lambda w: ratio(2 * (w @ hits.sum(1)), w @ total.sum(1))),
             "macro_f1": Metric(lambda w: nanmean(f1(w))),
             "roc_auc": Metric(weighted.macro([weighted.roc_auc(r) for r in rankings])),
-            "subset_accuracy": Metric(mean(exact)),
+            "subset_accuracy": Metric(mean(exact), share=True),
         },
     )
 

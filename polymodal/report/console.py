@@ -25,6 +25,11 @@ from polymodal.table.schema import CONSTANT, Schema
 
 # Without a terminal, one line this often instead of a moving bar.
 LINE_SECONDS = 15.0
+# Beside figures of the rows by which models were chosen.
+OPTIMISM = (
+    "These rows chose steps, weights and the best of the models: expect less on others. What a "
+    "model is worth, `evaluate` says on a test table."
+)
 # Roles of the leaderboard's lines that are of combinations.
 COMBINED = ("fused", "rival")
 
@@ -172,6 +177,7 @@ def leaderboard(run: Run) -> Group:
     parts: list[Grid | Text] = []
     for target in run.tasks:
         parts += [_board(run, target), Text(made_of(Plain(run.composition(target))) + "\n")]
+    parts.append(Text(OPTIMISM + "\n", style="dim"))
     return Group(*parts)
 
 

@@ -146,7 +146,8 @@ def _details(shown: Shown, target: str, examples: Examples | None) -> list[str]:
             card(
                 "Predicted against true",
                 '<p class="note">Rows by true and predicted value; darker is more, the dashed line '
-                f"is no error.</p>{plots.histogram(shown, ('figures', target, 'histogram'))}",
+                f"is no error.{_outside(shown, target)}</p>"
+                f"{plots.histogram(shown, ('figures', target, 'histogram'))}",
             )
         )
     wide: list[str] = []
@@ -168,6 +169,12 @@ def _details(shown: Shown, target: str, examples: Examples | None) -> list[str]:
     if target in shown.at("slices"):
         wide.append(sliced.section(shown, target, examples))
     return [f'<div class="columns">{"".join(parts)}</div>', *wide]
+
+
+def _outside(shown: Shown, target: str) -> str:
+    """How many predictions lie beyond the axes."""
+    at = ("figures", target, "histogram", "outside")
+    return f" Predictions beyond, at the edges: {shown.number(*at)}." if shown.at(*at) else ""
 
 
 def _calibration(shown: Shown, target: str) -> str:

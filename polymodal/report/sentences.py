@@ -113,8 +113,4 @@ def made_of(shown: Shown, *at: str) -> str:
 def text(found: Mapping[str, Any]) -> str:
     """The verdict for a terminal."""
     shown = Plain(found)
-    fused, single = (found["cost"][who]["latency_ms"] for who in ("fused", "single"))
-    return (
-        f"{headline(shown)}: {sentence(shown)} One row takes {fused / single:.1f} times as long "
-        f"as with {found['best_single']} alone."
-    )
+    return f"{headline(shown)}: {sentence(shown)}"

@@ -7,7 +7,7 @@ from html import escape
 from polymodal.base.spelling import cut
 from polymodal.report import plots
 from polymodal.report.plots import Line, Mark
-from polymodal.report.words import Path, Shown, card
+from polymodal.report.words import NOISE, Path, Shown, card
 
 EMPTY = "nothing (the same answer always)"
 
@@ -25,9 +25,14 @@ def contributions(shown: Shown, target: str) -> list[str]:
         [] if nothing is None else [Line(nothing, "zero")],
         base=nothing,
     )
+    felt = [name for name, span in found["shapley"].items() if not _nothing(span)]
+    unfelt = [
+        f'<span class="name">{escape(cut(n, 40))}</span>' for n in found["shapley"] if n not in felt
+    ]
+    none = f'<p class="note">No answer depends on: {", ".join(unfelt)}.</p>' if unfelt else ""
     worth = plots.forest(
         shown,
-        [Mark(escape(cut(name, 40)), (*at, "shapley", name)) for name in found["shapley"]],
+        [Mark(escape(cut(name, 40)), (*at, "shapley", name)) for name in felt],
         zero,
         signed=True,
     )
@@ -37,6 +42,7 @@ def contributions(shown: Shown, target: str) -> list[str]:
         [
             Mark(f"{escape(cut(name, 40))} exchanged", (*at, "sample", "perceptual", name))
             for name in sample["perceptual"]
+            if name in felt
         ],
         zero,
         signed=True,
@@ -55,7 +61,7 @@ def contributions(shown: Shown, target: str) -> list[str]:
         card(
             "What each modality is worth to it",
             f'<p class="note">Shapley values: shares of what all add to nothing, in '
-            f"{found['metric']}.</p>{worth}{_use(shown, target)}",
+            f"{found['metric']}.</p>{none}{worth if felt else ''}{_use(shown, target)}",
         ),
         card(
             "What it loses when cells are exchanged among rows",
@@ -69,7 +75,8 @@ def contributions(shown: Shown, target: str) -> list[str]:
     if found["cooperation"]:
         cooperation = card(
             "Cooperation",
-            '<p class="note">Above 0 they complement, below 0 they repeat each other.</p>'
+            '<p class="note">Above 0 modalities bring more together than one by one; below 0 less, '
+            "because they repeat each other or because each alone brings much of it.</p>"
             + plots.forest(
                 shown,
                 [Mark(_team(name), (*at, "cooperation", name)) for name in found["cooperation"]],
@@ -79,6 +86,11 @@ def contributions(shown: Shown, target: str) -> list[str]:
         )
         cards.insert(2, cooperation)
     return cards
+
+
+def _nothing(span: dict[str, float | None]) -> bool:
+    """Whether a share is 0 on every resample, up to rounding."""
+    return all(end is not None and abs(end) < NOISE for end in span.values())
 
 
 def _use(shown: Shown, target: str) -> str:
@@ -94,7 +106,8 @@ def _use(shown: Shown, target: str) -> str:
         f'<tr><th scope="row">{escape(cut(name, 40))}</th>'
         + "".join(f"<td>{shown.number(*at, kind, name)}</td>" for kind in kinds)
         + "</tr>"
-        for name in shown.at(*at, "shapley")
+        for name, span in shown.at(*at, "shapley").items()
+        if not _nothing(span)
     )
     return (
         f'<h4>Balance</h4><p class="note">{"; ".join(kinds.values())}.</p><div class="scroll">'

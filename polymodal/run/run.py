@@ -61,10 +61,11 @@ class Run:
 
     def _repr_html_(self) -> str:
         """For notebooks: that line and the leaderboard."""
+        chosen = "Of validation rows, by which models were chosen: expect less on others."
         heads = ("target", "model", "metric", "value", "low", "high", "parameters", "seconds")
         keys = ("target", "name", "metric", "value", "low", "high", "parameters", "seconds")
         return frames.html(
-            repr(self), heads, [[line[key] for key in keys] for line in self.leaderboard]
+            f"{self!r} {chosen}", heads, [[line[key] for key in keys] for line in self.leaderboard]
         )
 
     def _validated(self) -> dict[str, str]:

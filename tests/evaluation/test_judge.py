@@ -89,7 +89,7 @@ def test_a_constant_that_beats_the_single_modality_is_said() -> None:
     text = sentences.text(found)
     assert "On these rows always the same answer scores better than that rival" in text
     assert "The fused model is not shown to be better than always the same answer (0.8000)" in text
-    assert "1.5 times as long as with photo alone" in text
+    assert "times as long" not in text  # of one timing, without an interval
 
 
 def test_the_constant_is_what_is_compared_with_where_it_validated_best() -> None:

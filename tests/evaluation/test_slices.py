@@ -66,9 +66,9 @@ def test_intervals_draw_whole_clusters() -> None:
 
 
 def test_a_slice_without_rows_has_no_scores() -> None:
-    same = dict.fromkeys(MODELS, MODELS["fused"])
-    found = slices(same, "audio")
-    for name in ("disagree", "harm", "help"):
+    right = model(TRUTH, TRUTH)
+    found = slices({"fused": right, "audio": MODELS["audio"], "image": MODELS["audio"]}, "audio")
+    for name in ("disagree", "harm"):
         assert found[name] == {"rows": 0, "scores": {}, "examples": []}
 
 
@@ -144,3 +144,21 @@ def test_a_text_is_right_if_all_its_known_tags_are() -> None:
     shown = describe(task, {"fused": scores}, targets, np.arange(3), None)
     truths = {e["row"]: json.loads(e["true"]) for e in shown["slices"]["worst"]["examples"]}
     assert truths == {0: ["O", "B-X"], 1: ["O", None], 2: ["B-X", "I-X", "O"]}
+
+
+def test_what_is_empty_by_definition_is_no_slice() -> None:
+    """A fused model that is its only rival can do no harm; one rival cannot disagree."""
+    own = {"fused": MODELS["audio"], "audio": MODELS["audio"]}
+    assert list(slices(own, "audio")) == ["worst"]
+    assert list(slices({**own, "image": MODELS["image"]}, "audio")) == ["disagree", "harm", "worst"]
+    assert list(slices({**own, "image": MODELS["image"]}, "image")) == [
+        "disagree",
+        "harm",
+        "help",
+        "worst",
+    ]
+    assert list(slices({"fused": MODELS["fused"], "audio": MODELS["audio"]}, "audio")) == [
+        "harm",
+        "help",
+        "worst",
+    ]

@@ -390,3 +390,9 @@ def test_mm_shap():
     found = contribution.mm_shap(rows)
     assert found["text"] == pytest.approx([0.25, 1, np.nan], nan_ok=True)
     assert found["image"] == pytest.approx([0.75, 0, np.nan], nan_ok=True)
+
+
+def test_a_perfect_and_has_cooperation_below_0_and_repeats_nothing() -> None:
+    """Two independent signs of .7: alone each is right in .79, the constant in .51, both always."""
+    game = {frozenset(): 0.51, frozenset("a"): 0.79, frozenset("b"): 0.79, frozenset("ab"): 1.0}
+    assert contribution.cooperation(game, "ab") == pytest.approx(-0.07)

@@ -44,3 +44,10 @@ def test_histogram_of_one_value() -> None:
     found = histogram(np.full(4, 3.0), np.full(4, 3.0))
     assert found["low"] < 3 < found["high"]
     assert np.sum(found["counts"]) == 4
+
+
+def test_the_axes_are_those_of_the_true_numbers() -> None:
+    found = histogram(np.array([2.0, 250.0, 100.0]), np.array([-120.0, 375.0, 100.0]), bins=4)
+    assert (found["low"], found["high"], found["outside"]) == (2, 250, 2)
+    counts = np.array(found["counts"])
+    assert counts.sum() == 3 and counts[0, 0] == 1 and counts[3, 3] == 1

@@ -297,3 +297,32 @@ def test_a_value_lies_within_its_interval():
     found = statistics.interval(metric, 100)
     assert found.low == found.value == 0 < found.high
     assert np.isnan(statistics.interval(metric, 100, np.zeros(100, int)).low)
+
+
+@pytest.mark.parametrize(
+    ("right", "rows", "low", "high"),
+    [(72, 72, 0.9501, 1.0), (0, 72, 0.0, 0.0499), (10, 10, 0.6915, 1.0), (1, 1, 0.025, 1.0)],
+)
+def test_where_all_rows_agree_a_share_has_its_exact_interval(
+    right: int, rows: int, low: float, high: float
+) -> None:
+    hits = (np.arange(rows) < right).astype(float)
+    share = Metric(lambda w: w @ hits / w.sum(1), share=True)
+    found = statistics.interval(share, rows)
+    assert (found.value, found.low) == (right / rows, pytest.approx(low, abs=1e-4))
+    assert found.high == pytest.approx(high, abs=1e-4)
+
+
+def test_what_is_no_share_and_what_varies_keep_their_interval() -> None:
+    hits = np.ones(72)
+    error = Metric(lambda w: w @ hits / w.sum(1))
+    assert statistics.interval(error, 72).low == 1
+    some = Metric(lambda w: w[:, 1:] @ hits[1:] / w.sum(1), share=True)
+    assert 0.9 < statistics.interval(some, 72).low < statistics.interval(some, 72).value < 1
+
+
+def test_of_clusters_each_counts_once_for_the_exact_interval() -> None:
+    share = Metric(lambda w: w.sum(1) / w.sum(1), share=True)
+    assert statistics.interval(share, 72, np.arange(72) // 6).low == pytest.approx(
+        0.025 ** (1 / 12)
+    )
