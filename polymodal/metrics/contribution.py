@@ -38,9 +38,7 @@ class Shape:
         shapley: modality -> phi, its share of V(all) - V(none).
         contribution: modality -> phi / |V(all)|.
         cooperation: set of two or more -> C: above 0 they bring more together than one by one,
-            below 0 less. Phi alone cannot tell these apart. Below 0 they may repeat each other or
-            not: of a perfect AND of two signs that hold in .7 of the rows each, accuracy's is -.07,
-            for much of what both bring each brings alone.
+            below 0 less, repeating each other or not: a perfect AND of .7 and .7 has -.07.
     """
 
     values: dict[Names, Interval]
