@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Characters of each part of a message.
+LONGEST = 2000
+
 
 class PolymodalError(Exception):
     """Base of every error raised on purpose; `exit_code` is the command line's answer."""
@@ -24,6 +27,7 @@ class UserError(PolymodalError):
     exit_code = 2
 
     def __init__(self, what: str, *, expected: str = "", got: str = "", do: str = "") -> None:
+        what, expected, got, do = (_shortened(text) for text in (what, expected, got, do))
         self.what, self.expected, self.got, self.do = what, expected, got, do
         lines = [what.rstrip(".") + "."]
         lines += [
@@ -32,6 +36,11 @@ class UserError(PolymodalError):
             if text
         ]
         super().__init__("\n".join(lines))
+
+
+def _shortened(text: str) -> str:
+    """A part of a message in which somebody's cell or file stands may be a book."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 200]} ... {text[-190:]}"
 
 
 class MissingExtra(UserError):

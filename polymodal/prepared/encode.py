@@ -94,7 +94,7 @@ def encode_here(chunk: list[Any], form: Form) -> list[Outcome]:
             (array, form.was_truncated(cell))
             for cell, array in zip(chunk, form.encode_many(chunk), strict=True)
         ]
-    except UserError:
+    except Exception:  # of one of them, which is then asked by itself
         return [_encode_one(cell, form) for cell in chunk]
 
 
@@ -103,3 +103,6 @@ def _encode_one(cell: Any, form: Form) -> Outcome:
         return form.encode(cell), form.was_truncated(cell)
     except UserError as error:
         return error.what
+    # What a cell holds that no decoder has thought of spoils no other cell.
+    except Exception as error:
+        return f"it cannot be decoded ({type(error).__name__}: {str(error)[:200]})"

@@ -198,6 +198,8 @@ def _in_memory(
             present[row] = True
         except UserError as error:
             reasons[row] = f"row {row}: {error.what}"
+        except (ValueError, ArithmeticError, TypeError) as error:
+            reasons[row] = f"row {row}: {type(error).__name__}: {str(error)[:200]}"
     offsets = np.arange(len(table)) * empty.size
     lengths = present.astype(np.int64)
     failed = _mask(len(table), reasons)

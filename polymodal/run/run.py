@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.base.errors import UserError
 from polymodal.checks import seen
 from polymodal.checks.seen import Seen
 from polymodal.contract.form import Form
@@ -26,6 +28,17 @@ from polymodal.run.standing import Present
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.table.schema import FUSED, Schema
+
+# What rows that no column takes, or a run that somebody has edited, may break.
+_FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(repr=False)
@@ -127,19 +140,20 @@ class Run:
         """
         gone = self.pipeline.known(absent)
         cache = usable_folder()
-        asked = source
-        if frames.are_rows(source):
-            rows = [self.pipeline.whole(row) for row in source]
-            names = dict.fromkeys(name for row in rows for name in row)
-            asked = [{name: row.get(name) for name in names} for row in rows]
-        try:
-            found = self._predicted(asked, max_bad_rows, gone, ledger, cache)
-        except CacheError:
-            # Full, locked or spoilt: whoever serves a model needs none.
-            found = self._predicted(asked, max_bad_rows, gone, ledger, None)
-        if not frames.is_frame(source):
-            return found
-        return frames.framed(found, source, self.origin.get("types", {}))
+        with self._answering():
+            asked = source
+            if frames.are_rows(source):
+                rows = [self.pipeline.whole(row) for row in source]
+                names = dict.fromkeys(name for row in rows for name in row)
+                asked = [{name: row.get(name) for name in names} for row in rows]
+            try:
+                found = self._predicted(asked, max_bad_rows, gone, ledger, cache)
+            except CacheError:
+                # Full, locked or spoilt: whoever serves a model needs none.
+                found = self._predicted(asked, max_bad_rows, gone, ledger, None)
+            if not frames.is_frame(source):
+                return found
+            return frames.framed(found, source, self.origin.get("types", {}))
 
     def _predicted(
         self,
@@ -175,7 +189,20 @@ class Run:
             Each target's prediction under its name and, for classes, a probability under
             "target=class".
         """
-        return self.pipeline.predict_row(row, absent=absent)
+        with self._answering():
+            return self.pipeline.predict_row(row, absent=absent)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Rows from anywhere, and a run from anywhere: what fits together nowhere is one error."""
+        try:
+            yield
+        except _FAULTS as error:
+            raise UserError(
+                f"The run {self.folder or ''} cannot answer these rows",
+                got=f"{type(error).__name__}: {error}"[:300],
+                do="look at these rows if it answers others; otherwise fit it again",
+            ) from error
 
     def embed(self, source: Any, *, max_bad_rows: int = 0) -> np.ndarray[Any, Any]:
         """Fused vectors `(rows, width)` of the strongest member that has them."""

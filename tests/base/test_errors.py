@@ -38,3 +38,8 @@ def test_an_argument_is_named_as_it_is_written() -> None:
         pm.fit(table, "label", group="person")
     with pytest.raises(UserError, match="name it: `target` COLUMN"):
         pm.fit(table)
+
+
+def test_no_error_is_a_book() -> None:
+    error = UserError("x" * 10**6, expected="y" * 10**6, got="z" * 10**6, do="w")
+    assert len(str(error)) < 7000 and error.got.endswith("z") and "..." in error.got
