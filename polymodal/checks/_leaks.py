@@ -91,6 +91,8 @@ def signals(table: Table, schema: Schema) -> Iterator[tuple[str, Column | None, 
 
 def numbers(cells: Sequence[Any]) -> Array:
     """Cells as floats, NaN where missing or no number: `(rows,)`."""
+    if all(type(cell) is float or cell is None for cell in cells):
+        return np.array(cells, float)
     found = np.full(len(cells), np.nan)
     for row, cell in enumerate(cells):
         try:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from polymodal.base import arrow, lookup
 from polymodal.contract.form import Form
@@ -67,6 +68,17 @@ class Seen:
     def is_plain(self) -> bool:
         """Whether a cell is one value: no list, no struct, no encoded file."""
         return arrow.is_plain(self.data.type)
+
+    @cached_property
+    def is_numeric(self) -> bool:
+        """Whether all cells are numbers, or texts that computers read as such."""
+        if not arrow.is_text(self.data.type):
+            return arrow.is_number(self.data.type)
+        try:
+            pc.cast(self.data, pa.float64())
+        except pa.ArrowInvalid:
+            return False
+        return True
 
     @cached_property
     def cells(self) -> list[Any]:

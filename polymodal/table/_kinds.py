@@ -9,6 +9,7 @@ from polymodal.contract.kind import Guess, Seen, kinds
 from polymodal.table import _files
 from polymodal.table.fetch import struck
 from polymodal.table.read import Table
+from polymodal.table.reading import WORDS
 from polymodal.table.values import short
 
 
@@ -22,7 +23,9 @@ def guess(table: Table, name: str) -> Guess:
         cells = column.cells
         if len(cells) == len(data) and len(set(cells)) == 1:
             return Guess.skip(f"constant: always {short(struck(str(cells[0])))}")
-        named = _files.guess(table, name, cells)
+        # "None" among names of files is no name.
+        known = [c for c in cells if not (isinstance(c, str) and c.strip().lower() in WORDS)]
+        named = _files.guess(table, name, known) if known and not column.is_numeric else None
         if named is not None:
             return named
     if column.levels == 1 and is_text(column.inner):
@@ -30,7 +33,8 @@ def guess(table: Table, name: str) -> Guess:
         if listed is not None:
             return listed
     for kind in kinds().values():
-        found = kind.sniff(column)
+        # What is nothing but numbers is no file, and nobody need look into each cell for one.
+        found = None if kind.media and column.is_numeric else kind.sniff(column)
         if found is not None:
             return found
     if pa.types.is_struct(data.type) or holds_binary(data.type):

@@ -158,7 +158,8 @@ def validate(schema: Schema, table: Table, *, require_targets: bool) -> Table:
             required) a target has no values at all.
     """
     columns = [*schema.inputs, *(schema.targets if require_targets else ())]
-    lacking = [column.name for column in columns if column.name not in table.names]
+    present = set(table.names)
+    lacking = [column.name for column in columns if column.name not in present]
     if lacking:
         matches = {name: lookup.nearest(name, table.names) for name in lacking}
         close = [f"is '{match}' meant to be '{n}'?" for n, match in matches.items() if match]

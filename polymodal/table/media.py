@@ -125,6 +125,8 @@ def kind_of_name(name: str) -> str | None:
 def suffix_of(name: str) -> str:
     """What a file's name ends in: "a/b.PNG " -> "png"; of an address, what its path ends in."""
     name = name.strip()
+    if "." not in name or (name[-1].isdigit() and name.rpartition(".")[2].isdigit()):
+        return None  # soon said of most cells of a table
     path = name.split("?")[0].split("#")[0] if is_address(name) else name
     return os.path.splitext(path)[1].lower().lstrip(".")
 

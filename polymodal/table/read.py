@@ -168,7 +168,7 @@ class Table:
         return Table(data, base, source, reach, notes)
 
     def _column(self, name: str) -> pa.ChunkedArray:
-        if name not in self.names:
+        if self.data.schema.get_field_index(name) < 0:
             what = f"{self.source} has no column '{name}'"
             raise lookup.unknown(what, name, self.names, "check the table's header")
         return self.data.column(name)

@@ -74,9 +74,8 @@ class Stated:
         table = _without_words(table)
         if not (self.decimal or self.date or self.missing):
             return table, kept
-        data = table.data
-        for i, name in enumerate(table.names):
-            column = data.column(i)
+        columns = dict(zip(table.names, table.data.columns, strict=True))
+        for name, column in columns.items():
             if not is_text(column.type):
                 continue
             found: dict[str, Any] = {}
@@ -90,8 +89,8 @@ class Stated:
                 found["reads"] = read.to_json()
             if found:
                 kept[name] = found
-                data = data.set_column(i, name, column)
-        return replace(table, data=data), kept
+                columns[name] = column
+        return replace(table, data=pa.table(columns)), kept
 
     def _read(self, table: Table, name: str, column: pa.ChunkedArray) -> reading.Reading | None:
         for given, word in ((self.date, "order"), (self.decimal, "decimal")):
@@ -115,16 +114,16 @@ class Stated:
 
 def _without_words(table: Table) -> Table:
     """The table without columns of nothing but "nan" and the like."""
-    data = table.data
-    for i, name in enumerate(table.names):
-        column = data.column(i)
-        first = column[0].as_py() if is_text(column.type) else None
-        if first is not None and first.strip().lower() not in reading.WORDS:
+    columns = dict(zip(table.names, table.data.columns, strict=True))
+    emptied = {}
+    for name, column in columns.items():
+        first = column[0].as_py() if is_text(column.type) else ""
+        if first is not None and first.strip().lower() not in _NOTHING:
             continue
-        words = reading.counted(column) if is_text(column.type) else {}
+        words = reading.counted(column)
         if words and all(word.strip().lower() in _NOTHING for word in words):
-            data = data.set_column(i, name, reading.blanked(column, map(str.strip, words)))
-    return replace(table, data=data)
+            emptied[name] = reading.blanked(column, map(str.strip, words))
+    return replace(table, data=pa.table(columns | emptied)) if emptied else table
 
 
 # What programs write for nothing: as all that a column holds it is no value.
@@ -141,28 +140,24 @@ def typed(schema: Iterable[Column], table: Table) -> Table:
     Raises:
         UserError: most present cells of a column are not of its kind.
     """
-    data, found = table.data, list(table.odd)
-    known = kind.readers()
+    columns = dict(zip(table.names, table.data.columns, strict=True))
+    found, known = list(table.odd), kind.readers()
     for column in schema:
-        if column.name not in table.names:
+        if column.name not in columns:
             continue
-        i = table.names.index(column.name)
-        cells = reading.blanked(data.column(i), column.details.get("missing", ()))
+        cells = reading.blanked(columns[column.name], column.details.get("missing", ()))
+        columns[column.name] = cells
         room = known.get(column.kind)
         if room is None or pa.types.is_null(cells.type):
-            data = data.set_column(i, column.name, cells)
             continue
-        before = cells
-        cells, odd = room.typed(column.kind, column.details, cells)
+        columns[column.name], odd = room.typed(column.kind, column.details, cells)
         if odd:
             first = min(odd)
-            cell = before[first].as_py()
-            shown = f"{cell!r:.80} in row {first}, which {odd[first]}"
-            if len(odd) > (len(before) - before.null_count) / 2:
+            shown = f"{cells[first].as_py()!r:.80} in row {first}, which {odd[first]}"
+            if len(odd) > (len(cells) - cells.null_count) / 2:
                 raise unfit(table, column, room.columns[column.kind], shown)
             found.append(Odd(column.name, column.kind, np.array(sorted(odd)), shown))
-        data = data.set_column(i, column.name, cells)
-    return replace(table, data=data, odd=tuple(found))
+    return replace(table, data=pa.table(columns), odd=tuple(found))
 
 
 def unfit(table: Table, column: Column, expected: str, got: str) -> UserError:

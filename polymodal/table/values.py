@@ -28,6 +28,8 @@ def number(value: Any) -> float:
     A text is read as people write numbers (`reading`), "6,174" as six thousand. NaN for a missing
     cell. ValueError, saying what is wrong, if it is not a finite number.
     """
+    if type(value) is float and math.isfinite(value):
+        return value
     if value is None:
         return math.nan
     if isinstance(value, datetime.timedelta | datetime.date | datetime.time):

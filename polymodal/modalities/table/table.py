@@ -80,7 +80,9 @@ class Table(Kind):
         return None
 
     def key(self, column_kind: str, value: Any) -> Any:
-        if column_kind == "set":
+        if type(value) is float:
+            return value
+        if column_kind == "set" or isinstance(value, list):
             return None if value is None else repr(value)
         return values.category(value)
 
