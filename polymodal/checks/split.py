@@ -18,6 +18,8 @@ from polymodal.table.schema import Column, Schema
 
 # A number target is stratified by so many quantiles.
 BINS = 10
+# Parts of about as many rows that time is cut into.
+PERIODS = 30
 Rows = np.ndarray[Any, Any]
 
 
@@ -101,6 +103,32 @@ def folds(
     units = _units(table, schema, group, k, contents)
     fold = _assign(units, _strata(table, schema, how), np.full(k, 1 / k), seed)
     return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(k)]
+
+
+def together(
+    contents: Contents, schema: Schema, how: str = "auto", *, time: str | None = None
+) -> Rows | None:
+    """What of a table without groups is not to be cut apart inside its training rows either.
+
+    A model that is chosen, or stacked, by parts of the training rows may not know a part's copies,
+    nor what happened at the same time.
+
+    Args:
+        how, time: as of `split`.
+
+    Returns:
+        `(rows,)` equal numbers for copies of a row or, where rows are divided by time, for rows of
+        the same period, PERIODS in all; None where rows are independent.
+    """
+    table = contents.table
+    if _resolved(how, None, time) == "time":
+        _, inverse, counts = np.unique(
+            _moments(table, time), return_inverse=True, return_counts=True
+        )
+        middle = (np.cumsum(counts) - counts / 2) / len(table)
+        return (middle * PERIODS).astype(np.int64)[inverse]
+    units = _equal_rows(contents, schema)
+    return units if len(np.unique(units)) < len(table) else None
 
 
 def _resolved(how: str, group: str | None, time: str | None) -> str:

@@ -47,6 +47,10 @@ def fit(
         str | None, typer.Option(help="auto, random, stratified, group or time:COLUMN.")
     ] = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validate with this many folds.")] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="What models are chosen and judged by: macro_f1, mae, roc_auc, ..."),
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Time for the whole fit: 90s, 5m, 2h.", show_default=BUDGET)
     ] = None,
@@ -90,6 +94,7 @@ def fit(
         group=group,
         split=split,
         folds=folds,
+        metric=metric,
         max_bad_rows=max_bad_rows or None,
         budget=None if budget is None else seconds(budget),
         seed=seed,

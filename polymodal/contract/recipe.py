@@ -226,6 +226,7 @@ class Recipe(_Strict):
         models: what is trained; None: the plan chooses by the data's size.
         rivals: also train each modality of the models alone (the plan does so unasked).
         compare: each model has the same part of the budget, and all are kept for `compare`.
+        metric: what models are chosen, shown and judged by; None: each task's own primary metric.
         seed: of everything random.
         budget: seconds for the whole fit; None: no limit of its own.
         modalities, fusion, width, training: short for one of the models, called "model", or for one
@@ -239,6 +240,7 @@ class Recipe(_Strict):
     models: list[Member] | None = None
     rivals: bool = False
     compare: bool = False
+    metric: str | None = None
     seed: int = Field(0, ge=0, lt=2**32)
     budget: float | None = Field(None, gt=0)
     modalities: dict[str, Modality] | None = Field(None, exclude=True)

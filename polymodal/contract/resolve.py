@@ -98,6 +98,7 @@ def overruled(
     fusion: Spec | Sequence[Spec] | None = None,
     seed: int | None = None,
     budget: float | None = None,
+    metric: str | None = None,
     **data: Any,
 ) -> Recipe:
     """The recipe with what is given over it; what is None overrules nothing.
@@ -124,6 +125,7 @@ def overruled(
         update["targets"] = {name: recipe.targets.get(name) for name in names}
     update |= {} if budget is None else {"budget": budget}
     update |= {} if seed is None else {"seed": seed}
+    update |= {} if metric is None else {"metric": metric}
     if fusion is not None:
         update |= _with_fusion(recipe, fusion)
     return validate({**recipe.model_dump(), **update}, "The fit")

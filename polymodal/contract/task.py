@@ -82,6 +82,7 @@ class Task(ABC):
         form: how its target cells become arrays; known after `fit`.
         primary: the metric to show first.
         exact: whether the primary metric is the share of rows that are right.
+        asked: the metric that the user wants models to be chosen and judged by, or None.
         averaged: whether answers are numbers of which sums and means make sense.
         spoils: whether it hides something from the model. It then has a forward pass of its own.
         supports: what `support` is, in words.
@@ -92,7 +93,8 @@ class Task(ABC):
     reads: ClassVar[tuple[str, ...]] = ()
     order: ClassVar[int | None] = None
     cells: ClassVar[str] = ""
-    exact: ClassVar[bool] = False
+    exact: bool = False
+    asked: str | None = None
     averaged: ClassVar[bool] = True
     spoils: ClassVar[bool] = False
     supports: ClassVar[str] = "its answer"
@@ -243,6 +245,11 @@ class Task(ABC):
     @abstractmethod
     def criterion(self, answers: Answers, targets: Answers) -> float:
         """What validation minimises when it selects weights, mixtures and members."""
+
+    def measured_by(self, metric: str) -> None:
+        """Show, choose models by and judge by another of its metrics than its own primary one."""
+        self.exact = self.exact and metric == self.primary
+        self.primary = self.asked = metric
 
     @abstractmethod
     def judged(self, answers: Answers, targets: Answers) -> Judged:

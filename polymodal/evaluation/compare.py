@@ -50,6 +50,7 @@ class Comparison:
 
     Attributes:
         rows: of the table.
+        skipped: models of a single run that were planned and not trained: name -> why.
         targets: target -> `ranked`; its models also have "members" (their shares) and "cost".
         ledger: what became of every row.
         warnings: what speaks against the figures, in words: rows that a run has learned from.
@@ -59,6 +60,7 @@ class Comparison:
     targets: dict[str, dict[str, Any]]
     ledger: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -72,7 +74,9 @@ class Comparison:
     def text(self) -> str:
         """For a terminal: a table of each target, best first, and which models are as good."""
         parts = [f"warning: {warning}" for warning in self.warnings]
-        return "\n\n".join(parts + [_text(name, found) for name, found in self.targets.items()])
+        parts += [_text(name, found) for name, found in self.targets.items()]
+        lost = [f"Not trained, and not compared: {n} ({why})." for n, why in self.skipped.items()]
+        return "\n\n".join(parts + lost)
 
 
 def compare(
@@ -130,7 +134,8 @@ def compare(
                 facts[name][who] = {"members": shares, "cost": cost}
     account(ledger, {name: part.rows for name, part in known.items()}, rows)
     warnings = [f"{who}: {line}" for who, run in loaded.items() for line in run.warnings(table)]
-    found = Comparison(len(table), {}, ledger.to_json(), warnings)
+    lost = _skipped(first) if len(loaded) == 1 else {}
+    found = Comparison(len(table), {}, ledger.to_json(), warnings, lost)
     for name, part in known.items():
         own = ranked(part.task, answers[name], part.targets, part.clusters)
         own["models"] = [{**model, **facts[name][model["name"]]} for model in own["models"]]
@@ -312,9 +317,15 @@ def _models(run: Run, targets: Sequence[str], who: str, alone: bool) -> Models:
             raise UserError(
                 f"'{who}' keeps only one model of '{name}', so there is nothing to compare",
                 expected="several runs, or one with several models",
+                got="; ".join(f"{n} was not trained: {why}" for n, why in _skipped(run).items()),
                 do="give more runs, or fit with several fusions (`fusion`)",
             )
     return found
+
+
+def _skipped(run: Run) -> dict[str, str]:
+    """What a fit planned and did not train, and why."""
+    return {one["name"]: one["skipped"] for one in run.attempts if one["skipped"]}
 
 
 def _kept(run: Run, target: str) -> dict[str, dict[str, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import zip_longest
@@ -14,7 +14,7 @@ import numpy as np
 
 from polymodal.base.claims import WRITTEN, refuse_input, refuse_others
 from polymodal.base.files import make_folder, write_csv, write_json, write_text
-from polymodal.contract.task import Answers, Task
+from polymodal.contract.task import Answers
 from polymodal.evaluation import game, judge, sets, slices, stress
 from polymodal.evaluation.explain import explain as explain_rows
 from polymodal.evaluation.part import Part, account, clusters_of
@@ -58,9 +58,10 @@ class Evaluation:
         predictions: columns of the predictions file.
         ledger: what became of every row.
         members: target -> what the fused model is made of (`Run.composition`).
-        verdicts: target -> whether fusion pays, with the evidence (`judge.verdict`), the modalities
-            that have no model of their own ("untrained"), and what both models cost; without
-            targets for which no single modality's model was validated.
+        verdicts: target -> whether fusion pays, with the evidence and what speaks against it
+            (`judge.verdict`), and what both models cost; without targets for which no single
+            modality's model was validated.
+        unjudged: those targets -> why there is no verdict (`judge.missing`).
         contributions: target -> what each modality and their combination are worth to the model
             (`game.contributions`, `game.interactions`).
         calibration: target of classes -> whether its probabilities are true.
@@ -87,6 +88,7 @@ class Evaluation:
     ledger: dict[str, Any]
     members: dict[str, dict[str, Any]] = field(default_factory=dict)
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unjudged: dict[str, dict[str, Any]] = field(default_factory=dict)
     contributions: dict[str, dict[str, Any]] = field(default_factory=dict)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
     robustness: dict[str, Any] = field(default_factory=dict)
@@ -107,6 +109,7 @@ class Evaluation:
             "targets": self.targets,
             "verdict": next(iter(self.verdicts.values()), None),
             "verdicts": self.verdicts,
+            "unjudged": self.unjudged,
             "members": self.members,
             "contributions": self.contributions,
             "calibration": self.calibration,
@@ -141,6 +144,8 @@ class Evaluation:
         for target, numbers in self.targets.items():
             if target in self.verdicts:
                 lines.append(sentences.text(self.verdicts[target]))
+            elif target in self.unjudged:
+                lines.append(sentences.missing(Plain(self.unjudged[target])))
             lines += [sentences.made_of(Plain(self.members[target])), ""]
             heads = "".join(f"  {'only ' + name:>16}" for name in self.rivals)
             title = f"{target} ({counted(self.rows, 'row')})"
@@ -280,7 +285,11 @@ def _measure(
     found.slices[name] = slices.describe(
         task, answers, part.targets, part.rows, best, part.clusters
     )
-    if best is not None:
+    even = judge.evenly(run, name)
+    own = {member: scores[member][name] for member in even or ()}
+    if best is None:
+        found.unjudged[name] = judge.missing(run)
+    else:
         found.verdicts[name] = {
             "target": name,
             **judge.verdict(
@@ -291,20 +300,15 @@ def _measure(
                 judge.hardest(run, name),
                 part.targets,
                 part.clusters,
+                doubted=judge.doubted(run, task, rivals),
+                evenly=None if even is None else part.of(task.merge(own, even)),
+                unfused=judge.unfused(run, name),
             ),
-            "untrained": _untrained(run, task, rivals),
             "cost": {
                 "fused": judge.cost(run, prepared, run.weights["fused"][name]),
                 "single": judge.cost(run, prepared, run.weights[best][name]),
             },
         }
-
-
-def _untrained(run: Run, task: Task, rivals: Collection[str]) -> list[str]:
-    """The modalities that might have a model of their own and have none."""
-    # Words can be tagged only where they are read.
-    able = run.schema.modalities() if task.words is None else ()
-    return [name for name in able if name not in rivals]
 
 
 def _contributions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -14,7 +14,9 @@ import torch
 from polymodal.base.devices import device_of, wait
 from polymodal.contract.metric import Metric
 from polymodal.contract.task import Answers, Task
+from polymodal.metrics import doubts
 from polymodal.metrics._weighted import Array
+from polymodal.metrics.doubts import Doubt
 from polymodal.metrics.metrics import primary
 from polymodal.metrics.statistics import (
     EXCHANGES,
@@ -29,7 +31,7 @@ from polymodal.metrics.verdict import Test, verdict_of_metric
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared
 from polymodal.run.run import Run
-from polymodal.table.schema import CONSTANT
+from polymodal.table.schema import CONSTANT, FUSED
 
 Against = Literal["single", "constant"]
 
@@ -47,6 +49,70 @@ def hardest(run: Run, target: str) -> Against:
     """What validated best of what fusion has to beat: a single modality, or the constant."""
     constant = max(_validated(run, target, CONSTANT).values(), default=-math.inf)
     return "constant" if constant > max(_validated(run, target, "rival").values()) else "single"
+
+
+def doubted(run: Run, task: Task, rivals: Collection[str]) -> list[Doubt]:
+    """What speaks against a verdict on one target: models that time has cut, or never were.
+
+    Args:
+        rivals: the modalities that have a model of their own.
+    """
+    # Words can be tagged only where they are read.
+    able = list(run.schema.modalities()) if task.words is None else [task.words]
+    if not run.attempts:
+        return [Doubt("rival", "none", name) for name in able if name not in rivals]
+    return doubts.doubts(doubts.read(run.attempts), able)
+
+
+def evenly(run: Run, target: str) -> dict[str, float] | None:
+    """Shares of a fused model with no more tries than its rivals; None where it had no more."""
+    lines = [one for one in run.leaderboard if one["target"] == target and one["role"] == "fused"]
+    shares = lines[0].get("evenly") if lines else None
+    return None if shares == run.weights[FUSED][target] else shares
+
+
+def unfused(run: Run, target: str) -> dict[str, Any] | None:
+    """Why the fused model reads one modality; None where it reads several.
+
+    Returns:
+        "reads": that modality; "value": what the fused model validated at; "joint": the best model
+        of several modalities, and "joint_value", what it validated at, or None; "skipped": why
+        there is none.
+    """
+    read = {name for n in run.weights[FUSED][target] for name in run.members[n].spec.modalities}
+    if len(read) > 1:
+        return None
+    lines = [one for one in run.leaderboard if one["target"] == target]
+    value = next((one["value"] for one in lines if one["role"] == "fused"), None)
+    joint = {one["name"]: one for one in run.attempts if len(one["modalities"]) > 1}
+    # The leaderboard has each role's best first.
+    best = next((one for one in lines if one["role"] == "member" and one["name"] in joint), None)
+    return {
+        "reads": next(iter(read)),
+        "value": value,
+        "joint": None if best is None else best["name"],
+        "joint_value": None if best is None else best["value"],
+        "skipped": next((one["skipped"] for one in joint.values() if one["skipped"]), ""),
+    }
+
+
+def missing(run: Run) -> dict[str, Any]:
+    """Why there is no verdict.
+
+    Returns:
+        "why": "one modality", "no rivals" (none was planned), "skipped" or "not validated";
+        "models": name and reason of those that were skipped.
+    """
+    alone = [one for one in run.attempts if len(one["modalities"]) == 1]
+    lost = [[one["name"], one["skipped"]] for one in alone if one["skipped"]]
+    why = "not validated"
+    if len(run.schema.modalities()) == 1:
+        why = "one modality"
+    elif not alone:
+        why = "no rivals"
+    elif len(lost) == len(alone):
+        why = "skipped"
+    return {"why": why, "models": lost}
 
 
 def _validated(run: Run, target: str, role: str) -> dict[str, float]:
@@ -90,6 +156,10 @@ def verdict(
     against: Against,
     targets: Answers,
     clusters: Clusters | None,
+    *,
+    doubted: Sequence[Doubt] = (),
+    evenly: Answers | None = None,
+    unfused: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Whether the fused model's gain pays, on rows whose target is known.
 
@@ -99,10 +169,15 @@ def verdict(
         best: the modality that validated best.
         against: what the fused model is compared with: that modality, or the constant.
         targets: encoded.
+        doubted: what speaks against an answer, whatever the rows say.
+        evenly: scores of a fused model with no more tries than its rivals had, if it had more.
+        unfused: `unfused`: why there is nothing to judge.
 
     Returns:
-        The fields of `Verdict`, with "p", and test's name under "test"; "metric"; "groups" that the
-        rows are in (None: independent); "fused" and
+        The fields of `Verdict`, with "p", and test's name under "test"; "by_rows": the answer that
+        the rows alone would give; "doubts" that leave it undecided; "evenly": the gain of a fused
+        model with no more tries than its rivals had, or None; "unfused", with which the answer is
+        "nothing fused"; "metric"; "groups" that the rows are in (None: independent); "fused" and
         "single": the values of the fused model and of the best single modality's; "best_single"
         and "against"; "constant": "value", "low", "high" of always the same answer, and "gain",
         the fused model's over it, with its own interval; "stronger": what scores better on these
@@ -113,7 +188,24 @@ def verdict(
     both = primary(task, [*fused, *rival], [*targets, *targets])
     test = paired_test(task, fused, rival, targets, clusters)
     found = verdict_of_metric(both, len(targets), clusters=clusters, test=test)
+    reasons, even = list(doubted), None
+    if found.answer == "pays" and evenly is not None:
+        both = primary(task, [*evenly, *rival], [*targets, *targets])
+        test = paired_test(task, evenly, rival, targets, clusters)
+        other = verdict_of_metric(both, len(targets), clusters=clusters, test=test)
+        even = {"value": other.gain, "low": other.low, "high": other.high}
+        if other.answer != "pays":
+            reasons.append(Doubt("rival", "tries", best))
     described = asdict(found)
+    described |= {
+        "by_rows": found.answer,
+        "answer": "nothing fused" if unfused else doubts.tempered(found.answer, reasons),
+        # It is not rows that are lacking.
+        "rows_needed": None if reasons or unfused else found.rows_needed,
+        "doubts": [] if unfused else [asdict(doubt) for doubt in reasons],
+        "evenly": even,
+        "unfused": unfused,
+    }
     described["test"], described["p"] = found.test.name, found.test.p
     metrics = {name: primary(task, scores, targets) for name, scores in singles.items()}
     own = primary(task, fused, targets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Answers, Task
 from polymodal.fitting.job import Job
 from polymodal.fitting.trials import Candidates
+from polymodal.metrics.doubts import evenly
 from polymodal.metrics.metrics import primary
 from polymodal.metrics.statistics import interval
 from polymodal.models.ensemble import greedy
@@ -49,6 +50,7 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger, content
         if own:
             groups[modality] = own
     weights: dict[str, dict[str, dict[str, float]]] = {g: {} for g in groups}
+    even: dict[str, dict[str, float]] = {}
     for target, task in job.tasks.items():
         known = Known(job.targets[target], rows)
         scores = {n: known.of(own[target]) for n, own in found.scores.items() if target in own}
@@ -56,7 +58,12 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger, content
             mine = {n: scores[n] for n in candidates if n in scores}
             loss = partial(_criterion, task, known.targets)
             weights[group][target] = greedy(mine, loss, task.averaged)
+            if group == FUSED:
+                chosen = weights[group][target]
+                allowed = evenly(found.attempts, mine, chosen)
+                even[target] = greedy(mine, loss, task.averaged, allowed) if allowed else chosen
     used = {n for g in weights.values() for shares in g.values() for n in shares}
+    used |= {n for shares in even.values() for n in shares}
     # Models are compared by what they say on other rows, whether or not they are used.
     kept = {n: t for n, t in trained.items() if n in used or recipe.compare}
     forms: dict[str, int] = {}
@@ -77,7 +84,12 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger, content
     board = [line for target in job.tasks for line in _board(job, found, pipeline, target)]
     learned = seen(contents, job.schema)
     learned = replace(learned, rows=learned.rows[job.known()])
-    return Run(pipeline, resolved, board, ledger.to_json(), _origin(job, contents.table), learned)
+    for line in board:
+        if line["role"] == "fused":
+            line["evenly"] = even[line["target"]]
+    attempts = [asdict(one) for one in found.attempts]
+    about = ledger.to_json(), _origin(job, contents.table), learned
+    return Run(pipeline, resolved, board, *about, attempts=attempts)
 
 
 def _origin(job: Job, table: Table) -> dict[str, Any]:
@@ -206,4 +218,9 @@ def best_first(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _criterion(task: Task, targets: Answers, answers: Answers) -> float:
-    return task.criterion(answers, targets)
+    """What the choice among models minimises: the task's own, or the metric that was asked for."""
+    if task.asked is None:
+        return task.criterion(answers, targets)
+    metric = primary(task, answers, targets)
+    value = float(metric.statistic(np.ones((1, len(targets))))[0])
+    return -value if metric.greater_is_better else value

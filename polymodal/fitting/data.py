@@ -65,11 +65,14 @@ class Division:
         train: what forms, tasks and the last models are fitted on.
         valid: what models are chosen by; none where there are folds.
         folds: pairs of training and validation rows.
+        asked: whether the folds were asked for; else one of them is the holdout where all do not
+            fit into the time.
     """
 
     train: Array
     valid: Array
     folds: list[tuple[Array, Array]]
+    asked: bool = True
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def divided(data: Opened, recipe: Recipe) -> Division:
         count = plan.FOLDS
     if count:
         folds = split.folds(table, data.schema, count, asked.split, **how)
-        return Division(np.arange(len(table)), np.arange(0), folds)
+        return Division(np.arange(len(table)), np.arange(0), folds, bool(asked.folds))
     share = asked.valid or VALID
     return Division(*split.split(table, data.schema, asked.split, valid=share, **how), [])
 
@@ -159,6 +162,8 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
         cells = encoding.cells(task, data.table)
         details = columns[name].details if name in columns else None
         task.fit([cells[i] for i in division.train], details)
+        if recipe.metric is not None:
+            task.measured_by(recipe.metric)
         tasks[name], read[name] = task, cells
     unseen = np.zeros(len(data.table), bool)
     targets, findings = {}, []

@@ -6,6 +6,7 @@ Each stage is a function, and hands what it found to the next: `Opened`, `Divisi
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -21,10 +22,13 @@ from polymodal.base.files import write_json
 from polymodal.base.spelling import seconds
 from polymodal.checks import check as checks
 from polymodal.checks._finding import Finding
+from polymodal.checks.split import together
 from polymodal.contract import named
+from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe, Spec
 from polymodal.contract.resolve import overruled
 from polymodal.fitting import plan, trials
+from polymodal.fitting.clock import Clock
 from polymodal.fitting.combine import combine
 from polymodal.fitting.data import (
     Aims,
@@ -37,12 +41,12 @@ from polymodal.fitting.data import (
     refuse_division,
 )
 from polymodal.fitting.folder import claimed, mark, resumed, spend, spent, unmark
-from polymodal.fitting.job import Job, form_key
+from polymodal.fitting.job import Cells, Forms, Job, form_key
 from polymodal.metrics.statistics import codes
 from polymodal.models import build
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import cells, digest
-from polymodal.prepared.prepare import prepare
+from polymodal.prepared.prepare import Prepared, prepare
 from polymodal.report.console import Show
 from polymodal.run.run import Run
 from polymodal.run.saved import save
@@ -65,6 +69,7 @@ def fit(
     group: str | None = None,
     split: str | None = None,
     folds: int | None = None,
+    metric: str | None = None,
     max_bad_rows: int | None = None,
     budget: float | str | None = None,
     seed: int | None = None,
@@ -90,6 +95,7 @@ def fit(
         group: column whose equal values stay on one side of every split.
         split: how validation rows are taken: "random", "stratified", "group", "time:COLUMN".
         folds: cross-validate with this many instead.
+        metric: what models are chosen, shown and judged by, instead of each task's primary metric.
         max_bad_rows: so many unreadable cells of a modality count as missing.
         budget: seconds for the whole fit, or "30s", "5m", "2h".
         seed: same seed, same data, same machine: same run, unless a budget decides by the clock
@@ -120,6 +126,7 @@ def fit(
         group=group,
         split=split,
         folds=folds,
+        metric=metric,
         max_bad_rows=max_bad_rows,
         decimal=decimal or None,
         date=date or None,
@@ -195,12 +202,12 @@ def _fitted(
     start -= taken
     logs.start()
     try:
-        clock = trials.Clock(recipe, members, start)
+        clock = Clock(recipe, members, start)
         found = trials.train(job, members, division, clock, out, show)
     finally:
         logs.close()
         spend(out, time.perf_counter() - start)
-    run = combine(job, found, recipe, ledger, data.contents)
+    run = combine(found.job, found, recipe, ledger, data.contents)
     return run, checks.Report([*report.findings, *aims.findings])
 
 
@@ -226,43 +233,66 @@ def _prepared(
     logs: Trackers,
     show: Show,
 ) -> Job:
-    """Every form that some member needs: fitted on training rows, all cells encoded once."""
+    """Every form that some member needs: fitted on training rows, all cells encoded once.
+
+    Where there are folds, each fits what depends on rows anew (`Job.within`).
+    """
     table, schema, group = data.table, data.schema, data.schema.group
-    job = Job(
-        schema,
-        aims.tasks,
-        aims.targets,
-        {},
-        {},
-        recipe.seed,
-        show.step,
-        logs.log,
-        None if group is None else codes(table.cells(group)),
-    )
     grouped = schema.modalities()
-    told: set[tuple[str, str]] = set()
+    wanted: dict[str, tuple[str, Form]] = {}
     for member in members:
         for name in member.modalities:
             form = build.form_for(member, name, grouped[name])
-            key = form_key(name, form)
-            if key in job.forms:
-                continue
-            present = cells(table, grouped[name], train)
-            form.fit(cell for cell in present if cell is not None)
-            notes = [note for note in form.notes if (name, note) not in told]
-            told |= {(name, note) for note in notes}
-            what = [f"Cells of '{name}' {note}" for note in notes]
-            show.findings(checks.Report([Finding("info", one, len(train)) for one in what]))
-            job.prepared[key] = prepare(
-                table,
-                grouped[name],
-                form,
-                cache=default_folder(),
-                workers=recipe.data.workers,
-                ledger=ledger,
-                max_bad_rows=recipe.data.max_bad_rows,
-                progress=show.preparing(name, form),
-                contents=data.contents,
-            )
-            job.forms[key] = form
-    return job
+            wanted.setdefault(form_key(name, form), (name, form))
+
+    def fitted(name: str, form: Form, rows: np.ndarray[Any, Any]) -> Form:
+        form.fit(cell for cell in cells(table, grouped[name], rows) if cell is not None)
+        return form
+
+    def encoded(name: str, form: Form, told: Ledger) -> Prepared:
+        return prepare(
+            table,
+            grouped[name],
+            form,
+            cache=default_folder(),
+            workers=recipe.data.workers,
+            ledger=told,
+            max_bad_rows=recipe.data.max_bad_rows,
+            progress=show.preparing(name, form),
+            contents=data.contents,
+        )
+
+    def refitted(forms: Forms, prepared: Cells, rows: np.ndarray[Any, Any]) -> tuple[Forms, Cells]:
+        forms, prepared = dict(forms), dict(prepared)
+        for key, form in forms.items():
+            name = wanted[key][0]
+            # What learns nothing from rows, or nothing else from these, is the same.
+            own = fitted(name, copy.deepcopy(form), rows) if form.state else form
+            if own.state and own.state != form.state:
+                # What is wrong with cells was noted when they were encoded first.
+                forms[key], prepared[key] = own, encoded(name, own, Ledger())
+        return forms, prepared
+
+    groups = None if group is None else codes(table.cells(group))
+    how, time = recipe.data.split, recipe.data.time
+    units = groups
+    if groups is None or time is not None:
+        units = together(data.contents, schema, how, time=time)
+    forms = {key: fitted(name, form, train) for key, (name, form) in wanted.items()}
+    # Two forms of a modality may say the same.
+    notes = [(wanted[key][0], note) for key, form in forms.items() for note in form.notes]
+    what = [f"Cells of '{name}' {note}" for name, note in dict.fromkeys(notes)]
+    show.findings(checks.Report([Finding("info", one, len(train)) for one in what]))
+    return Job(
+        schema,
+        aims.tasks,
+        aims.targets,
+        prepared={key: encoded(wanted[key][0], form, ledger) for key, form in forms.items()},
+        forms=forms,
+        seed=recipe.seed,
+        report=show.step,
+        log=logs.log,
+        groups=groups,
+        units=units,
+        refitted=refitted,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,11 @@ from polymodal.train.loop import predict_without
 # so many numbers; and for this many rows of each set in any case.
 MASKED, NUMBERS, LEAST_MASKED = 8000, 2_000_000, 50
 
+Forms = dict[str, Form]
+Cells = dict[str, Prepared]
+# Forms, cells in them, rows to fit them on -> the same of these rows.
+Refitted = Callable[[Forms, Cells, np.ndarray[Any, Any]], tuple[Forms, Cells]]
+
 
 @dataclass
 class Job:
@@ -36,7 +41,10 @@ class Job:
         report: (member, step, steps, loss) after every step.
         log: (member, step, numbers) after every validation.
         groups: every row's group as a code, or None: those of one are never cut apart.
-        memo: what experts have fitted that others may want too.
+        units: every row's part of what is not cut apart inside the training rows: its group, its
+            copies, its time; None: rows are independent.
+        memo: what experts have fitted that others may want too, and what `within` has made.
+        refitted: forms, by the same keys, fitted on other rows than these, and the cells in them.
         masked: member -> modalities that were left out -> target -> row -> the answer of one that
             has not seen the row, of a sample of the validation rows (`keep_masked`).
     """
@@ -50,6 +58,7 @@ class Job:
     report: Callable[[str, int, int, float], None] = lambda *_: None
     log: Callable[[str, int, dict[str, float]], None] = lambda *_: None
     groups: np.ndarray[Any, Any] | None = None
+    units: np.ndarray[Any, Any] | None = None
     memo: dict[Any, Any] = field(default_factory=dict)
     masked: dict[str, dict[frozenset[str], dict[str, dict[int, Any]]]] = field(default_factory=dict)
 
@@ -101,6 +110,19 @@ class Job:
             for target, answers in found.items():
                 into = kept.setdefault(gone, {}).setdefault(target, {})
                 into |= dict(zip(rows.tolist(), answers, strict=True))
+
+    refitted: Refitted | None = None
+
+    def within(self, rows: np.ndarray[Any, Any]) -> Job:
+        """The same job with forms that have seen nothing but some rows: a fold's training rows."""
+        if self.refitted is None:
+            return self
+        key = "within", rows.tobytes()
+        if key not in self.memo:
+            forms, prepared = self.refitted(self.forms, self.prepared, rows)
+            self.memo[key] = replace(self, forms=forms, prepared=prepared, refitted=None)
+        found: Job = self.memo[key]
+        return found
 
     def known(self) -> np.ndarray[Any, Any]:
         """`(rows,)` bool: which rows have any target."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -28,6 +29,7 @@ class Trial:
         end: by `time.perf_counter`, when it has to be done; infinity without a budget.
         share: of the steps that would be made, for a refit without validation rows.
         must: whatever the time, it is finished: with few steps, if it learns in steps.
+        chosen: facts of each fold's learning, for a refit: what validation chose there holds here.
     """
 
     job: Job
@@ -38,10 +40,26 @@ class Trial:
     end: float
     share: float = 1.0
     must: bool = False
+    chosen: Sequence[Mapping[str, Any]] = ()
 
     def left(self) -> float:
         """Seconds."""
         return self.end - time.perf_counter()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a predictor learns, by measuring.
+
+    Attributes:
+        seconds: for a step.
+        whole: steps, if it has the time.
+        least: steps without which it is worth nothing.
+    """
+
+    seconds: float
+    whole: int
+    least: int
 
 
 class Learner(ABC, Generic[P]):
@@ -57,3 +75,7 @@ class Learner(ABC, Generic[P]):
         Raises:
             Late: it cannot be done in time, and need not be.
         """
+
+    def pace(self, predictor: P, trial: Trial) -> Pace:
+        """How fast a predictor would learn, of a design that is paced; it is not fitted."""
+        raise NotImplementedError(f"{type(self).__name__} does not learn in steps")

@@ -1,8 +1,13 @@
-"""All models of a fit, one after the other: each learns under the time that it is allowed."""
+"""All models of a fit, one after the other: each learns under the time that it is allowed.
+
+Experts come first, of all modalities before those of one. Networks follow, the fusion and every
+modality's own in as many steps each, as measured beforehand. What was skipped or cut is tried again
+with what others have left over, before any further fusion: a rival that had less than the fusion
+says nothing about it.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -13,28 +18,30 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.base import lookup
 from polymodal.base.deadline import Late
-from polymodal.contract.recipe import Member, Recipe
+from polymodal.contract.recipe import Member, name_of
 from polymodal.contract.task import Answers
-from polymodal.fitting import learn, plan
+from polymodal.fitting import learn
+from polymodal.fitting.clock import Clock
 from polymodal.fitting.data import Division
 from polymodal.fitting.folder import checkpoints
 from polymodal.fitting.job import Job
+from polymodal.fitting.learner import Pace
+from polymodal.metrics.doubts import Attempt
 from polymodal.models import build
+from polymodal.prepared.targets import Known
 from polymodal.report.console import Show
 from polymodal.run.pipeline import Trained
 from polymodal.train.loop import Diverged
 
 Array = np.ndarray[Any, Any]
 
-# What of the budget is left for reading back, measuring and saving after the last member.
-RESERVE = 0.06
-# Parts of the time that is left for those that learn by gradient: of one that fuses, and of each
-# modality's rival.
-FUSED_PART, RIVAL_PART = 8.0, 1.0
-# An expert may take this much of the time that is left; most need far less, and in a short time
-# nothing reaches as far.
-EXPERT_SHARE = 0.5
+# Networks end before their last planned step more often than not: of the time that all steps would
+# take, about this part is needed.
+USUAL = 0.5
+# To train a network once more has to give it so many times the steps that it had.
+MORE = 1.5
 
 
 @dataclass(frozen=True)
@@ -42,57 +49,18 @@ class Candidates:
     """Trained models and how they did.
 
     Attributes:
+        job: what they learned from.
         trained: name -> model.
         scores: name -> scores of `rows` by a model that has not seen them.
         rows: the validation rows, or by folds every row; those with a target.
+        attempts: what became of every model that was planned.
     """
 
+    job: Job
     trained: dict[str, Trained]
     scores: dict[str, dict[str, Answers]]
     rows: Array
-
-
-class Clock:
-    """What time each member may take.
-
-    Args:
-        recipe: with the budget.
-        members: all that are to be trained.
-        start: when the fit began, by `time.perf_counter`.
-    """
-
-    def __init__(self, recipe: Recipe, members: Sequence[Member], start: float) -> None:
-        self.recipe, self.members, self.start = recipe, members, start
-        self.at_first = self.left()
-
-    def left(self) -> float:
-        """Seconds of the budget for all that is still to be trained."""
-        if self.recipe.budget is None:
-            return math.inf
-        return self.recipe.budget * (1 - RESERVE) - (time.perf_counter() - self.start)
-
-    def allowance(self, position: int) -> float:
-        """Seconds for a member: its part of what is left; what it does not use is the others'."""
-        left = self.left()
-        learners = [i for i, m in enumerate(self.members) if build.design(m).paced]
-        if position not in learners:
-            return left * EXPERT_SHARE
-        if self.is_further(position):
-            return left / (len(self.members) - position)
-
-        def part(i: int) -> float:
-            return RIVAL_PART if len(self.members[i].modalities) == 1 else FUSED_PART
-
-        if self.recipe.compare:
-            # What one leaves is nobody's: the next would be compared at an advantage.
-            wanting, left = learners, self.at_first if left > 0 else 0.0
-        else:
-            wanting = [i for i in learners if i >= position and not self.is_further(i)]
-        return left * part(position) / sum(part(i) for i in wanting)
-
-    def is_further(self, position: int) -> bool:
-        """Whether a member is one of the plan's fusions that only left-over time goes to."""
-        return not self.recipe.models and self.members[position].fusion in plan.FURTHER
+    attempts: list[Attempt]
 
 
 def train(
@@ -108,65 +76,225 @@ def train(
     Args:
         out: the fit's folder: checkpoints go there, and what is done there is not done again.
     """
-    scored = division.valid
-    if division.folds:
-        scored = np.sort(np.concatenate([outer for _, outer in division.folds]))
-    found = Candidates({}, {}, scored[job.known()[scored]])
+    trials = Trials(job, division, clock, out, show)
+    experts = [m for m in members if not build.design(m).paced]
+    networks = [m for m in members if build.design(m).paced]
+    first = [m for m in networks if not clock.is_further(m)]
+    if division.folds and not division.asked and clock.limited:
+        trials.hold_out(experts, first)
+    for member in experts:
+        trials.attempt(member, clock.expert(member))
+    trials.round(first)
+    trials.again(first, experts)
+    for i, member in enumerate(further := [m for m in networks if clock.is_further(m)]):
+        trials.attempt_further(member, len(further) - i, first)
+    if not trials.trained and trials.diverged:
+        raise trials.diverged[0]
+    if not trials.trained:
+        # One model there must be, and the first is the best that little time can give: the
+        # plan's is the linear expert on everything, part of which may be done already.
+        trials.attempt(members[0], 0.0, must=True)
+    for name, why in trials.skipped.items():
+        show.skipped(name, why)
+    if trials.skipped and clock.recipe.budget is not None:
+        show.too_short(len(trials.skipped), clock.recipe.budget, len(trials.division.folds))
+    trained = {m.name: trials.trained[m.name] for m in members if m.name in trials.trained}
+    attempts = [trials.described(member) for member in members]
+    return Candidates(trials.job, trained, trials.scores, trials.rows, attempts)
 
-    def attempt(member: Member, allowance: float, must: bool = False) -> None:
-        folder = checkpoints(out, member)
+
+class Trials:
+    """The members of a fit, as they are tried.
+
+    Attributes:
+        trained, scores: as of `Candidates`.
+        skipped: name -> why it is not trained.
+        paces: of the networks that were measured.
+    """
+
+    def __init__(self, job: Job, division: Division, clock: Clock, out: Path, show: Show) -> None:
+        self.job, self.division, self.clock, self.out, self.show = job, division, clock, out, show
+        self.trained: dict[str, Trained] = {}
+        self.scores: dict[str, dict[str, Answers]] = {}
+        self.skipped: dict[str, str] = {}
+        self.diverged: list[Diverged] = []
+        self.paces: dict[str, Pace] = {}
+        # The one of the folds that is the holdout.
+        self.part = ""
+        scored = division.valid
         if division.folds:
-            one, scores = _by_folds(job, member, division, found.rows, folder, allowance, must)
-        else:
-            train, valid = division.train, found.rows
-            one, scores = learn.learn(job, member, train, valid, folder, allowance, must=must)
-        found.trained[member.name], found.scores[member.name] = one, scores
-        show.trained(member.name, one.facts)
+            scored = np.sort(np.concatenate([outer for _, outer in division.folds]))
+        self.rows = scored[job.known()[scored]]
 
-    # What is to be compared is trained, for as short a time as it may be.
-    asked = {model.name for model in clock.recipe.models or []} if clock.recipe.compare else set()
-    asked |= {f"{name} fusion" for name in asked}
-    longest, skipped = 0.0, []
-    diverged: list[Diverged] = []
-    for i, member in enumerate(members):
-        allowance, must = clock.allowance(i), member.name in asked
+    def hold_out(self, experts: Sequence[Member], networks: Sequence[Member]) -> None:
+        """Keep the first fold alone where there is no time for all of them, as measured on it."""
+        inner, outer = self.division.folds[0]
+        seconds, first = 0.0, self.job.within(inner)
+        for member in experts[:1]:
+            start, folder = time.perf_counter(), checkpoints(self.out, member) / "0"
+            allowance = self.clock.expert(member)
+            try:
+                learn.learn(first, member, inner, self._known(outer), folder, allowance, part="0")
+                # Of one modality they are part of it, or take as long at most.
+                seconds = (time.perf_counter() - start) * len(experts)
+            except Late:
+                seconds = math.inf
+        parts = len(self.division.folds) + 1
+        if seconds * parts < self.clock.left():
+            self._measure(networks)
+            seconds += sum(pace.seconds * pace.whole * USUAL for pace in self.paces.values())
+        if seconds * parts < self.clock.left():
+            return
+        self.show.held_out(len(self.division.folds), len(outer))
+        self.division, self.rows = Division(inner, outer, []), self._known(outer)
+        self.job, self.part = first, "0"
+
+    def attempt(self, member: Member, allowance: float, must: bool = False, at: str = "") -> None:
+        """Train a member, or note why not.
+
+        Args:
+            at: folder beside an earlier try's.
+        """
+        folder = checkpoints(self.out, member) / at
+        allowance = math.inf if self._is_done(member, at) else allowance
         try:
             if allowance <= 0 and not must:
                 raise Late("the budget is spent")
-            if clock.is_further(i) and allowance < longest:
-                raise Late("it would have less time than those before it had")
-            attempt(member, max(allowance, 0.0), must)
-            if build.design(member).paced:
-                longest = max(longest, found.trained[member.name].facts["seconds"])
+            if self.division.folds:
+                one, scores = _by_folds(
+                    self.job, member, self.division, self.rows, folder, allowance, must
+                )
+            else:
+                inner, valid = self.division.train, self.rows
+                own = folder / self.part
+                one, scores = learn.learn(
+                    self.job, member, inner, valid, own, allowance, must=must, part=self.part
+                )
         except Late as late:
-            show.skipped(member.name, str(late))
-            skipped.append(member)
+            if member.name not in self.trained:
+                self.skipped[member.name] = str(late)
+            return
         except Diverged as error:
-            show.skipped(member.name, f"it diverges: {error.got}")
-            diverged.append(error)
-    # What others have left over: without a rival a modality cannot win against the fusion.
-    lacking = [m for m in skipped if _is_lacking(m, found.trained)]
-    for i, member in enumerate(lacking):
-        allowance = clock.left() / (len(lacking) - i)
-        if allowance > 0:
-            with contextlib.suppress(Late, Diverged):
-                attempt(member, allowance)
-                skipped.remove(member)
-    if skipped and clock.recipe.budget is not None:
-        show.too_short(len(skipped), clock.recipe.budget, len(division.folds))
-    if not found.trained and diverged:
-        raise diverged[0]
-    if not found.trained:
-        # One model there must be, and the first is the best that little time can give: the
-        # plan's is the linear expert on everything, part of which may be done already.
-        attempt(members[0], 0.0, must=True)
-    return found
+            if member.name not in self.trained:
+                self.skipped[member.name] = f"it diverges: {error.got}"
+                self.diverged.append(error)
+            return
+        if not self.trained:
+            self._check_metric(scores)
+        self.trained[member.name], self.scores[member.name] = one, scores
+        self.skipped.pop(member.name, None)
+        self.show.trained(member.name, one.facts)
 
+    def round(self, members: Sequence[Member], at: str = "") -> None:
+        """Networks that share the time that is left, each for as many steps."""
+        if self.clock.limited:
+            self._measure(members)
+        begun, compare = self.clock.left(), self.clock.recipe.compare
+        # What is to be compared is trained, for as short a time as it may be.
+        asked = {model.name for model in self.clock.recipe.models or []} if compare else set()
+        asked |= {f"{name} fusion" for name in asked}
+        weights = self.clock.weights(members, self.paces)
+        for i, member in enumerate(members):
+            # What one that is compared leaves is nobody's: the next would have an advantage.
+            left, wanting = self.clock.left(), sum(weights[i:])
+            if compare:
+                left, wanting = begun if left > 0 else 0.0, sum(weights)
+            share = weights[i] / wanting if wanting else 1.0
+            part = left * share if math.isfinite(left) else left
+            self.attempt(member, max(part, 0.0), member.name in asked, at)
 
-def _is_lacking(member: Member, trained: Mapping[str, Trained]) -> bool:
-    """Whether a member is of one modality that no trained member is of."""
-    has = [list(one.spec.modalities) for one in trained.values()]
-    return len(member.modalities) == 1 and list(member.modalities) not in has
+    def again(self, networks: Sequence[Member], experts: Sequence[Member]) -> None:
+        """What was skipped, and then what was cut, with the time that others have left over.
+
+        A fusion comes before its rivals, for which there mostly are experts.
+        """
+        if not self.clock.limited:
+            return
+        for member in sorted([*networks, *experts], key=lambda m: -len(m.modalities)):
+            if member.name not in self.skipped:
+                continue
+            self.attempt(member, self.clock.left(), at="again" * self._is_begun(member))
+        cut = self._unsettled(networks)
+        needed = sum(
+            MORE * self._steps(m) * self.paces[m.name].seconds * self._parts() for m in cut
+        )
+        if cut and not self.clock.recipe.compare and needed <= self.clock.left():
+            self.round(cut, "again")
+
+    def attempt_further(self, member: Member, count: int, first: Sequence[Member]) -> None:
+        """One of `count` fusions that have time only if all before them had enough."""
+        longest = max((self.trained[m.name].facts["seconds"] for m in self._of(first)), default=0.0)
+        allowance = self.clock.left() / count
+        short = [m.name for m in first if m.name in self.skipped or m in self._unsettled(first)]
+        if self.clock.limited and short:
+            self.skipped[member.name] = f"the time was too short for {short[0]} already"
+        elif allowance < longest:
+            self.skipped[member.name] = "it would have less time than those before it had"
+        else:
+            self.attempt(member, allowance)
+
+    def described(self, member: Member) -> Attempt:
+        """What became of a member."""
+        paced = build.design(member).paced
+        learner, read = name_of(member.learner), tuple(member.modalities)
+        if member.name not in self.trained:
+            why = self.skipped.get(member.name, "")
+            return Attempt(member.name, read, learner, paced, skipped=why)
+        facts = self.trained[member.name].facts
+        keys = ("steps", "best_step", "whole_steps", "stopped")
+        known = facts.get("folds", facts) if paced else {}
+        steps, best, whole, stopped = (known.get(key, 0) for key in keys)
+        return Attempt(member.name, read, learner, paced, steps, best, whole, bool(stopped))
+
+    def _check_metric(self, scores: Mapping[str, Answers]) -> None:
+        """UserError if the metric that was asked for is none of a task's: first answers tell."""
+        for name, answers in scores.items():
+            task, known = self.job.tasks[name], Known(self.job.targets[name], self.rows)
+            metrics = task.metrics(known.of(answers), known.targets)
+            if task.asked is not None and metrics and task.asked not in metrics:
+                what = f"There is no metric '{task.asked}' of '{name}' on the validation rows"
+                raise lookup.unknown(what, task.asked, metrics, "choose one of these (`metric`)")
+
+    def _measure(self, members: Sequence[Member]) -> None:
+        """Time a step of those that are neither measured nor done."""
+        inner = self.division.folds[0][0] if self.division.folds else self.division.train
+        part = "0" if self.division.folds else self.part
+        for member in members:
+            folder = checkpoints(self.out, member) / part
+            if member.name in self.paces or self._is_done(member):
+                continue
+            job = self.job.within(inner)
+            left = self.clock.left() / len(members)
+            if left > 0:  # else it will not be trained
+                self.paces[member.name] = learn.pace(job, member, inner, folder, left, part)
+
+    def _of(self, members: Sequence[Member]) -> list[Member]:
+        return [m for m in members if m.name in self.trained]
+
+    def _unsettled(self, members: Sequence[Member]) -> list[Member]:
+        """Those that were trained, and not to a stop."""
+        found = [m for m in self._of(members) if m.name in self.paces]
+        most = max((self._steps(m) for m in found if len(m.modalities) > 1), default=0)
+        return [m for m in found if not self.described(m).settled(most)]
+
+    def _steps(self, member: Member) -> int:
+        return self.described(member).steps
+
+    def _is_begun(self, member: Member) -> bool:
+        """Whether a try that came to nothing has left a plan, which would be kept to."""
+        return any(checkpoints(self.out, member).rglob("plan.json"))
+
+    def _is_done(self, member: Member, at: str = "") -> bool:
+        """Whether an interrupted fit has done all of it."""
+        folder = checkpoints(self.out, member) / at
+        return (folder / ("all" if self.division.folds else self.part) / learn.DONE).exists()
+
+    def _known(self, rows: Array) -> Array:
+        return rows[self.job.known()[rows]]
+
+    def _parts(self) -> int:
+        """How often a member is trained."""
+        return len(self.division.folds) + 1 if self.division.folds else 1
 
 
 def _by_folds(
@@ -186,7 +314,7 @@ def _by_folds(
     folds, known = division.folds, job.known()
     place = {row: i for i, row in enumerate(rows)}
     collected: dict[str, Any] = {n: [None] * len(rows) for n in job.tasks}
-    shares, seconds = [], 0.0
+    done: list[Mapping[str, Any]] = []
     paced, end = build.design(member).paced, time.perf_counter() + allowance
 
     def part() -> float:
@@ -195,7 +323,7 @@ def _by_folds(
 
     for k, (inner, outer) in enumerate(folds):
         outer = outer[known[outer]]
-        own = replace(job, log=partial(_log_fold, job, k))
+        own = replace(job.within(inner), log=partial(_log_fold, job, k))
         one, scores = learn.learn(
             own, member, inner, outer, folder / str(k), part(), must=must, part=str(k)
         )
@@ -204,19 +332,38 @@ def _by_folds(
         for target, values in scores.items():
             for row, value in zip(outer, values, strict=True):
                 collected[target][place[row]] = value
-        seconds += one.facts["seconds"]
-        if "best_step" in one.facts:
-            shares.append(one.facts["best_step"] / one.facts["planned_steps"])
+        done.append(one.facts)
+    shares = [one["best_step"] / one["planned_steps"] for one in done if "best_step" in one]
     share = float(np.median(shares)) if shares else 1.0
     # What the folds have cost is lost without this one: a network makes its least steps.
     must |= paced
     last, least = folder / "all", max(share, 0.2)
     nothing = np.arange(0)
     whole, _ = learn.learn(
-        job, member, division.train, nothing, last, part(), share=least, must=must, part="all"
+        job,
+        member,
+        division.train,
+        nothing,
+        last,
+        part(),
+        share=least,
+        must=must,
+        part="all",
+        chosen=done,
     )
-    facts = {**whole.facts, "seconds": round(seconds + whole.facts["seconds"], 2)}
+    seconds = sum(one["seconds"] for one in [*done, whole.facts])
+    facts = {**whole.facts, "seconds": round(seconds, 2)}
+    if paced:
+        facts["folds"] = typical(done)
     return replace(whole, facts=facts), collected
+
+
+def typical(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How long a network learned in most of the folds, and whether it had stopped improving."""
+    keys = ("steps", "best_step", "whole_steps", "stopped")
+    return {key: float(np.median([one[key] for one in folds])) for key in keys[:3]} | {
+        "stopped": sum(one["stopped"] for one in folds) * 2 > len(folds)
+    }
 
 
 def _log_fold(job: Job, k: int, member: str, step: int, numbers: dict[str, float]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,10 @@ GAIN = 1e-3
 
 
 def greedy(
-    answers: Mapping[str, Answers], loss: Callable[[Answers], float], averaged: bool = True
+    answers: Mapping[str, Answers],
+    loss: Callable[[Answers], float],
+    averaged: bool = True,
+    allowed: Callable[[Collection[str]], bool] = lambda names: True,
 ) -> dict[str, float]:
     """Greedy selection with replacement (Caruana et al. 2004).
 
@@ -29,12 +32,13 @@ def greedy(
     Args:
         answers: member -> its answers to the validation rows.
         averaged: whether the mean of answers is an answer; else the best member is taken alone.
+        allowed: whether some members may be taken together; any one may.
 
     Returns:
         Member -> share, those above zero only; shares sum to 1.
     """
     if not averaged:
-        alone = {name: loss(own) for name, own in answers.items()}
+        alone = {name: loss(own) for name, own in answers.items() if allowed([name])}
         return {min(alone, key=lambda n: (math.isnan(alone[n]), alone[n], n)): 1.0}
     stacked = {name: joined(values) for name, values in answers.items()}
     total: Any = 0
@@ -42,7 +46,11 @@ def greedy(
     chosen: dict[str, float] = {}
     reached = math.inf
     for size in range(1, ROUNDS + 1):
-        losses = {name: loss((total + own) / size) for name, own in stacked.items()}
+        losses = {
+            name: loss((total + own) / size)
+            for name, own in stacked.items()
+            if name in counts or allowed([*counts, name])
+        }
         name = min(losses, key=lambda n: (math.isnan(losses[n]), losses[n], n))
         total = total + stacked[name]
         counts[name] += 1

@@ -25,15 +25,21 @@ class Collator:
 
     def __init__(self, inputs: Mapping[str, Prepared], targets: Mapping[str, Prepared]) -> None:
         self.inputs, self.targets = inputs, targets
-        ragged = [p.lengths for p in inputs.values() if p.lengths.max(initial=0) > 1]
-        varied = [lengths for lengths in ragged if lengths.min() != lengths.max()]
-        # What a row costs: its ragged modalities' lengths, each relative to its longest.
-        self.cost = sum(lengths / lengths.max() for lengths in varied) if varied else None
 
     def __call__(self, rows: np.ndarray[Any, Any]) -> Batch:
         inputs = {name: prepared.gather(rows) for name, prepared in self.inputs.items()}
         targets = {name: values.gather(rows) for name, values in self.targets.items()}
         return Batch(inputs, targets, torch.from_numpy(rows))
+
+    def cost(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
+        """What each of some rows costs: its ragged modalities' lengths, relative to the longest.
+
+        Other rows have no say in it, or those held out would shuffle the training. None where all
+        cost the same.
+        """
+        lengths = [prepared.lengths[rows] for prepared in self.inputs.values()]
+        varied = [own for own in lengths if len(own) and own.max() > 1 and own.min() != own.max()]
+        return np.sum([own / own.max() for own in varied], 0) if varied else None
 
     def order(
         self, rows: np.ndarray[Any, Any], size: int, rng: np.random.Generator
@@ -44,20 +50,21 @@ class Collator:
         batch before it, since some layers cannot learn from one row.
         """
         rows = rng.permutation(rows)
-        if self.cost is None:
+        cost = self.cost(rows)
+        if cost is None:
             return _cut(rows, size)
         batches: list[np.ndarray[Any, Any]] = []
         for start in range(0, len(rows), size * BUCKET):
-            bucket = rows[start : start + size * BUCKET]
-            batches += _cut(bucket[np.argsort(self.cost[bucket], kind="stable")], size)
+            own = slice(start, start + size * BUCKET)
+            batches += _cut(rows[own][np.argsort(cost[own], kind="stable")], size)
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def sequential(
         self, rows: np.ndarray[Any, Any], size: int
     ) -> Iterator[tuple[np.ndarray[Any, Any], Batch]]:
         """All rows for evaluation, longest rows last: positions in `rows`, and their Batch."""
-        cost = self.cost
-        order = np.arange(len(rows)) if cost is None else np.argsort(cost[rows], kind="stable")
+        cost = self.cost(rows)
+        order = np.arange(len(rows)) if cost is None else np.argsort(cost, kind="stable")
         for start in range(0, len(rows), size):
             positions = order[start : start + size]
             yield positions, self(rows[positions])

@@ -100,6 +100,14 @@ class Show:
         models, rows = counted(len(members), "model"), counted(train, "training row")
         self.console.print(f"\n{models} on {rows}, {how}.")
 
+    def held_out(self, folds: int, valid: int) -> None:
+        """That folds gave way to one split."""
+        self._end()
+        rows = counted(valid, "row")
+        self.console.print(
+            f"  {folds} folds would not be done in the budget: {rows} are held out instead."
+        )
+
     def preparing(self, name: str, form: Form) -> Callable[[int, int], None]:
         """A callback for (cells done, of how many) of one column."""
         label = f"prepare {name} ({type(form).__name__.lower()})"

@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping
 from html import escape
 from importlib import resources
-from itertools import chain
 from string import Template
 from typing import Any
 
@@ -20,13 +19,18 @@ from polymodal.base.spelling import cut
 from polymodal.report import aligned, explained, plots, sliced, worth
 from polymodal.report.examples import Examples
 from polymodal.report.plots import Line, Mark
-from polymodal.report.sentences import SAME, headline, made_of, sentence
+from polymodal.report.sentences import SAME, headline, made_of, missing, sentence
 from polymodal.report.words import Path, Shown, card
 
 # In the table of classes: those with the most rows. A confusion matrix up to NARROW classes fits
 # into a column.
 CLASSES, NARROW = 100, 12
-STYLES = {"pays": "pays", "does not pay": "not", "undecided": "undecided"}
+STYLES = {
+    "pays": "pays",
+    "does not pay": "not",
+    "undecided": "undecided",
+    "nothing fused": "undecided",
+}
 
 
 def page(document: Mapping[str, Any], examples: Examples | None = None) -> str:
@@ -63,13 +67,7 @@ def _verdict(shown: Shown, target: str) -> str:
     name = escape(cut(target, 60))
     if target not in shown.at("verdicts"):
         metric = next(iter(shown.at("targets", target)))
-        read = [member["modalities"] for member in shown.at("members", target).values()]
-        why = "There is one modality, so there is nothing to fuse and no verdict on it."
-        if len(set(chain(*read))) > 1:
-            why = (
-                "No model of a single modality was trained beside it, or none could be validated, "
-                "so there is no verdict on the fusion (recipe: <code>rivals: true</code>)."
-            )
+        why = missing(shown, "unjudged", target)
         return card(
             f"{name}: {metric} {shown.number('targets', target, metric, 'value')}",
             '<p class="note">95 % interval '

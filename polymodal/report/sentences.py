@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from polymodal.metrics.statistics import EXCHANGES, RANDOMISATION
-from polymodal.report.words import Plain, Shown
+from polymodal.report.words import Plain, Shown, counted
 
 # How the constant's answer is said.
 SAME = "always the same answer"
@@ -16,10 +16,15 @@ ANSWERS = {
     "pays": "Fusion pays",
     "does not pay": "Fusion does not pay",
     "undecided": "Whether fusion pays is undecided",
+    "nothing fused": "Nothing was fused",
 }
+# What a model that is doubted is, by the side that it is on.
+SIDES = {"rival": "rival", "joint": "fusion"}
+# So many doubts are told; the others are only counted.
+TOLD = 3
 
 
-def headline(shown: Shown, *at: str) -> str:
+def headline(shown: Shown, *at: str | int) -> str:
     """The answer in a few words.
 
     Args:
@@ -27,18 +32,102 @@ def headline(shown: Shown, *at: str) -> str:
     """
     found = shown.at(*at)
     little = found["answer"] == "pays" and found["high"] < found["least"]
-    # "Does not pay" holds all the more against a stronger rival.
-    doubted = found["answer"] == "pays" and found["untrained"]
-    return (
-        ANSWERS[found["answer"]]
-        + (f", but by less than {shown.number(*at, 'least')}" if little else "")
-        + (", against the rivals that were trained" if doubted else "")
-    )
+    words = ANSWERS[found["answer"]]
+    if found["answer"] == "undecided" and found["by_rows"] != "undecided":
+        words += f", because {_because(shown, *at)}"
+    return words + (f", but by less than {shown.number(*at, 'least')}" if little else "")
 
 
-def sentence(shown: Shown, *at: str) -> str:
+def _because(shown: Shown, *at: str | int) -> str:
+    """The first doubt about what the rows say, in a few words."""
+    found = shown.at(*at)
+    side = "rival" if found["by_rows"] == "pays" else "joint"
+    i = next(i for i, doubt in enumerate(found["doubts"]) if doubt["side"] == side)
+    name, what = shown.text(*at, "doubts", i, "model"), SIDES[side]
+    return {
+        "cut": f"the {what} {name} was cut short",
+        "shorter": f"the {what} {name} made fewer steps",
+        "skipped": f"the {what} {name} was not trained",
+        "none": f"{name} has no such model of its own",
+        "tries": "the gain may come of more tries",
+    }[found["doubts"][i]["why"]]
+
+
+def _doubts(shown: Shown, *at: str | int) -> list[str]:
+    """What time, or the recipe, has left open."""
+    found = shown.at(*at)
+    words = []
+    for i, doubt in enumerate(found["doubts"][:TOLD]):
+        own = (*at, "doubts", i)
+        name = f"The {SIDES[doubt['side']]} {shown.text(*own, 'model')}"
+        steps, whole = shown.number(*own, "steps"), shown.number(*own, "whole")
+        words.append(
+            {
+                "cut": f"{name} ran out of time at step {steps} of {whole} (its best was step "
+                f"{shown.number(*own, 'best_step')}) and may be stronger than it looks.",
+                "shorter": f"{name} made {steps} steps and the fusion {whole}: it may be stronger "
+                "than it looks.",
+                "skipped": f"{name} was not trained: {shown.text(*own, 'reason', most=200)}.",
+                "none": f"{shown.text(*own, 'model')} has no model of its own like the fusion's "
+                "and might be a stronger rival.",
+                "tries": "The fused model averages more models, or is the best of more, than that "
+                "rival had tries; with as many the gain is "
+                f"{_gain(shown, *at, 'evenly') if found['evenly'] else ''}, which is not proven.",
+            }[doubt["why"]]
+        )
+    more = len(found["doubts"]) - TOLD
+    words += [f"{counted(more, 'more model')} are like these."] if more > 0 else []
+    if any(doubt["why"] in ("cut", "shorter", "skipped") for doubt in found["doubts"]):
+        words.append("A longer `budget` would tell.")
+    return words
+
+
+def _unfused(shown: Shown, *at: str | int) -> str:
+    """Why the fused model reads one modality."""
+    found, metric = shown.at(*at, "unfused"), shown.at(*at, "metric")
+    words = f"the model reads {shown.text(*at, 'unfused', 'reads')} alone, "
+    if found["joint"] is not None:
+        value, joint = (shown.number(*at, "unfused", key) for key in ("value", "joint_value"))
+        words += (
+            f"which validation preferred by its loss ({metric} {value}) to every model of several "
+            f"modalities (the best, {shown.text(*at, 'unfused', 'joint')}: {joint})."
+        )
+    elif found["skipped"]:
+        why = shown.text(*at, "unfused", "skipped", most=200)
+        words += f"because no model of several modalities was trained: {why}."
+    else:
+        words += "because the recipe has no model of several modalities."
+    value, rows = shown.number(*at, "fused"), shown.number(*at, "rows")
+    return f"{words} Here its {metric} is {value} on {rows} rows."
+
+
+def missing(shown: Shown, *at: str | int) -> str:
+    """Why there is no verdict.
+
+    Args:
+        at: where the target's `unjudged` is in the document.
+    """
+    found = shown.at(*at)
+    lost = [
+        f"{shown.text(*at, 'models', i, 0)} ({shown.text(*at, 'models', i, 1, most=200)})"
+        for i in range(len(found["models"]))
+    ]
+    return {
+        "one modality": "There is no verdict: there is one modality, and nothing to fuse.",
+        "no rivals": "There is no verdict: no model of a single modality was trained beside this "
+        "one; `rivals: true` in the recipe asks for them.",
+        "skipped": "There is no verdict: no model of a single modality was trained: "
+        f"{', '.join(lost)}. A longer `budget` trains them.",
+        "not validated": "There is no verdict: the metric is not defined on the validation rows, "
+        "so no single modality's model could be chosen.",
+    }[found["why"]]
+
+
+def sentence(shown: Shown, *at: str | int) -> str:
     """What the answer rests on, and what else it takes to read it rightly."""
     found = shown.at(*at)
+    if found["unfused"]:
+        return _unfused(shown, *at)
     single = f"the best single modality ({shown.text(*at, 'best_single')})"
     rival = f"{shown.number(*at, 'single')} of {single}"
     if found["against"] == "constant":
@@ -54,11 +143,7 @@ def sentence(shown: Shown, *at: str) -> str:
         f"{_gain(shown, *at, key='gain')}, p {'≤' if least else '='} {shown.number(*at, 'p')} "
         f"({found['test']}) on {shown.number(*at, 'rows')} rows{groups}."
     ]
-    if found["untrained"]:
-        names = ", ".join(shown.text(*at, "untrained", i) for i in range(len(found["untrained"])))
-        words.append(
-            f"No model of its own was trained for {names}, which might be a stronger rival."
-        )
+    words += _doubts(shown, *at)
     if found["answer"] == "pays" and found["high"] < found["least"]:
         words.append(
             f"The gain is proven, and all of its interval lies below the smallest gain worth "
@@ -85,13 +170,13 @@ def sentence(shown: Shown, *at: str) -> str:
     return " ".join(words)
 
 
-def _gain(shown: Shown, *at: str, key: str = "value") -> str:
+def _gain(shown: Shown, *at: str | int, key: str = "value") -> str:
     """A gain and, where it has a width, its interval."""
     span = shown.interval(*at, signed=True)
     return f"{shown.number(*at, key, signed=True)} {span}".rstrip()
 
 
-def made_of(shown: Shown, *at: str) -> str:
+def made_of(shown: Shown, *at: str | int) -> str:
     """What the fused model is made of.
 
     Args:

@@ -54,6 +54,7 @@ class Run:
         origin: where it comes from: "source" (the table), "date", "rows", "types" (target -> the
             type of its cells), "classes" (target -> class -> rows).
         seen: hashes of the rows that it was trained or validated on, or None.
+        attempts: what became of every model that the fit planned (`metrics.doubts.Attempt`).
         folder: where it is saved, or None.
     """
 
@@ -64,6 +65,7 @@ class Run:
     origin: dict[str, Any] = field(default_factory=dict)
     seen: Seen | None = None
     folder: Path | None = None
+    attempts: list[dict[str, Any]] = field(default_factory=list)
 
     def __repr__(self) -> str:
         """In a line: what it predicts from what, how well, and where it is kept."""

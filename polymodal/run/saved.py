@@ -84,6 +84,7 @@ def save(run: Run, folder: Path) -> None:
                 "name": pack(lookup.name_of(type(o))),
                 "options": lookup.chosen(o),
                 "state": o.state,
+                "metric": o.asked,
             }
             for o in model.tasks.values()
         ],
@@ -102,6 +103,7 @@ def save(run: Run, folder: Path) -> None:
         "ledger": run.ledger,
         "origin": run.origin,
         "chance": None if run.seen is None else run.seen.chance,
+        "attempts": run.attempts,
     }
     described["files"] = {name: sealed.hashed(folder / name) for name in _files(described, folder)}
     # What else of it the next fit there may replace.
@@ -229,6 +231,8 @@ def _restored(described: dict[str, Any], folder: Path) -> Run:
         spec = {"name": item["name"], **item["options"]}
         task = lookup.build("tasks", spec, item["task"])
         task.state = item["state"]
+        if item.get("metric") is not None:
+            task.measured_by(item["metric"])
         tasks[item["task"]] = task
     members: dict[str, Trained] = {}
     tensors, _ = read_tensors(folder / WEIGHTS)
@@ -252,7 +256,7 @@ def _restored(described: dict[str, Any], folder: Path) -> Run:
         brought.placed(_inside(name, folder), folder)
     seen = Seen(tensors[ROWS].numpy(), described["chance"]) if ROWS in tensors else None
     about = described["leaderboard"], described["ledger"], described["origin"], seen
-    return Run(model, recipe, *about, folder)
+    return Run(model, recipe, *about, folder, described.get("attempts", []))
 
 
 def _inside(name: str, folder: Path) -> str:

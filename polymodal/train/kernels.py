@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -89,8 +90,13 @@ def choose(
     settings: Training,
     device: torch.device,
     cache: Path,
+    limit: float = math.inf,
 ) -> Kernels:
-    """The fastest of what `settings` leave open, from the cache if this machine knows already."""
+    """The fastest of what `settings` leave open, from the cache if this machine knows already.
+
+    Args:
+        limit: seconds after which no other choice is timed; the cache then learns nothing.
+    """
     known = _Known(cache / "kernels.json")
     key = _key(model, batch, settings, device)
     trial = copy.deepcopy(model).to(device)
@@ -113,8 +119,9 @@ def choose(
 
     best = known.get(key)
     if best is None:
-        best = _fastest(trial, settings, device, seconds)
-        known.put(key, replace(best, seconds=0.0))
+        best, done = _fastest(trial, settings, device, seconds, limit)
+        if done:
+            known.put(key, replace(best, seconds=0.0))
     else:
         best = replace(best, seconds=seconds(best))
     torch.set_rng_state(rng)
@@ -126,8 +133,13 @@ def _fastest(
     settings: Training,
     device: torch.device,
     seconds: Callable[[Kernels], float],
-) -> Kernels:
-    """The plain choice, or what of its rivals is faster by `seconds` of a step."""
+    limit: float,
+) -> tuple[Kernels, bool]:
+    """The plain choice, or what of its rivals is faster by `seconds` of a step; if all were timed.
+
+    No other is timed that would end after `limit` seconds.
+    """
+    start = time.perf_counter()
     best = Kernels(
         precision="fp32" if settings.precision == "auto" else settings.precision,
         attention="sdpa" if settings.attention == "auto" else settings.attention,
@@ -137,12 +149,15 @@ def _fastest(
         threads=settings.threads or _cores(),
     )
     best = replace(best, seconds=seconds(best))
+    each = time.perf_counter() - start
     for rival in _rivals(model, settings, device):
+        if time.perf_counter() - start + each > limit:
+            return best, False
         candidate = replace(best, **rival)
         took = seconds(candidate)
         if took < best.seconds * MARGIN:
             best = replace(candidate, seconds=took)
-    return best
+    return best, True
 
 
 def _rivals(

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polymodal.base.errors import UserError
-from polymodal.checks.split import folds, split
+from polymodal.checks.split import PERIODS, folds, split, together
+from polymodal.prepared.cache import default_folder
+from polymodal.prepared.cells import Contents
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema
 
@@ -243,3 +245,29 @@ def test_too_few_rows_are_an_error() -> None:
         folds(data(["a", "b", "a"]), schema(), 1)
     with pytest.raises(UserError, match="too few different times for 3 folds"):
         folds(data(["a", "b"] * 10, t=[1, 2] * 10), schema(), 3, time="t")
+
+
+def hashed(rows: Table) -> Contents:
+    return Contents(rows, default_folder())
+
+
+# -- inside the training rows ------------------------------------------------------------------
+
+
+def test_copies_are_not_cut_apart_inside_training_rows() -> None:
+    twice = table(x=[f"a long enough text {i // 2}" for i in range(40)], y=["a", "b"] * 20)
+    found = together(hashed(twice), schema())
+    assert found is not None and found.tolist() == np.repeat(np.arange(20), 2).tolist()
+
+
+def test_independent_rows_have_nothing_in_common() -> None:
+    assert together(hashed(data(["a", "b"] * 20)), schema()) is None
+
+
+def test_neighbours_in_time_are_not_cut_apart() -> None:
+    moments = np.random.default_rng(0).permutation(np.repeat(np.arange(300), 2))
+    found = together(hashed(data(["a"] * 600, when=moments.tolist())), schema(), time="when")
+    assert found is not None and len(set(found.tolist())) == PERIODS
+    # Periods follow each other, and a moment is in one of them.
+    assert (np.diff(found[np.argsort(moments)]) >= 0).all()
+    assert all(len(set(found[moments == m].tolist())) == 1 for m in range(300))

@@ -20,6 +20,7 @@ from polymodal.contract.recipe import Recipe
 from polymodal.evaluation import judge
 from polymodal.evaluation.compare import ranked
 from polymodal.fitting import trials
+from polymodal.fitting.clock import RESERVE
 from polymodal.metrics.statistics import holm
 from polymodal.tasks.classify import Classify
 from polymodal.tasks.regress import Regress
@@ -322,8 +323,9 @@ def test_fusions_have_the_same_time_each(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(trials.learn, "learn", learned)
     fitted(tmp_path / "run", fusion=["sum", "gated", "late"], budget=1000)
     assert given["sum"] == given["gated"] == given["late"]
-    assert given["note"] == given["table"] == pytest.approx(given["sum"] / 8)
-    assert 900 < sum(given.values()) < 1000 * (1 - trials.RESERVE)
+    # Rivals have the steps of the fastest fusion: what they take is measured.
+    assert given["note"] > 0 and given["table"] > 0
+    assert 900 < sum(given.values()) < 1000 * (1 - RESERVE)
 
 
 def test_fusions_differ_in_nothing_else(runs: Path) -> None:
@@ -368,3 +370,11 @@ def test_a_fusion_called_like_a_column() -> None:
     described = {"width": 8, "training": TRAINING}
     run = pm.fit(data, "label", fusion=["sum", "gated"], recipe=Recipe.model_validate(described))
     assert list(run.members) == ["sum", "table", "sum fusion", "gated"]
+
+
+def test_a_fusion_that_was_not_trained_is_named(runs: Path) -> None:
+    run = pm.load(runs / "fusions")
+    run.attempts.append({"name": "early", "modalities": ["note", "table"], "skipped": "too late"})
+    found = pm.compare(run, runs / "test.csv")
+    assert found.skipped == {"early": "too late"}
+    assert found.text().endswith("Not trained, and not compared: early (too late).")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import polymodal as pm
 from polymodal.evaluation import judge
+from polymodal.metrics.doubts import Attempt, Doubt
 from polymodal.report import sentences
 from polymodal.report.words import Plain
 from polymodal.tasks.classify import Classify
@@ -55,7 +57,11 @@ def test_validation_chooses_the_rival(
 
 
 def judged(
-    against: judge.Against = "single", majority: float = 0.8, rows: int = ROWS, **right: float
+    against: judge.Against = "single",
+    majority: float = 0.8,
+    rows: int = ROWS,
+    given: dict[str, Any] | None = None,
+    **right: float,
 ) -> dict[str, Any]:
     """The verdict where each model is right in a share of the rows; "no" is true in `majority`."""
     task = Classify("y")
@@ -67,12 +73,15 @@ def judged(
     def scores(share: float) -> list[np.ndarray]:
         return list(np.eye(2)[np.where(place < share * rows, truth, ~truth).astype(int)])
 
-    singles = {name: scores(share) for name, share in right.items() if name != "fused"}
+    aside = ("fused", "evenly")
+    singles = {name: scores(share) for name, share in right.items() if name not in aside}
+    given = dict(given or {})
+    given |= {"evenly": scores(right["evenly"])} if "evenly" in right else {}
     targets = task.encode(["yes" if yes else "no" for yes in truth])
     fused = scores(right["fused"])
-    found = judge.verdict(task, fused, singles, "photo", against, targets, None)
+    found = judge.verdict(task, fused, singles, "photo", against, targets, None, **given)
     cost = {"fused": {"latency_ms": 3.0}, "single": {"latency_ms": 2.0}}
-    return {**found, "untrained": [], "cost": cost}
+    return {**found, "cost": cost}
 
 
 def test_a_constant_that_beats_the_single_modality_is_said() -> None:
@@ -125,14 +134,149 @@ def test_a_gain_below_the_least_is_said_in_the_first_words() -> None:
     assert sentences.text(judged(fused=0.95, photo=0.85)).startswith("Fusion pays: accuracy 0.95")
 
 
-def test_a_modality_without_a_model_of_its_own_is_said_and_doubts_a_gain() -> None:
-    found = judged(fused=0.95, photo=0.85) | {"untrained": ["cough", "note"]}
-    assert sentences.text(found).startswith("Fusion pays, against the rivals that were trained: ")
-    assert "No model of its own was trained for cough, note, which might be" in sentences.text(
-        found
-    )
-    worse = judged(fused=0.7, photo=0.85) | {"untrained": ["cough"]}
+def test_a_modality_without_a_model_of_its_own_leaves_a_gain_undecided() -> None:
+    lacking = {"doubted": [Doubt("rival", "none", "cough"), Doubt("rival", "none", "note")]}
+    found = judged(fused=0.95, photo=0.85, given=lacking)
+    assert (found["answer"], found["by_rows"]) == ("undecided", "pays")
+    text = sentences.text(found)
+    assert text.startswith("Whether fusion pays is undecided, because cough has no such model")
+    assert "note has no model of its own like the fusion's" in text
+    assert "would decide" not in text and "budget" not in text
+    worse = judged(fused=0.7, photo=0.85, given=lacking)
     assert sentences.text(worse).startswith("Fusion does not pay: ")
+
+
+@pytest.mark.parametrize(
+    ("doubt", "fused", "says"),
+    [
+        (
+            Doubt("rival", "cut", "photo", 66, 66, 2400),
+            0.95,
+            [
+                "undecided, because the rival photo was cut short: accuracy 0.95",
+                "The rival photo ran out of time at step 66 of 2,400 (its best was step 66)",
+                "A longer `budget` would tell.",
+            ],
+        ),
+        (
+            Doubt("rival", "skipped", "photo", reason="the budget is spent"),
+            0.95,
+            ["because the rival photo was not trained", "not trained: the budget is spent."],
+        ),
+        (
+            Doubt("rival", "shorter", "photo", 30, 30, 267),
+            0.95,
+            ["made fewer steps", "The rival photo made 30 steps and the fusion 267"],
+        ),
+        (
+            Doubt("joint", "cut", "both", 40, 40, 2400),
+            0.7,
+            ["because the fusion both was cut short", "The fusion both ran out of time"],
+        ),
+        (
+            Doubt("joint", "skipped", "both", reason="the budget is spent"),
+            0.7,
+            ["because the fusion both was not trained"],
+        ),
+    ],
+)
+def test_an_answer_that_time_gave_is_none(doubt: Doubt, fused: float, says: list[str]) -> None:
+    found = judged(fused=fused, photo=0.85, given={"doubted": [doubt]})
+    text = sentences.text(found)
+    assert found["answer"] == "undecided" and found["rows_needed"] is None
+    assert all(words in text for words in says), text
+
+
+def test_a_doubt_about_the_other_side_leaves_the_answer() -> None:
+    joint = {"doubted": [Doubt("joint", "cut", "both", 40, 40, 2400)]}
+    assert judged(fused=0.95, photo=0.85, given=joint)["answer"] == "pays"
+    rival = {"doubted": [Doubt("rival", "cut", "photo", 40, 40, 2400)]}
+    assert judged(fused=0.7, photo=0.85, given=rival)["answer"] == "does not pay"
+
+
+def test_a_gain_of_more_tries_than_the_rival_had_is_not_proven() -> None:
+    found = judged(fused=0.95, evenly=0.86, photo=0.85)
+    assert found["answer"] == "undecided" and found["by_rows"] == "pays"
+    assert found["evenly"]["value"] == pytest.approx(0.01)
+    text = sentences.text(found)
+    assert "because the gain may come of more tries" in text and "the gain is +0.0100" in text
+    assert judged(fused=0.95, evenly=0.94, photo=0.85)["answer"] == "pays"
+
+
+def test_many_doubts_are_counted() -> None:
+    many = {"doubted": [Doubt("rival", "none", f"m{i}") for i in range(9)]}
+    assert "6 more models are like these." in sentences.text(
+        judged(fused=0.95, photo=0.85, given=many)
+    )
+
+
+UNFUSED = {"reads": "photo", "value": 0.9, "joint": "both", "joint_value": 0.8, "skipped": ""}
+
+
+@pytest.mark.parametrize(
+    ("unfused", "says"),
+    [
+        (UNFUSED, "preferred by its loss (accuracy 0.9000) to every model of several modalities"),
+        (
+            UNFUSED | {"joint": None, "skipped": "the budget is spent"},
+            "because no model of several modalities was trained: the budget is spent.",
+        ),
+        (UNFUSED | {"joint": None}, "because the recipe has no model of several modalities."),
+    ],
+)
+def test_nothing_fused_is_the_headline(unfused: dict[str, Any], says: str) -> None:
+    found = judged(fused=0.86, photo=0.855, rows=200, given={"unfused": unfused})
+    assert found["answer"] == "nothing fused" and found["rows_needed"] is None
+    text = sentences.text(found)
+    assert text.startswith("Nothing was fused: the model reads photo alone, ") and says in text
+    assert "would decide" not in text and "times as long" not in text
+
+
+def trained(weights: dict[str, float], attempts: list[Attempt], **values: float) -> Any:
+    """A run of members called by what they read, and the values of their lines."""
+    lines = [{"name": "fused", "role": "fused", "target": "y", "value": 0.9}]
+    lines += [{"name": n, "role": "member", "target": "y", "value": v} for n, v in values.items()]
+    specs = {n: SimpleNamespace(spec=SimpleNamespace(modalities=n.split("+"))) for n in weights}
+    return SimpleNamespace(
+        weights={"fused": {"y": weights}},
+        members=specs,
+        leaderboard=lines,
+        attempts=[asdict(one) for one in attempts],
+        schema=SimpleNamespace(modalities=lambda: {"a": None, "b": None}),
+    )
+
+
+BOTH, LOST = Attempt("a+b", ("a", "b")), Attempt("a+b", ("a", "b"), skipped="too late")
+
+
+def test_a_model_of_one_modality_fuses_nothing() -> None:
+    found = judge.unfused(trained({"a": 1.0}, [BOTH], **{"a": 0.9, "a+b": 0.8}), "y")
+    assert found is not None and (found["reads"], found["joint"]) == ("a", "a+b")
+    found = judge.unfused(trained({"a": 1.0}, [LOST], a=0.9), "y")
+    assert found is not None and (found["joint"], found["skipped"]) == (None, "too late")
+    assert judge.unfused(trained({"a": 0.5, "b": 0.5}, [BOTH]), "y") is None
+    assert judge.unfused(trained({"a+b": 1.0}, [BOTH]), "y") is None
+
+
+@pytest.mark.parametrize(
+    ("attempts", "why", "says"),
+    [
+        ([BOTH], "no rivals", "`rivals: true`"),
+        ([BOTH, Attempt("a", ("a",), skipped="too late")], "skipped", "trained: a (too late)"),
+        ([BOTH, Attempt("a", ("a",))], "not validated", "not defined on the validation rows"),
+    ],
+)
+def test_a_missing_verdict_has_a_reason(attempts: list[Attempt], why: str, says: str) -> None:
+    found = judge.missing(trained({"a+b": 1.0}, attempts))
+    assert found["why"] == why
+    text = sentences.missing(Plain(found))
+    assert text.startswith("There is no verdict: ") and says in text
+
+
+def test_one_modality_has_no_verdict() -> None:
+    run = trained({"a": 1.0}, [Attempt("a", ("a",))])
+    run.schema = SimpleNamespace(modalities=lambda: {"a": None})
+    assert "one modality" in sentences.missing(Plain(judge.missing(run)))
 
 
 def test_groups_and_the_least_possible_p_are_said() -> None:
@@ -143,7 +287,7 @@ def test_groups_and_the_least_possible_p_are_said() -> None:
     codes = np.arange(200) // 4
     found = judge.verdict(task, near, {"a": far}, "a", "single", targets, codes)
     cost = {"fused": {"latency_ms": 3.0}, "single": {"latency_ms": 2.0}}
-    text = sentences.text({**found, "untrained": [], "cost": cost})
+    text = sentences.text({**found, "cost": cost})
     assert "p ≤ 0.0005 (approximate randomisation) on 200 rows in 50 groups." in text
 
 

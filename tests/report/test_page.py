@@ -72,13 +72,13 @@ def evaluation(task: Task, cells: list[Any], best: str | None = RIVALS[0]) -> Ev
     found.members[name] = {"both": share, "one & only": {"share": 0.5, "modalities": RIVALS[:1]}}
     if best is None:
         rivals = {}
+        found.unjudged[name] = {"why": "no rivals", "models": []}
     else:
         found.rivals = {w: {name: measured(task, own, targets)} for w, own in rivals.items()}
         cost = {"parameters": 1_234_567, "rows_per_second": 3456.7, "latency_ms": 0.000321}
         found.verdicts[name] = {
             "target": name,
             **judge.verdict(task, fused, rivals, best, "single", targets, None),
-            "untrained": [],
             "cost": {"fused": cost, "single": cost},
         }
         games = {frozenset([who]): own for who, own in rivals.items()}
@@ -333,10 +333,9 @@ def test_names_are_text() -> None:
 
 def test_one_modality_has_no_verdict() -> None:
     found = of_classes(best=None)
-    for member in found.members["what <b>is</b> it"].values():
-        member["modalities"] = ["picture"]
+    found.unjudged["what <b>is</b> it"]["why"] = "one modality"
     text = page(found.to_json())
-    assert "nothing to fuse and no verdict" in text
+    assert "There is no verdict: there is one modality" in text
     assert "Worst rows" in text
     assert "Fusion harm" not in text
 

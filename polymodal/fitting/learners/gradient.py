@@ -16,7 +16,7 @@ from polymodal.base.files import read_json, write_json
 from polymodal.contract.batch import Field
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.recipe import Training
-from polymodal.fitting.learner import Learner, Trial
+from polymodal.fitting.learner import Learner, Pace, Trial
 from polymodal.models import build
 from polymodal.models.ensemble import simplex
 from polymodal.models.model import Model
@@ -25,7 +25,7 @@ from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared
 from polymodal.train.clock import Allowance, too_few
 from polymodal.train.kernels import Kernels, choose
-from polymodal.train.lesson import Augment, Lesson, Watch
+from polymodal.train.lesson import Augment, Lesson, Progress, Watch
 from polymodal.train.loop import Loop, predict
 from polymodal.train.losses import losses
 
@@ -33,6 +33,13 @@ from polymodal.train.losses import losses
 OVERHEAD = 1.35
 # Where neither recipe nor plan says.
 EPOCHS = 20
+# A network has stopped improving if none of the validations in the last QUIET of its steps, FLAT of
+# them at least, was the best.
+QUIET, FLAT = 0.25, 3
+# What of its time a network may spend on finding the kernels that are fastest.
+EXPLORING = 0.05
+# So many rows adapt a network that is only to be timed.
+SAMPLE = 1024
 # A network that makes fewer steps, unless its epochs have no more, is left out: it is close to its
 # random start still, and the time is another member's.
 LEAST_STEPS = 50
@@ -68,32 +75,49 @@ class Gradient(Learner[Model]):
             ),
         )
         progress = loop.run()
-        if predictor.fusion.alpha is not None and len(lesson.valid):
+        alpha = predictor.fusion.alpha
+        if alpha is not None and len(lesson.valid):
             _choose_alpha(predictor, lesson)
+        elif alpha is not None and trial.chosen:
+            _set_alpha(alpha, np.mean([one["mixture"] for one in trial.chosen], 0))
         facts = {
             "steps": progress.step,
             "best_step": progress.best_step,
             "planned_steps": steps,
+            "whole_steps": _whole(settings, train),
+            "stopped": _has_stopped(progress, settings),
             "precision": kernels.precision,
             "attention": kernels.attention,
             "memory_format": kernels.memory_format,
             "threads": kernels.threads,
             "history": progress.history,
         }
+        if alpha is not None:
+            facts["mixture"] = alpha.softmax(0).tolist()
         return kernels, facts
 
+    def pace(self, predictor: Model, trial: Trial) -> Pace:
+        settings, train = trial.member.training or Training(), trial.lesson.train
+        _adapt(predictor, trial.lesson.collator, train[:: max(1, len(train) // SAMPLE)])
+        seconds = _measured(predictor, trial, settings).seconds * OVERHEAD
+        return Pace(seconds, _whole(settings, train), _least(settings, train))
 
-def _plan(model: Model, trial: Trial, settings: Training) -> tuple[Kernels, int]:
-    """Kernels by measurement, steps by epochs and time; kept for a resume to repeat."""
-    lesson, path = trial.lesson, trial.folder / "plan.json"
-    if path.exists():
-        kept = read_json(path)
-        return Kernels(**kept["kernels"]), int(kept["steps"])
+
+def _has_stopped(progress: Progress, settings: Training) -> bool:
+    """Whether a training had stopped improving, as far as validation tells."""
+    if 0 < settings.patience <= progress.stale:
+        return True
+    return progress.stale >= FLAT and progress.best_step <= (1 - QUIET) * progress.step
+
+
+def _measured(model: Model, trial: Trial, settings: Training) -> Kernels:
+    """The kernels that are fastest on a batch, with what a step takes."""
+    lesson = trial.lesson
     rng = np.random.default_rng(trial.seed)
     batch = lesson.collator(lesson.collator.order(lesson.train, settings.batch_size, rng)[0])
     for task in lesson.tasks.values():
         batch = task.spoil(batch, model.read_in, torch.Generator().manual_seed(trial.seed))
-    kernels = choose(
+    return choose(
         model,
         batch,
         lambda outputs, batch: torch.stack(
@@ -102,7 +126,17 @@ def _plan(model: Model, trial: Trial, settings: Training) -> tuple[Kernels, int]
         settings,
         device(),
         default_folder(),
+        limit=EXPLORING * max(0.0, trial.left()),
     )
+
+
+def _plan(model: Model, trial: Trial, settings: Training) -> tuple[Kernels, int]:
+    """Kernels by measurement, steps by epochs and time; kept for a resume to repeat."""
+    lesson, path = trial.lesson, trial.folder / "plan.json"
+    if path.exists():
+        kept = read_json(path)
+        return Kernels(**kept["kernels"]), int(kept["steps"])
+    kernels = _measured(model, trial, settings)
     steps, least, left = (
         _whole(settings, lesson.train),
         _least(settings, lesson.train),
@@ -153,8 +187,7 @@ def _choose_alpha(module: Model, lesson: Lesson) -> None:
     tasks, values = lesson.tasks, lesson.known
 
     def loss(weights: np.ndarray[Any, Any]) -> float:
-        with torch.no_grad():
-            alpha.copy_(torch.from_numpy(np.log(np.maximum(weights, 1e-6))))
+        _set_alpha(alpha, weights)
         scores = predict(module, tasks, lesson.collator, lesson.valid)
         return sum(
             o.criterion(values[n].of(scores[n]), values[n].targets) for n, o in tasks.items()
@@ -162,6 +195,12 @@ def _choose_alpha(module: Model, lesson: Lesson) -> None:
 
     best = simplex(len(module.names), loss)
     loss(best)
+
+
+def _set_alpha(alpha: torch.Tensor, weights: np.ndarray[Any, Any]) -> None:
+    """A fusion's mixture from weights `(modalities,)` that sum to 1."""
+    with torch.no_grad():
+        alpha.copy_(torch.from_numpy(np.log(np.maximum(weights, 1e-6))))
 
 
 def _augmentations(trial: Trial) -> dict[str, Augment]:

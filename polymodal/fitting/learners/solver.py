@@ -30,7 +30,7 @@ class Solver(Learner[Solved]):
                 lesson.collator.targets,
                 # The fit's own: members that share `memo` have to cut the rows alike.
                 job.seed,
-                job.groups,
+                job.units,
                 job.memo,
             )
         return Kernels(), {}

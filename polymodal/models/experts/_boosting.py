@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -68,7 +69,11 @@ def boost(
         "force_col_wise": True,
         "verbosity": -1,
     }
-    best = [_grow(features, loss, start, fold, settings, most).best_iteration for fold in choosing]
+    best = []
+    for i, fold in enumerate(choosing):
+        # The other folds, and the trees of all rows, need about as long each.
+        others = (len(choosing) - i) / (len(choosing) - i + 1) * deadline.left()
+        best.append(_grow(features, loss, start, fold, settings, most, others).best_iteration)
     rounds = round(float(np.mean(best)))
     if rounds == 0:
         return ""
@@ -90,8 +95,13 @@ def _grow(
     fold: Fold,
     settings: dict[str, Any],
     rounds: int,
+    others: float = -math.inf,
 ) -> Any:
-    """A Booster; `best_iteration` is 0 if the held-out loss never fell below that of `start`."""
+    """A Booster; `best_iteration` is 0 if the held-out loss never fell below that of `start`.
+
+    Args:
+        others: seconds that have to be left in the end: growing stops early for them.
+    """
     import lightgbm
 
     fit, held = fold
@@ -115,7 +125,9 @@ def _grow(
 
     train = dataset(fit)
     watched = [dataset(held, train)] if len(held) else []
-    callbacks: list[Any] = [lightgbm.early_stopping(PATIENCE, verbose=False)] if watched else []
+    callbacks: list[Any] = []
+    if watched:
+        callbacks = [lightgbm.early_stopping(PATIENCE, verbose=False), _stop(others)]
     booster = lightgbm.train(
         {**settings, "objective": objective, "metric": "None"},
         train,
@@ -127,6 +139,21 @@ def _grow(
     if watched and booster.best_score["valid_0"]["loss"] >= measure(start[held], None)[1]:
         booster.best_iteration = 0
     return booster
+
+
+def _stop(others: float) -> Callable[[Any], None]:
+    """A callback that ends growing, as early stopping does, when `others` seconds are left."""
+    from lightgbm.callback import EarlyStopException
+
+    best: list[Any] = [-1, [("valid_0", "loss", math.inf, False)]]
+
+    def after(env: Any) -> None:
+        if env.evaluation_result_list[0][2] < best[1][0][2]:
+            best[:] = env.iteration, env.evaluation_result_list
+        if deadline.left() < others:
+            raise EarlyStopException(*best)
+
+    return after
 
 
 def derivatives(loss: Callable[[Tensor], Tensor], logits: Array) -> tuple[Array, Array]:

@@ -82,6 +82,8 @@ def deal(
     rows = len(target)
     key = target if target.ndim == 1 else target.sum(1)
     unit = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1]
+    if unit.max(initial=0) == 0:  # one group, of which there is no other way to hold out any
+        unit = np.arange(rows)
     sizes = np.bincount(unit)
     count = min(count, len(sizes))
     # Neighbours in the order of targets go to different folds.

@@ -221,6 +221,25 @@ def test_groups_stay_whole_and_limit_the_folds():
         assert not set(groups[fit]) & set(groups[held])
 
 
+def test_noise_with_every_row_twice_is_at_chance_out_of_fold():
+    """A copy in the other fold would tell its row's class."""
+    rng = np.random.default_rng(0)
+    x, y = np.repeat(rng.normal(size=(60, 200)), 2, 0), np.repeat(rng.integers(0, 2, 60), 2)
+    target = torch.from_numpy(y)
+
+    def right(groups: np.ndarray | None) -> float:
+        folds = deal(y, 5, np.random.default_rng(0), groups)
+        found = out_of_fold(x, lambda z, r: F.cross_entropy(z, target[r]), 2, 1.0, folds)
+        return float((found.argmax(1) == y).mean())
+
+    assert right(None) > 0.9 and abs(right(np.repeat(np.arange(60), 2)) - 0.5) < 0.15
+
+
+def test_a_single_group_can_only_be_cut():
+    folds = deal(np.arange(20) % 2, 5, np.random.default_rng(0), np.zeros(20, int))
+    assert len(folds) == 5 and all(len(fit) and len(held) for fit, held in folds)
+
+
 # -- features ----------------------------------------------------------------------------------
 
 

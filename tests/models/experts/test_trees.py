@@ -130,6 +130,17 @@ def test_as_many_rounds_are_kept_as_held_out_rows_want(monkeypatch):
     assert count(trees) == wanted < boosting.MOST_ROUNDS
 
 
+def test_growing_stops_early_where_the_time_ends(monkeypatch):
+    """By a clock that every look at it moves on by a second; trees come of it, and no Late."""
+    seconds = iter(range(100, -1, -1))
+    monkeypatch.setattr(boosting.deadline, "left", lambda: next(seconds))
+    monkeypatch.setattr(boosting.deadline, "check", lambda: None)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 2))
+    trees = grown(x, 9 * np.sin(9 * x[:, 0]) + x[:, 1])
+    assert 0 < count(trees) <= 25
+
+
 def test_derivatives_are_those_on_paper():
     rng = np.random.default_rng(0)
     z, y = rng.normal(size=(5, 3)), rng.integers(0, 3, 5)

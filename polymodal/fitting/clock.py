@@ -1,0 +1,73 @@
+"""What time each member of a fit may take."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+from polymodal.contract.recipe import Member, Recipe
+from polymodal.fitting import plan
+from polymodal.fitting.learner import Pace
+
+# What of the budget is left for reading back, measuring and saving after the last member.
+RESERVE = 0.06
+# What an expert may take of the time that is left, on several modalities and on one; most need far
+# less, and in a short time nothing reaches as far.
+EXPERT_SHARE, ALONE_SHARE = 0.5, 0.25
+# So many seconds over the budget are worth giving to rivals' experts that need no more than one.
+GRACE = 5.0
+
+
+class Clock:
+    """Time of the budget, and who may have it.
+
+    Args:
+        recipe: with the budget.
+        members: all that are to be trained.
+        start: when the fit began, by `time.perf_counter`.
+    """
+
+    def __init__(self, recipe: Recipe, members: Sequence[Member], start: float) -> None:
+        self.recipe, self.members, self.start = recipe, members, start
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a budget."""
+        return self.recipe.budget is not None
+
+    def left(self) -> float:
+        """Seconds of the budget for all that is still to be trained."""
+        if self.recipe.budget is None:
+            return math.inf
+        return self.recipe.budget * (1 - RESERVE) - (time.perf_counter() - self.start)
+
+    def expert(self, member: Member) -> float:
+        """Seconds for a member that takes what it needs."""
+        several = len(member.modalities) > 1 or all(len(m.modalities) < 2 for m in self.members)
+        left = self.left()
+        # What the one of all modalities has solved for is most of what those of one need.
+        return left * EXPERT_SHARE if several else max(left * ALONE_SHARE, min(1.0, GRACE + left))
+
+    def weights(self, members: Sequence[Member], paces: Mapping[str, Pace]) -> list[float]:
+        """How members that learn in steps share time: so that all make as many steps.
+
+        Fusions that are to be compared have the same time each, whatever their steps take, and
+        rivals as many steps as the fastest of them.
+
+        Args:
+            paces: by name; one that lacks takes no time.
+        """
+        own = [paces[m.name].seconds if m.name in paces else 0.0 for m in members]
+        fused = [s for m, s in zip(members, own, strict=True) if len(m.modalities) > 1 and s > 0]
+        if not self.recipe.compare or not fused:
+            return own
+        most, more = max(fused), max(fused) / min(fused)
+        return [
+            min(s, most) * more if len(m.modalities) == 1 else most * (s > 0)
+            for m, s in zip(members, own, strict=True)
+        ]
+
+    def is_further(self, member: Member) -> bool:
+        """Whether a member is one of the plan's fusions that only left-over time goes to."""
+        return not self.recipe.models and member.fusion in plan.FURTHER
