@@ -475,6 +475,11 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             MODELS,
             given={"rivals": True},
         ),
+        "metric": Case(
+            lambda fit: {line["metric"] for line in fit.run.leaderboard},
+            [None, "macro_f1"],
+            [{"accuracy"}, {"macro_f1"}],
+        ),
         "seed": Case(lambda fit: (fit.weights(), str(fit.rows)), [0, 1]),
         # No time is left: one step is made all the same.
         # Without any time left, the one model there must be makes its least steps.
