@@ -10,29 +10,32 @@ from polymodal.base.errors import UserError
 from polymodal.modalities.image import picture as _picture
 from polymodal.modalities.image.forms.summary import SIDE, aspect, describe
 from polymodal.modalities.series.slices import slices
+from polymodal.modalities.video.decode import spread
 from polymodal.modalities.video.forms._form import ClipForm
 from polymodal.table.media import Media
 
 GREY = 32  # side of the grey frames that motion is measured on
 ENERGY, FLOW = 8, 4  # cells a side, of how much changes and of where it goes
+DESCRIBED = 8  # frames of those looked at: neighbours look alike
 SLICES, PATH = 4, 8  # equal parts in time, of motion and of where it is
 
 
 class Summary(ClipForm):
     """A clip to one vector, float32 `(3453,)`, from a few frames spread over it.
 
-    In order: the descriptors of its frames (`image/summary`): their mean, deviation, and by how
-    much the second half differs from the first; log2 of width over height. Then, of grey frames,
-    in SLICES parts of time: how much changes from frame to frame on an 8 x 8 grid, how fast what
+    In order: the descriptors of DESCRIBED of its frames (`image/summary`): their mean, deviation,
+    and by how much the second half differs from the first; log2 of width over height. Then, of grey
+    frames, in SLICES parts of time: how much changes from frame to frame on an 8 x 8 grid, how fast what
     moves goes right and down on a 4 x 4 grid (least squares on gradients; Lucas and Kanade, "An
     iterative image registration technique", IJCAI 1981), and the shift of the whole frame. Last, in
     PATH parts, where that lies which is not always there, and how far it is spread.
 
     Args:
-        frames: how many frames are looked at.
+        frames: how many frames motion is measured on.
     """
 
     dtype = "float32"
+    version = 2
 
     def __init__(self, *, frames: int = 16) -> None:
         if not 2 <= frames <= 256:
@@ -46,7 +49,7 @@ class Summary(ClipForm):
             pixels.append(_picture.square(frame, SIDE, "stretch"))
         if not pixels:
             raise _picture.broken(cell.label, EOFError("no frame could be decoded"))
-        seen = np.stack([describe(one) for one in pixels])
+        seen = np.stack([describe(pixels[i]) for i in spread(len(pixels), DESCRIBED)])
         early, late = slices(seen, 2)
         fold = (len(pixels), GREY, SIDE // GREY, GREY, SIDE // GREY, 3)
         grey = np.stack(pixels).reshape(fold).mean((2, 4, 5)) / 255
