@@ -136,7 +136,8 @@ def _is_weak(table: Table, some: Sequence[str]) -> bool:
 
 
 def _is_file(table: Table, cell: str) -> bool:
-    if len(cell) > 1000 or is_address(cell) or table.reach.sealed:
+    away = table.base is not None and is_address(table.base)
+    if len(cell) > 1000 or is_address(cell) or table.reach.sealed or away:
         return False
     try:
         return os.path.isfile(os.path.join(table.base or "", cell.strip()))

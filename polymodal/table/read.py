@@ -28,7 +28,7 @@ from polymodal.table.readers import (
     shards,
 )
 from polymodal.table.readers.plain import check_names, plain
-from polymodal.table.resolve import ANYWHERE, Reach, is_outside, resolve
+from polymodal.table.resolve import ANYWHERE, Reach, beside, is_outside, resolve
 
 CSV = (".csv", ".tsv", ".tab", ".psv")
 EXCEL = (".xlsx", ".xlsm")
@@ -101,7 +101,7 @@ class Table:
     def outside(self, name: str) -> list[int]:
         """Rows whose cell is a path that leads out of the table's folder."""
         column = self._column(name)
-        if not is_text(column.type):
+        if not is_text(column.type) or (self.base is not None and is_address(self.base)):
             return []
         return [
             row
@@ -374,6 +374,8 @@ def _absolute(table: Table) -> Table:
     def absolute(cell: str | None) -> str | None:
         if cell is None or kind_of_name(cell) is None or is_address(cell):
             return cell
+        if table.base is not None and is_address(table.base):
+            return beside(table.base, cell.strip())
         path = os.path.abspath(os.path.join(table.base or "", cell.strip()))
         return path if os.path.isfile(path) else cell
 

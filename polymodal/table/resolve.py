@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -124,7 +124,10 @@ def _resolve_text(text: str, base: str | None, label: str, reach: Reach) -> Medi
     content = inline.decoded(bare)
     if content is not None:
         return resolve(content, base, label, reach)
-    if bare.lower().startswith("file:"):
+    if base is not None and is_address(base):
+        # What came from there names nothing here.
+        bare = beside(base, bare)
+    elif bare.lower().startswith("file:"):
         bare = text = _local(bare)
     called = f"{label}: {preview(struck(bare))}"
     if is_address(bare):
@@ -142,6 +145,15 @@ def _resolve_text(text: str, base: str | None, label: str, reach: Reach) -> Medi
             do="put the file into the archive, or list the paths in a table of your own",
         )
     return Media(called, path=_found(text, base))
+
+
+def beside(base: str, name: str) -> str:
+    """The address of what a table behind the address `base` names: nothing of this machine."""
+    if is_address(name):
+        return name
+    name = name.replace("\\", "/").lstrip("/")
+    web = base.lower().startswith(("http://", "https://"))
+    return f"{base.rstrip('/')}/{quote(name) if web else name}"
 
 
 def _found(text: str, base: str | None) -> str:

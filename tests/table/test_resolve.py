@@ -20,7 +20,7 @@ from polymodal.base.errors import UserError
 from polymodal.table import fetch
 from polymodal.table.fetch import is_public, struck
 from polymodal.table.media import Media
-from polymodal.table.read import read
+from polymodal.table.read import Table, read
 from polymodal.table.resolve import Reach, resolve
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
@@ -325,3 +325,27 @@ def test_passwords_are_not_repeated(url: str, server: str) -> None:
 def test_messages_keep_all_but_what_is_secret() -> None:
     assert struck("no s3://k:v@b/x?q=1 here") == "no s3://b/x?... here"
     assert struck("plain a@b.c") == "plain a@b.c"
+
+
+@pytest.mark.parametrize("base", ["http://{}/d", "memory://d"])
+def test_a_table_behind_an_address_names_nothing_here(base: str, server: str, secret: Path) -> None:
+    base = base.format(server)
+    for cell in (
+        str(secret),
+        "../secret.png",
+        f"file://{secret}",
+        {"path": str(secret)},
+        "a b.png",
+    ):
+        with pytest.raises(UserError, match="allow_urls"):
+            resolve(cell, base, "row 0", Reach())
+        found = resolve(cell, base, "row 0", ALLOWED)
+        assert found is not None and found.path is not None and "://" in found.path
+    table = Table(pa.table({"x": [str(secret), "a b.png"]}), base, "there", ALLOWED)
+    mine = Table(pa.table({"x": ["mine.png"]}), str(secret.parent / "table"), "here")
+    for both in (table.concat(mine), mine.concat(table)):
+        assert str(secret) not in both.cells("x")
+    assert table.outside("x") == []
+    if base.startswith("http"):
+        assert [m.bytes() for m in table.media("x") if m] == [PNG] * 2
+        assert _Server.asked[-1][0] == "/d/a%20b.png"

@@ -24,11 +24,11 @@ class Summary(ClipForm):
     """A clip to one vector, float32 `(3453,)`, from a few frames spread over it.
 
     In order: the descriptors of DESCRIBED of its frames (`image/summary`): their mean, deviation,
-    and by how much the second half differs from the first; log2 of width over height. Then, of grey
-    frames, in SLICES parts of time: how much changes from frame to frame on an 8 x 8 grid, how fast what
-    moves goes right and down on a 4 x 4 grid (least squares on gradients; Lucas and Kanade, "An
-    iterative image registration technique", IJCAI 1981), and the shift of the whole frame. Last, in
-    PATH parts, where that lies which is not always there, and how far it is spread.
+    and by how much the second half differs from the first; log2 of width over height. Then, of
+    grey frames, in SLICES parts of time: how much changes from frame to frame on an 8 x 8 grid, how
+    fast what moves goes right and down on a 4 x 4 grid (least squares on gradients; Lucas, Kanade,
+    "An iterative image registration technique", IJCAI 1981), and the shift of the whole frame.
+    Last, in PATH parts, where that lies which is not always there, and how far it is spread.
 
     Args:
         frames: how many frames motion is measured on.
