@@ -42,6 +42,7 @@ import polymodal as pm
 from polymodal.base import sealed
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.resolve import load as load_recipe
+from polymodal.report.console import Show
 from polymodal.table.read import read
 
 SECONDS, BYTES = 5.0, 2**30
@@ -203,7 +204,7 @@ def _whole(work: Path) -> None:
         "data": {"kinds": {**kinds, "series": "series"}, "valid": 0.3},
     }
     (files / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    pm.fit(recipe=Recipe.model_validate(recipe), out=work / "run")
+    pm.fit(recipe=Recipe.model_validate(recipe), out=work / "run", show=Show.silent())
 
 
 # -- what is spoilt ------------------------------------------------------------------------------

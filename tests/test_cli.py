@@ -267,3 +267,50 @@ def test_nothing_is_redrawn_over_an_error() -> None:
     with pytest.raises(ValueError, match="ours"):
         fail()
     assert show.progress is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "run", "--data", "t.csv", "--out", "./t.csv"],
+        ["embed", "run", "--data", "t.csv", "--out", "link.csv"],
+        ["evaluate", "run", "--data", "out/predictions.csv", "--out", "out"],
+        ["compare", "run", "--data", "out/compare.json", "--out", "out"],
+        ["score", "out/metrics.json", "--metric", "classify", "--out", "out"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_no_command_writes_over_what_it_reads(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("polymodal.run.saved.load", lambda *_, **__: pytest.fail("went on"))
+    Path("out").mkdir()
+    files = [Path("t.csv"), *(Path("out") / f"{n}" for n in ("compare.json", "metrics.json"))]
+    files.append(Path("out") / "predictions.csv")
+    for path in files:
+        path.write_text("mine")
+    Path("link.csv").symlink_to("t.csv")
+    with pytest.raises(UserError, match="is what is read"):
+        call(*words)
+    assert {path.read_text() for path in files} == {"mine"}
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "predictions.csv", "report.html"])
+def test_results_of_others_are_not_replaced(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polymodal.run.saved.load", lambda *_, **__: pytest.fail("went on"))
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(UserError, match="would be replaced"):
+        call("evaluate", "run", "--data", "t.csv", "--out", str(tmp_path))
+
+
+def test_the_quickstart_renders_over_nothing_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scenes, "write", lambda *_, **__: pytest.fail("was rendered"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.csv").write_text("mine")
+    with pytest.raises(UserError, match="did not make"):
+        call("quickstart", "--out", str(tmp_path))

@@ -125,13 +125,14 @@ def predict(
             expected="one row given as --COLUMN VALUE ..., which is printed",
             do="--data FILE --out FILE.csv for a table; > FILE to keep one row's prediction",
         )
+    if out is not None:
+        refuse_input(out, data)
     loaded = load(run, trust=trust)
     if data is None:
         say(json.dumps(loaded.predict_row(row), ensure_ascii=False, indent=1))
         return
     if out is None:
         raise UserError("No output file was given", do="--out predictions.csv")
-    refuse_input(out, data)
     ledger = Ledger()
     columns = loaded.predict(table(data, allow_urls), max_bad_rows=max_bad_rows, ledger=ledger)
     write_csv(out, columns)

@@ -61,7 +61,9 @@ class Show:
     """
 
     def __init__(self, stream: TextIO | None) -> None:
-        self.console = _Inert(file=stream or sys.stderr, quiet=stream is None, highlight=False)
+        self.console = _Inert(
+            file=stream or sys.stderr, quiet=stream is None, highlight=False, emoji=False
+        )
         self.progress: Progress | None = None
         self.name: str | None = None
         self.task: Any = None

@@ -117,3 +117,18 @@ def test_a_class_that_cannot_be_built_is_an_error(source: str, tmp_path: Path) -
     file.write_text(f"class X:\n    {source}\n")
     with warnings.catch_warnings(), pytest.raises(UserError, match=r"(?s)cannot be built.*takes"):
         lookup.build("fusion", f"{file}:X", ["a", "b"], 8)
+
+
+def test_what_fails_in_a_component_of_ones_own_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("class X:\n    def forward(self):\n        return {}['a']\n")
+    own = lookup.find("fusion", f"{file}:X")()
+    for act, words in (
+        (own.forward, r"KeyError: 'a' \(line 3\)"),
+        (lambda: own.forward(1), "takes 1 positional argument but 2 were given"),
+        (lambda: own.backward(), "no attribute 'backward'"),
+    ):
+        with pytest.raises(UserError, match=words), lookup.blaming(lambda: ["a", f"{file}:X"]):
+            act()
+        with pytest.raises((KeyError, TypeError, AttributeError)), lookup.blaming(lambda: ["a"]):
+            act()
