@@ -118,15 +118,16 @@ class Media:
 
 def kind_of_name(name: str) -> str | None:
     """The kind of media that a file's suffix promises: "a/b.PNG" -> "image"."""
-    suffix = suffix_of(name)
+    suffix = suffix_of(name) if "." in name else ""
+    # Most cells of a table name no file, which is soon said.
+    if not suffix or suffix.isdigit():
+        return None
     return next((name for name, kind in kinds().items() if suffix in kind.suffixes), None)
 
 
 def suffix_of(name: str) -> str:
     """What a file's name ends in: "a/b.PNG " -> "png"; of an address, what its path ends in."""
     name = name.strip()
-    if "." not in name or (name[-1].isdigit() and name.rpartition(".")[2].isdigit()):
-        return None  # soon said of most cells of a table
     path = name.split("?")[0].split("#")[0] if is_address(name) else name
     return os.path.splitext(path)[1].lower().lstrip(".")
 
