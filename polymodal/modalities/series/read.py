@@ -191,8 +191,7 @@ def _gapped(values: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def _unreadable(media: Media, got: str, expected: str) -> UserError:
     return UserError(
-        f"{media.label} cannot be read as a series",
+        f"{media.label} cannot be read as a series: {got}",
         expected=expected,
-        got=got,
         do="correct the file or drop the row",
     )
