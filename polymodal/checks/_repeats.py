@@ -139,6 +139,9 @@ def groups(tables: Sequence[Table], schema: Schema) -> list[Finding]:
     findings = []
     for table in tables[1:]:
         if schema.group not in table.names:
+            what = f"{table.source} has no column '{schema.group}', the group that rows belong to"
+            advice = "Whether its groups were trained on cannot be told, nor are intervals by group"
+            findings.append(Finding("warning", what, len(table), advice=advice))
             continue
         rows = [row for row, g in enumerate(table.cells(schema.group)) if g in trained]
         if rows:

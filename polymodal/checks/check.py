@@ -13,6 +13,7 @@ import numpy as np
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.checks import _leaks, _repeats
+from polymodal.checks._doubts import doubts
 from polymodal.checks._finding import Finding
 from polymodal.checks.split import labels
 from polymodal.contract import kind
@@ -98,6 +99,7 @@ def check(
     hashed = contents or [Contents(table, cache or default_folder()) for table in tables]
     keys = {}
     findings += [_odd(table, one) for table in tables for one in table.odd]
+    findings += doubts(train, schema)
     for column in schema.inputs:
         keys[column.name], found = _repeats.contents(hashed, column, max_bad_rows)
         findings += found

@@ -205,6 +205,13 @@ def _check_arguments(
             if name not in table.names:
                 what = f"{table.source} has no column '{name}' ({flag})"
                 raise lookup.unknown(what, str(name), table.names, "check the table's header")
+    if group is not None and not arrow.is_plain(table.data.column(group).type):
+        raise UserError(
+            f"The column '{group}' of {table.source} cannot be a group: its cells hold lists",
+            expected="one name or number a row",
+            got=f"values of type {table.data.column(group).type}",
+            do="name another column (`group`), or join its values into one text",
+        )
     for name, count in Counter(targets).items():
         if count > 1 or name in drop:
             raise UserError(

@@ -16,7 +16,8 @@ from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.checks._finding import Finding
 from polymodal.checks.check import Report, check
-from polymodal.table.read import Table
+from polymodal.table.infer import infer
+from polymodal.table.read import Table, read
 from polymodal.table.schema import Column, Schema
 from polymodal.table.typed import typed
 
@@ -428,3 +429,54 @@ def test_the_worst_comes_first_and_all_of_it_is_json(cache: Path) -> None:
     report = check(replaced(train, age=ages, label=["yes"] * N), found, cache=cache)
     assert [f["severity"] for f in report.to_json()] == ["error", "info"]
     assert report.lines()[0].startswith("error") and "nothing to learn" in report.lines()[0]
+
+
+# -- what may be meant otherwise -----------------------------------------------------------------
+
+
+def found_in(columns: dict[str, list[Any]], cache: Path, **options: Any) -> list[str]:
+    table = read({**columns, "size": [i / 7 for i in range(len(columns["y"]))]})
+    schema = infer(table, ["y"], **options)
+    return [f.what for f in check(table, schema, cache=cache).findings if f.severity == "warning"]
+
+
+def test_a_class_that_may_be_no_class_is_asked_for(cache: Path) -> None:
+    for word in ("None", "NA", "?", "nan"):
+        found = found_in({"y": [word, "mild", "severe"] * 30}, cache)
+        assert any(f"30 rows have the 'y' '{word}'" in what for what in found)
+
+
+def test_rows_without_labels_are_counted(cache: Path) -> None:
+    found = found_in({"y": [["wool"], None, ["rain", "wool"]] * 20}, cache)
+    assert any("20 of 60 rows have an empty 'y'" in what for what in found)
+    assert not any("empty 'y'" in w for w in found_in({"y": [["wool"], [], ["rain"]] * 20}, cache))
+
+
+@pytest.mark.parametrize("mark", [";", "|", ","])
+def test_labels_in_one_cell_are_suggested_as_a_set(cache: Path, mark: str) -> None:
+    cells = ["wool", f"wool{mark}rain", "rain", f"rain{mark}snow"] * 20
+    assert any("several names" in what for what in found_in({"y": cells}, cache))
+    assert any(
+        "several names" in what for what in found_in({"y": list("abcd") * 20, "x": cells}, cache)
+    )
+    places = ["Paris, France", "Rome, Italy", "Bonn, Germany"] * 20
+    assert not any("several names" in what for what in found_in({"y": places}, cache))
+
+
+def test_a_group_is_suggested_where_values_come_back(cache: Path) -> None:
+    columns = {"y": list("ab") * 60, "case": [f"case-{i // 2}" for i in range(120)]}
+    assert any("values of 'case' come back" in what for what in found_in(columns, cache))
+    assert not any("come back" in what for what in found_in(columns, cache, group="case"))
+
+
+def test_a_group_of_lists_is_refused() -> None:
+    table = read({"g": [[1], [2]] * 10, "x": [i / 7 for i in range(20)], "y": list("ab") * 10})
+    with pytest.raises(UserError, match=r"'g' .* cannot be a group"):
+        infer(table, ["y"], group="g")
+
+
+def test_a_later_table_without_the_group_is_said(cache: Path) -> None:
+    table = read({"g": list("abcd") * 10, "x": [i / 7 for i in range(40)], "y": list("ab") * 20})
+    schema = infer(table, ["y"], group="g")
+    report = check(table, schema, test=table.drop(["g"]), cache=cache)
+    assert any("has no column 'g'" in finding.what for finding in report.findings)

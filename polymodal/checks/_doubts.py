@@ -1,0 +1,98 @@
+"""What a column may mean otherwise than it was taken for: asked, since no table can tell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from polymodal.base import arrow
+from polymodal.checks._finding import Finding
+from polymodal.table.read import Table
+from polymodal.table.reading import WORDS
+from polymodal.table.schema import Column, Schema
+from polymodal.table.values import SEPARATORS, short
+
+# So many different values at least are much variety to leave unread.
+VARIED = 20
+# Shares of cells that say that they hold several labels, or that values come back.
+SEVERAL, REPEATED = 0.1, 0.5
+
+
+def doubts(train: Table, schema: Schema) -> list[Finding]:
+    """What may be meant otherwise: words, labels joined in a cell, groups, columns left unread."""
+    found: list[Finding] = []
+    for target in schema.targets:
+        found += _words(train, target) + _empty(train, target)
+    for column in schema:
+        found += _joined(train, column)
+    for name, why in schema.skipped.items():
+        if name != schema.group and why not in ("dropped", "declared"):
+            found += _skipped(train, schema, name, why)
+    return found
+
+
+def _words(train: Table, target: Column) -> list[Finding]:
+    """Classes that may say that the class is not known."""
+    if target.kind != "category":
+        return []
+    counts = Counter(str(cell).strip() for cell in train.cells(target.name) if cell is not None)
+    findings = []
+    for word, count in counts.items():
+        if word.lower() in WORDS:
+            what = (
+                f"{count:,} rows have the '{target.name}' {short(word)}, which is taken for a class"
+            )
+            advice = f"If it says that none is known: `missing` {target.name}={word}"
+            findings.append(Finding("warning", what, count, advice=advice))
+    return findings
+
+
+def _empty(train: Table, target: Column) -> list[Finding]:
+    """Rows without labels, where a row may have any number of them."""
+    missing = train.data.column(target.name).null_count
+    if target.kind != "set" or not missing:
+        return []
+    what = f"{missing:,} of {len(train):,} rows have an empty '{target.name}' and are left out of"
+    advice = "If empty means that a row has none of the labels, write [] into its cell"
+    what = f"{what} training and of all figures, as if their labels were not known"
+    return [Finding("warning", what, missing, advice=advice)]
+
+
+def _joined(train: Table, column: Column) -> list[Finding]:
+    """Names that look like several labels in one cell."""
+    if column.kind != "category" or not arrow.is_text(train.data.column(column.name).type):
+        return []
+    cells = [cell for cell in train.cells(column.name) if cell is not None]
+    for mark in SEPARATORS:
+        joined = [cell for cell in cells if mark in cell.strip(mark)]
+        parts: Counter[Any] = Counter(p.strip() for cell in cells for p in cell.split(mark))
+        # Labels come back in other company; "Paris, France" does not.
+        if len(joined) >= SEVERAL * len(cells) and len(parts) < len(set(cells)) + 1:
+            alone = sum(cell.strip() in parts for cell in set(cells) - set(joined))
+            if not alone and len(parts) > len(set(joined)) / 2:
+                continue
+            what = f"{len(joined):,} of {len(cells):,} cells of '{column.name}' hold several names"
+            what += f" between '{mark}'"
+            advice = f"If each is a label of its own: `kind` {column.name}=set"
+            return [Finding("warning", what, len(joined), short(joined[0]), advice)]
+    return []
+
+
+def _skipped(train: Table, schema: Schema, name: str, why: str) -> list[Finding]:
+    """A column with much in it that no model reads, or whose values say which rows go together."""
+    data = train.data.column(name)
+    if not arrow.is_plain(data.type):
+        return []
+    cells = [cell for cell in data.to_pylist() if cell is not None]
+    different = len(set(cells))
+    if different <= VARIED:
+        return []
+    if schema.group is None and len(cells) - different >= REPEATED * len(cells) - 1:
+        what = f"The {different:,} values of '{name}' come back: rows of one may belong together"
+        advice = f"If so, keep them on one side of every split: `group` {name}"
+        return [Finding("warning", what, len(cells) - different, short(cells[0]), advice)]
+    if name in schema.identifiers and (why.startswith("an index") or different == len(cells)):
+        return []
+    what = f"No model reads '{name}', which has {different:,} different values ({why})"
+    advice = f"If it tells something, say what it is: `kind` {name}=text, for example"
+    return [Finding("warning", what, different, advice=advice)]
