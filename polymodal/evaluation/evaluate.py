@@ -136,7 +136,7 @@ class Evaluation:
         examples = None
         if self.table is not None and self.schema is not None:
             examples = Examples(self.table, self.schema)
-        write_text(Path(path), page(self.to_json(), examples))
+        write_text(Path(path), page(self.to_json(), examples, self.origin))
 
     def text(self) -> str:
         """For a terminal: every metric of the model, beside the rivals' values."""

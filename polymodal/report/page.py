@@ -16,7 +16,7 @@ from typing import Any
 
 from polymodal.base.files import finite
 from polymodal.base.spelling import cut
-from polymodal.report import aligned, explained, plots, sliced, worth
+from polymodal.report import aligned, explained, head, plots, sliced, worth
 from polymodal.report.examples import Examples
 from polymodal.report.plots import Line, Mark
 from polymodal.report.sentences import SAME, headline, made_of, missing, sentence
@@ -33,20 +33,22 @@ STYLES = {
 }
 
 
-def page(document: Mapping[str, Any], examples: Examples | None = None) -> str:
+def page(
+    document: Mapping[str, Any],
+    examples: Examples | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> str:
     """The whole page.
 
     Args:
         document: `Evaluation.to_json()`.
         examples: draws the cells of rows; None where the table is not at hand.
+        about: `Evaluation.origin`: which run, of which rows, measured on what, when.
     """
     document = _listed(finite(document))
     shown = Shown(document)
     targets = list(document["targets"])
-    body = [
-        f"<header><h1>Evaluation</h1><span>{shown.number('rows')} rows, targets: "
-        f"{', '.join(escape(cut(name, 60)) for name in targets)}</span></header>"
-    ]
+    body = [head.section(shown, about or {})]
     body += [_verdict(shown, target) for target in targets]
     for target in targets:
         body += [f"<h2>{escape(cut(target, 60))}</h2>", *_details(shown, target, examples)]
@@ -72,7 +74,7 @@ def _verdict(shown: Shown, target: str) -> str:
             f"{name}: {metric} {shown.number('targets', target, metric, 'value')}",
             '<p class="note">95 % interval '
             f"{shown.interval('targets', target, metric)}. {why}</p>"
-            f"<p>{made_of(shown, 'members', target)}</p>",
+            f"{head.plainly(shown, target)}<p>{made_of(shown, 'members', target)}</p>",
         )
     at = ("verdicts", target)
     found = shown.at(*at)
@@ -85,7 +87,7 @@ def _verdict(shown: Shown, target: str) -> str:
     return (
         f'<section class="card verdict {STYLES[found["answer"]]}"><p>{name}</p>'
         f'<p class="answer">{headline(shown, *at)}</p>'
-        f'<p class="sentence">{sentence(shown, *at)}</p>'
+        f'{head.plainly(shown, target)}<p class="sentence">{sentence(shown, *at)}</p>'
         f"<p>{made_of(shown, 'members', target)}</p>{gain}"
         '<p class="note"><span class="key"></span>no gain'
         '<span class="key least"></span>smallest gain worth having, '

@@ -11,9 +11,6 @@ from typing import NamedTuple
 from polymodal.base.spelling import cut
 from polymodal.report.words import Path, Shown, pointer
 
-# Longer forests scroll.
-TALL = 10
-
 
 class Line(NamedTuple):
     """A value to compare with: where it lies, and its class in the page's style."""
@@ -86,8 +83,7 @@ def forest(
     rows = [_row(shown, axis, mark, lines, signed, base) for mark in marks]
     ticks = "".join(f'<text x="{axis.at(t)}" y="1em">{t:g}</text>' for t in axis.ticks)
     foot = f'<div class="row axis"><span></span><svg class="track">{ticks}</svg></div>'
-    tall = " tall" if len(marks) > TALL else ""
-    return f'<div class="forest{tall}">{"".join(rows)}{foot}</div>'
+    return f'<div class="forest">{"".join(rows)}{foot}</div>'
 
 
 def _row(

@@ -36,7 +36,7 @@ class Shown:
     def number(self, *path: str | int, signed: bool = False, tag: str = "data") -> str:
         """A figure to the digits that one reads."""
         value = self.at(*path)
-        return f"<{tag} {pointer(*path)}>{escape(written(value, signed))}</{tag}>"
+        return f"<{tag} {pointer(*path)}>{escape(brief(value, signed))}</{tag}>"
 
     def interval(self, *path: str | int, signed: bool = False) -> str:
         """A 95 % interval, from a mapping with "low" and "high"; nothing where they are equal.
@@ -102,6 +102,20 @@ def written(value: float | None, signed: bool = False) -> str:
     if 0 < size < 1e-3:
         return f"{value:{sign}.2g}"
     return f"{value:{sign}.{4 if size <= 1 else 3 if size < 10 else 2 if size < 100 else 1}f}"
+
+
+def brief(value: float | None, signed: bool = False) -> str:
+    """A number to three significant digits, whole ones as they are: 147,333; 12.3; 0.927; 1.00."""
+    if value is None or isinstance(value, int) or math.isnan(value):
+        return written(value, signed)
+    size = abs(value)
+    if size >= 100:
+        return f"{value:{'+' if signed else ''},.0f}"
+    if size < (NOISE if signed else 1e-300):
+        return f"{0.0:{'+' if signed else ''}.3f}"
+    if size < 1e-3:
+        return written(value, signed)
+    return f"{value:{'+' if signed else ''}.{2 - math.floor(math.log10(size))}f}"
 
 
 def span(found: Mapping[str, Any], signed: bool = False) -> str:

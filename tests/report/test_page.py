@@ -26,7 +26,7 @@ from polymodal.metrics.statistics import intervals
 from polymodal.report import examples, sentences
 from polymodal.report.examples import PICTURES, Examples
 from polymodal.report.page import CLASSES, page
-from polymodal.report.words import Shown, written
+from polymodal.report.words import Shown, brief, written
 from polymodal.table.media import wav
 from polymodal.table.read import Table, read
 from polymodal.table.schema import Column, Schema
@@ -594,3 +594,72 @@ def test_a_hundred_thousand_rows() -> None:
     assert time.perf_counter() - start < 60
     assert text.count("<img") + text.count('class="curve"') == PICTURES
     assert len(text.encode()) < 10e6
+
+
+def test_the_head_says_what_was_measured_of_which_run() -> None:
+    found = of_classes()
+    found.origin = {
+        "data": "shop/<test>.csv",
+        "measured": "2026-11-28T21:15:59+00:00",
+        "source": "shop/train.csv",
+        "date": "2026-11-27T08:00:00+00:00",
+        "rows": 12345,
+        "run": "runs/first",
+    }
+    found.warnings = ["7 of 67 rows of test.csv were trained or validated on"]
+    text = page(found.to_json(), None, found.origin)
+    head = re.sub("<[^>]+>", "", text.partition("<header>")[2].partition("</header>")[0])
+    for words in (
+        "shop/&lt;test&gt;.csv, 2026-11-28 21:15",
+        "Trained on 12,345 rows of shop/train.csv, 2026-11-27 08:00.",
+        "Run: runs/first.",
+        "cat ",
+    ):
+        assert words in head, (words, head)
+    assert "7 of 67 rows of test.csv were trained or validated on" in text.partition("<h2>")[0]
+    assert "Trained on" not in page(of_classes().to_json()).partition("<h2>")[0]
+
+
+def test_a_plain_sentence_stands_above_the_figures() -> None:
+    first = page(of_classes().to_json()).partition('class="plainly"')[2].partition("</p>")[0]
+    plain = re.sub("<[^>]+>", "", first)
+    assert re.fullmatch(
+        r">The answers are right in a share of 0\.\d{3} of the rows; always the same answer is "
+        r"right in a share of 0\.\d{3} of the rows\.",
+        plain,
+    )
+    assert "off by about" in page(of_numbers().to_json())
+
+
+def test_no_row_is_hidden_and_every_header_is_upright() -> None:
+    style = Reader(page(of_classes().to_json())).inside("style")
+    assert "max-height" not in style and "overflow-y" not in style
+    assert "writing-mode" not in style and "rotate" not in style
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1043348, "1,043,348"),
+        (147333.2, "147,333"),
+        (7.9633, "7.96"),
+        (0.92666, "0.927"),
+        (1.0, "1.00"),
+        (0.0123456, "0.0123"),
+        (8.7019e-72, "8.7e-72"),
+        (0.0, "0.000"),
+        (None, "–"),
+    ],
+)
+def test_a_page_shows_three_digits(value: float | None, text: str) -> None:
+    assert brief(value) == text
+
+
+def test_what_changes_no_answer_has_no_share() -> None:
+    found = of_classes()
+    name = next(iter(found.targets))
+    nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
+    found.contributions[name]["shapley"][RIVALS[0]] = nothing
+    text = page(found.to_json())
+    assert f'No answer depends on: <span class="name">{RIVALS[0]}</span>.' in text
+    assert not re.search('data-json="/contributions/[^"]*/shapley/picture', text)
