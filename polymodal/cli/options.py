@@ -51,10 +51,10 @@ def table(source: str | None, allow_urls: bool, encoding: str | None = None) -> 
     """A table as it was named; read, if its cells may name addresses."""
     if source is None or not allow_urls:
         return source
-    from polymodal.prepared.cache import default_folder
+    from polymodal.prepared.cache import usable_folder
     from polymodal.table.read import read
 
-    return read(source, cache=default_folder(), allow_urls=True, encoding=encoding)
+    return read(source, cache=usable_folder(), allow_urls=True, encoding=encoding)
 
 
 # Time for a fit where neither the recipe nor the command line says any.

@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import gettempdir
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -33,8 +34,14 @@ _CHOICE = re.compile(r"[0-9a-f]{32}|seal")
 
 
 def default_folder() -> Path:
-    """`$POLYMODAL_CACHE`, or `~/.cache/polymodal`."""
-    return Path(os.environ.get("POLYMODAL_CACHE") or Path.home() / ".cache" / "polymodal")
+    """`$POLYMODAL_CACHE`, or `~/.cache/polymodal`; who has no home has a temporary folder."""
+    given = os.environ.get("POLYMODAL_CACHE")
+    if given:
+        return Path(given)
+    try:
+        return Path.home() / ".cache" / "polymodal"
+    except RuntimeError:  # a container, run by a number that is nobody's
+        return Path(gettempdir()) / f"polymodal-{os.getuid()}"
 
 
 def usable_folder() -> Path | None:

@@ -283,7 +283,10 @@ def _with_backbone(form: Form, folder: Path) -> dict[str, Any]:
 def _form(item: dict[str, Any], folder: Path) -> Form:
     settings, forms = dict(item["settings"]), f"modalities/{item['kind']}/forms"
     if lookup.find(forms, item["name"]).backbone is not None:
-        settings["path"] = str(folder / settings["path"])
+        path = folder / settings["path"]
+        if not path.is_dir():  # or it would be taken for a model of the hub
+            raise damaged(path, FileNotFoundError("no such folder"))
+        settings["path"] = str(path)
     form = lookup.build(forms, {"name": item["name"], **settings})
     assert isinstance(form, Form)
     form.state = item["state"]

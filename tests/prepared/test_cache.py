@@ -163,6 +163,12 @@ def test_default_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("POLYMODAL_CACHE")
     assert cache.default_folder() == Path.home() / ".cache" / "polymodal"
 
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert cache.default_folder().name.startswith("polymodal-")
+
 
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:

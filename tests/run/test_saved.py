@@ -18,6 +18,7 @@ from polymodal.base import sealed
 from polymodal.base.errors import UserError
 from polymodal.base.tensors import read_tensors, write_tensors
 from polymodal.contract.recipe import Recipe
+from polymodal.nn import pretrained
 from polymodal.run.saved import FORMAT, load
 
 EVIL = "raise SystemExit('executed')\n"
@@ -92,6 +93,24 @@ def test_a_kind_is_no_way_out_of_the_package(tmp_path: Path) -> None:
     sealed.write(tmp_path / "run.json", found)
     with pytest.raises(UserError):
         load(tmp_path)
+
+
+def test_a_backbone_that_is_not_there_is_not_asked_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pretrained, "_fetch", lambda *_: pytest.fail("was asked"))
+    for path in ("pretrained-0123456789ab", "../me/model", "/me/model", "me/model"):
+        found = described("pretrained", "form")
+        found["forms"][0]["settings"] = {"path": path, "tune": False}
+        Path("run").mkdir(exist_ok=True)
+        (Path("run") / "recipe.yaml").touch()
+        (Path("run") / "model.safetensors").touch()
+        files = ("recipe.yaml", "model.safetensors")
+        found["files"] = {name: sealed.hashed(Path("run") / name) for name in files}
+        sealed.write(Path("run") / "run.json", found)
+        with pytest.raises(UserError):
+            load("run")
 
 
 # -- a run that was fitted ---------------------------------------------------------------------

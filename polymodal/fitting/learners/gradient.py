@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from polymodal.base import lookup
+from polymodal.base import lookup, sealed
 from polymodal.base.devices import device
-from polymodal.base.files import read_json, write_json
 from polymodal.contract.batch import Field
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.recipe import Training
@@ -134,7 +133,7 @@ def _plan(model: Model, trial: Trial, settings: Training) -> tuple[Kernels, int]
     """Kernels by measurement, steps by epochs and time; kept for a resume to repeat."""
     lesson, path = trial.lesson, trial.folder / "plan.json"
     if path.exists():
-        kept = read_json(path)
+        kept = sealed.read(path)
         return Kernels(**kept["kernels"]), int(kept["steps"])
     kernels = _measured(model, trial, settings)
     steps, least, left = (
@@ -147,7 +146,7 @@ def _plan(model: Model, trial: Trial, settings: Training) -> tuple[Kernels, int]
         if affordable < least and not trial.must:
             raise too_few(affordable, least)
         steps = min(steps, max(affordable, least))
-    write_json(path, {"kernels": asdict(kernels), "steps": steps})
+    sealed.write(path, {"kernels": asdict(kernels), "steps": steps})
     return kernels, steps
 
 
