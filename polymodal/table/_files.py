@@ -115,6 +115,8 @@ def _by_place(table: Table, name: str, some: Sequence[str]) -> Guess | None:
     there = [cell for cell in some if _is_file(table, cell)]
     if len(set(there)) < 2 or len(there) < EXIST * len(some):
         return None
+    if all(cell.strip().isdecimal() for cell in there):
+        return None  # numbers, and by chance there are files of these names
     found: Counter[str | None] = Counter()
     for cell in there:
         try:

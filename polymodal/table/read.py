@@ -101,7 +101,7 @@ class Table:
     def outside(self, name: str) -> list[int]:
         """Rows whose cell is a path that leads out of the table's folder."""
         column = self._column(name)
-        if not is_text(column.type) or (self.base is not None and is_address(self.base)):
+        if not is_text(column.type) or self.base is None or is_address(self.base):
             return []
         return [
             row

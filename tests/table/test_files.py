@@ -146,6 +146,7 @@ def test_cells_that_name_files_are_media_and_never_ids(folder: Path) -> None:
     assert told(folder, [f"id-{i:04d}" for i in range(20)])[0] == "image"
     assert told(folder, [f" {i}.png\t" for i in range(20)])[0] == "image"
     assert told(folder, [f"{i}.wavx" for i in range(20)])[0] == "audio"
+    assert told(folder, [f"{i}.png" for i in range(15)] + ["/dev/zero"])[0] == "image"
     assert told(folder, [str(folder / f"id-{i:04d}") for i in range(20)])[0] == "image"
     # A few that are not there are found out when they are opened, whatever they are called.
     assert told(folder, [f"{i}.png" if i % 3 else f"none {i}" for i in range(20)])[0] == "image"
@@ -182,6 +183,9 @@ def test_lists_of_one_path_and_files_in_cells_are_media(folder: Path) -> None:
 
 def test_what_only_looks_like_files_is_left_alone(folder: Path) -> None:
     assert told(folder, [f"shop{i}.com.au" for i in range(20)])[0] not in ("audio", "video")
+    for i in range(20):
+        (folder / str(i)).write_bytes(picture_as("PNG"))
+    assert told(folder, [str(i % 12) for i in range(20)])[0] == "number"
     hashes = [f"{i:064x}" for i in range(20)]
     assert told(folder, hashes)[0] not in kinds()
     texts = ["look at the 1.png and tell me", "it is in 2.txt", "a;b", "nothing to see here"] * 5
