@@ -172,7 +172,7 @@ def test_errors_of_urls(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_errors_of_cells() -> None:
     assert "is not media" in fails(3.5)
     assert "is not media" in fails({"left": 1})
-    assert "cannot be parsed" in fails("[1, 2,]")
+    assert "cannot be parsed" in fails("[1, two]")
     assert "numbers where an encoded file" in fails([1.0, 2.0])
 
 
