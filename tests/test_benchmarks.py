@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,3 +19,13 @@ def test_a_benchmark_is_imported(path: Path) -> None:
         compile(path.read_text(encoding="utf-8"), path, "exec")
         return
     assert callable(runpy.run_path(str(path), run_name="benchmark")["main"])
+
+
+MUTANTS = runpy.run_path(str(FOLDER / "mutants.py"), run_name="benchmark")["mutants"]()
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
+def test_a_mutant_changes_code_of_today(mutant: Any) -> None:
+    assert (FOLDER.parent / "polymodal" / mutant.file).read_text("utf-8").count(mutant.find) == 1
+    assert mutant.put != mutant.find
+    assert all((FOLDER.parent / test).exists() for test in mutant.tests)
