@@ -365,6 +365,14 @@ def _table(data: pa.Table, base: str | None, source: str) -> Table:
             got=f"columns {', '.join(data.column_names)}" if data.num_columns else "no columns",
         )
     columns = {name: plain(data.column(name)) for name in data.column_names}
+    for name, column in columns.items():
+        if pa.types.is_map(column.type) or pa.types.is_union(column.type):
+            raise UserError(
+                f"{source}: the column '{name}' holds what no model reads",
+                expected="numbers, texts, dates, lists, structs or bytes",
+                got=f"values of type {column.type}",
+                do="make a column of each key, or leave the column out of the table",
+            )
     return Table(pa.table(columns), base, source)
 
 

@@ -656,3 +656,65 @@ def test_workbooks(tmp_path: Path) -> None:
     assert table.cells("when")[0] == datetime.datetime(2024, 1, 31)
     assert table.cells("mixed") == ["1", "x"]
     assert "no Excel workbook" in fails(write(tmp_path / "b.xlsx", "name,price\n"))
+
+
+# -- what people hold in memory ----------------------------------------------------------------
+
+
+def test_pandas_columns_of_every_sort_are_taken() -> None:
+    frame = pd.DataFrame(
+        {
+            "interval": pd.cut([1, 5, 9], [0, 4, 10]),
+            "plain_interval": pd.arrays.IntervalArray.from_breaks([0, 1, 2, 3]),
+            "period": pd.period_range("2024-01", periods=3, freq="M"),
+            "sparse": pd.arrays.SparseArray([0, 0, 7]),
+            "nullable": pd.array([1, None, 3], dtype="Int64"),
+            "flag": pd.array([True, None, False], dtype="boolean"),
+            "string": pd.array(["a", pd.NA, "b"], dtype="string"),
+            "when": [pd.Timestamp(0), pd.NaT, pd.Timestamp(0)],
+            "objects": pd.Series([1.5, pd.NA, 2], dtype=object),
+            "times": pd.Series(
+                [np.datetime64("2024-01-31"), np.datetime64("NaT"), None], dtype=object
+            ),
+        }
+    )
+    table = read(frame)
+    assert table.cells("interval") == ["(0, 4]", "(4, 10]", "(4, 10]"]
+    assert table.cells("plain_interval")[0] == "(0, 1]"
+    assert table.cells("period")[0] == "2024-01"
+    assert table.cells("sparse") == [0, 0, 7]
+    assert table.cells("nullable") == [1, None, 3]
+    assert table.cells("flag") == [True, None, False]
+    assert table.cells("string") == ["a", None, "b"]
+    assert table.cells("when")[1] is None
+    assert table.cells("objects") == [1.5, None, 2]
+    assert table.cells("times")[1:] == [None, None]
+
+
+def test_tensors_are_numbers_or_arrays() -> None:
+    import torch
+
+    table = read({"x": [torch.tensor(1.5), torch.tensor(2)], "s": [torch.ones(3), torch.zeros(2)]})
+    assert table.cells("x") == [1.5, 2]
+    assert table.cells("s") == [[1, 1, 1], [0, 0]]
+    assert all(
+        cell.startswith(b"\x93NUMPY") for cell in read({"p": [torch.ones(2, 2)] * 2}).cells("p")
+    )
+
+
+@pytest.mark.parametrize(
+    "mode",
+    ["1", "L", "LA", "La", "P", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "LAB", "HSV", "I", "F"],
+)
+def test_pictures_of_every_mode_are_taken(mode: str) -> None:
+    from PIL import Image
+
+    cell = read({"p": [Image.new(mode, (4, 3))]}).cells("p")[0]
+    assert cell.startswith(b"\x93NUMPY" if mode in "FI" else b"\x89PNG")
+
+
+def test_arrow_types_that_no_model_reads_are_one_error() -> None:
+    maps = pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64()))
+    assert "'m' holds what no model reads" in fails(pa.table({"m": maps, "x": [1]}))
+    encoded = pa.table({"x": pa.RunEndEncodedArray.from_arrays([2, 3], [1, 2])})
+    assert read(encoded).cells("x") == [1, 1, 2]

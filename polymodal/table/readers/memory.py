@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
-import math
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from polymodal.base.errors import UserError
-from polymodal.table.media import wav
+from polymodal.table.readers._cells import cell as as_held
 from polymodal.table.readers.plain import check_names
 
 # Levels of lists in a cell: of a clip three, and somebody may wrap it.
@@ -101,15 +98,32 @@ def from_pandas(frame: Any, source: str) -> pa.Table:
     arrays = {}
     for i, name in enumerate(names):
         series = frame.iloc[:, i]
-        if series.dtype == object:
-            arrays[name] = _array(name, series, source)
-        else:
-            arrays[name] = pa.Array.from_pandas(series)
+        arrays[name] = _series(name, series, source)
     return pa.table(arrays)
 
 
+def _series(name: str, series: Any, source: str) -> pa.Array:
+    """A pandas column: sparse ones in full, intervals and periods as texts, in categories too."""
+    kind = type(series.dtype).__name__
+    if kind == "SparseDtype":
+        series = series.sparse.to_dense()
+    if kind == "CategoricalDtype" and _is_odd(series.dtype.categories.dtype):
+        series = series.astype(object)
+    if series.dtype == object or _is_odd(series.dtype):
+        return _array(name, series.astype(object), source)
+    try:
+        return pa.Array.from_pandas(series)
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
+        return _array(name, series.astype(object), source)
+
+
+def _is_odd(dtype: Any) -> bool:
+    """Whether Arrow has no type for it, or one that nothing here reads."""
+    return type(dtype).__name__ in ("IntervalDtype", "PeriodDtype")
+
+
 def _array(name: str, cells: Iterable[Any], source: str) -> pa.Array:
-    values = [_cell(cell) for cell in cells]
+    values = [as_held(one) for one in cells]
     for i, value in enumerate(values):
         if _depth(value, DEEPEST) < 0:
             raise UserError(
@@ -150,25 +164,6 @@ def _array(name: str, cells: Iterable[Any], source: str) -> pa.Array:
             got=got,
             do="convert them, or write None where a value is missing",
         ) from error
-
-
-def _cell(cell: Any) -> Any:
-    """A value as Arrow can hold it."""
-    if isinstance(cell, float) and math.isnan(cell):
-        return None
-    if isinstance(cell, Path):
-        return str(cell)
-    if isinstance(cell, np.ndarray) and cell.ndim >= 2 and cell.dtype.kind in "biuf":
-        file = io.BytesIO()
-        np.save(file, cell, allow_pickle=False)
-        return file.getvalue()
-    if isinstance(cell, Mapping) and cell.get("array") is not None and cell.get("sampling_rate"):
-        return {"bytes": wav(cell["array"], int(cell["sampling_rate"])), "path": cell.get("path")}
-    if type(cell).__module__.startswith("PIL.") and hasattr(cell, "save"):
-        file = io.BytesIO()
-        cell.save(file, format="PNG")
-        return file.getvalue()
-    return cell
 
 
 def _depth(value: Any, most: int) -> int:

@@ -44,6 +44,8 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """
     if isinstance(column.type, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks])
+    if pa.types.is_run_end_encoded(column.type):
+        column = pc.run_end_decode(column)
     if pa.types.is_dictionary(column.type):
         _refuse_bomb(column)
         column = column.cast(column.type.value_type)
