@@ -22,7 +22,8 @@ def cell(value: Any) -> Any:
     """A value as Arrow can hold it.
 
     Arrays of two axes or more become .npy bytes, sounds WAV bytes, pictures PNG bytes (.npy bytes
-    where a pixel is a float or 32 bits wide), tensors arrays or numbers, intervals and periods texts.
+    where a pixel is a float or 32 bits wide), tensors arrays or numbers, intervals and periods
+    texts.
     """
     if isinstance(value, float) and math.isnan(value):
         return None
