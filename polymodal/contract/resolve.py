@@ -16,7 +16,7 @@ from polymodal.contract import named
 from polymodal.contract.recipe import SHORT, Data, Member, Modality, Recipe, Spec, Training
 
 # A recipe that names thousands of columns is far smaller.
-LARGEST, MOST_VALUES = 16 * 2**20, 500_000
+LARGEST, MOST_VALUES, DEEPEST = 16 * 2**20, 500_000, 64
 # Keys of recipes of 0.1 -> what they are now.
 RENAMED = {"members": "models"}
 
@@ -62,13 +62,22 @@ def load(path: Path) -> Recipe:
     return validate(named.mapped(described, partial(_anchored, path.parent)), str(path))
 
 
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Of a few levels of brackets: the scanner's time grows with their square."""
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        if self.flow_level >= DEEPEST:
+            raise yaml.YAMLError(f"brackets in brackets, more than {DEEPEST} deep")
+        super().fetch_flow_collection_start(token)
+
+
 def _parsed(path: Path) -> Any:
     """What a YAML file says; ValueError if it says more than a recipe can."""
     if not path.is_file():
         raise FileNotFoundError("no such file")
     if path.stat().st_size > LARGEST:
         raise ValueError(f"it is larger than {LARGEST / 2**20:.0f} MiB")
-    loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+    loader = _Loader(path.read_text(encoding="utf-8"))
     try:
         node = loader.get_single_node()
         # A few lines of aliases of aliases stand for billions of values.
