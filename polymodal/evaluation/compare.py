@@ -108,7 +108,8 @@ def compare(
     targets = _targets(loaded, [target] if isinstance(target, str) else list(target or []))
     models = {who: _models(run, targets, who, len(loaded) == 1) for who, run in loaded.items()}
     fitted_group = _group(loaded, group)
-    table = read(data, cache=usable_folder())
+    encoding = next((r.recipe.data.encoding for r in loaded.values()), None)
+    table = read(data, cache=usable_folder(), encoding=encoding)
     # Each run reads the cells by its own schema.
     tables = {folder: run.table(table, require_targets=True) for folder, run in loaded.items()}
     clusters = clusters_of(table, group, fitted_group)

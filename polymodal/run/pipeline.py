@@ -166,10 +166,15 @@ class Pipeline:
     # -- its steps --------------------------------------------------------------------------
 
     def table(
-        self, source: Any, *, require_targets: bool = False, cache: Path | None = None
+        self,
+        source: Any,
+        *,
+        require_targets: bool = False,
+        cache: Path | None = None,
+        encoding: str | None = None,
     ) -> Table:
         """Read a table and hold it against the schema."""
-        table = source if isinstance(source, Table) else read(source, cache=cache)
+        table = read(source, cache=cache, encoding=encoding)
         return validate(self.schema, table, require_targets=require_targets)
 
     def encode(

@@ -218,8 +218,11 @@ class Run:
     # -- its steps, remembered --------------------------------------------------------------
 
     def table(self, source: Any, *, require_targets: bool = False) -> Table:
-        """Read a table and hold it against the schema."""
-        return self.pipeline.table(source, require_targets=require_targets, cache=usable_folder())
+        """Read a table, as the training table was written, and hold it against the schema."""
+        cache, encoding = usable_folder(), self.recipe.data.encoding
+        return self.pipeline.table(
+            source, require_targets=require_targets, cache=cache, encoding=encoding
+        )
 
     def targets(self, table: Table) -> dict[str, Prepared]:
         """A table's encoded targets."""
