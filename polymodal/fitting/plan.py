@@ -168,8 +168,8 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
     for subset in subsets:
         add("+".join(subset), subset)
 
-    # Experts first, which reach far in a short time, and the fusion after its rivals: each has its
-    # part of the budget, and what the quick ones leave of theirs is the fusion's.
+    # Experts first, which reach far in a short time, of all modalities before those of one.
+    # Networks have as many steps each, whatever their order.
     def turn(member: Member) -> tuple[bool, int]:
         size = len(member.modalities)
         return (True, size) if build.design(member).paced else (False, -size)

@@ -27,6 +27,7 @@ from polymodal.checks.seen import Seen
 from polymodal.contract import named, resolve
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe
+from polymodal.metrics import doubts
 from polymodal.models.weights import fill
 from polymodal.nn import pretrained
 from polymodal.run.pipeline import Pipeline, Trained
@@ -256,7 +257,8 @@ def _restored(described: dict[str, Any], folder: Path) -> Run:
         brought.placed(_inside(name, folder), folder)
     seen = Seen(tensors[ROWS].numpy(), described["chance"]) if ROWS in tensors else None
     about = described["leaderboard"], described["ledger"], described["origin"], seen
-    return Run(model, recipe, *about, folder, described.get("attempts", []))
+    attempts = [asdict(one) for one in doubts.read(described.get("attempts", []))]
+    return Run(model, recipe, *about, folder, attempts)
 
 
 def _inside(name: str, folder: Path) -> str:
