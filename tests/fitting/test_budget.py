@@ -90,7 +90,7 @@ def test_few_steps_are_enough_where_the_epochs_have_no_more(
 
 def test_a_skipped_rival_gets_what_the_others_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps are thought to be slow and turn out fast: what seemed too long fits in the end."""
-    slow(monkeypatch, 0.6)
+    slow(monkeypatch, 20.0)
     rng = np.random.default_rng(0)
     level = rng.normal(size=100)
     table = pd.DataFrame(
@@ -103,7 +103,7 @@ def test_a_skipped_rival_gets_what_the_others_left_over(monkeypatch: pytest.Monk
     both = {**NETWORK, "name": "both", "modalities": {"table": {}, "note": {}}}
     recipe = Recipe.model_validate({"models": [NETWORK, both], "data": DATA})
     told = io.StringIO()
-    run = pm.fit(table, "label", recipe=recipe, budget=60, show=Show(told))
+    run = pm.fit(table, "label", recipe=recipe, budget=2000, show=Show(told))
     # What is trained in the end is not told of as skipped.
     assert "skipped" not in told.getvalue()
     assert all(not one["skipped"] for one in run.attempts)
