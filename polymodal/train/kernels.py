@@ -37,6 +37,8 @@ M = TypeVar("M", bound=nn.Module)
 
 # A rival must be this much faster than the plain choice: a tie is not worth another precision.
 MARGIN = 0.95
+# Seconds of measured steps that are enough to know what one takes.
+ENOUGH = 1.0
 # Keys of the file of choices.
 _OWN = re.compile(r"[0-9a-f]{32}|seal")
 
@@ -163,7 +165,12 @@ def _fastest(
 def _rivals(
     model: nn.Module, settings: Training, device: torch.device
 ) -> Iterator[Mapping[str, Any]]:
-    """One change at a time, the largest effect first; only what the model can feel."""
+    """One change at a time, the largest effect first; only what the model can feel.
+
+    Threads that wait for each other on a busy machine cost more than all else.
+    """
+    if settings.threads == 0 and device.type == "cpu" and _cores() > 1:
+        yield {"threads": 1}
     if settings.precision == "auto":
         yield {"precision": "bf16"}
     attends = any(isinstance(getattr(m, "attention", None), str) for m in model.modules())
@@ -172,15 +179,16 @@ def _rivals(
     convolves = any(isinstance(m, nn.Conv2d | nn.Conv3d) for m in model.modules())
     if settings.memory_format == "auto" and convolves:
         yield {"memory_format": "channels_last"}
-    if settings.threads == 0 and device.type == "cpu" and _cores() > 1:
-        yield {"threads": 1}
 
 
 def _shortest(step: Callable[[], None], count: int = 3) -> float:
-    """The shortest of a few after one to warm up: noise only ever adds."""
+    """The shortest of a few after one to warm up: noise only ever adds.
+
+    Of steps so slow that a few would take seconds there are fewer.
+    """
     step()
-    timings = []
-    for _ in range(count):
+    timings: list[float] = []
+    while len(timings) < count and sum(timings) < ENOUGH:
         start = time.perf_counter()
         step()
         timings.append(time.perf_counter() - start)
