@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from html import escape
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ from polymodal.evaluation.part import Part, account, clusters_of
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.statistics import EXCHANGES, Clusters, bootstrap, exact, holm
 from polymodal.prepared.cache import usable_folder
+from polymodal.report import compared
 from polymodal.report.console import label
-from polymodal.report.words import written
 from polymodal.run.run import Run
 from polymodal.run.saved import load
 from polymodal.table.ledger import Ledger
@@ -44,7 +45,7 @@ LEVEL = 0.05
 EXCHANGES_A_PAIR = 200
 
 
-@dataclass
+@dataclass(repr=False)
 class Comparison:
     """How models did on the same rows.
 
@@ -62,6 +63,14 @@ class Comparison:
     warnings: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """In a line; `text` says it all."""
+        return f"<Comparison: {', '.join(self.targets)} on {self.rows:,} rows>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what a terminal shows."""
+        return f"<pre>{escape(self.text())}</pre>"
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -74,7 +83,7 @@ class Comparison:
     def text(self) -> str:
         """For a terminal: a table of each target, best first, and which models are as good."""
         parts = [f"warning: {warning}" for warning in self.warnings]
-        parts += [_text(name, found) for name, found in self.targets.items()]
+        parts += [compared.text(name, found) for name, found in self.targets.items()]
         lost = [f"Not trained, and not compared: {n} ({why})." for n, why in self.skipped.items()]
         return "\n\n".join(parts + lost)
 
@@ -351,50 +360,3 @@ def _group(runs: Mapping[str, Run], asked: str | None) -> str | None:
             do="`group` COLUMN",
         )
     return next(iter(groups), None)
-
-
-def _span(found: Mapping[str, float], signed: bool = False) -> str:
-    return f"[{written(found['low'], signed)}, {written(found['high'], signed)}]"
-
-
-def _text(target: str, found: Mapping[str, Any]) -> str:
-    heads = ["", found["metric"], "95 %", "to the best", "95 %", "p"]
-    lines = [[*heads, "parameters", "rows/s", "ms a row", "trained s"]]
-    as_good = found["undistinguished"]
-    for model in found["models"]:
-        gap, cost = model["difference"], model["cost"]
-        mark = "* " if model["name"] in as_good else "  "
-        lines.append(
-            [
-                mark + model["name"],
-                written(model["value"]),
-                _span(model),
-                *(
-                    ["best", "", ""]
-                    if gap is None
-                    else [
-                        written(gap["value"], signed=True),
-                        _span(gap, signed=True),
-                        f"{model['p']:.2g}",
-                    ]
-                ),
-                f"{cost['parameters']:,}",
-                f"{cost['rows_per_second']:,.0f}",
-                f"{cost['latency_ms']:.2f}",
-                f"{cost['training_seconds']:.1f}",
-            ]
-        )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rows = [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
-        for line in lines
-    ]
-    count = len(found["pairs"])
-    return "\n".join(
-        [
-            f"{target}: {found['metric']} of {found['rows']:,} rows. Below 0 is worse than the "
-            f"best; p by {found['test']}, corrected for {count} pair{'s' * (count > 1)} (Holm).",
-            *rows,
-            f"Not distinguishable from the best: {', '.join(as_good) or 'none'}.",
-        ]
-    )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from html import escape
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from polymodal.base.claims import WRITTEN, refuse_input, refuse_others
 from polymodal.base.files import make_folder, write_csv, write_json, write_text
+from polymodal.base.spelling import cut
 from polymodal.contract.task import Answers
 from polymodal.evaluation import game, judge, sets, slices, stress
 from polymodal.evaluation.explain import explain as explain_rows
@@ -26,7 +28,7 @@ from polymodal.prepared.prepare import Prepared
 from polymodal.report import sentences
 from polymodal.report.examples import Examples
 from polymodal.report.page import page
-from polymodal.report.words import Plain, counted, span, written
+from polymodal.report.words import Plain, counted, grid, span, written
 from polymodal.run.run import Run
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
@@ -46,7 +48,7 @@ PASSING = ("date", "run", "measured")
 REPORT = "report.html"
 
 
-@dataclass
+@dataclass(repr=False)
 class Evaluation:
     """What a run scored on a table.
 
@@ -101,6 +103,14 @@ class Evaluation:
     table: Table | None = None
     schema: Schema | None = None
 
+    def __repr__(self) -> str:
+        """In a line; `text` says it all."""
+        return f"<Evaluation: {', '.join(self.targets)} on {self.rows:,} rows>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what a terminal shows."""
+        return f"<pre>{escape(self.text())}</pre>"
+
     def to_json(self) -> dict[str, Any]:
         return {
             "rows": self.rows,
@@ -147,16 +157,15 @@ class Evaluation:
             elif target in self.unjudged:
                 lines.append(sentences.missing(Plain(self.unjudged[target])))
             lines += [sentences.made_of(Plain(self.members[target])), ""]
-            heads = "".join(f"  {'only ' + name:>16}" for name in self.rivals)
             title = f"{target} ({counted(self.rows, 'row')})"
-            lines.append(f"{title:<26}{'value':>9}  {'95 %':<18}{heads}")
+            table = [[title, "value", "95 %", *(f"only {cut(name, 40)}" for name in self.rivals)]]
             for metric, found in numbers.items():
-                beside = "".join(
-                    f"  {written(rival[target].get(metric, NOT)['value']):>16}"
+                beside = [
+                    written(rival[target].get(metric, NOT)["value"])
                     for rival in self.rivals.values()
-                )
-                value = written(found["value"])
-                lines.append(f"  {metric:<24}{value:>9}  {span(found):<18}{beside}")
+                ]
+                table.append([f"  {metric}", written(found["value"]), span(found), *beside])
+            lines += grid(table)
             stressed = self.robustness.get(target, {"corruptions": {}})
             if stressed["corruptions"]:
                 levels = " ".join(f"{level:g}" for level in stressed["levels"])

@@ -132,3 +132,23 @@ def varies(found: Mapping[str, Any]) -> bool:
 def counted(number: int, what: str) -> str:
     """ "1 row", "2 rows"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def grid(lines: Sequence[Sequence[str]], width: int = 80) -> list[str]:
+    """Cells in columns no wider than a screen: what does not fit stands below, named again.
+
+    Args:
+        lines: of as many cells each, the heads first; the first cell names the line.
+    """
+    names, *columns = (list(column) for column in zip(*lines, strict=True))
+    longest = max(map(len, (cell for column in columns for cell in column)), default=0)
+    most = max(12, width - longest - 2)
+    names = [cut(name, most) for name in names]
+    first = max(map(len, names))
+    blocks: list[list[str]] = [[name.ljust(first) for name in names]]
+    for column in columns:
+        cells = [f"  {cell.rjust(max(map(len, column)))}" for cell in column]
+        if len(blocks[-1][0]) + len(cells[0]) > width and len(blocks[-1][0]) > first:
+            blocks.append([name.ljust(first) for name in names])
+        blocks[-1] = [line + cell for line, cell in zip(blocks[-1], cells, strict=True)]
+    return [line.rstrip() for i, block in enumerate(blocks) for line in [*[""] * (i > 0), *block]]
