@@ -194,6 +194,8 @@ class Pipeline:
             options: further ones of `prepare`.
         """
         names = self.members if members is None else members
+        for odd in table.odd:
+            ledger.add("incomplete", f"a cell of '{odd.column}' is no {odd.kind}", odd.rows)
         modality_of = {i: name for n in names for name, i in self.members[n].forms.items()}
         grouped = self.schema.modalities()
         return {

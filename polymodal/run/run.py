@@ -165,7 +165,7 @@ class Run:
         ledger: Ledger | None,
         cache: Path | None,
     ) -> dict[str, list[Any]]:
-        table = self.pipeline.table(source, cache=cache)
+        table = self.pipeline.table(source, cache=cache, encoding=self.recipe.data.encoding)
         noted = Ledger() if ledger is None else ledger
         # One row is sooner computed than looked up.
         kept = cache if len(table) > 1 else None
