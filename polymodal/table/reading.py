@@ -124,7 +124,7 @@ class Reading:
         named = [unit for unit in self.units if unit]
         if named:
             parts.append("in " + ", ".join(f"'{unit}'" for unit in named[:4]))
-        return " ".join(parts)
+        return ", ".join(parts)
 
 
 _SAID = {

@@ -158,6 +158,7 @@ INPUTS: list[tuple[str, str, Sequence[Any], str, str]] = [
     ("a", "category", choice("Strongly agree", "Neither agree nor disagree", "No"), "3", "survey"),
     ("city", "category", MANY_NAMES, "different values", "long tail of names"),
     ("a", "category", choice("10%", "20%"), "2 different", "few percentages"),
+    ("colour", "category", choice(*(f"{a} {b}" for a in WORDS for b in WORDS[:6])), "9", "pairs"),
     ("a", "text", column(lambda i: sentence()), "8.0 words", "free text"),
     ("title", "text", column(lambda i: sentence(2 + i % 4)), "words", "short titles"),
     ("q", "text", choice("How many are there?", "What colour is it?"), "2 different", "questions"),

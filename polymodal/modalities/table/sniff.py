@@ -19,6 +19,8 @@ FEW = 20
 GAPS = 2
 # Codes that come back less often than every 1 / RARE rows name rows or groups of them.
 RARE = 0.25
+# Words of a name at most, on average.
+PAIR = 2.2
 # Words of a code at most, in scripts that put no spaces between them; and what ends a sentence.
 TOKEN = 3
 SENTENCE = tuple(".?!。！？．।॥؟۔።។၊။…")
@@ -96,7 +98,8 @@ def of_strings(name: str, cells: list[str]) -> Guess | None:
             return Guess.identifier(f"an id: {seen}, such as {short(cells[0])}")
     found = f"{different:,} different values in {rows:,} cells"
     sentences = sum(cell.rstrip().endswith(SENTENCE) for cell in cells) > rows / 2
-    names = words < 1.5 and different <= rows / 2
+    # One or two words that come back name things: a network of its own would learn no more of them.
+    names = (words < 1.5 and different <= rows / 2) or (words <= PAIR and different <= rows / 4)
     phrases = words <= 4 and different <= min(100, rows / 10)
     if (few or names or phrases) and not (sentences and words >= 3):
         return Guess("category", found)
