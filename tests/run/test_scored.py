@@ -66,6 +66,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     run.pipeline.shapes += other.pipeline.shapes
     run.members["linear"] = linear
     run.weights["fused"]["label"] = {"net": 0.5, "linear": 0.5}
+    for team in (("picture", "table"), ("note", "table")):
+        run.pipeline.partial[frozenset(team)] = {"label": {"net": 0.5, "linear": 0.5}}
     out = folder / "run"
     out.mkdir()
     save(run, out)
