@@ -52,6 +52,17 @@ def table() -> pd.DataFrame:
     )
 
 
+def spelled() -> pd.DataFrame:
+    """Numbers, dates and gaps that two people would read in two ways."""
+    rng = np.random.default_rng(0)
+    days = rng.integers(1, 12, (ROWS, 2))
+    return table().assign(
+        amount=[f"{i % 7 + 1},{100 + i}" for i in range(ROWS)],
+        day=[f"{first:02}/{second:02}/2024" for first, second in days],
+        level=["-99" if i % 5 == 0 else f"{i}.5" for i in range(ROWS)],
+    )
+
+
 def pictures(broken: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(0)
 
@@ -268,6 +279,13 @@ def cut_groups(fit: Fit) -> bool:
     return bool(set(who[train]) & set(who[valid]))
 
 
+def read_as(fit: Fit) -> list[Any]:
+    """How the cells of columns that may be read in two ways are read."""
+    assert fit.run is not None, fit.error
+    names = [name for name in ("amount", "day", "level") if name in inputs(fit)]
+    return [(name, fit.run.schema.column(name).details) for name in names]
+
+
 def latest(fit: Fit) -> bool:
     """Whether the validation rows are the latest."""
     when = table()["when"]
@@ -369,6 +387,15 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             [(False, []), (True, [ROWS])],
             IMAGES,
             frame=lambda: pictures(broken=2),
+        ),
+        "decimal": Case(read_as, [{"amount": "."}, {"amount": ","}], frame=spelled),
+        "date": Case(read_as, [{"day": "dmy"}, {"day": "mdy"}], frame=spelled),
+        "missing": Case(read_as, [{}, {"level": ["-99"]}], frame=spelled),
+        "encoding": Case(
+            lambda fit: fit.run is not None,
+            [None, "cp1252"],
+            [False, True],
+            {**WORDS, "train": f"{FILES}/coded.csv"},
         ),
         "workers": Case(lambda fit: fit.pools, [1, 3], [[], [3]], IMAGES, frame=pictures),
     },
@@ -536,6 +563,8 @@ def test_the_key_changes_what_a_fit_does(
     if case.frame is table:
         frame.to_csv(tmp_path / "all.csv", index=False)
         frame[: ROWS // 2].to_csv(tmp_path / "half.csv", index=False)
+        coded = frame.assign(note=frame["note"] + " é")
+        coded.to_csv(tmp_path / "coded.csv", index=False, encoding="cp1252")
     place = PLACES[model] if case.at is None else case.at
     found = []
     for value in case.values:
