@@ -11,27 +11,48 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.table.numerals import tidy
+from polymodal.table.numerals import LONGEST, tidy
 
 # How the day, the month and the year may stand, the first where nothing tells.
 EPOCH = datetime.datetime(1970, 1, 1)
 ORDERS = ("dmy", "mdy", "ymd")
-# Beginnings of the names of months in languages that write them so.
+# Months, abbreviated and whole, in languages that write them so. A word that only begins like one
+# is none.
 _MONTHS = (
-    "jan gen ene янв led sty oca", "feb fév fev фев úno lut şub", "mar mär mrz maa мар bře",
-    "apr avr abr апр dub kwi nis", "may mai mag maj mei мая май kvě", "jun juin giu июн červn cze "
-    "haz",
-    "jul juil lug июл červe lip tem", "aug aoû aou ago авг srp sie ağu",
-    "sep set сен zář wrz eyl", "oct okt ott out окт říj paź eki", "nov ноя lis kas",
-    "dec dez déc dic дек pro gru ara",
-)  # fmt: skip
-_STARTS = sorted(
-    ((start, i) for i, names in enumerate(_MONTHS, 1) for start in names.split()),
-    key=lambda found: -len(found[0]),
+    "jan january januar jänner jän janv janvier janeiro januari gen gennaio ene enero янв январь "
+    "января sty styczeń stycznia led leden ledna oca ocak",
+    "feb febr february februar februari fév févr fev février fevereiro febbraio febrero фев февр "
+    "февраль февраля lut luty lutego úno únor února şub şubat",
+    "mar march mär märz mrz mars marzo março maart mrt maa марта мар март marzec marca bře březen "
+    "března mart",
+    "apr april avr avril abr abril aprile апр апрель апреля kwi kwiecień kwietnia dub duben dubna "
+    "nis nisan",
+    "may mai mayo maio maggio mag mei maj maja maya май мая kvě květen května mayıs",
+    "jun june juni juin junio junho giu giugno июн июнь июня czerwiec czerwca cze červen června "
+    "haz haziran",
+    "jul july juli juil juillet julio julho lug luglio июл июль июля lip lipiec lipca červenec "
+    "července tem temmuz",
+    "aug august augustus augusti aoû août aou aout agosto ago авг август августа sie sierpień "
+    "sierpnia srp srpen srpna ağu ağustos",
+    "sep sept september septembre septiembre setembro settembre set сен сент сентябрь сентября wrz "
+    "wrzesień września zář září eyl eylül",
+    "oct october okt oktober octobre octubre outubro out ottobre ott окт октябрь октября paź "
+    "październik października říj říjen října eki ekim",
+    "nov november novembre noviembre novembro ноя нояб ноябрь ноября lis listopad listopada "
+    "listopadu kas kasım",
+    "dec december dez dezember déc décembre dic diciembre dicembre dezembro дек декабрь декабря "
+    "gru grudzień grudnia pro prosinec prosince ara aralık",
 )
+_MONTH_OF = {name: i for i, names in enumerate(_MONTHS, 1) for name in names.split()}
+# Abbreviations that are English words: "LED 2000" and "3 set 12" are no dates, "set/2000" is one.
+_WORDS = frozenset({"led", "set", "pro", "out", "lip", "dub"})
 _DAYS = re.compile(
-    r"^(?:mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|mié|jeu|jue|ven|vie|sam|sáb|"
-    r"dim|dom)[^\W\d_]*\.?,?\s+(?=[^\s])", re.I,
+    r"^(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun|(?:mon|tues|wednes|thurs|fri|satur|sun)day|"
+    r"mo|di|mi|do|fr|sa|so|(?:mon|diens|donners|frei|sams|sonn)tag|mittwoch|sonnabend|"
+    r"lun|mar|mer|jeu|ven|sam|dim|(?:lun|mar|mercre|jeu|vendre|same)di|dimanche|"
+    r"mié|mie|jue|vie|sáb|sab|dom|lunes|martes|miércoles|miercoles|jueves|viernes|sábado|sabado|"
+    r"domingo|gio|(?:lune|marte|mercole|giove|vener)dì|sabato|domenica|ma|wo|vr|za|zo|"
+    r"(?:maan|dins|woens|donder|vrij|zater|zon)dag)\.?,?\s+(?=[^\s])", re.I,
 )  # fmt: skip
 _TIME = (
     r"(?P<h>\d{1,2}):(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d|60)(?:[.,](?P<f>\d{1,9}))?)?\s*"
@@ -41,7 +62,7 @@ _ZONE = r"\s*(?P<zone>z|utc|gmt|(?:utc|gmt)?[+-]\d{2}:?\d{2}|[+-]\d{2}(?!\d))?"
 _CLOCK = re.compile(rf"{_TIME}|(?P<hour>\d{{1,2}})\s*(?P<noon>[ap]\.?m\.?)", re.I)
 _AFTER = rf"(?:[\sT,]+(?:at\s+|um\s+|à\s+)?{_TIME}{_ZONE}(?:\s*\(?[A-Z]{{3,4}}\)?)?)?"
 _NUMERIC = re.compile(
-    rf"(?P<a>\d{{1,4}})(?P<mark>[-/.\s]\s?)(?P<b>\d{{1,2}})(?P=mark)(?P<c>\d{{1,4}})\.?{_AFTER}",
+    rf"(?P<a>\d{{4}}|\d\d?)(?P<mark>[-/.]\s?)(?P<b>\d\d?)(?P=mark)(?P<c>\d{{4}}|\d\d?)\.?{_AFTER}",
     re.I,
 )
 _CJK = re.compile(
@@ -60,6 +81,8 @@ _ASCTIME = re.compile(
 )
 _NAME_YEAR = re.compile(r"(?P<n>[^\W\d_]{3,12})\.?[\s/,-]*'?(?P<y>\d{4})", re.I)
 _YEAR_NAME = re.compile(r"(?P<y>\d{4})[\s/-]+(?P<n>[^\W\d_]{3,12})(?:[\s/-]+(?P<d>\d{1,2}))?", re.I)
+# Years that need no day beside them to be some.
+_RECENT = re.compile(r"(?:1[89]|2[01])\d\d")
 _MONTH = re.compile(r"(\d{4})[-/.](0?[1-9]|1[0-2])")
 _QUARTER = re.compile(r"(\d{4})[\s-]*Q([1-4])|Q([1-4])[\s/-]*(\d{4})", re.I)
 _WEEK = re.compile(r"(\d{4})-?W(\d{2})(?:-?([1-7]))?", re.I)
@@ -78,7 +101,7 @@ def moment(text: str, order: str) -> datetime.datetime | None:
     if "%" in order:
         try:
             return _utc(datetime.datetime.strptime(text.strip(), order))
-        except ValueError:
+        except (ValueError, OverflowError):  # the first year in a zone east of Greenwich
             return None
     try:
         return (
@@ -92,7 +115,7 @@ def moment(text: str, order: str) -> datetime.datetime | None:
 
 def clock(text: str) -> datetime.time | None:
     """A time of day such as "08:29", "8:29 PM" or "9am"; None for anything else."""
-    match = _CLOCK.fullmatch(tidy(text))
+    match = _CLOCK.fullmatch(tidy(text)) if len(text) <= LONGEST else None
     if match is None:
         return None
     if match["hour"]:
@@ -119,6 +142,8 @@ def is_compact(text: str) -> bool:
 
 
 def _bare(text: str) -> str:
+    if len(text) > LONGEST:
+        return ""
     return _DAYS.sub("", tidy(text), count=1)
 
 
@@ -142,7 +167,7 @@ def _numeric(text: str, order: str) -> datetime.datetime | None:
     if match is None:
         return None
     a, b, c = match["a"], match["b"], match["c"]
-    if len(a) == 4 or (order == "ymd" and len(c) <= 2):
+    if len(a) == 4 or (order == "ymd" and len(a) == 2 and len(c) <= 2):
         year, month, day = a, b, c
     elif len(c) in (2, 4) and len(a) <= 2:
         day, month = (b, a) if order == "mdy" else (a, b)
@@ -156,12 +181,16 @@ def _named(text: str) -> datetime.datetime | None:
     for shape in (_DAY_NAME, _NAME_DAY, _ASCTIME):
         match = shape.fullmatch(text)
         if match is not None and (month := _month(match["n"])):
-            return _made(match["y"], month, int(match["d"]), match)
+            word = match["n"].lower() in _WORDS
+            if not word or _RECENT.fullmatch(match["y"]):
+                return _made(match["y"], month, int(match["d"]), match)
     for shape in (_NAME_YEAR, _YEAR_NAME):
         match = shape.fullmatch(text)
         if match is not None and (month := _month(match["n"])):
             day = match.groupdict().get("d")
-            return datetime.datetime(int(match["y"]), month, int(day or 1))
+            word = match["n"].lower() in _WORDS and not re.search("[-/]", text)
+            if day or (not word and _RECENT.fullmatch(match["y"])):
+                return datetime.datetime(int(match["y"]), month, int(day or 1))
     return None
 
 
@@ -181,8 +210,7 @@ def _other(text: str) -> datetime.datetime | None:
 
 
 def _month(name: str) -> int | None:
-    name = name.lower()
-    return next((month for start, month in _STARTS if name.startswith(start)), None)
+    return _MONTH_OF.get(name.lower())
 
 
 def _made(year: str, month: int, day: int, match: re.Match[str]) -> datetime.datetime:

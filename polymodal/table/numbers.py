@@ -16,6 +16,7 @@ from polymodal.base.arrow import is_text
 from polymodal.table import dates, numerals
 from polymodal.table.dates import scalar, seconds
 from polymodal.table.reading import WORDS, Reading, counted
+from polymodal.table.units import Units, settled
 
 # So many other words at most, in this share of cells at most, say that a number is not known.
 OWN_WORDS, OWN_SHARE = 5, 0.4
@@ -24,6 +25,7 @@ FEW = 20
 # Shares of the cells that must agree where a kind is inferred, and where it was declared.
 NEARLY_ALL, HALF = 0.95, 0.5
 _CODE = re.compile(r"0\d+")
+_VERSION = re.compile(r"([1-9]\d?)\.\d{1,2}\.\d{2}")
 
 
 @dataclass(frozen=True)
@@ -131,17 +133,19 @@ def _typed(data: pa.ChunkedArray, order: str | None) -> Found | None:
     """A column of numbers, dates or times as Arrow types."""
     kind = data.type
     types = pa.types
-    if types.is_integer(kind):
-        values = data.drop_null().to_numpy().astype(float)
-        texts = {f"{v:.0f}": 1 for v in np.unique(values)} if _spans_dates(values) else {}
-        if texts and _all_compact(texts, values):
-            read = [seconds(dates.moment(f"{v:.0f}", "ymd")) for v in values]
-            return Found(Reading("date", order="ymd"), np.array(read), {}, 0)
-        return Found(Reading(), values, {}, 0) if len(values) else None
-    if types.is_floating(kind) or types.is_decimal(kind):
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         values = np.array([float(v) for v in data.drop_null().to_pylist()])
         known = values[np.isfinite(values)]
-        return Found(Reading(), known, {}, len(values) - len(known)) if len(known) else None
+        if not len(known):
+            return None
+        odd = len(values) - len(known)
+        # Whole numbers with a gap come as floats from some programs.
+        whole = _spans_dates(known) and bool(np.all(known == np.floor(known)))
+        texts = {f"{v:.0f}" for v in np.unique(known)} if whole else set()
+        if texts and _all_compact(texts, known):
+            read = [seconds(dates.moment(f"{v:.0f}", "ymd")) for v in known]
+            return Found(Reading("date", order="ymd"), np.array(read), {}, odd)
+        return Found(Reading(), known, {}, odd)
     if types.is_temporal(kind):
         values = np.array([scalar(v) for v in data.drop_null().to_pylist()])
         what = "clock" if types.is_time(kind) else "span" if types.is_duration(kind) else "date"
@@ -195,7 +199,8 @@ def _reading(
     mark = decimal or _decimal(texts)
     # Dates first: "31.01.2024" is no number with marks between thousands.
     if decimal is None:
-        for one in (Reading("date", order=_order(texts)), Reading("clock")):
+        dated = () if _like_versions(texts) else (Reading("date", order=_order(texts)),)
+        for one in (*dated, Reading("clock")):
             if enough(one):
                 return one
     units = _units(texts)
@@ -209,11 +214,17 @@ def _reading(
     return _several(texts, mark, least)
 
 
+def _like_versions(texts: Iterable[str]) -> bool:
+    """Whether all cells are like 4.1.12: days, unlike versions, pass 12 in one cell or another."""
+    found = [_VERSION.fullmatch(text.strip()) for text in texts]
+    return all(match is not None and int(match[1]) <= 12 for match in found)
+
+
 def _several(texts: Mapping[str, int], mark: str, least: float) -> Reading | None:
     """How cells with as many numbers each are read."""
     lengths: Counter[int] = Counter()
     units: Counter[str] = Counter()
-    spare = numerals.Units({}, open=True).factor
+    spare = Units({}, open=True).factor
     missed, total = 0, sum(texts.values())
     for text, n in texts.items():
         several = numerals.several(text, mark, spare) or []
@@ -222,12 +233,12 @@ def _several(texts: Mapping[str, int], mark: str, least: float) -> Reading | Non
         if missed > (1 - least) * total:
             return None
         for piece in numerals.pieces(text) if several else ():
-            units[numerals.unit(piece) or ""] += n
+            units[numerals.unit_of_piece(piece)] += n
     parts, count = lengths.most_common(1)[0]
-    settled = numerals.settled(dict(units))
-    if settled is None or count < least * total:
+    worth = settled(dict(units))
+    if worth is None or count < least * total:
         return None
-    return Reading("several", mark, parts=parts, units=settled)
+    return Reading("several", mark, parts=parts, units=worth)
 
 
 def _decimal(texts: Mapping[str, int]) -> str:
@@ -246,7 +257,7 @@ def _units(texts: Mapping[str, int]) -> dict[str, float] | None:
             found[unit] += n
             if len(found) > 30:
                 return None
-    return numerals.settled(dict(found))
+    return settled(dict(found))
 
 
 def _order(texts: Iterable[str]) -> str:
@@ -264,7 +275,7 @@ def _order(texts: Iterable[str]) -> str:
         others = max(fits["dmy"], fits["mdy"])
         if others < len(shown) or len(firsts) < min(len(thirds), 10):
             return "ymd"
-    if fits["dmy"] == fits["mdy"] and len(seconds_) == 1 and len(firsts) > 1:
+    if fits["dmy"] == fits["mdy"] and seconds_ == {1} and len(firsts) > 1:
         return "mdy"  # the first of every month, as Americans write it
     return "mdy" if fits["mdy"] > fits["dmy"] else "dmy"
 

@@ -11,48 +11,15 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
-# What a unit is in the first one of its family.
-FAMILIES: tuple[dict[str, float], ...] = (
-    {"kg": 1, "g": 1e-3, "mg": 1e-6, "µg": 1e-9, "ug": 1e-9, "t": 1e3, "lb": 0.45359237}
-    | {"lbs": 0.45359237, "oz": 0.028349523125},
-    {"m": 1, "cm": 1e-2, "mm": 1e-3, "µm": 1e-6, "um": 1e-6, "km": 1e3, "in": 0.0254}
-    | {"inch": 0.0254, "inches": 0.0254, '"': 0.0254, "ft": 0.3048, "feet": 0.3048, "mi": 1609.344}
-    | {"miles": 1609.344, "mile": 1609.344, "yd": 0.9144},
-    {"s": 1, "sec": 1, "secs": 1, "second": 1, "seconds": 1, "ms": 1e-3, "min": 60, "mins": 60}
-    | {"minute": 60, "minutes": 60, "h": 3600, "hr": 3600, "hrs": 3600, "hour": 3600}
-    | {"hours": 3600, "d": 86400, "day": 86400, "days": 86400, "week": 604800, "weeks": 604800}
-    | {"month": 2629746, "months": 2629746, "year": 31556952, "years": 31556952, "yr": 31556952},
-    {"l": 1, "ml": 1e-3, "cl": 1e-2, "dl": 0.1, "hl": 100},
-    {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20}
-    | {"gib": 2**30, "tib": 2**40},
-    {"w": 1, "kw": 1e3, "mw": 1e6, "gw": 1e9},
-    {"hz": 1, "khz": 1e3, "mhz": 1e6, "ghz": 1e9},
-    {"pa": 1, "hpa": 100, "kpa": 1e3, "mpa": 1e6, "bar": 1e5},
-    {"v": 1, "mv": 1e-3, "kv": 1e3},
-    {"m²": 1, "m2": 1, "sqm": 1, "qm": 1, "ha": 1e4, "km²": 1e6, "ft²": 0.09290304}
-    | {"sqft": 0.09290304},
-)
-# Words that multiply. One letter alone may be a unit, which the column decides.
-_TIMES = (
-    {"k": 1e3, "tsd": 1e3, "thousand": 1e3, "千": 1e3, "천": 1e3, "tys": 1e3, "тыс": 1e3}
-    | {"m": 1e6, "mn": 1e6, "mio": 1e6, "mm": 1e6, "million": 1e6, "millions": 1e6, "mil": 1e6}
-    | {"млн": 1e6, "万": 1e4, "萬": 1e4, "만": 1e4, "lakh": 1e5, "lac": 1e5, "crore": 1e7}
-    | {"cr": 1e7, "亿": 1e8, "億": 1e8, "억": 1e8, "b": 1e9, "bn": 1e9, "mrd": 1e9}
-    | {"billion": 1e9, "billions": 1e9, "млрд": 1e9, "tn": 1e12, "trillion": 1e12}
-)
-# Those that are units of length as well count as factors only beside others of them.
-_SHARED = frozenset({"m", "mm", "b"})
-# Money in words; signs of money are those that Unicode calls so.
-_CURRENCIES = (
-    "usd eur gbp jpy chf cad aud nzd cny rmb inr rs krw brl r$ us$ a$ c$ hk$ mxn sek nok dkk kr "
-    "pln zł czk kč huf ft ron lei try tl rub руб р uah грн zar ils thb sgd hkd twd nt$ idr rp myr "
-    "rm php vnd ngn egp aed sar euro euros dollar dollars cent cents yen 円 元 원"
-)
-_MONEY = frozenset(_CURRENCIES.split())
-# What may stand before a number without changing it.
+from polymodal.table.units import unit_of
+
+# What may stand before a number without changing it. "AB1001" and "CA-12" are names.
 _ABOUT = re.compile(
-    r"(?:[<>≤≥~≈≃±=]+|ca\.?|c\.|circa|approx\.?|about|around|etwa|rund|up to|ab)\s*"
+    r"[<>≤≥~≈≃±=]+\s*|(?:[Cc]a?\.|[Aa]pprox\.)\s*"
+    r"|(?:ca|[Cc]irca|[Aa]pprox|[Aa]bout|[Aa]round|[Ee]twa|[Rr]und|[Uu]p to)\s+"
 )
+# Longer texts are neither numbers nor dates.
+LONGEST = 60
 _MARKS = str.maketrans(
     dict.fromkeys("\u2212\u2010\u2011\u2012\u2013\u2014\ufe63\uff0d", "-")
     | dict.fromkeys("\u00a0\u2007\u2008\u2009\u200a\u202f\u2002\u2003\u3000\t", " ")
@@ -63,7 +30,7 @@ _MARKS = str.maketrans(
 _CORE = r"(?:\d[\d.,' ]*\d|\d)(?:[.,](?!\d))?|[.,]\d+"
 _SHAPE = re.compile(
     rf"(?P<sign>[-+]?)\s*(?P<before>[^\d\s.,+-][^\d.,+-]{{0,7}}?\.?)?\s*(?P<inner>[-+]?)\s*"
-    rf"(?P<core>{_CORE})(?P<power>(?:[eE]|\s?x\s?10\s?\^?|\s?\*\s?10\^)[-+]?\d+)?"
+    rf"(?P<core>{_CORE})(?P<power>(?:[eE]|\s?x\s?10\s?(?:\^|(?=[-+]))|\s?\*\s?10\^)[-+]?\d+)?"
     rf"\s*(?P<after>[^\d\s+-][^\d]{{0,24}}|\+|-)?"
 )
 _GROUPED = re.compile(r"\d{1,3}(?:([.,' ])\d{3})(?:\1\d{3})*")
@@ -75,21 +42,23 @@ _DEGREES = re.compile(
 )
 _SPAN = re.compile(r"(?:(\d+)\s*(?:d|days?),?\s*)?(\d{1,4}):([0-5]\d)(?::([0-5]\d(?:[.,]\d+)?))?")
 _LONG_SPAN = re.compile(
-    r"P?T?(?=.*\d\s*[a-zA-Z])"
-    r"(?:(\d+(?:[.,]\d+)?)\s*(?:d|days?|tage?)\s*,?\s*T?)?"
+    r"(?=.*\d\s*[a-zA-Z])"
+    r"(?:(\d+(?:[.,]\d+)?)\s*(?:d|days?|tage?)\s*,?\s*)?"
     r"(?:(\d+(?:[.,]\d+)?)\s*(?:h|hrs?|hours?|std\.?)\s*,?\s*)?"
     r"(?:(\d+(?:[.,]\d+)?)\s*(?:m|min|mins|minutes?)\s*,?\s*)?"
     r"(?:(\d+(?:[.,]\d+)?)\s*(?:s|sec|secs|seconds?)\s*)?",
     re.I,
 )
-_ORDINAL = frozenset({"st", "nd", "rd", "th", "º", "ª", "er", "e", "."})
+# ISO 8601; years and months, M before T, have no fixed length.
+_PART = r"(?:(\d+(?:[.,]\d+)?){})?"
+_ISO_SPAN = re.compile("P" + _PART.format("D") + "(?:T" + "".join(map(_PART.format, "HMS")) + ")?")
 # Numbers in a row in one cell: blood pressure, sizes, ranges, coordinates, scores.
 _JOINTS = re.compile(
     r"\s*(?:/|\s+x\s+|(?<=\d)x(?=\d)|\s-\s|(?<=[\d%a-z€$])-(?=[\d.$€£])|\.\.+|\bto\b|\bbis\b|"
-    r"\band\b|\bout of\b|\bof\b|;|,\s+|:|±|\+/-)\s*"
+    r"\band\b|\bout of\b|\bof\b|;|,\s+|:|±|\+/?-|(?<=[\d%a-z€$])\s?~)\s*"
 )
 # A range rises; what does not is a telephone or a part number.
-_RANGE = re.compile(r"[\d%a-z€$]\s*-\s*[\d.$€£]")
+_RANGE = re.compile(r"[\d%a-z€$]\s*[-~]\s*[\d.$€£]")
 _POINT = re.compile(r"(?:POINT\s*)?[(\[](.*)[)\]]", re.I)
 _COMPASS = re.compile(r"([\d.,]+)\s*°?\s*([NSEWnsew])")
 MOST_PARTS = 4
@@ -157,13 +126,11 @@ def grouped(digits: str) -> float | None:
 
 def marks(text: str) -> str | None:
     """The decimal mark that a cell shows beyond doubt, or None."""
-    match = _SHAPE.fullmatch(tidy(text).strip("() "))
-    if match is None:
+    match = _SHAPE.fullmatch(tidy(text).strip("() ")) if len(text) <= LONGEST else None
+    if match is None or amount(match["core"], ".") is None:
         return None
     digits = match["core"]
     dots, commas = digits.count("."), digits.count(",")
-    if amount(digits, ".") is None:
-        return None
     if dots and commas:
         return max(".,", key=digits.rfind)
     if dots + commas != 1:
@@ -171,58 +138,6 @@ def marks(text: str) -> str | None:
     mark = "." if dots else ","
     head, _, tail = digits.partition(mark)
     return mark if len(tail) != 3 or len(head.lstrip()) > 3 or head.startswith("0") else None
-
-
-class Units:
-    """What stands around numbers of one column: unit -> factor, each in the commonest one.
-
-    Args:
-        factors: as saved; empty for a column of bare numbers.
-        open: whether a unit that is not there may come in, as while a column is looked at.
-    """
-
-    def __init__(self, factors: dict[str, float], open: bool = False) -> None:
-        self.factors, self.open = factors, open
-
-    def factor(self, unit: str) -> float | None:
-        if not unit or unit in self.factors:
-            return self.factors.get(unit, 1.0)
-        if self.open:
-            return 1.0
-        if unit in _MONEY or _is_money(unit) or unit in ("%", "‰"):
-            return 1.0 if set(self.factors) <= {""} or _alike(unit, self.factors) else None
-        for family in (*FAMILIES, _TIMES):
-            known = next((u for u in self.factors if u in family), None)
-            if unit in family and (known is not None or (family is _TIMES and not self.factors)):
-                own = family[known] / self.factors[known] if known is not None else 1.0
-                return family[unit] / own
-        return None
-
-
-def _alike(unit: str, factors: dict[str, float]) -> bool:
-    return all(u == unit or u in _MONEY or _is_money(u) for u in factors if u)
-
-
-def _is_money(unit: str) -> bool:
-    return any(unicodedata.category(c) == "Sc" for c in unit)
-
-
-def unit_of(before: str, after: str) -> str | None:
-    """What stands around a number as one unit, "" if it changes nothing; None if no unit."""
-    before, after = before.strip().rstrip(".").lower(), after.strip()
-    if after == "+" or after in ("CR", "DR"):
-        after = ""
-    lowered = after.rstrip(".").lower().strip()
-    if before and not (before in _MONEY or _is_money(before)):
-        return None
-    if len(lowered.split()) > 3 or (lowered and not re.fullmatch(r"[^\W\d_]*|.{1,24}", lowered)):
-        return None
-    if lowered in _ORDINAL:
-        lowered = ""
-    if before and lowered and lowered not in _TIMES:
-        # "US$ 5 per kg": the money is the same everywhere.
-        return lowered if not (lowered in _MONEY or _is_money(lowered)) else before
-    return lowered or before
 
 
 def one(text: str, decimal: str, factor: Callable[[str], float | None]) -> float | None:
@@ -238,10 +153,9 @@ def one(text: str, decimal: str, factor: Callable[[str], float | None]) -> float
         if decimal == "," and re.fullmatch(r"\s*-?[1-9]\d{0,2}\.\d{3}\s*", text):
             return float(text.replace(".", ""))
         return found if math.isfinite(found) else None
-    text = tidy(text)
-    if len(text) > 60 or not any(c.isdecimal() for c in text):
+    if len(text) > LONGEST or not any(c.isdecimal() for c in text):
         return None
-    text = _ABOUT.sub("", text.lower() if text[:1].isalpha() else text, count=1)
+    text = _bare(text)
     negative = text.startswith("(") and text.endswith(")")
     match = _SHAPE.fullmatch(text[1:-1].strip() if negative else text)
     if match is None:
@@ -259,18 +173,29 @@ def one(text: str, decimal: str, factor: Callable[[str], float | None]) -> float
     worth = factor(unit)
     if value is None or worth is None:
         return _degrees(text)
-    value *= worth * (
-        10.0 ** int(re.sub(r"^\s*(?:[eE]|\D?\s?10\s?\^?)", "", power)) if power else 1
-    )
+    exponent = int(re.findall(r"[-+]?\d+", power)[-1]) if power else 0
+    if abs(exponent) > 300:  # beyond what a float holds: a name such as 7e4526b
+        return None
+    value *= worth * 10.0**exponent
+    if not math.isfinite(value):
+        return None
     return -value if minus or negative else value
+
+
+def _bare(text: str) -> str:
+    """A cell without what says that its number is not exact."""
+    text = tidy(text)
+    about = _ABOUT.match(text)
+    return text[about.end() :] if about else text
 
 
 def unit(text: str) -> str | None:
     """The unit around a cell's number; None if the cell is no number."""
-    if plain(text) is not None or _COMPASS.fullmatch(text.strip()):
+    if plain(text) is not None:
         return ""
-    text = tidy(text)
-    text = _ABOUT.sub("", text.lower() if text[:1].isalpha() else text, count=1)
+    if len(text) > LONGEST:
+        return None
+    text = _bare(text)
     match = _SHAPE.fullmatch(text.strip("() "))
     if match is None:
         return "" if _degrees(text) is not None else None
@@ -290,6 +215,8 @@ def _degrees(text: str) -> float | None:
 
 def span(text: str) -> float | None:
     """A length of time as "36:15:00", "2 days, 03:04:05" or "1h 30min", in seconds."""
+    if len(text) > LONGEST:
+        return None
     text = tidy(text)
     sign = -1.0 if text.startswith("-") else 1.0
     text = text.lstrip("+-").strip()
@@ -299,8 +226,9 @@ def span(text: str) -> float | None:
         if match[4] is None and match[1] is None:
             return sign * (first * 60 + second) * 60
         return sign * (days * 86400 + first * 3600 + second * 60 + third)
-    match = _LONG_SPAN.fullmatch(text)
-    if match is None or sum(part is not None for part in match.groups()) < (text[:1] != "P") + 1:
+    iso = text.startswith("P")
+    match = (_ISO_SPAN if iso else _LONG_SPAN).fullmatch(text)
+    if match is None or sum(part is not None for part in match.groups()) < 2 - iso:
         return None
     scales = (86400, 3600, 60, 1)
     found = (
@@ -311,7 +239,6 @@ def span(text: str) -> float | None:
 
 def several(text: str, decimal: str, factor: Callable[[str], float | None]) -> list[float] | None:
     """The numbers in a row in one cell, two to MOST_PARTS; None if there are none such."""
-    text = tidy(text)
     found = []
     for piece in pieces(text):
         compass = _COMPASS.fullmatch(piece.strip())
@@ -319,17 +246,28 @@ def several(text: str, decimal: str, factor: Callable[[str], float | None]) -> l
         if value is None:
             return None
         found.append(-value if compass and compass[2] in "SWsw" else value)
-    if _RANGE.search(text) and (len(found) > 2 or (len(found) == 2 and found[0] > found[1])):
+    if (
+        found
+        and _RANGE.search(tidy(text))
+        and (len(found) > 2 or (len(found) == 2 and found[0] > found[1]))
+    ):
         return None
     return found or None
 
 
+def unit_of_piece(text: str) -> str:
+    """The unit of one of several numbers; a point of the compass is none."""
+    return "" if _COMPASS.fullmatch(text.strip()) else unit(text) or ""
+
+
 def pieces(text: str) -> list[str]:
     """What stands between the joints of a cell; [] if that may be no numbers in a row."""
+    if len(text) > 80:
+        return []
     text = tidy(text)
     bare = _POINT.fullmatch(text)
     inside = bare[1].strip() if bare is not None else text
-    found = _JOINTS.split(inside) if len(text) <= 80 else []
+    found = _JOINTS.split(inside)
     if len(found) == 1 or ";" in inside:
         # Whole numbers so parted are a series or a set.
         if not re.search(r"\d[.,]\d", inside):
@@ -338,34 +276,3 @@ def pieces(text: str) -> list[str]:
             alone = inside.count(",") == 1 and "." in inside
             found = inside.split(",") if alone else inside.split()
     return found if 2 <= len(found) <= MOST_PARTS else []
-
-
-def settled(units: dict[str, int]) -> dict[str, float] | None:
-    """Units that occur as factors of the commonest one; None if they do not go together.
-
-    Signs of money and of percent change nothing, nor does one word that all cells have.
-    """
-    total = sum(units.values())
-    known = {*_MONEY, *_TIMES, "%", "‰", *(u for family in FAMILIES for u in family)}
-    # A strange word in a cell or two among bare numbers is no unit.
-    slips = {u for u, n in units.items() if n <= 0.02 * units.get("", 0) and u not in known}
-    named = {u: n for u, n in units.items() if u and (u not in slips or _is_money(u))}
-    if not named:
-        return {}
-    common = max(named, key=named.__getitem__)
-    money = [u for u in named if u in _MONEY or _is_money(u)]
-    if len(money) == len(named) or set(named) <= {"%", "‰"}:
-        return dict.fromkeys(named, 1.0)
-    if set(named) <= set(_TIMES) and not (set(named) <= _SHARED and not units.get("")):
-        return {u: _TIMES[u] for u in named}
-    for family in FAMILIES:
-        if set(named) <= set(family):
-            return {u: family[u] / family[common] for u in named}
-    if len(named) == 1:
-        return {common: 1.0}
-    rare = sum(named.values()) - named[common]
-    # A plural, a spelling: "1 room", "2 rooms".
-    stems = {u.rstrip("s.").strip() for u in named}
-    if len(stems) == 1 or (rare <= 0.02 * total and len(named) <= 3):
-        return dict.fromkeys(named, 1.0)
-    return None

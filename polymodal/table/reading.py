@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from polymodal.base.arrow import is_text
 from polymodal.table import dates, numerals
+from polymodal.table.units import Units
 
 # What people and programs write where they know nothing, in small letters. In a column of numbers
 # these are missing; elsewhere "None" and "NA" may be names.
@@ -65,8 +66,8 @@ class Reading:
         return cls(**{**described, "missing": tuple(described.get("missing", ()))})
 
     @cached_property
-    def _units(self) -> numerals.Units:
-        return numerals.Units(self.units)
+    def _units(self) -> Units:
+        return Units(self.units)
 
     @cached_property
     def _gone(self) -> frozenset[str]:
@@ -92,16 +93,19 @@ class Reading:
                 raise ValueError("is infinite")
             raise ValueError("is neither a number nor a date such as 2024-01-31")
         if self.what == "date" and isinstance(cell, int | float) and not isinstance(cell, bool):
-            return self.read(f"{cell:.0f}") if math.isfinite(cell) else None
+            if not math.isfinite(cell):
+                return None
+            found = self.read(f"{cell:.0f}")
+            if found is None:
+                raise ValueError("is no date such as 20240131")
+            return found
         return cell
 
     def read(self, text: str) -> Any:
         """What a present cell's text means; None if nothing."""
         factor = self._units.factor
         if self.what == "number":
-            found: Any = numerals.one(text, self.decimal, factor)
-            # A date among seconds, as where a table with dates meets one with numbers.
-            return dates.seconds(dates.moment(text, self.order)) if found is None else found
+            return numerals.one(text, self.decimal, factor)
         if self.what == "date":
             return dates.moment(text, self.order)
         if self.what == "clock":
@@ -147,7 +151,8 @@ def read_column(data: pa.ChunkedArray, reading: Reading) -> tuple[pa.ChunkedArra
         rows = np.flatnonzero(infinite.to_numpy())
         cleared = pc.if_else(infinite, pa.scalar(None, kind), data) if len(rows) else data
         return cleared, {int(row): "is infinite" for row in rows}
-    compact = reading.what == "date" and pa.types.is_integer(kind)
+    digits = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    compact = reading.what == "date" and digits
     if not is_text(kind) and not compact:
         return data, {}
     if reading.what == "number" and not reading.units and reading.decimal == ".":

@@ -131,7 +131,8 @@ _NOTHING = frozenset({"nan", "na", "n/a", "null", "none", "?", "-"})
 
 
 def _uses(found: reading.Reading) -> bool:
-    return found.what in ("number", "several")
+    # A mark that is meant for all columns does not part several numbers in a cell.
+    return found.what == "number"
 
 
 def typed(schema: Iterable[Column], table: Table) -> Table:

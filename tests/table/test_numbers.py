@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from polymodal.table import dates, numerals
 from polymodal.table.numbers import find
 from polymodal.table.reading import Reading, read_column
+from polymodal.table.units import Units
 
 ROWS = 60
 RANDOM = random.Random(0)
+MONTHS = range(1, 13)
 
 
 def column(cells: list[Any], kind: pa.DataType | None = None) -> pa.ChunkedArray:
@@ -118,10 +120,95 @@ def test_a_word_among_numbers_is_a_missing_cell(word: str) -> None:
         lambda i: RANDOM.choice(["1", "2", "3", "other"]),
         lambda i: f"it cost {i} euros and was late",
         lambda i: RANDOM.choice(["None", "NA", "null", "red"]),
+        lambda i: f"{RANDOM.getrandbits(28):07x}",
+        lambda i: f"AB{1001 + i}",
+        lambda i: f"CA-{12 + i}",
+        lambda i: f"{i}<{i + 1}",
+        lambda i: f"LED {2700 + 100 * (i % 4)}",
+        lambda i: f"Set {1234 + i}",
+        lambda i: f"Pro {1000 + i}",
+        lambda i: f"{1 + i % 9} sets {10 + i % 20}",
+        lambda i: f"Model {1 + i % 9} Jan 2024",
+        lambda i: f"Sample 2024-01-{1 + i % 28:02}",
+        lambda i: f"4.{i % 5 + 1}.{i % 20 + 1}",
+        lambda i: f"4.{i % 5 + 1}.{10 + i % 20}",
+        lambda i: f"{3 + i % 3} {4 + i % 5} {12 + i % 9}",
+        lambda i: ["5", "6", "7", "9", "2024-01-31"][i % 5],
+        lambda i: ["5 B", "8", "7"][i % 3],
+        lambda i: ["500 Mb", "1 MB"][i % 2],
+        lambda i: f"P{1 + i % 12}M",
     ],
 )
 def test_what_is_no_number(make: Callable[[int], str]) -> None:
     assert find(column([make(i) for i in range(ROWS)])) is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "means"),
+    [
+        (["10~20", "20~30", "5~9"], [[10, 20], [20, 30], [5, 9]]),
+        (["12±3", "10+-3", "9 +/- 1"], [[12, 3], [10, 3], [9, 1]]),
+        (["1.80 m", "1.75 m", "1.6", "1.92 m"], [1.8, 1.75, 1.6, 1.92]),
+        (["5 mm", "8"], [5, 8]),
+        (["1.5M", "20"], [1.5e6, 20]),
+        (["500 mW", "1 W", "2 W", "3 W"], [0.5, 1, 2, 3]),
+        (["1 MW", "500 W", "300 W"], [1e6, 500, 300]),
+        (["5 mPa", "1 Pa", "2 MPa", "2 Pa"], [0.005, 1, 2e6, 2]),
+        (["2 x 100", "3 x 200"], [[2, 100], [3, 200]]),
+        (["2 x 10^3", "3x10^-2", "1e4"], [2000, 0.03, 10000]),
+        (["P1DT2H", "PT5M", "PT90S"], [93600, 300, 90]),
+        ([f"{i:02}/05/2024" for i in MONTHS], [datetime.datetime(2024, 5, i) for i in MONTHS]),
+        ([f"{i:02}/01/2024" for i in MONTHS], [datetime.datetime(2024, i, 1) for i in MONTHS]),
+        (["set/2024", "out/2024"], [datetime.datetime(2024, 9, 1), datetime.datetime(2024, 10, 1)]),
+        (["12 mars 2024", "12/03/2024"], [datetime.datetime(2024, 3, 12)] * 2),
+    ],
+)  # fmt: skip
+def test_what_a_whole_column_means(cells: list[str], means: list[Any]) -> None:
+    found = read(cells * 10)[: len(cells)]
+    assert found == (means if isinstance(means[0], datetime.datetime) else [
+        pytest.approx(value) for value in means
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", ["2x10400", "2 x 10^400", "7e4526b", "1e999", "9" * 400])
+def test_what_no_float_holds_is_a_missing_cell(cell: str) -> None:
+    data = column(["1", cell])
+    assert read_column(data, Reading())[0].to_pylist() == [1, None]
+    assert 1 in read_column(data, Reading())[1]
+
+
+def test_part_numbers_with_an_e_are_no_crash() -> None:
+    find(column([f"{i}E{100 + 9 * i}A" for i in range(10, 100)]))
+    find(column([f"{RANDOM.getrandbits(28):07x}" for _ in range(2000)]))
+
+
+def test_metres_in_a_column_of_bare_numbers_are_no_millions() -> None:
+    with pytest.raises(ValueError):
+        Reading().value("5 m")
+    assert Reading().value("5k") == 5000
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.int64(), pa.int32()])
+def test_dates_of_digits_are_read_alike_from_numbers(kind: pa.DataType) -> None:
+    date = Reading("date", order="ymd")
+    read = read_column(column([20240104, None], kind), date)
+    assert read[0].to_pylist() == [datetime.datetime(2024, 1, 4), None] and not read[1]
+    cells, odd = read_column(column([1706659200, 20240104], kind), date)
+    assert cells[0].as_py() is None and list(odd) == [0]
+    found = find(column([20240104, 20240204, None], kind))
+    assert found is not None and found.reading.what == "date"
+    many, unread = read_column(column([1.7e12], pa.float64()), date)
+    assert many.to_pylist() == [None] and list(unread) == [0]
+
+
+def test_long_texts_are_told_at_once_and_not_kept() -> None:
+    numerals.tidy.cache_clear()
+    for text in ("ab" + " " * 4000 + "x1", "1" + " " * 9000 + "x", "1," * 9000):
+        assert numerals.marks(text) is None and numerals.unit(text) is None
+        assert numerals.span(text) is None and dates.clock(text) is None
+        assert dates.moment(text, "dmy") is None and not numerals.pieces(text)
+        assert dates.places(text) is None
+    assert not numerals.tidy.cache_info().currsize
 
 
 def test_typed_columns_say_what_they_are() -> None:
@@ -169,7 +256,7 @@ def test_one_row_is_read_as_the_training_rows_were() -> None:
 @given(st.floats(-1e9, 1e9).map(lambda x: round(x, 2)))
 def test_a_number_survives_its_spelling(value: float) -> None:
     german = f"{value:,.2f}".replace(",", "_").replace(".", ",").replace("_", ".")
-    one = numerals.Units({}, open=True).factor
+    one = Units({}, open=True).factor
     assert numerals.one(german + " €", ",", one) == pytest.approx(value)
     assert numerals.one(f"${value:,.2f}".replace("$-", "-$"), ".", one) == pytest.approx(value)
 
@@ -180,7 +267,18 @@ def test_no_text_is_too_strange(text: str) -> None:
     for order in (*dates.ORDERS, "%d"):
         dates.moment(text, order)
     dates.clock(text)
-    numerals.several(text, ".", numerals.Units({}).factor)
+    numerals.several(text, ".", Units({}).factor)
+
+
+@given(st.from_regex(r"\A[(<]?\d+[eExX]?[-+]?\d*[a-zA-Z%]?\Z"))
+def test_no_part_number_is_too_strange(text: str) -> None:
+    find(column([text, text + "1", "2"]))
+    value = numerals.one(text, ".", Units({}, open=True).factor)
+    assert value is None or abs(value) < float("inf")
+
+
+def test_a_moment_before_the_first_year_is_none() -> None:
+    assert dates.moment("0001-01-01 +0500", "%Y-%m-%d %z") is None
 
 
 @given(st.datetimes(datetime.datetime(1971, 1, 1), datetime.datetime(2030, 1, 1)))
