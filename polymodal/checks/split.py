@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
 from polymodal.checks import _copies
 from polymodal.checks._copies import codes
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import Contents
 from polymodal.table import tags, values
+from polymodal.table.dates import scalar
+from polymodal.table.numbers import find
 from polymodal.table.read import Table
+from polymodal.table.reading import Reading
 from polymodal.table.schema import Column, Schema
 
 # A number target is stratified by so many quantiles.
@@ -60,7 +64,7 @@ def split(
         )
     group = group or schema.group
     if _resolved(how, group, time) == "time":
-        return _latest(_moments(table, time), valid, table)
+        return _latest(_moments(table, schema, time), valid, table)
     units = _units(table, schema, group, 2, contents)
     strata = _strata(table, schema, how)
     side = _assign(units, strata, np.array([1 - valid, valid]), seed)
@@ -99,7 +103,7 @@ def folds(
         raise UserError(f"{k} folds were asked for", expected="at least 2")
     group = group or schema.group
     if _resolved(how, group, time) == "time":
-        return _periods(_moments(table, time), k, table)
+        return _periods(_moments(table, schema, time), k, table)
     units = _units(table, schema, group, k, contents)
     fold = _assign(units, _strata(table, schema, how), np.full(k, 1 / k), seed)
     return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(k)]
@@ -123,7 +127,7 @@ def together(
     table = contents.table
     if _resolved(how, None, time) == "time":
         _, inverse, counts = np.unique(
-            _moments(table, time), return_inverse=True, return_counts=True
+            _moments(table, schema, time), return_inverse=True, return_counts=True
         )
         middle = (np.cumsum(counts) - counts / 2) / len(table)
         return (middle * PERIODS).astype(np.int64)[inverse]
@@ -275,10 +279,20 @@ def _complete(table: Table, column: str, what: str) -> list[Any]:
     return cells
 
 
-def _moments(table: Table, column: str | None) -> Rows:
+def _moments(table: Table, schema: Schema, column: str | None) -> Rows:
     assert column is not None
     cells = _complete(table, column, "time")
     try:
+        data = table.data.column(column)
+        found = find(data, declared=True) if is_text(data.type) else None
+        how = schema.reads.get(column) or (found.details().get("reads") if found else None)
+        if how and is_text(data.type):
+            # `typed` leaves a column that no model reads as it is.
+            reading = Reading.from_json(how)
+            cells = [reading.value(cell) for cell in cells]
+            if None in cells:
+                raise ValueError("says that nothing is known")
+            return np.array([scalar(cell) for cell in cells])
         return np.array([values.number(cell) for cell in cells])
     except ValueError as error:
         raise UserError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -95,6 +95,7 @@ def infer(
         group,
         {name: skipped[name] for name in table.names if name in skipped},
         tuple(name for name, column in inputs.items() if column.details.get("identifies")),
+        _reads_of(skipped, inputs, kept),
     )
     if FUSED in schema.modalities():
         raise UserError(
@@ -114,6 +115,19 @@ def infer(
     for column in schema:
         _check_cells(read, column)
     return schema
+
+
+def _reads_of(
+    skipped: Iterable[str], inputs: Mapping[str, Column], kept: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """How the cells of columns are read that no model reads, such as times to split by."""
+    found = {}
+    for name in skipped:
+        of_column = inputs[name].details if name in inputs else {}
+        reads = kept.get(name, {}).get("reads") or of_column.get("reads")
+        if reads:
+            found[name] = reads
+    return found
 
 
 def _with_stated(column: Column, kept: Mapping[str, dict[str, Any]]) -> Column:

@@ -6,6 +6,7 @@ Inference, checks, preparation and prediction read a number or a date by the sam
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -179,12 +180,25 @@ def read_column(data: pa.ChunkedArray, reading: Reading) -> tuple[pa.ChunkedArra
 
 
 def blanked(data: pa.ChunkedArray, words: Iterable[str]) -> pa.ChunkedArray:
-    """A column of texts with null where a cell is one of these words."""
-    gone = pa.array(list(words), pa.large_string())
-    if not is_text(data.type) or not len(gone):
+    """A column with null where a cell is one of these words, or the number or date that it says."""
+    gone, kind, types = list(words), data.type, pa.types
+    if not gone:
         return data
-    missing = pc.is_in(pc.utf8_trim_whitespace(data.cast(pa.large_string())), gone)
-    return pc.if_else(missing, pa.scalar(None, data.type), data)
+    if is_text(kind):
+        # Programs write -1 as -1.0 where other cells have decimals.
+        gone += [f"{word.strip()}.0" for word in gone if re.fullmatch(r"\s*-?\d+\s*", word)]
+        cells = pc.utf8_trim_whitespace(data.cast(pa.large_string()))
+        missing = pc.is_in(cells, pa.array(gone, pa.large_string()))
+    elif types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        numbers = [n for w in gone if (n := numerals.plain(w)) is not None and math.isfinite(n)]
+        missing = pc.is_in(data.cast(pa.float64(), safe=False), pa.array(numbers, pa.float64()))
+    elif types.is_date(kind) or types.is_timestamp(kind):
+        moments = [m for word in gone if (m := dates.moment(word, "ymd")) is not None]
+        cells = data.cast(pa.timestamp("us"), safe=False)
+        missing = pc.is_in(cells, pa.array(moments, pa.timestamp("us")))
+    else:
+        return data
+    return pc.if_else(missing, pa.scalar(None, kind), data)
 
 
 _TYPES = {

@@ -30,7 +30,9 @@ class Column:
         details: what else the kind means, JSON-able: of tags, `{"text": the column they label,
             "cut": how its strings are cut into words (`table.tags.CUTS`)}`; of a string column that
             they label, the same "cut"; of a text given as lists of words, `{"words": True}`; of a
-            column that is skipped because it only identifies rows, `{"identifies": True}`.
+            column that is skipped because it only identifies rows, `{"identifies": True}`; of cells
+            that are not written as computers write them, `{"reads": how (`table.reading.Reading`),
+            "missing": words that say that nothing is known}`.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Schema:
         group: column whose equal values must not be split apart, or None.
         skipped: column name -> why no model reads it (id, constant, duplicate of another, ...).
         identifiers: those of `skipped` that only tell which row it is.
+        reads: those of `skipped` that are numbers or dates -> how their cells are read.
     """
 
     inputs: tuple[Column, ...]
@@ -62,6 +65,7 @@ class Schema:
     group: str | None = None
     skipped: dict[str, str] = field(default_factory=dict)
     identifiers: tuple[str, ...] = ()
+    reads: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Column]:
         yield from self.inputs
@@ -100,4 +104,5 @@ class Schema:
             described["group"],
             dict(described["skipped"]),
             tuple(described["identifiers"]),
+            dict(described.get("reads", {})),
         )

@@ -76,14 +76,16 @@ class Stated:
             return table, kept
         columns = dict(zip(table.names, table.data.columns, strict=True))
         for name, column in columns.items():
-            if not is_text(column.type):
-                continue
             found: dict[str, Any] = {}
             words = [*self.missing.get(ALL, ()), *self.missing.get(name, ())]
             if words:
                 found["missing"] = words
-                column = reading.blanked(column, words)
-            read = self._read(table, name, column)
+                column = columns[name] = reading.blanked(column, words)
+            if is_text(column.type):
+                read = self._read(table, name, column)
+            else:
+                read = None
+                self._check_typed(table, name, column)
             if read is not None:
                 column, _ = reading.read_column(column, read)
                 found["reads"] = read.to_json()
@@ -91,6 +93,17 @@ class Stated:
                 kept[name] = found
                 columns[name] = column
         return replace(table, data=pa.table(columns)), kept
+
+    def _check_typed(self, table: Table, name: str, column: pa.ChunkedArray) -> None:
+        """UserError where the user says how cells are written that are not written at all."""
+        flag = "date" if name in self.date else "decimal" if name in self.decimal else None
+        if flag is not None and column.null_count < len(column):
+            raise UserError(
+                f"`{flag}` says how the cells of '{name}' in {table.source} are written",
+                expected="texts",
+                got=f"cells of the type {column.type}",
+                do=f"leave out `{flag}` {name}=...",
+            )
 
     def _read(self, table: Table, name: str, column: pa.ChunkedArray) -> reading.Reading | None:
         for given, word in ((self.date, "order"), (self.decimal, "decimal")):
@@ -155,7 +168,8 @@ def typed(schema: Iterable[Column], table: Table) -> Table:
         if odd:
             first = min(odd)
             shown = f"{cells[first].as_py()!r:.80} in row {first}, which {odd[first]}"
-            if len(odd) > (len(cells) - cells.null_count) / 2:
+            # A single cell may be a slip whatever the table's size: one row is read like many.
+            if len(odd) > max(1, (len(cells) - cells.null_count) / 2):
                 raise unfit(table, column, room.columns[column.kind], shown)
             found.append(Odd(column.name, column.kind, np.array(sorted(odd)), shown))
     return replace(table, data=pa.table(columns), odd=tuple(found))

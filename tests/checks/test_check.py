@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 from pathlib import Path
 from typing import Any
@@ -238,7 +239,7 @@ def leaking(train: Table, kind: str) -> list[Any]:
     return {
         "code": [f"{'AB'[int(v)]}" for v in yes],
         "number": (yes * 10 + np.random.default_rng(1).normal(size=N)).tolist(),
-        "timestamp": [f"2024-0{1 + int(v)}-{1 + i % 28:02d}" for i, v in enumerate(yes)],
+        "timestamp": [datetime.date(2024, 1 + int(v), 1 + i % 28) for i, v in enumerate(yes)],
         "patient": [f"p{2 * (i % 40) + int(v)}" for i, v in enumerate(yes)],
         "threshold": np.where(
             yes,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from polymodal.base.errors import UserError
 from polymodal.checks.split import PERIODS, folds, split, together
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import Contents
+from polymodal.table.infer import infer
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema
+from polymodal.table.typed import Stated
 
 
 @pytest.fixture(autouse=True)
@@ -271,3 +275,28 @@ def test_neighbours_in_time_are_not_cut_apart() -> None:
     # Periods follow each other, and a moment is in one of them.
     assert (np.diff(found[np.argsort(moments)]) >= 0).all()
     assert all(len(set(found[moments == m].tolist())) == 1 for m in range(300))
+
+
+@pytest.mark.parametrize(("order", "latest"), [("mdy", "2/29/2024"), ("dmy", "29/2/2024")])
+def test_a_time_that_no_model_reads_is_read_as_it_is_written(order: str, latest: str) -> None:
+    days = [datetime.date(2024, 1, 1) + datetime.timedelta(i) for i in range(60)]
+    shape = "{0.month}/{0.day}/{0.year}" if order == "mdy" else "{0.day}/{0.month}/{0.year}"
+    times = [shape.format(day) for day in days]
+    assert times[-1] == latest
+    columns = {"when": times, "x": [i * 7 % 11 / 3 for i in range(60)], "y": ["a", "b"] * 30}
+    table = Table(pa.table(columns), None, "data.csv")
+    schema = infer(table, ["y"], stated=Stated(date={"when": order}))
+    for found in (infer(table, ["y"]), infer(table, ["y"], drop=["when"]), schema):
+        assert "when" in found.skipped
+        assert Schema.from_json(json.loads(json.dumps(found.to_json()))) == found
+        assert split(table, found, time="when", valid=0.1)[1].tolist() == list(range(54, 60))
+
+
+def test_a_stated_order_holds_for_a_time_that_no_model_reads() -> None:
+    times = [f"{1 + i % 12}/{1 + i // 12}/2024" for i in range(60)]
+    columns = {"when": times, "x": [i * 7 % 11 / 3 for i in range(60)], "y": ["a", "b"] * 30}
+    table = Table(pa.table(columns), None, "data.csv")
+    for order, last in (("dmy", [55, 56, 57, 58, 59]), ("mdy", [11, 23, 35, 47, 59])):
+        schema = infer(table, ["y"], drop=["when"], stated=Stated(date={"when": order}))
+        assert split(table, schema, time="when", valid=5 / 60)[1].tolist() == last
+        assert schema.reads["when"]["what"] == "date"

@@ -19,7 +19,7 @@ from polymodal.prepared.cells import cells
 from polymodal.table.infer import describe, infer, validate
 from polymodal.table.read import Table, read
 from polymodal.table.schema import Schema
-from polymodal.table.typed import typed
+from polymodal.table.typed import Stated, typed
 
 ROWS = 400
 RANDOM = random.Random(0)
@@ -433,6 +433,47 @@ def test_most_cells_that_are_no_numbers_are_an_error() -> None:
         validate(schema, later, require_targets=True)
 
 
+@pytest.mark.parametrize("cells", [[5, -1, 7, 9] * 9, [5.0, -1.0, 7.5, 9.0] * 9])
+def test_stated_words_for_missing_hold_in_typed_columns_too(cells: list[Any]) -> None:
+    stated = Stated(missing={"n": ["-1"]})
+    known = [None if cell == -1 else float(cell) for cell in cells]
+    label = ["a", "b"] * 18
+    for made in (cells, [str(cell) for cell in cells]):
+        schema = infer(table_of(n=made, y=label), ["y"], {"n": "number"}, stated=stated)
+        for later in (cells, [str(cell) for cell in cells]):
+            assert typed(schema, table_of(n=later, y=label)).cells("n") == known
+
+
+def test_a_stated_date_for_missing_holds_in_typed_columns_too() -> None:
+    days = [datetime.date(1900, 1, 1), datetime.date(2024, 1, 31)] * 9
+    stated = Stated(missing={"*": ["1900-01-01"]})
+    table, _ = stated.applied(table_of(day=days, y=["a", "b"] * 9))
+    assert table.cells("day") == [None, datetime.date(2024, 1, 31)] * 9
+
+
+@pytest.mark.parametrize(
+    "stated", [Stated(date={"n": "dmy"}), Stated(decimal={"n": ","}), Stated(date={"n": "%Y"})]
+)
+def test_how_typed_cells_are_written_is_not_to_be_said(stated: Stated) -> None:
+    with pytest.raises(UserError, match="expected: texts"):
+        infer(table_of(n=[1, 2, 3] * 9, y=["a", "b", "a"] * 9), ["y"], stated=stated)
+    for_all = Stated(date={"*": "dmy"}, decimal={"*": ","})
+    infer(table_of(n=[1.5, 2, 3] * 9, y=["a", "b", "a"] * 9), ["y"], stated=for_all)
+
+
+def test_a_decimal_mark_for_all_leaves_several_numbers_a_cell_alone() -> None:
+    table = table_of(bp=["120/80", "130/85"] * 30, x=["1,5", "2,25"] * 30, y=["a", "b"] * 30)
+    schema = infer(table, ["y"], stated=Stated(decimal={"*": ","}))
+    assert schema.column("bp").kind == schema.column("x").kind == "number"
+    assert typed(schema, table).cells("bp")[:2] == [[120, 80], [130, 85]]
+
+
+@pytest.mark.parametrize("make", [lambda i: f"AB{1001 + i}", lambda i: f"LED {2700 + i % 4 * 300}"])
+def test_names_with_digits_are_no_numbers(make: Any) -> None:
+    schema = infer(table_of(n=column(make), x=column(lambda i: RANDOM.random()), y=LABEL), ["y"])
+    assert not any(one.kind == "number" and one.name == "n" for one in schema)
+
+
 # -- later tables ----------------------------------------------------------------------------
 
 
@@ -462,6 +503,7 @@ def test_a_table_fits_its_own_schema_and_json_keeps_it() -> None:
         {"extra": [object.__name__]},
         {"text": [None], "size": [None], "colour": [None], "picture": [None], "marks": [None]},
         {"size": ["0.5"], "colour": [True], "picture": [b"\x89PNG"], "marks": ["a;b"]},
+        {"size": ["small"]},
         {"size": [3], "colour": ["unseen"], "text": [["a", "list", "of", "words"]]},
     ],
 )
@@ -479,7 +521,7 @@ def test_later_tables_that_fit(changes: dict[str, Any]) -> None:
         ({"text": None, "txt": ["x"]}, "is 'txt' meant to be 'text'?"),
         ({"y": None}, "lacks 'y'"),
         ({"y": [None]}, "no values"),
-        ({"size": ["small"]}, "'small' in row 0"),
+        ({"size": ["small"] * 2}, "'small' in row 0"),
         ({"size": [[1.0]]}, "not of kind number"),
         ({"text": [3]}, "not of kind text"),
         ({"text": [b"x"]}, "not of kind text"),
@@ -490,7 +532,8 @@ def test_later_tables_that_fit(changes: dict[str, Any]) -> None:
 )
 def test_later_tables_that_do_not_fit(changes: dict[str, Any], said: str) -> None:
     first = training_table()
-    row = {name: [first.cells(name)[0]] for name in first.names} | changes
+    rows = max(len(cells) for cells in changes.values() if cells) if any(changes.values()) else 1
+    row = {name: first.cells(name)[:rows] for name in first.names} | changes
     later = table_of(**{name: cells for name, cells in row.items() if cells is not None})
     with pytest.raises(UserError) as caught:
         validate(infer(first, ["y"]), later, require_targets=True)

@@ -591,6 +591,15 @@ def test_an_encoding_is_known_by_its_mark(tmp_path: Path, encoding: str) -> None
     assert read(path).cells("name") == ["Müller", "猫"]
 
 
+@pytest.mark.parametrize("encoding", ["iso2022_jp", "utf-7", "hz"])
+def test_an_encoding_that_writes_all_letters_in_ascii(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path / "a.csv", "name,n\n日本,1\n".encode(encoding))
+    assert read(path, encoding=encoding).cells("name") == ["日本"]
+    plain = write(tmp_path / "b.csv", b"name,n\nx,1\n")
+    for said in (encoding, "utf-16", "utf-32"):
+        assert read(plain, encoding=said).cells("name") == ["x"]
+
+
 def test_an_encoding_that_is_said(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "name;price\nMüller;5 €\n".encode("cp1252"))
     assert read(path, encoding="cp1252").cells("price") == ["5 €"]

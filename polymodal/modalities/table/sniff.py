@@ -42,7 +42,7 @@ def of_numbers(name: str, found: Found) -> Guess:
     guess = _of_numbers(name, found)
     said = "; ".join(part for part in (guess.reason, found.said()) if part)
     if guess.kind == "skip":
-        return Guess(guess.kind, said, guess.details)
+        return Guess(guess.kind, said, {**(guess.details or {}), **found.details()})
     if guess.kind == "number":
         return Guess(guess.kind, said, found.details())
     return Guess(guess.kind, said, {"missing": sorted(found.words)} if found.words else {})

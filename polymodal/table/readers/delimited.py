@@ -92,20 +92,26 @@ def _encoding(path: Path, stated: str | None) -> str:
             expected="one that Python knows, such as cp1252, latin-1, cp1251, gb18030, shift_jis",
             do="`encoding` NAME",
         ) from error
-    return "utf-8-sig" if _is_utf8(path) else stated
+    return "utf-8-sig" if _is_utf8(path, stated) else stated
 
 
-def _is_utf8(path: Path) -> bool:
-    """Whether a file is UTF-8 and not ASCII alone."""
+def _is_utf8(path: Path, stated: str) -> bool:
+    """Whether a file is UTF-8, and not ASCII alone that the stated encoding can read too.
+
+    UTF-7, ISO 2022 and HZ write all letters in ASCII.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
+    ascii_alone = True
     try:
         with open(path, "rb") as file:
             while part := file.read(2**20):
                 decoder.decode(part)
+                ascii_alone = ascii_alone and part.isascii()
         decoder.decode(b"", final=True)
+        like_ascii = b"a,b\n1".decode(stated, "replace") == "a,b\n1"
     except UnicodeDecodeError:
         return False
-    return True
+    return not (ascii_alone and like_ascii)
 
 
 def _delimiter(path: Path, start: str) -> str:
