@@ -35,7 +35,9 @@ def number(value: Any) -> float:
     if isinstance(value, datetime.timedelta | datetime.date | datetime.time):
         return dates.scalar(value)
     if isinstance(value, str):
-        found = reading.Reading().value(value)
+        # One text alone may be either; in a column of numbers a date is no number (`reading`).
+        moment = dates.moment(value, "dmy") if reading.Reading().read(value) is None else None
+        found = reading.Reading().value(value) if moment is None else dates.seconds(moment)
         return math.nan if found is None else float(found)
     try:
         found = float(value)
