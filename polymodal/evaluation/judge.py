@@ -61,7 +61,7 @@ def doubted(run: Run, task: Task, rivals: Collection[str]) -> list[Doubt]:
     able = list(run.schema.modalities()) if task.words is None else [task.words]
     if not run.attempts:
         return [Doubt("rival", "none", name) for name in able if name not in rivals]
-    return doubts.doubts(doubts.read(run.attempts), able)
+    return doubts.doubts(doubts.read(run.attempts), able, run.weights[FUSED][task.name])
 
 
 def evenly(run: Run, target: str) -> dict[str, float] | None:

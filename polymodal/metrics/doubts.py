@@ -11,8 +11,10 @@ A network was trained to a stop if
 - it made all steps that its epochs ask for, no fewer than the networks of several modalities made.
 
 A network that only ran out of time may have been about to get better, above all where its last step
-was its best. Where time was too short for any network, experts are compared with experts: "pays"
-may stand then, but not "does not pay", for only a network can find what no sum of modalities shows.
+was its best. Where the fused model has no network, experts are compared with experts: what rivals'
+networks had no time for is nothing that the fusion had. "Pays" may stand then, but "does not pay"
+only beside a joint network that was trained, for only such a one finds what no sum of modalities
+shows.
 """
 
 from __future__ import annotations
@@ -87,17 +89,19 @@ class Doubt:
     reason: str = ""
 
 
-def doubts(attempts: Sequence[Attempt], able: Iterable[str]) -> list[Doubt]:
+def doubts(attempts: Sequence[Attempt], able: Iterable[str], fused: Collection[str]) -> list[Doubt]:
     """All doubts about the models of one target.
 
     Args:
         attempts: all that were planned; none: nothing is known of them, and nothing doubted.
         able: the modalities that can have a model of their own.
+        fused: names of the fused model's members.
     """
     if not attempts:
         return []
     joint = [one for one in attempts if len(one.modalities) > 1]
-    found = [doubt for name in able for doubt in _of_rival(name, attempts, joint)]
+    paced = any(one.paced for one in attempts if one.name in fused)
+    found = [doubt for name in able for doubt in _of_rival(name, attempts, joint, paced)]
     return found + _of_joint(attempts, joint)
 
 
@@ -150,23 +154,28 @@ def read(described: Iterable[dict[str, Any]]) -> list[Attempt]:
     return [Attempt(**{**one, "modalities": tuple(one["modalities"])}) for one in described]
 
 
-def _of_rival(name: str, attempts: Sequence[Attempt], joint: Sequence[Attempt]) -> list[Doubt]:
-    """Why a modality alone may be worth more than its own models show."""
+def _of_rival(
+    name: str, attempts: Sequence[Attempt], joint: Sequence[Attempt], paced: bool
+) -> list[Doubt]:
+    """Why a modality alone may be worth more than its own models show.
+
+    Args:
+        paced: whether the fused model has a network.
+    """
     own = [one for one in attempts if one.modalities == (name,)]
-    found = []
     networks = [one for one in own if one.paced]
     trained = [one for one in networks if not one.skipped]
-    known = any(not one.skipped for one in own)
+    solved = [one for one in own if not one.paced and not one.skipped]
     others = [one for one in joint if one.paced and not one.skipped and name in one.modalities]
-    if trained:
+    found = []
+    if solved and not paced:
+        found = []  # Experts are compared with experts.
+    elif trained:
         found += _unsettled("rival", trained, max((one.steps for one in others), default=0))
-    elif not known or any(one.paced and not one.skipped for one in attempts):
-        # Where no side has a network, experts are compared with experts.
-        left_out = networks or ([] if known else own)
-        if left_out:
-            found.append(_skipped("rival", left_out[0]))
-        elif others or not known:
-            found.append(Doubt("rival", "none", name))
+    elif networks or (own and not solved):
+        found.append(_skipped("rival", (networks or own)[0]))
+    elif others or not solved:
+        found.append(Doubt("rival", "none", name))
     # What is solved for takes part on both sides or on none.
     fused = {one.learner for one in joint if not one.skipped and name in one.modalities}
     lost = [one for one in own if not one.paced and one.skipped and one.learner in fused]

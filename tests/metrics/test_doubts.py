@@ -23,8 +23,8 @@ def expert(read: str, learner: str = "linear", **facts: Any) -> Attempt:
     return Attempt(f"{read} ({learner})", tuple(read.split("+")), learner, False, **facts)
 
 
-def words(*attempts: Attempt, able: str = "ab") -> list[str]:
-    return [f"{one.side} {one.why} {one.model}" for one in doubts(attempts, able)]
+def words(*attempts: Attempt, able: str = "ab", fused: str = "a+b") -> list[str]:
+    return [f"{one.side} {one.why} {one.model}" for one in doubts(attempts, able, [fused])]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_word_by_how_long_networks_learned(
 ) -> None:
     experts = [expert(one) for one in ("a+b", "a", "b")]
     attempts = [*experts, network("a", **a), network("b", **b), network("a+b", **both)]
-    found = doubts(attempts, "ab")
+    found = doubts(attempts, "ab", ["a+b"])
     assert tempered("pays", found) == pays
     assert tempered("does not pay", found) == does_not_pay
     assert tempered("undecided", found) == "undecided"
@@ -69,20 +69,27 @@ def test_a_rival_without_a_network_where_the_fusion_has_one() -> None:
     assert words(network("a+c", **WHOLE), network("a", **WHOLE), expert("b")) == []
 
 
-def test_where_no_side_has_a_network_experts_are_compared() -> None:
+def test_where_the_fused_model_has_no_network_experts_are_compared() -> None:
     experts = [expert(one) for one in ("a+b", "a", "b")]
-    networks = [network(one, **SKIPPED) for one in ("a", "b", "a+b")]
-    assert words(*experts, *networks) == ["joint skipped a+b"]
-    # One network is enough to starve the other modality.
-    lopsided = [network("a", **STOPPED), *networks[1:]]
-    assert words(*experts, *lopsided) == ["rival skipped b", "joint skipped a+b"]
-    assert words(experts[0], experts[1], *networks) == ["rival skipped b", "joint skipped a+b"]
-    assert words(*experts[:2], expert("b", **SKIPPED)) == ["rival skipped b (linear)"]
+    solved = "a+b (linear)"
+    for facts in (SKIPPED, CUT):
+        networks = [network(one, **facts) for one in ("a", "b", "a+b")]
+        why = "joint skipped a+b" if facts is SKIPPED else "joint cut a+b"
+        assert words(*experts, *networks, fused=solved) == [why]
+    # A network of the fusion starves those of the rivals.
+    lopsided = [network("a", **STOPPED), network("b", **SKIPPED), network("a+b", **STOPPED)]
+    assert words(*experts, *lopsided, fused=solved) == []
+    assert words(*experts, *lopsided) == ["rival skipped b"]
+    # What has no expert has its network alone.
+    assert words(*experts[:2], *lopsided, fused=solved) == ["rival skipped b"]
+    assert words(*experts[:2], network("b", **CUT), fused=solved) == ["rival cut b"]
+    lost = expert("b", **SKIPPED)
+    assert words(*experts[:2], lost, fused=solved) == ["rival skipped b (linear)"]
 
 
 def test_what_cannot_have_a_model_of_its_own_is_no_doubt() -> None:
     fused, words_alone = network("a+b", **WHOLE), network("a", **WHOLE)
-    assert doubts([fused, words_alone], ["a"]) == []
+    assert doubts([fused, words_alone], ["a"], ["a+b"]) == []
 
 
 def test_experts_take_part_on_both_sides_or_on_none() -> None:
@@ -108,14 +115,14 @@ def test_a_second_try_that_stopped_is_enough() -> None:
 
 
 def test_a_doubt_tells_what_it_rests_on() -> None:
-    (found,) = doubts([network("a", **CUT)], "a")
+    (found,) = doubts([network("a", **CUT)], "a", ["a"])
     assert found == Doubt("rival", "cut", "a", steps=66, best_step=66, whole=2400)
-    (found,) = doubts([network("a", **SKIPPED)], "a")
+    (found,) = doubts([network("a", **SKIPPED)], "a", ["a"])
     assert found.reason == SKIPPED["skipped"]
 
 
 def test_of_a_run_that_kept_no_record_nothing_is_doubted() -> None:
-    assert doubts([], "ab") == []
+    assert doubts([], "ab", []) == []
 
 
 def test_attempts_are_read_back() -> None:
