@@ -167,9 +167,9 @@ def _of_rival(
     trained = [one for one in networks if not one.skipped]
     solved = [one for one in own if not one.paced and not one.skipped]
     others = [one for one in joint if one.paced and not one.skipped and name in one.modalities]
-    found = []
+    found: list[Doubt] = []
     if solved and not paced:
-        found = []  # Experts are compared with experts.
+        pass  # Experts are compared with experts.
     elif trained:
         found += _unsettled("rival", trained, max((one.steps for one in others), default=0))
     elif networks or (own and not solved):

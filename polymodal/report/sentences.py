@@ -56,7 +56,9 @@ def _because(shown: Shown, *at: str | int) -> str:
 def _doubts(shown: Shown, *at: str | int) -> list[str]:
     """What time, or the recipe, has left open."""
     found = shown.at(*at)
-    words = []
+    words: list[str] = []
+    if found["answer"] in ("pays", "does not pay"):
+        return words  # What is left open then would not change the answer.
     for i, doubt in enumerate(found["doubts"][:TOLD]):
         own = (*at, "doubts", i)
         name = f"The {SIDES[doubt['side']]} {shown.text(*own, 'model')}"
