@@ -201,9 +201,11 @@ def _resolve_mapping(
 ) -> Media | None:
     if cell.get("array") is not None:
         return Media(label, data=_sampled(cell, label))
-    if cell.get("bytes") is not None:
-        return resolve(cell["bytes"], base, label, reach)
-    path = cell["tar"] if cell.get("tar") is not None else cell.get("path")
+    content = cell.get("bytes")
+    if content is not None and not isinstance(content, str):
+        return resolve(content, base, label, reach)
+    # A text among the bytes is base64, or a path like any other.
+    path = next((cell[key] for key in ("tar", "bytes", "path") if cell.get(key) is not None), None)
     if path is None:
         if cell.keys() & {"array", "bytes", "path", "tar"}:
             return None

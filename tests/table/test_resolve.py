@@ -168,7 +168,7 @@ def secret(tmp_path: Path) -> Path:
     return tmp_path / "secret.png"
 
 
-@pytest.mark.parametrize("how", ["absolute", "dots", "file", "tar", "part", "other dots"])
+@pytest.mark.parametrize("how", ["absolute", "dots", "file", "tar", "part", "other dots", "text"])
 def test_structs_of_a_file_stay_in_its_folder(how: str, secret: Path) -> None:
     names: dict[str, dict[str, Any]] = {
         "absolute": {"bytes": None, "path": str(secret)},
@@ -177,6 +177,7 @@ def test_structs_of_a_file_stay_in_its_folder(how: str, secret: Path) -> None:
         "tar": {"tar": str(secret), "offset": 0, "size": 9},
         "part": {"path": str(secret), "offset": 0, "size": 9},
         "other dots": {"bytes": None, "path": "x/../../secret.png"},
+        "text": {"bytes": str(secret)},
     }
     path = secret.parent / "table" / "a.parquet"
     pq.write_table(pa.table({"x": [names[how]]}), path)

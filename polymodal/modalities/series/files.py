@@ -45,8 +45,12 @@ def table(text: str) -> Array:
     mark = marks.most_common(1)[0][0] if marks else None
     rows = [_fields(line, mark) for line in lines]
     names: list[str] = []
-    if not all(map(_is_value, rows[0])):
+    numbered = _is_numbered(rows)
+    if numbered or not all(map(_is_value, rows[0])):
         names = [_bare(field).lower() for field in rows.pop(0)]
+    if numbered and not names[0]:
+        # A frame written with its index.
+        rows, names = [row[1:] for row in rows], names[1:]
     if not rows:
         return np.zeros((0, 1))
     width = len(rows[0])
@@ -86,6 +90,21 @@ def _column(fields: tuple[str, ...], name: str) -> Array | None:
         return None
     step = next(i for i, value in enumerate(found) if value is None)
     raise ValueError(f"{fields[step].strip()!r:.60} in step {step} of column '{name}' is no number")
+
+
+def _is_numbered(rows: list[list[str]]) -> bool:
+    """Whether the first line counts the columns, 0 and on: the header of a frame without names.
+
+    A column of the rows' own numbers may stand before them, under an empty name.
+    """
+    first = [_bare(field) for field in rows[0]]
+    indexed = not first[0]
+    counted = first[1:] if indexed else first
+    if len(rows) < 2 or not counted or counted != [str(i) for i in range(len(counted))]:
+        return False
+    own = [_bare(row[0]) for row in rows[1:]]
+    # A single 0 may be a step; two columns that count themselves are none.
+    return own == [str(i) for i in range(len(own))] if indexed else len(counted) > 1
 
 
 def _bare(field: str) -> str:
