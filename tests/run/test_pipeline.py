@@ -125,7 +125,8 @@ def test_bad_cells_are_said(run: pm.Run, table: pd.DataFrame) -> None:
     with pytest.raises(UserError, match="no input column 'pictrue'"):
         run.predict_row({"pictrue": "a.png"})
     with pytest.raises(UserError, match=r"(?s)'x' .* not of kind number.*'high' in row 0"):
-        run.predict_row({"x": "high"})
+        run.pipeline.predict([{**row, "x": "high"}] * 2)
+    assert run.predict_row({**row, "x": "high"}) == run.predict_row({**row, "x": None})
     with pytest.raises(UserError, match=r"1 of 1 cells of column 'picture'.*(?s:.)*does not exist"):
         run.predict_row({**row, "picture": "nowhere.png"})
     ledger = Ledger()
