@@ -86,7 +86,9 @@ def measure(
     figures = {f"V({label(team)})": span["value"] for team, span in known["values"].items()}
     figures |= {f"phi({label(name)})": span["value"] for name, span in known["shapley"].items()}
     figures |= {f"C({label(team)})": span["value"] for team, span in known["cooperation"].items()}
-    return verdict["answer"], figures | {"gain": verdict["gain"]}
+    # A fit that leaves the second modality out has found that it adds nothing.
+    answer = {"nothing fused": "does not pay"}.get(verdict["answer"], verdict["answer"])
+    return answer, figures | {"gain": verdict["gain"]}
 
 
 def expected(game: str, noise: float) -> tuple[str, dict[str, float]]:
