@@ -187,7 +187,7 @@ def _fitted(
     show.findings(checks.Report(aims.findings))
     request = _request(data, recipe)
     members = resumed(out, request, recipe.budget, overwrite)
-    taken = spent(out, request, recipe.budget)
+    taken = 0.0 if members is None else spent(out, request, recipe.budget)
     if members is None:
         rows, tasks = len(division.train), aims.tasks.values()
         known = plan.facts(data.table, data.schema, rows, recipe, tasks)

@@ -136,7 +136,12 @@ def resumed(
     Raises:
         UserError: the fit interrupted there is of something else, and not to be replaced.
     """
-    kept = _interrupted(out, request)
+    try:
+        kept = _interrupted(out, request)
+    except UserError:
+        if not overwrite:
+            raise
+        return None  # What cannot be read is replaced, as it was asked.
     if kept is None and not overwrite and (out / "fit.json").exists():
         raise UserError(
             f"'{out}' holds an interrupted fit of something else",

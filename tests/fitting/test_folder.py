@@ -244,3 +244,10 @@ def test_the_clock_of_a_resumed_fit_goes_on(
         with pytest.raises(Interrupted):
             pm.fit(data, "label", recipe=recipe(), out=tmp_path / "run", budget=1000)
     assert left[0] > 900 > left[1] > 800
+
+
+def test_what_cannot_be_read_is_replaced_where_that_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "fit.json").write_text('{"request": {}')
+    with pytest.raises(UserError, match="damaged"):
+        resumed(tmp_path, REQUEST, 60.0, False)
+    assert resumed(tmp_path, REQUEST, 60.0, True) is None

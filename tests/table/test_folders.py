@@ -78,6 +78,15 @@ def test_a_table_beside_media_is_the_table(name: str, tmp_path: Path) -> None:
     assert [m.bytes() for m in table.media("file_name") if m] == [a.encode() for a, _ in rows]
 
 
+def test_a_table_of_classes_is_not_the_table_of_their_media(tmp_path: Path) -> None:
+    make(tmp_path, "cats/0.png", "dogs/1.png")
+    (tmp_path / "class_indices.json").write_text('{\n "cats": 0,\n "dogs": 1\n}')
+    assert folders.table_of(tmp_path, [".json", ".csv"]) is None
+    make(tmp_path, "cats/tom.png")
+    (tmp_path / "names.csv").write_text("who,age\ntom,3\n")
+    assert folders.table_of(tmp_path, [".csv"]) == tmp_path / "names.csv"
+
+
 def test_several_tables_are_named(tmp_path: Path) -> None:
     make(tmp_path, "1.png")
     for name in ("train.csv", "test.csv"):

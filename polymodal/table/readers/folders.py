@@ -178,7 +178,10 @@ def _names_any(table: Path, media: Sequence[Path]) -> bool:
             text = file.read(_SEARCHED).decode(errors="replace")
     except OSError:
         return False
-    return any(path.name in text or path.stem in text.split() for path in media)
+    words = set(re.split(r"[\s,;|\"']+", text))
+    # A number is hardly the name of a file: it stands in any table.
+    stems = {path.stem for path in media if not path.stem.isdigit()}
+    return bool(stems & words) or any(path.name in text for path in media)
 
 
 def _counted(names: Sequence[str], what: str) -> str:
