@@ -28,7 +28,7 @@ from polymodal.table.readers import (
     shards,
 )
 from polymodal.table.readers.plain import check_names, plain
-from polymodal.table.resolve import ANYWHERE, Reach, beside, is_outside, resolve
+from polymodal.table.resolve import ANYWHERE, Reach, is_outside, resolve
 
 CSV = (".csv", ".tsv", ".tab", ".psv")
 EXCEL = (".xlsx", ".xlsm")
@@ -377,13 +377,17 @@ def _table(data: pa.Table, base: str | None, source: str) -> Table:
 
 
 def _absolute(table: Table) -> Table:
-    """The table with the paths of media that exist made absolute, so that it needs no base."""
+    """The table with the paths of media that exist made absolute, so that it needs no base.
+
+    UserError of one behind an address: only its base tells that its cells name nothing here.
+    """
+    if table.base is not None and is_address(table.base):
+        what = f"{table.source} lies behind an address, other tables elsewhere"
+        raise UserError(what, do="download it and its media first")
 
     def absolute(cell: str | None) -> str | None:
         if cell is None or kind_of_name(cell) is None or is_address(cell):
             return cell
-        if table.base is not None and is_address(table.base):
-            return beside(table.base, cell.strip())
         path = os.path.abspath(os.path.join(table.base or "", cell.strip()))
         return path if os.path.isfile(path) else cell
 

@@ -203,7 +203,7 @@ def _resolve_mapping(
         return Media(label, data=_sampled(cell, label))
     content = cell.get("bytes")
     if content is not None and not isinstance(content, str):
-        return resolve(content, base, label, reach)
+        return _kept(resolve(content, base, label, reach), base, label, reach)
     # A text among the bytes is base64, or a path like any other.
     path = next((cell[key] for key in ("tar", "bytes", "path") if cell.get(key) is not None), None)
     if path is None:
@@ -218,16 +218,7 @@ def _resolve_mapping(
     if path in reach.files:
         whole: Media | None = Media(f"{label}: {preview(path)}", path=path)
     else:
-        whole = _resolve_text(path, base, label, reach)
-        named = None if whole is None else whole.path
-        local = named is not None and not is_address(named)
-        if local and reach.inside and is_outside(named or "", base):
-            raise UserError(
-                f"{label} points outside the table's folder",
-                expected=f"a file in {os.path.abspath(base or '')}",
-                got=preview(path),
-                do="move the files there, or list the paths in a column of texts",
-            )
+        whole = _kept(_resolve_text(path, base, label, reach), base, label, reach)
     if whole is None or cell.get("size") is None:
         return whole
     try:
@@ -237,6 +228,20 @@ def _resolve_mapping(
     if offset < 0 or size < 0:
         raise UserError(f"{label} lies {offset} bytes into a file, and has {size}")
     return Media(whole.label, path=whole.path, offset=offset, size=size)
+
+
+def _kept(found: Media | None, base: str | None, label: str, reach: Reach) -> Media | None:
+    """What a struct names, unless it lies outside the folder that it is kept to."""
+    named = None if found is None else found.path
+    local = named is not None and not is_address(named)
+    if local and reach.inside and named not in reach.files and is_outside(named or "", base):
+        raise UserError(
+            f"{label} points outside the table's folder",
+            expected=f"a file in {os.path.abspath(base or '')}",
+            got=preview(named or ""),
+            do="move the files there, or list the paths in a column of texts",
+        )
+    return found
 
 
 def _sampled(cell: Mapping[str, Any], label: str) -> bytes:

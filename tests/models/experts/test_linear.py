@@ -232,7 +232,7 @@ def test_noise_with_every_row_twice_is_at_chance_out_of_fold():
         found = out_of_fold(x, lambda z, r: F.cross_entropy(z, target[r]), 2, 1.0, folds)
         return float((found.argmax(1) == y).mean())
 
-    assert right(None) > 0.9 and abs(right(np.repeat(np.arange(60), 2)) - 0.5) < 0.15
+    assert right(None) > 0.8 and abs(right(np.repeat(np.arange(60), 2)) - 0.5) < 0.15
 
 
 def test_a_single_group_can_only_be_cut():
