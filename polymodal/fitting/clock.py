@@ -15,6 +15,9 @@ RESERVE = 0.06
 # What an expert may take of the time that is left, on several modalities and on one; most need far
 # less, and in a short time nothing reaches as far.
 EXPERT_SHARE, ALONE_SHARE = 0.5, 0.25
+# What the fusion has for each of its steps where the time is short, by a rival's: that it learns what no
+# modality shows matters more than an answer whether it pays, which is then "undecided".
+FUSED_PART = 3.0
 # So many seconds over the budget are worth giving to rivals' experts that need no more than one.
 GRACE = 5.0
 
@@ -50,7 +53,7 @@ class Clock:
         return left * EXPERT_SHARE if several else max(left * ALONE_SHARE, min(1.0, GRACE + left))
 
     def weights(self, members: Sequence[Member], paces: Mapping[str, Pace]) -> list[float]:
-        """How members that learn in steps share time: so that all make as many steps.
+        """How members that learn in steps share time: a fusion has several times a rival's steps.
 
         Fusions that are to be compared have the same time each, whatever their steps take, and
         rivals as many steps as the fastest of them.
@@ -61,7 +64,11 @@ class Clock:
         own = [paces[m.name].seconds if m.name in paces else 0.0 for m in members]
         fused = [s for m, s in zip(members, own, strict=True) if len(m.modalities) > 1 and s > 0]
         if not self.recipe.compare or not fused:
-            return own
+            alone = any(len(m.modalities) == 1 for m in members)
+            return [
+                s * FUSED_PART if alone and len(m.modalities) > 1 else s
+                for m, s in zip(members, own, strict=True)
+            ]
         most, more = max(fused), max(fused) / min(fused)
         return [
             min(s, most) * more if len(m.modalities) == 1 else most * (s > 0)
