@@ -169,7 +169,7 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
         add("+".join(subset), subset)
 
     # Experts first, which reach far in a short time, of all modalities before those of one.
-    # Networks have as many steps each, whatever their order.
+    # Networks have steps by `Clock.weights`, whatever their order.
     def turn(member: Member) -> tuple[bool, int]:
         size = len(member.modalities)
         return (True, size) if build.design(member).paced else (False, -size)

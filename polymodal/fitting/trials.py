@@ -1,7 +1,7 @@
 """All models of a fit, one after the other: each learns under the time that it is allowed.
 
-Experts come first, of all modalities before those of one. Networks follow, the fusion and every
-modality's own in as many steps each, as measured beforehand. What was skipped or cut is tried again
+Experts come first, of all modalities before those of one. Networks follow, the fusion in several times
+as many steps as every modality's own, as measured beforehand. What was skipped or cut is tried again
 with what others have left over, before any further fusion: a rival that had less than the fusion
 says nothing about it.
 """
@@ -186,7 +186,7 @@ class Trials:
         self.show.trained(member.name, one.facts)
 
     def round(self, members: Sequence[Member], at: str = "") -> None:
-        """Networks that share the time that is left, each for as many steps."""
+        """Networks that share the time that is left, by `Clock.weights`."""
         if self.clock.limited:
             self._measure(members)
         begun, compare = self.clock.left(), self.clock.recipe.compare
