@@ -15,8 +15,8 @@ RESERVE = 0.06
 # What an expert may take of the time that is left, on several modalities and on one; most need far
 # less, and in a short time nothing reaches as far.
 EXPERT_SHARE, ALONE_SHARE = 0.5, 0.25
-# A fusion has so many times a rival's steps: that it learns what no modality shows matters more than
-# an answer whether it pays, which is "undecided" where the time is short.
+# A fusion has so many times a rival's steps: that it learns what no modality shows matters more
+# than an answer whether it pays, which is "undecided" where the time is short.
 FUSED_PART = 4.0
 # So many seconds over the budget are worth giving to rivals' experts that need no more than one.
 GRACE = 5.0

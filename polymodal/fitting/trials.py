@@ -1,9 +1,9 @@
 """All models of a fit, one after the other: each learns under the time that it is allowed.
 
-Experts come first, of all modalities before those of one. Networks follow, the fusion in several times
-as many steps as every modality's own, as measured beforehand. What was skipped or cut is tried again
-with what others have left over, before any further fusion: a rival that had less than the fusion
-says nothing about it.
+Experts come first, of all modalities before those of one. Networks follow, the fusion in several
+times as many steps as every modality's own, as measured beforehand. What was skipped or cut is
+tried again with what others have left over, before any further fusion: a rival that had less than
+the fusion says nothing about it.
 """
 
 from __future__ import annotations
