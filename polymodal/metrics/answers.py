@@ -15,8 +15,6 @@ from polymodal.base.words import joined, split
 from polymodal.contract.metric import Metric
 from polymodal.metrics._weighted import mean
 
-# A text -> the answer that it states, or None.
-
 # With fewer annotators not even an answer that all of them gave would score 1.
 ANNOTATORS = 4
 

@@ -11,10 +11,10 @@ from polymodal.contract.block import Block
 from polymodal.contract.form import Form
 from polymodal.contract.parts import Parts, spans
 from polymodal.modalities import _drawing
+from polymodal.modalities._levelled import levels
 from polymodal.modalities._media import CELLS, Medium
 from polymodal.modalities.image import picture
 from polymodal.modalities.image.corruptions import _pixels
-from polymodal.modalities.image.forms._form import levels
 from polymodal.modalities.image.levels import PLAIN
 from polymodal.nn.blocks import Descriptors
 from polymodal.table.media import Media

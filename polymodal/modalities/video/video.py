@@ -10,12 +10,12 @@ from polymodal.contract.block import Block
 from polymodal.contract.form import Form
 from polymodal.contract.parts import PARTS, Parts, numbered, spans
 from polymodal.modalities import _drawing
+from polymodal.modalities._levelled import levels
 from polymodal.modalities._media import CELLS, Medium
 from polymodal.modalities.image import picture
 from polymodal.modalities.image.levels import PLAIN, Levels
 from polymodal.modalities.video import decode
 from polymodal.modalities.video.corruptions import dropped_frames
-from polymodal.modalities.video.forms._form import levels
 from polymodal.nn.blocks import Descriptors
 from polymodal.table.media import Media
 

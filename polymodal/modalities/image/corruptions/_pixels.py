@@ -10,8 +10,8 @@ import numpy as np
 
 from polymodal.contract.corruption import Corruption
 from polymodal.contract.form import Form
+from polymodal.modalities._levelled import levels
 from polymodal.modalities.image import picture as _picture
-from polymodal.modalities.image.forms._form import levels
 from polymodal.modalities.image.levels import PLAIN, Levels
 from polymodal.table.media import Media
 

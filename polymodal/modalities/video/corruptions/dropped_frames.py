@@ -9,10 +9,10 @@ import numpy as np
 
 from polymodal.contract.corruption import Corruption
 from polymodal.contract.form import Form
+from polymodal.modalities._levelled import levels
 from polymodal.modalities.image.corruptions._pixels import SIDE
 from polymodal.modalities.image.levels import PLAIN, Levels
 from polymodal.modalities.video.decode import choose
-from polymodal.modalities.video.forms._form import levels
 from polymodal.table.media import Media
 
 FRAMES = 32  # spread over the clip, where no form says how many it takes
