@@ -79,7 +79,7 @@ def test_its_loss_counts_known_targets_and_its_answers_can_be_measured(name: str
     task, cells = built(name)
     target = prepared(task, cells).gather(np.arange(6))
     assert target.present.tolist() == [cell is not None for cell in cells]
-    head = task.heads(8, [], 0.0)
+    head = task.heads(8, [], 0.0, {})
     fused = Fused(torch.randn(6, 8), {})
 
     def loss(target: Field) -> torch.Tensor:

@@ -73,12 +73,15 @@ class Fused:
             its own and the decisions are combined by `weights`. Empty for a fusion of features.
         weights: `(batch, modalities)` in the order of `tokens`, how much each counted, where the
             fusion has such a thing; rows sum to 1 over the present modalities.
+        own: each modality's tokens as its encoder made them, before any fusion and whatever
+            modality dropout hides from that; a model fills it in.
     """
 
     pooled: Tensor
     tokens: dict[str, Tokens]
     views: dict[str, Tensor] = field(default_factory=dict)
     weights: Tensor | None = None
+    own: dict[str, Tokens] = field(default_factory=dict)
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.contract.batch import Decided, Field, Fused
+from polymodal.contract.form import Form
 from polymodal.contract.task import Answers, Array, Pass, Task
 
 
@@ -52,7 +53,9 @@ class Supervised(Task):
         logits = torch.zeros(self.size) if bias is None else bias.float()
         return np.asarray(self.answer_of(logits.unsqueeze(0))[0].numpy())
 
-    def heads(self, width: int, views: Sequence[str], dropout: float) -> nn.Module:
+    def heads(
+        self, width: int, views: Sequence[str], dropout: float, forms: Mapping[str, Form]
+    ) -> nn.Module:
         return LinearHead(width, self.size, views, dropout, self.bias(), self.words)
 
     def loss(self, done: Pass) -> Tensor:

@@ -87,6 +87,11 @@ class Task(ABC):
         spoils: whether it hides something from the model. It then has a forward pass of its own.
         supports: what `support` is, in words.
         classes: the names that it answers with, in order; known after `fit`. None for numbers.
+        needs: what a table must have for the task to be pretrained on it, in words.
+        usual: whether pretraining that is told no task takes this one where the table suits.
+        chunk: rows whose graph is kept at once in training, for a loss that compares all rows of
+            a large batch; None: the whole batch's. Its loss then reads `output` and `inputs`
+            alone, and every tensor of `output` has a row of the batch on its first axis.
     """
 
     kind: ClassVar[str | None] = None
@@ -99,6 +104,9 @@ class Task(ABC):
     spoils: ClassVar[bool] = False
     supports: ClassVar[str] = "its answer"
     classes: Sequence[str] = ()
+    needs: ClassVar[str] = "a column of labels: it is fitted, not pretrained"
+    usual: ClassVar[bool] = False
+    chunk: int | None = None
     name: str
     form: Form
     primary: str
@@ -126,6 +134,17 @@ class Task(ABC):
     def family(cls) -> Family | None:
         """How predictions of it from anywhere are measured; None where they cannot be."""
         return None
+
+    @classmethod
+    def pretrains(cls, kinds: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """What there is of it to pretrain on a table without labels: name -> options of each.
+
+        Empty where the table lacks what the task `needs`.
+
+        Args:
+            kinds: modality -> the name of its kind (`contract.kind.kinds`), in order.
+        """
+        return {}
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -168,8 +187,8 @@ class Task(ABC):
         return []
 
     def is_known(self, cell: Any) -> bool:
-        """Whether a target cell says anything."""
-        return not is_missing(cell)
+        """Whether a target cell says anything; that of a task without a column always does."""
+        return not self.columns or not is_missing(cell)
 
     def is_unseen(self, cell: Any) -> bool:
         """Whether the form refuses a cell for a label that no training row had."""
@@ -182,7 +201,9 @@ class Task(ABC):
     # -- learning ------------------------------------------------------------------------------
 
     @abstractmethod
-    def heads(self, width: int, views: Sequence[str], dropout: float) -> nn.Module:
+    def heads(
+        self, width: int, views: Sequence[str], dropout: float, forms: Mapping[str, Form]
+    ) -> nn.Module:
         """A fresh module of all that the task owns in a model.
 
         It is called with the Fused result, and in training with the target's Field too, and
@@ -193,6 +214,7 @@ class Task(ABC):
             views: the modalities that a fusion of decisions gives a view of; empty for a fusion
                 of features.
             dropout: before layers that decide.
+            forms: modality -> the form that the model reads it in, in the model's order.
         """
 
     def spoil(self, batch: Batch, forms: Mapping[str, Form], generator: torch.Generator) -> Batch:

@@ -6,6 +6,7 @@ It knows components only through `contract`; `experts/` holds the predictors tha
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -38,7 +39,7 @@ class Model(Predictor):
         dropout: before layers that decide.
         modality_dropout: chance that a present modality of a training row is hidden (never the
             row's last one), so that the model learns to do without any.
-        read_in: see `Predictor`; needed where some task hides something.
+        read_in: see `Predictor`; needed where some task hides or compares modalities.
     """
 
     embeds: ClassVar[bool] = True
@@ -62,7 +63,9 @@ class Model(Predictor):
         self.fusion = fusion
         self.modality_dropout = modality_dropout
         views = self.names if fusion.decides else []
-        self.heads = nn.ModuleList(task.heads(width, views, dropout) for task in tasks.values())
+        self.heads = nn.ModuleList(
+            task.heads(width, views, dropout, self.read_in) for task in tasks.values()
+        )
 
     def encode(self, inputs: Mapping[str, Field]) -> dict[str, Tokens]:
         """Every encoder once. Masked positions leave as zeros, absent rows without a real one."""
@@ -84,9 +87,10 @@ class Model(Predictor):
             # One masked position is as absent as many, and costs the fusion less.
             values, mask = hidden[name].values[:, :1], hidden[name].mask[:, :1]
             hidden[name] = Tokens(torch.zeros_like(values), torch.zeros_like(mask))
+        own = hidden
         if self.training and self.modality_dropout > 0 and len(self.names) > 1:
             hidden = self._drop(hidden)
-        fused: Fused = self.fusion(hidden)
+        fused: Fused = replace(self.fusion(hidden), own=own)
         found = {
             name: head(fused, None if targets is None else targets.get(name))
             for name, head in zip(self.targets, self.heads, strict=True)

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 from polymodal.base import lookup
 from polymodal.contract.batch import Field
 from polymodal.contract.kind import kinds
+from polymodal.contract.supervised import Supervised
 
 pytestmark = pytest.mark.whole
 
@@ -22,7 +23,9 @@ ENCODERS = [
     if not words or lookup.find(f"modalities/{kind}/encoders", name).words
 ]
 FUSIONS = lookup.names("fusion")
-TASKS = lookup.names("tasks")
+TASKS = [
+    name for name in lookup.names("tasks") if issubclass(lookup.find("tasks", name), Supervised)
+]
 PAIRS = list(zip(ENCODERS, cycle(FUSIONS), strict=False))
 
 

@@ -16,12 +16,15 @@ from torch import Tensor
 from polymodal.base import lookup
 from polymodal.contract.batch import Batch, Field, Outputs
 from polymodal.contract.kind import kinds
+from polymodal.contract.supervised import Supervised
 from polymodal.models.model import Model
 from polymodal.models.weights import fill
 from polymodal.train.losses import losses
 
 FUSIONS = lookup.names("fusion")
-TASKS = lookup.names("tasks")
+TASKS = [
+    name for name in lookup.names("tasks") if issubclass(lookup.find("tasks", name), Supervised)
+]
 PLAIN = [
     (kind, name, False) for kind in kinds() for name in lookup.names(f"modalities/{kind}/encoders")
 ]

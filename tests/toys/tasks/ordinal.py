@@ -82,7 +82,9 @@ class Ordinal(Task):
     def is_unseen(self, cell: Any) -> bool:
         return not is_missing(cell) and canonical(cell) not in self.levels
 
-    def heads(self, width: int, views: Sequence[str], dropout: float) -> nn.Module:
+    def heads(
+        self, width: int, views: Sequence[str], dropout: float, forms: Mapping[str, Form]
+    ) -> nn.Module:
         return Cumulative(width, len(self.levels), dropout)
 
     def loss(self, done: Pass) -> Tensor:

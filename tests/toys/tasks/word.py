@@ -87,7 +87,9 @@ class Word(Task):
         self.form: Letters = Letters(letters=state["letters"], longest=state["longest"])
         self.common = state["common"]
 
-    def heads(self, width: int, views: Sequence[str], dropout: float) -> nn.Module:
+    def heads(
+        self, width: int, views: Sequence[str], dropout: float, forms: Mapping[str, Form]
+    ) -> nn.Module:
         return Decoder(width, len(self.form.letters), self.form.longest + 1, dropout)
 
     def loss(self, done: Pass) -> Tensor:
