@@ -30,6 +30,12 @@ def left() -> float:
     return _END.get() - time.perf_counter()
 
 
+def refuse(seconds: float) -> None:
+    """Raise Late if what is to come takes longer than the time that is left."""
+    if seconds > left():
+        raise Late("it would not be done in its part of the time")
+
+
 def check() -> None:
     """Raise Late if the time is over."""
     if left() < 0:

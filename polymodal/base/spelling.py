@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,12 @@ def canonical(cell: Any) -> str:
         cell = cell.item()
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    text = str(cell).strip()
+    return _spelled(str(cell))
+
+
+@lru_cache(1 << 16)  # names come again and again
+def _spelled(text: str) -> str:
+    text = text.strip()
     if text.lower() in ("true", "false"):
         return text.lower()
     if whole := _WHOLE.fullmatch(text):

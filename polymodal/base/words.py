@@ -73,13 +73,13 @@ def split(text: str) -> list[str]:
     Pieces between spaces; of scripts that put none between words (Chinese, Japanese, Thai, ...)
     every character with its marks, and their punctuation.
     """
-    return _UNIT.findall(text) if _UNSPACED.search(text) else text.split()
+    return _UNIT.findall(text) if _has_unspaced(text) else text.split()
 
 
 def replaced(text: str, pieces: Iterable[str]) -> str:
     """A text with other pieces in place of those that `split` finds; what is between them stays."""
     others = iter(pieces)
-    if _UNSPACED.search(text):
+    if _has_unspaced(text):
         return str(_UNIT.sub(lambda _: next(others), text))
     return re.sub(r"\S+", lambda _: next(others), text)
 
@@ -96,10 +96,14 @@ def joined(pieces: Sequence[str]) -> str:
 def count(text: str) -> int:
     """About how many words a text has: `split`, but two characters of Han or four of other scripts
     without spaces count as one; at least 1 unless it is blank."""
-    if not _UNSPACED.search(text):
+    if not _has_unspaced(text):
         return len(text.split())
     han, syllables, spaced = (len(part.findall(text)) for part in _PARTS)
     return max(int(spaced + han / 2 + syllables / 4), min(1, len(text.strip())))
+
+
+def _has_unspaced(text: str) -> bool:
+    return not text.isascii() and _UNSPACED.search(text) is not None
 
 
 def is_unspaced(piece: str) -> bool:

@@ -20,6 +20,8 @@ EXPERT_SHARE, ALONE_SHARE = 0.5, 0.25
 FUSED_PART = 4.0
 # So many seconds over the budget are worth giving to rivals' experts that need no more than one.
 GRACE = 5.0
+# What part of the budget may be spent over it, for the one model that there has to be.
+OVERTIME = 0.1
 
 
 class Clock:
@@ -44,6 +46,11 @@ class Clock:
         if self.recipe.budget is None:
             return math.inf
         return self.recipe.budget * (1 - RESERVE) - (time.perf_counter() - self.start)
+
+    def overtime(self) -> float:
+        """Seconds for the one model that there has to be, where none was trained in time."""
+        over = OVERTIME * (self.recipe.budget or math.inf) + GRACE
+        return max(over, over + self.left())
 
     def expert(self, member: Member) -> float:
         """Seconds for a member that takes what it needs."""

@@ -92,8 +92,12 @@ def train(
         raise trials.diverged[0]
     if not trials.trained:
         # One model there must be, and the first is the best that little time can give: the
-        # plan's is the linear expert on everything, part of which may be done already.
-        trials.attempt(members[0], 0.0, must=True)
+        # plan's is the linear expert on everything, part of which may be done already. What has
+        # thousands of outputs is beyond it, and not beyond a network's least steps.
+        for member in experts[:1]:
+            trials.attempt(member, clock.overtime())
+    if not trials.trained:
+        trials.attempt((first or members)[-1], 0.0, must=True)
     for name, why in trials.skipped.items():
         show.skipped(name, why)
     if trials.skipped and clock.recipe.budget is not None:

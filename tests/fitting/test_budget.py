@@ -14,6 +14,7 @@ import pytest
 import polymodal as pm
 from polymodal.contract.recipe import Recipe
 from polymodal.fitting.learners import gradient
+from polymodal.models.experts import _convex
 from polymodal.report.console import Show
 
 pytestmark = pytest.mark.whole
@@ -123,3 +124,11 @@ def test_seconds_are_those_of_all_folds() -> None:
     whole, _ = fit(600, NETWORK, folds=4)
     listed = whole.leaderboard[0]["seconds"]
     assert listed > 1.5 * fit(600, NETWORK)[0].leaderboard[0]["seconds"]
+
+
+def test_a_network_is_the_one_model_where_no_expert_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_convex, "_seconds", lambda *_: 1e6)
+    run, told = fit(1e-3, EXPERT, NETWORK)
+    assert list(run.members) == ["network"]
+    assert run.members["network"].facts["steps"] <= gradient.LEAST_STEPS
+    assert "expert: skipped, it would not be done in its part of the time" in told

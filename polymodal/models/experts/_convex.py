@@ -27,6 +27,10 @@ RADIUS = 100.0
 CHOOSING = 3e-3
 # A whole fit takes so many times as long as one for choosing, and of the next strength as of this.
 WHOLE, STRONGER = 2.0, 1.5
+# Rows at least by which a pass is timed.
+SAMPLE = 1024
+# Newton's method computes the logits and their gradient so often at least, whatever the problem.
+PASSES = 12
 # A bias without any penalty has no curvature once every row is certain, and the step explodes.
 HOLD = 1e-6
 
@@ -150,7 +154,13 @@ def choose(
 
     Strengths are tried upwards, each fit from the one before, until the loss rises, or until no
     more than `after` fits of the strength reached may be done in the time that is left.
+
+    Raises:
+        Late: not even the easiest fits can be done in the time that is left.
     """
+    if deadline.left() < np.inf:
+        fits_to_come = len(folds) + after
+        deadline.refuse(PASSES * fits_to_come * _seconds(features, loss, size, folds[0][0]))
     best, lowest = strengths[0], np.inf
     fits: list[Fitted | None] = [None] * len(folds)
     for strength in strengths:
@@ -166,6 +176,23 @@ def choose(
         if STRONGER * each * (len(folds) + WHOLE * after) > deadline.left():
             break
     return best
+
+
+def _seconds(features: Any, loss: Loss, size: int, rows: Array) -> float:
+    """For the logits of some rows and the gradient of their weights, by measuring a part."""
+    sample = rows[: max(SAMPLE, len(rows) // 16)]
+    own = _both_ways(features[sample])
+    weight = np.zeros((features.shape[1], size))
+
+    def once() -> float:
+        begun = time.perf_counter()
+        logits = torch.from_numpy(own[0] @ weight).requires_grad_()
+        (slope,) = torch.autograd.grad(loss(logits, sample), logits)
+        _ = own[1] @ slope.numpy()
+        return time.perf_counter() - begun
+
+    # The first one also warms up.
+    return min(once(), once()) * len(rows) / max(1, len(sample))
 
 
 def solve(

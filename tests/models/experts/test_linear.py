@@ -494,3 +494,29 @@ def test_equal_parts_are_fitted_once(monkeypatch: pytest.MonkeyPatch, task: Any)
     flipped = {"label": prepared(made.tasks["label"], other)}
     made.build("linear").fit(made.inputs, rows, None, flipped, 0, None, memo)
     assert len(fitted) == 4
+
+
+def test_what_cannot_be_solved_in_time_is_refused_before_it_is_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[float] = []
+    monkeypatch.setattr(_convex, "solve", lambda *given, **_: begun.append(given[3]))
+    monkeypatch.setattr(_convex, "_seconds", lambda *_: 1.0)
+    x, y = cloud(60, 5, 3)
+    loss = lambda z, rows: F.cross_entropy(z, torch.from_numpy(y[rows]))  # noqa: E731
+    cut = deal(y, 3, np.random.default_rng(0))
+    with deadline.within(100.0), pytest.raises(deadline.Late, match="would not be done"):
+        choose(x, loss, 3, cut, after=6)  # (3 + 6) fits of twelve passes, a second each
+    assert not begun
+
+
+def test_a_pass_is_timed_by_a_part_of_the_rows() -> None:
+    x, y = cloud(20_000, 5, 3)
+    seen: list[int] = []
+
+    def loss(z: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+        seen.append(len(rows))
+        return F.cross_entropy(z, torch.from_numpy(y[rows]))
+
+    assert 0 < _convex._seconds(x, loss, 3, np.arange(20_000)) < 60
+    assert set(seen) == {1250}
