@@ -1,9 +1,10 @@
 """A modality and its copy: does `fit` and `evaluate` ever find that fusing them pays?
 
     python benchmarks/same_twice.py --kinds picture --budgets 10 20 30 45 60 78 100 120 180 300
+    python benchmarks/same_twice.py --kinds noise --budgets 6 --rows 400 --test-rows 400 --seeds 100
 
 The second column tells nothing that the first does not: a picture's mirror image, a series read
-backwards, a text with its words in another order. "Pays" is wrong whatever the time, and so is a
+backwards, a text with its words in another order, and of noise neither tells anything. "Pays" is wrong whatever the time, and so is a
 missing verdict without a reason. One line a fit, and the count of every answer at the end.
 """
 
@@ -14,6 +15,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -52,10 +54,17 @@ def text(label: int, rng: np.random.Generator) -> Pair:
     return " ".join(rng.permutation(words)), " ".join(rng.permutation(words))
 
 
+def noise(label: int, rng: np.random.Generator) -> Pair:
+    """Two series that have to do neither with the label nor with each other."""
+    first, second = rng.normal(size=(2, 32, 1)).astype(np.float32)
+    return first, second
+
+
 KINDS: dict[str, tuple[str, Callable[[int, np.random.Generator], Pair]]] = {
     "picture": ("image", picture),
     "series": ("series", series),
     "text": ("text", text),
+    "noise": ("series", noise),
 }
 
 
@@ -84,18 +93,18 @@ def main() -> None:
     parser.add_argument("--budgets", nargs="+", type=float, default=BUDGETS)
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--test-rows", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1, help="so many fits a budget")
     given = parser.parse_args()
     counts: Counter[str] = Counter()
     for kind in given.kinds:
-        for budget in given.budgets:
+        for budget, seed in product(given.budgets, range(given.seeds)):
             with tempfile.TemporaryDirectory() as cache:
                 os.environ["POLYMODAL_CACHE"] = cache
-                found = measure(kind, budget, given.rows, given.test_rows, given.seed)
+                found = measure(kind, budget, given.rows, given.test_rows, seed)
             counts[found["answer"]] += 1
             told = {k: found.get(k) for k in ("by_rows", "fused", "single", "gain", "p", "why")}
             why = [f"{doubt['why']} {doubt['model']}" for doubt in found.get("doubts", [])]
-            print(f"{kind} {budget:g} s: {found['answer']}; {told} {why}", flush=True)
+            print(f"{kind} {budget:g} s, seed {seed}: {found['answer']}; {told} {why}", flush=True)
     print(f"answers: {dict(counts)} (right: no 'pays')", flush=True)
 
 
