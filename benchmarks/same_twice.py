@@ -4,8 +4,9 @@
     python benchmarks/same_twice.py --kinds noise --budgets 6 --rows 400 --test-rows 400 --seeds 100
 
 The second column tells nothing that the first does not: a picture's mirror image, a series read
-backwards, a text with its words in another order, and of noise neither tells anything. "Pays" is wrong whatever the time, and so is a
-missing verdict without a reason. One line a fit, and the count of every answer at the end.
+backwards, a text with its words in another order; of noise neither tells anything. "Pays" is wrong
+whatever the time, and so is a missing verdict without a reason. One line a fit, and the count of
+every answer at the end.
 """
 
 from __future__ import annotations
