@@ -29,6 +29,8 @@ from polymodal.base.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 ABOVE = "choose one of the names above"
+# How like two names are, from 0 to 1, that may be meant for each other.
+NEAR = 0.7
 # What the file of a built-in component, and each part of its folder, may be called.
 BUILTIN = re.compile(r"[a-z][a-z0-9_]*")
 # The user's own files that were executed, by module names that hold a hash of the content.
@@ -288,9 +290,14 @@ def class_name(name: str) -> str:
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
-    """The known name most like `name`, or None."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return close[0] if close else None
+    """The known name that `name` is nearly spelled like, or None.
+
+    Capitals and what joins words do not count.
+    """
+    plain = {re.sub(r"[\W_]+", "", one).casefold() or one: one for one in reversed(list(known))}
+    asked = re.sub(r"[\W_]+", "", name).casefold() or name
+    close = difflib.get_close_matches(asked, list(plain), n=1, cutoff=NEAR)
+    return plain[close[0]] if close else None
 
 
 def meant(name: str, known: Collection[str], otherwise: str = "") -> str:

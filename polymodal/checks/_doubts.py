@@ -7,6 +7,7 @@ from typing import Any
 
 from polymodal.base import arrow
 from polymodal.checks._finding import Finding
+from polymodal.contract import kind
 from polymodal.table.read import Table
 from polymodal.table.reading import WORDS
 from polymodal.table.schema import Column, Schema
@@ -24,7 +25,7 @@ def doubts(train: Table, schema: Schema) -> list[Finding]:
     for target in schema.targets:
         found += _words(train, target) + _empty(train, target)
     for column in schema:
-        found += _joined(train, column)
+        found += _joined(train, column) + _either(train, column)
     for name, why in schema.skipped.items():
         if name != schema.group and why not in ("dropped", "declared"):
             found += _skipped(train, schema, name, why)
@@ -56,6 +57,19 @@ def _empty(train: Table, target: Column) -> list[Finding]:
     advice = "If empty means that a row has none of the labels, write [] into its cell"
     what = f"{what} training and of all figures, as if their labels were not known"
     return [Finding("warning", what, missing, advice=advice)]
+
+
+def _either(train: Table, column: Column) -> list[Finding]:
+    """Numbers whose mark may part thousands or decimals, in a table that does not tell which."""
+    cell, readers = column.details.get("open"), kind.readers()
+    if cell is None or column.kind not in readers:
+        return []
+    if not readers[column.kind].is_ordered(column.kind):
+        return []
+    taken, other = ("thousands", "decimals") if "," in cell else ("decimals", "thousands")
+    what = f"The mark in the cells of '{column.name}' is read as that of {taken}: the table shows"
+    advice = f"If it is that of {other}: `decimal` {column.name}=,"
+    return [Finding("info", f"{what} nowhere which it is", 1, short(cell), advice)]
 
 
 def _joined(train: Table, column: Column) -> list[Finding]:

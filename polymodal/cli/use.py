@@ -127,19 +127,20 @@ def predict(
         )
     if out is not None:
         refuse_input(out, data)
-    loaded = load(run, trust=trust)
+    loaded, ledger = load(run, trust=trust), Ledger()
     if data is None:
-        say(json.dumps(loaded.predict_row(row), ensure_ascii=False, indent=1))
+        answer = loaded.predict_row(row, ledger=ledger)
+        say(json.dumps(answer, ensure_ascii=False, indent=1))
+        for line in ledger.lines():
+            say(line, sys.stderr)
         return
     if out is None:
         raise UserError("No output file was given", do="--out predictions.csv")
-    ledger = Ledger()
     columns = loaded.predict(table(data, allow_urls), max_bad_rows=max_bad_rows, ledger=ledger)
     write_csv(out, columns)
     say(f"{counted(len(columns['row']), 'row')} in {out}")
-    for reasons in ledger.to_json().values():
-        for reason, count in reasons.items():
-            say(f"  {counted(count, 'row')}: {reason}")
+    for line in ledger.lines():
+        say(f"  {line}")
 
 
 def embed(

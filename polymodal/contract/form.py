@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -71,6 +71,17 @@ class Form(ABC):
     def decode(self, array: np.ndarray[Any, Any]) -> Any:
         """The cell that an array stands for, of a form that can be undone; others have none."""
         raise NotImplementedError(f"{type(self).__name__} cannot be undone")
+
+    def unlearned(self, cells: Callable[[str], Sequence[Any]]) -> dict[str, list[int]]:
+        """Rows with a value that says nothing to this form, because training rows did not have it.
+
+        Args:
+            cells: gives a column's cells of all rows.
+
+        Returns:
+            Column -> its rows; without those that have none.
+        """
+        return {}
 
     def was_truncated(self, cell: Any) -> bool:
         """Whether `encode` leaves out the end of this cell, which is long for this form."""

@@ -21,6 +21,7 @@ from polymodal.contract.task import Answers, Task
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared, prepare
 from polymodal.run import patterns
+from polymodal.run.rows import ignored, strange, whole
 from polymodal.run.standing import Present, Standing, filled, spread
 from polymodal.table.infer import validate
 from polymodal.table.ledger import Ledger
@@ -103,11 +104,12 @@ class Pipeline:
                 media start from the current folder.
             absent: modalities to ignore.
             max_bad_rows: cells of a modality that may be unreadable; they count as missing.
-            ledger: where rows with cells that are cut or count as missing are noted.
+            ledger: where rows with cells that are cut or count as missing are noted; without one
+                Python warns of what may not be meant so.
 
         Raises:
-            UserError: a column is none of the inputs, a cell does not suit its column or cannot be
-                read, or there is no such modality to ignore.
+            UserError: a column has nearly the name of an input that its row lacks, a cell does not
+                suit its column or cannot be read, or there is no such modality to ignore.
 
         Returns:
             Columns of predictions, as `decoded` has them.
@@ -117,9 +119,12 @@ class Pipeline:
         def score(members: Sequence[str], prepared: Encoded, positions: Any) -> Any:
             return {name: self.score(name, prepared, positions, [gone])[0] for name in members}
 
-        table = self.table([self.whole(row) for row in rows])
         noted = Ledger() if ledger is None else ledger
-        return self.answered(table, noted, gone, score, max_bad_rows=max_bad_rows)
+        table = self.table(whole(self.schema, rows, noted))
+        found = self.answered(table, noted, gone, score, max_bad_rows=max_bad_rows)
+        if ledger is None:
+            noted.warn()
+        return found
 
     def answered(
         self,
@@ -138,10 +143,12 @@ class Pipeline:
             cache, options: as `encode` takes them.
         """
         used = self.used()
+        ignored(self.schema, table.names, ledger)
         prepared = self.encode(table, ledger, used, cache, **options)
         scores = score(used, prepared, np.arange(len(table)))
         present = self.present(table, prepared, gone)
-        rows, names = self.standing().further(present)
+        standing = self.standing()
+        rows, names = standing.further(present)
         if names:
             # What the first forms could not read either has been counted and noted already.
             own = self.encode(
@@ -149,18 +156,23 @@ class Pipeline:
             )
             for name, found in score(names, own, np.arange(len(rows))).items():
                 scores[name] = {t: spread(values, rows, len(table)) for t, values in found.items()}
-        return self.decoded(table, self.combine(scores, present=present), present)
+        combined = self.combine(scores, present=present, standing=standing)
+        return self.decoded(table, combined, present)
 
     def predict_row(
-        self, row: Mapping[str, Any], *, absent: str | Collection[str] = ()
+        self,
+        row: Mapping[str, Any],
+        *,
+        absent: str | Collection[str] = (),
+        ledger: Ledger | None = None,
     ) -> dict[str, Any]:
         """One row's prediction under its target's name and, for classes, every probability.
 
         Args:
-            row, absent: as in `predict`.
+            row, absent, ledger: as in `predict`.
         """
         with one_thread():
-            found = self.predict([row], absent=absent)
+            found = self.predict([row], absent=absent, ledger=ledger)
         return {name: values[0] for name, values in found.items() if name != "row"}
 
     # -- its steps --------------------------------------------------------------------------
@@ -194,10 +206,9 @@ class Pipeline:
             options: further ones of `prepare`.
         """
         names = self.members if members is None else members
-        for odd in table.odd:
-            ledger.add("incomplete", f"a cell of '{odd.column}' is no {odd.kind}", odd.rows)
         modality_of = {i: name for n in names for name, i in self.members[n].forms.items()}
         grouped = self.schema.modalities()
+        strange(table, [self.forms[i] for i in modality_of], ledger)
         return {
             i: prepare(
                 table,
@@ -244,6 +255,7 @@ class Pipeline:
         who: str = FUSED,
         targets: Sequence[str] | None = None,
         present: Present | None = None,
+        standing: Standing | None = None,
     ) -> dict[str, Answers]:
         """Members' scores to one combination's: the fused model's, or a unimodal rival's.
 
@@ -251,6 +263,7 @@ class Pipeline:
             targets: some of the rival's; all by default.
             present: what the rows have, as `present` says it: rows that lack what the fused model
                 reads are answered by what was validated for that. None: they have all.
+            standing: who answers these, where the caller knows it.
         """
         found: dict[str, Answers] = {
             target: self.tasks[target].merge({m: scores[m][target] for m in shares}, shares)
@@ -258,7 +271,7 @@ class Pipeline:
             if targets is None or target in targets
         }
         if who == FUSED and present is not None:
-            standing = self.standing()
+            standing = standing or self.standing()
             for target in found:
                 found[target] = standing.mended(target, found[target], scores, present)
         return found
@@ -383,18 +396,3 @@ class Pipeline:
                     do=lookup.meant(name, names, "leave it out"),
                 )
         return frozenset(gone)
-
-    def whole(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row with every input column; those that are not given are missing.
-
-        What only identifies it and targets may be there too.
-
-        Raises:
-            UserError: it has a column that is nothing to the run.
-        """
-        known = [column.name for column in self.schema.inputs]
-        more = {*self.schema.skipped, *(column.name for column in self.schema.targets)}
-        for name in row:
-            if name not in known and name not in more:
-                raise lookup.unknown(f"The run has no input column '{name}'", name, known)
-        return {name: row.get(name) for name in known} | {n: row[n] for n in row if n in more}

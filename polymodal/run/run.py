@@ -23,6 +23,7 @@ from polymodal.prepared.index import CacheError
 from polymodal.prepared.prepare import Prepared
 from polymodal.run import frames
 from polymodal.run.pipeline import Encoded, Pipeline, Trained
+from polymodal.run.rows import whole
 from polymodal.run.scored import key_of, missing, remembered, versions
 from polymodal.run.standing import Present
 from polymodal.table.ledger import Ledger
@@ -130,7 +131,9 @@ class Run:
                 fused model reads are not opened.
             max_bad_rows: cells of a modality that may be unreadable; they count as missing.
             absent: modalities to ignore.
-            ledger: where rows with cells that are cut or count as missing are noted.
+            ledger: where rows with cells that are cut or count as missing are noted; without one
+                Python warns of what may not be meant so: cells that are no numbers, categories
+                that were not learned, columns that the run does not know.
 
         Raises:
             UserError: the table does not suit the run, or the run has no such modality to ignore.
@@ -142,17 +145,20 @@ class Run:
         """
         gone = self.pipeline.known(absent)
         cache = usable_folder()
+        noted = Ledger() if ledger is None else ledger
         with self._answering():
             asked = source
             if frames.are_rows(source):
-                rows = [self.pipeline.whole(row) for row in source]
+                rows = whole(self.schema, source, noted)
                 names = dict.fromkeys(name for row in rows for name in row)
                 asked = [{name: row.get(name) for name in names} for row in rows]
             try:
-                found = self._predicted(asked, max_bad_rows, gone, ledger, cache)
+                found = self._predicted(asked, max_bad_rows, gone, noted, cache)
             except CacheError:
                 # Full, locked or spoilt: whoever serves a model needs none.
-                found = self._predicted(asked, max_bad_rows, gone, ledger, None)
+                found = self._predicted(asked, max_bad_rows, gone, noted, None)
+            if ledger is None:
+                noted.warn()
             if not frames.is_frame(source):
                 return found
             return frames.framed(found, source, self.origin.get("types", {}))
@@ -162,37 +168,42 @@ class Run:
         source: Any,
         max_bad_rows: int,
         gone: frozenset[str],
-        ledger: Ledger | None,
+        ledger: Ledger,
         cache: Path | None,
     ) -> dict[str, list[Any]]:
         table = self.pipeline.table(source, cache=cache, encoding=self.recipe.data.encoding)
-        noted = Ledger() if ledger is None else ledger
         # One row is sooner computed than looked up.
         kept = cache if len(table) > 1 else None
 
         def score(members: Sequence[str], prepared: Encoded, rows: np.ndarray[Any, Any]) -> Any:
             return self.scores(prepared, rows, gone, kept, members)
 
-        return self.pipeline.answered(table, noted, gone, score, cache, max_bad_rows=max_bad_rows)
+        return self.pipeline.answered(table, ledger, gone, score, cache, max_bad_rows=max_bad_rows)
 
     def predict_row(
-        self, row: dict[str, Any], *, absent: str | Collection[str] = ()
+        self,
+        row: dict[str, Any],
+        *,
+        absent: str | Collection[str] = (),
+        ledger: Ledger | None = None,
     ) -> dict[str, Any]:
         """One new row's prediction; nothing is read or written but the media that it names.
 
         Args:
             row: column -> cell; a column that is left out is missing.
             absent: modalities to ignore.
+            ledger: as of `predict`.
 
         Raises:
-            UserError: the run has no such column, or a cell does not suit its column.
+            UserError: a column has nearly the name of an input that is lacking, or a cell does not
+                suit its column.
 
         Returns:
             Each target's prediction under its name and, for classes, a probability under
             "target=class".
         """
         with self._answering():
-            return self.pipeline.predict_row(row, absent=absent)
+            return self.pipeline.predict_row(row, absent=absent, ledger=ledger)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

@@ -136,8 +136,10 @@ def _with_stated(column: Column, kept: Mapping[str, dict[str, Any]]) -> Column:
     if not said or column.kind == "skip":
         return column
     missing = [*said.get("missing", ()), *column.details.get("missing", ())]
-    details = {**column.details, **said, **({"missing": missing} if missing else {})}
-    return replace(column, details=details)
+    why = f"; {said['why']}" if "why" in said else ""
+    known = {key: value for key, value in said.items() if key != "why"}
+    details = {**column.details, **known, **({"missing": missing} if missing else {})}
+    return replace(column, details=details, reason=column.reason + why)
 
 
 def _with_words(table: Table, column: Column) -> Column:

@@ -20,6 +20,8 @@ from polymodal.table.units import Units, settled
 
 # So many other words at most, in this share of cells at most, say that a number is not known.
 OWN_WORDS, OWN_SHARE = 5, 0.4
+# A smaller share of words is a slip: numbers with it are no names.
+SLIP = 0.02
 # Beyond so many values a column is no choice among a few.
 FEW = 20
 # Shares of the cells that must agree where a kind is inferred, and where it was declared.
@@ -105,7 +107,8 @@ def find(
         return None
     found = _found(reading, words, own, asked)
     decimals = np.any(found.values != np.floor(found.values))
-    if own and not declared and not decimals and len(np.unique(found.values)) <= FEW:
+    names = own and sum(own.values()) > SLIP * sum(rest.values())
+    if names and not declared and not decimals and len(np.unique(found.values)) <= FEW:
         return None  # names, some of which are numbers
     return found
 
@@ -286,10 +289,13 @@ def _found(
     own: Mapping[str, int],
     asked: Mapping[str, int],
 ) -> Found:
+    # A word that says that nothing is known comes back; what stands in one cell may be a slip.
+    slips = sum(n for n in own.values() if n == 1)
+    own = {text: n for text, n in own.items() if n > 1}
     missing = tuple(text.strip() for text in own)
     reading = Reading(**{**asdict(reading), "missing": missing})
     values: list[float] = []
-    odd = plain = 0
+    odd, plain = slips, 0
     for text, n in asked.items():
         value = reading.read(text)
         plain += n if numerals.plain(text) is not None else 0

@@ -32,7 +32,8 @@ class Column:
             they label, the same "cut"; of a text given as lists of words, `{"words": True}`; of a
             column that is skipped because it only identifies rows, `{"identifies": True}`; of cells
             that are not written as computers write them, `{"reads": how (`table.reading.Reading`),
-            "missing": words that say that nothing is known}`.
+            "missing": words that say that nothing is known}`; of numbers that could be meant
+            otherwise, `{"open": such a cell}`.
     """
 
     name: str

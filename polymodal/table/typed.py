@@ -13,7 +13,7 @@ from polymodal.base import lookup
 from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
-from polymodal.table import numbers, reading
+from polymodal.table import marks, numbers, reading
 from polymodal.table.read import Odd, Table
 from polymodal.table.schema import Column
 
@@ -72,16 +72,20 @@ class Stated:
         self.check(table)
         kept: dict[str, dict[str, Any]] = {}
         table = _without_words(table)
-        if not (self.decimal or self.date or self.missing):
-            return table, kept
         columns = dict(zip(table.names, table.data.columns, strict=True))
+        shown, either = ({}, {}) if ALL in self.decimal else marks.leaning(columns, self.decimal)
+        either = {name: cell for name, cell in either.items() if name not in self.date}
+        if not (self.decimal or self.date or self.missing or either):
+            return table, kept
         for name, column in columns.items():
             found: dict[str, Any] = {}
             words = [*self.missing.get(ALL, ()), *self.missing.get(name, ())]
             if words:
                 found["missing"] = words
                 column = columns[name] = reading.blanked(column, words)
-            if is_text(column.type):
+            if name in either:
+                read = _leant(shown, either[name], column, found)
+            elif is_text(column.type):
                 read = self._read(table, name, column)
             else:
                 read = None
@@ -123,6 +127,26 @@ class Stated:
                     do="leave it out, or say how they are written",
                 )
         return None
+
+
+def _leant(
+    shown: Mapping[str, str], example: str, column: pa.ChunkedArray, found: dict[str, Any]
+) -> reading.Reading | None:
+    """How cells are read that could have either decimal mark: as the other columns are written.
+
+    Args:
+        shown: mark -> a column that shows it.
+        example: one of the cells.
+        found: what is kept of the column: gets a reason, or what to ask the user.
+    """
+    if len(shown) == 1 and "," in shown:
+        read = numbers.find(column, decimal=",")
+        if read is not None and _uses(read.reading):
+            found["why"] = f"with decimal commas as in '{shown[',']}'"
+            return read.reading
+    elif len(shown) != 1:
+        found["open"] = example.strip()
+    return None
 
 
 def _without_words(table: Table) -> Table:

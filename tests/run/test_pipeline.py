@@ -120,13 +120,47 @@ def test_threads_answer_as_one_does(run: pm.Run, table: pd.DataFrame) -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("more", [{"weather": "fine"}, {"": 1, "zip": "1234"}, {"Notiz": None}])
+def test_columns_that_the_run_does_not_know_are_ignored_with_one_warning(
+    run: pm.Run, table: pd.DataFrame, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """Whatever the rows come in; targets and what only identifies rows are known."""
+    frame = table.assign(**more)
+    plain = [{**row, **more} for row in table.to_dict("records")]
+    frame.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+    wanted = run.predict(table)["label"].tolist()
+    for source in (frame, plain, str(tmp_path / "rows.jsonl")):
+        with pytest.warns(UserWarning, match="are ignored") as told:
+            assert list(run.predict(source)["label"]) == wanted
+        assert len(told) == 1 and all(f"'{name}'" in str(told[0].message) for name in more)
+    with pytest.warns(UserWarning, match="are ignored") as told:
+        assert run.predict_row(plain[0])["label"] == wanted[0]
+    assert len(told) == 1
+
+
+def test_a_column_of_nearly_an_inputs_name_is_an_error_where_that_input_lacks(
+    run: pm.Run, table: pd.DataFrame
+) -> None:
+    row = rows_of(table)[0]
+    lacking = {name: cell for name, cell in row.items() if name != "picture"}
+    for name in ("pictures", "Picture", "pictrue"):
+        with pytest.raises(UserError, match=f"no input column '{name}'"):
+            run.predict_row({**lacking, name: "a.png"})
+        with pytest.warns(UserWarning, match=f"ignored: '{name}'"):
+            run.predict_row({**row, name: "a.png"})
+
+
 def test_bad_cells_are_said(run: pm.Run, table: pd.DataFrame) -> None:
     row = rows_of(table)[0]
     with pytest.raises(UserError, match="no input column 'pictrue'"):
         run.predict_row({"pictrue": "a.png"})
     with pytest.raises(UserError, match=r"(?s)'x' .* not of kind number.*'high' in row 0"):
         run.pipeline.predict([{**row, "x": "high"}] * 2)
-    assert run.predict_row({**row, "x": "high"}) == run.predict_row({**row, "x": None})
+    with pytest.warns(UserWarning, match="1 row: the cell of 'x' is no number.*'high' in row 0"):
+        assert run.predict_row({**row, "x": "high"}) == run.predict_row({**row, "x": None})
+    ledger = Ledger()
+    run.predict([{**row, "x": "high"}, {**row, "x": "1.5"}], ledger=ledger)
+    assert "'high' in row 0" in "".join(ledger.lines())
     with pytest.raises(UserError, match=r"1 of 1 cells of column 'picture'.*(?s:.)*does not exist"):
         run.predict_row({**row, "picture": "nowhere.png"})
     ledger = Ledger()

@@ -101,7 +101,8 @@ def test_a_name_of_rows_hides_no_prediction_and_no_row_number(run: pm.Run) -> No
     skipped = dict.fromkeys(schema.identifiers, "")
     model = replace(run.pipeline, schema=replace(schema, skipped=skipped))
     other = replace(run, pipeline=model)
-    found = other.predict(frame().assign(**{"row": "mine", "label=day": "mine"}))
+    with pytest.warns(UserWarning, match="are ignored"):
+        found = other.predict(frame().assign(**{"row": "mine", "label=day": "mine"}))
     assert list(found) == ["row", "sample", "label", "label=day", "label=night"]
     assert list(found["row"]) == list(range(60)) and "mine" not in found["label=day"]
 

@@ -425,6 +425,26 @@ def test_a_stray_cell_in_a_number_column_ends_nothing(stray: Any) -> None:
     assert read[:17] + read[18:] == ages[:17] + ages[18:]
 
 
+@pytest.mark.parametrize("slip", ["hoch", "n.b.", "see note", "12abc", "zwölf"])
+@pytest.mark.parametrize("rows", [60, 400])
+def test_a_slip_among_few_whole_numbers_is_a_warning(slip: str, rows: int) -> None:
+    """What stands in one cell is no word for missing: whoever wrote it is told."""
+    cells = [str(1 + i % 9) for i in range(rows)]
+    cells[7] = slip
+    table = table_of(level=cells, y=["a", "b"] * (rows // 2))
+    schema = infer(table, ["y"])
+    assert schema.column("level").kind == "number"
+    read = typed(schema, table)
+    assert read.cells("level")[7] is None
+    (odd,) = read.odd
+    assert odd.rows.tolist() == [7] and slip in odd.example
+
+
+def test_words_that_come_back_among_few_whole_numbers_are_names() -> None:
+    cells = [["36", "38", "40", "M", "L"][i % 5] for i in range(100)]
+    assert infer(table_of(size=cells, y=["a", "b"] * 50), ["y"]).column("size").kind == "category"
+
+
 def test_most_cells_that_are_no_numbers_are_an_error() -> None:
     table = table_of(age=[str(i) for i in range(9)], y=list("ababababa"))
     later = table_of(age=["1", "two", "three"], y=list("aba"))

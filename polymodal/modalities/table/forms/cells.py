@@ -6,7 +6,7 @@ import datetime
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -153,6 +153,25 @@ class Cells(Form):
             else:
                 self._encode_set(value, column, array[column.start : column.stop])
         return array
+
+    def unlearned(self, cells: Callable[[str], Sequence[Any]]) -> dict[str, list[int]]:
+        """Categories without a code, and sets with a member that has no slot."""
+        found = {}
+        for name, codes in self._codes.items():
+            parted = name in self._separators
+            known: dict[str, bool] = {}
+            rows = []
+            for row, value in enumerate(cells(name)):
+                key = value if isinstance(value, str) else repr(value)
+                if value is not None and key not in known:
+                    one = [values.category(value)]
+                    names = values.members(value, self._separators[name]) if parted else one
+                    known[key] = all(n is None or n in codes for n in names or ())
+                if value is not None and not known[key]:
+                    rows.append(row)
+            if rows:
+                found[name] = rows
+        return found
 
     def _encode_number(self, value: Any, column: Place, array: np.ndarray[Any, Any]) -> None:
         """One number, or the numbers of a date or of a cell with several."""

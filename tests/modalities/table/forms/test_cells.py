@@ -150,3 +150,21 @@ def test_several_numbers_in_a_cell_are_slots_each() -> None:
     assert form.encode({"n": [130.0, None]}).tolist()[0] == 130
     assert np.isnan(form.encode({"n": [130.0, None]})[1])
     assert np.isnan(form.encode({"n": None})).all()
+
+
+@pytest.mark.parametrize(
+    ("cells", "rows"),
+    [
+        ({"c": ["red", None, "green", "", " blue "]}, {"c": [2]}),
+        ({"s": ["x;z", "w", None, "[]", ["x", "new"]]}, {"s": [1, 4]}),
+        ({"c": ["red", "Red"], "s": ["y", "y;q"]}, {"c": [1], "s": [1]}),
+        ({}, {}),
+    ],
+)
+def test_rows_with_values_that_no_training_row_had(
+    cells: dict[str, list[Any]], rows: dict[str, list[int]]
+) -> None:
+    """Missing cells have none, and any number is as good as another."""
+    count = len(next(iter(cells.values()), []))
+    table = {"n": [1e9] * count, "c": [None] * count, "s": [None] * count} | cells
+    assert fitted().unlearned(table.__getitem__) == rows

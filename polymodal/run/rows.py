@@ -1,0 +1,71 @@
+"""New rows held against what a run knows: what is left out of them, and what it never learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from polymodal.base import lookup
+from polymodal.contract.form import Form
+from polymodal.table.ledger import Ledger
+from polymodal.table.read import Table
+from polymodal.table.schema import Schema
+
+# So many columns are named.
+SHOWN = 4
+
+
+def whole(
+    schema: Schema, rows: Iterable[Mapping[str, Any]], ledger: Ledger
+) -> list[dict[str, Any]]:
+    """Rows with every input column; those that are not given are missing.
+
+    What only identifies a row and targets may be there too; what is nothing to the run is left
+    out, and remarked.
+
+    Raises:
+        UserError: such a column has nearly the name of an input that its row lacks.
+    """
+    inputs = [column.name for column in schema.inputs]
+    kept = {*inputs, *_others(schema)}
+    found = []
+    names: dict[Any, None] = {}
+    for row in rows:
+        for name in row:
+            if name not in kept and name not in names:
+                names[name] = None
+        for name in row.keys() - kept:
+            lacking = [n for n in inputs if n not in row]
+            if lookup.nearest(str(name), lacking) is not None:
+                what = f"The run has no input column '{name}'"
+                raise lookup.unknown(what, str(name), inputs)
+        found.append({n: row.get(n) for n in inputs} | {n: row[n] for n in row if n in kept})
+    ignored(schema, names, ledger)
+    return found
+
+
+def ignored(schema: Schema, names: Iterable[Any], ledger: Ledger) -> None:
+    """Remark columns that are nothing to the run."""
+    known = {*(column.name for column in schema.inputs), *_others(schema)}
+    strangers = [f"'{name!s:.40}'" for name in names if name not in known]
+    if strangers:
+        more = f" and {len(strangers) - SHOWN:,} more" if len(strangers) > SHOWN else ""
+        shown = ", ".join(strangers[:SHOWN]) + more
+        ledger.remark(f"Columns that the training table did not have are ignored: {shown}")
+
+
+def strange(table: Table, forms: Iterable[Form], ledger: Ledger) -> None:
+    """Note rows whose cells are not of their column's kind, or that no training row had."""
+    for odd in table.odd:
+        reason = f"the cell of '{odd.column}' is no {odd.kind} and counts as missing"
+        ledger.add("incomplete", reason, odd.rows, odd.example)
+    for form in forms:
+        for column, rows in form.unlearned(table.cells).items():
+            reason = f"'{column}' has a value that no training row has, or hardly any: it counts"
+            shown = f"{table.cells(column)[rows[0]]!r:.80} in row {rows[0]}"
+            ledger.add("incomplete", f"{reason} as missing", rows, shown)
+
+
+def _others(schema: Schema) -> list[str]:
+    """Columns that are known and no inputs."""
+    return [*schema.skipped, *(column.name for column in schema.targets)]
