@@ -63,6 +63,14 @@ def fit(
             help="Train this one instead of the plan's; several have the same time each.",
         ),
     ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            metavar="installed|hub|none",
+            help="Models trained elsewhere: what is installed, also from the hub, or none.",
+            show_default="installed",
+        ),
+    ] = None,
     max_bad_rows: BadRows = 0,
     allow_urls: Urls = False,
     track: Annotated[
@@ -99,6 +107,7 @@ def fit(
         budget=None if budget is None else seconds(budget),
         seed=seed,
         fusion=one_or_all(fusion),
+        pretrained=pretrained,
         out=out,
         overwrite=overwrite,
         trackers=track or [],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +27,7 @@ class Form(ABC):
         parallel: whether `encode` may run in worker processes (not if it holds a large model).
         backbone: what of the pretrained model that its option `path` names a run takes along:
             "settings" (tokenizer, processor, configuration) or "weights" too; None: it has none.
+        made_of: the forms whose arrays it joins (`contract.beside`), each prepared on its own.
         beyond: what is said of cells that `was_truncated`, with the form's name for {form}.
         version: raised by hand whenever `encode` changes its answer, so stale caches miss.
     """
@@ -36,6 +37,7 @@ class Form(ABC):
     ragged: bool
     parallel: bool = True
     backbone: str | None = None
+    made_of: tuple[Form, ...] = ()
     beyond: ClassVar[str] = "is too long for {form}: cut off"
     version: ClassVar[int] = 1
 
@@ -106,3 +108,9 @@ class Form(ABC):
     def settings(self) -> dict[str, Any]:
         """The options this form was built with (its keyword-only parameters), JSON-able."""
         return lookup.chosen(self)
+
+
+def plain(forms: Iterable[Form]) -> Iterator[Form]:
+    """The forms, and for one that is made of others those."""
+    for form in forms:
+        yield from form.made_of or (form,)

@@ -127,6 +127,8 @@ class Kind(ABC):
         described: the form of fixed features that solvers read; None: no solver reads this kind.
         scored: solvers other than linear ones read a linear model's scores of it.
         split: trees may split on its features.
+        hub: pretrained models by their ids on the Hugging Face hub, the one to prefer first: a fit
+            uses those in its local cache, and fetches them if it is asked to.
         seen_again: how bad it is that a later table has a cell of the training table.
     """
 
@@ -144,6 +146,7 @@ class Kind(ABC):
     scored: ClassVar[bool] = False
     split: ClassVar[bool] = True
     seen_again: ClassVar[str] = "warning"
+    hub: ClassVar[tuple[Weights, ...]] = ()
 
     @property
     def name(self) -> str:

@@ -56,7 +56,8 @@ class Modality(_Strict):
         encoder: a file of `modalities/<kind>/encoders/`; None: the plan's choice.
         form: options of the encoder's form, such as `{size: 64}`.
         augment: False for none, or options of `modalities/<kind>/augment.py`.
-        pretrained: path or hub id of a Hugging Face backbone, instead of `encoder`.
+        pretrained: path or hub id of a Hugging Face backbone, instead of `encoder`; an expert reads
+            its outputs beside what it reads anyway.
         tune: with `pretrained`: train the backbone too. Otherwise it is frozen and its outputs are
             cached.
     """
@@ -153,7 +154,7 @@ class Member(_Strict):
 
         unused = given(self, "", "fusion", "width", "training")
         for name, modality in self.modalities.items():
-            unused += given(modality, f"modalities.{name}.", "encoder", "pretrained", "augment")
+            unused += given(modality, f"modalities.{name}.", "encoder", "tune", "augment")
         if unused:
             raise ValueError(
                 f"no {' and no '.join(unused)} in the model '{self.name}': its learner "
@@ -227,6 +228,9 @@ class Recipe(_Strict):
         rivals: also train each modality of the models alone (the plan does so unasked).
         compare: each model has the same part of the budget, and all are kept for `compare`.
         metric: what models are chosen, shown and judged by; None: each task's own primary metric.
+        pretrained: which models trained elsewhere the plan may read cells with: "installed" by a
+            package or in the hub's local cache, "hub" to download those of a short list too, or
+            "none", which also forbids what modalities name.
         seed: of everything random.
         budget: seconds for the whole fit; None: no limit of its own.
         modalities, fusion, width, training: short for one of the models, called "model", or for one
@@ -241,6 +245,7 @@ class Recipe(_Strict):
     rivals: bool = False
     compare: bool = False
     metric: str | None = None
+    pretrained: Literal["installed", "hub", "none"] = "installed"
     seed: int = Field(0, ge=0, lt=2**32)
     budget: float | None = Field(None, gt=0)
     modalities: dict[str, Modality] | None = Field(None, exclude=True)
@@ -258,6 +263,11 @@ class Recipe(_Strict):
         for key in ("rivals", "compare"):
             if getattr(self, key) and not self.models:
                 raise ValueError(f"'{key}' goes with 'models'; the plan has rivals anyway")
+        for model in self.models or [] if self.pretrained == "none" else ():
+            for name, modality in model.modalities.items():
+                if modality.pretrained:
+                    what = f"the pretrained model that '{model.name}' reads '{name}' with"
+                    raise ValueError(f"'pretrained: none' forbids {what}")
         names = [model.name for model in self.models or []]
         if len(set(names)) < len(names):
             raise ValueError("two models have the same name")

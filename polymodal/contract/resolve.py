@@ -108,6 +108,7 @@ def overruled(
     seed: int | None = None,
     budget: float | None = None,
     metric: str | None = None,
+    pretrained: str | None = None,
     **data: Any,
 ) -> Recipe:
     """The recipe with what is given over it; what is None overrules nothing.
@@ -135,6 +136,7 @@ def overruled(
     update |= {} if budget is None else {"budget": budget}
     update |= {} if seed is None else {"seed": seed}
     update |= {} if metric is None else {"metric": metric}
+    update |= {} if pretrained is None else {"pretrained": pretrained}
     if fusion is not None:
         update |= _with_fusion(recipe, fusion)
     return validate({**recipe.model_dump(), **update}, "The fit")

@@ -15,6 +15,7 @@ import numpy as np
 from polymodal.checks.seen import seen
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Answers, Task
+from polymodal.fitting.backbones import used as read_with
 from polymodal.fitting.job import Job
 from polymodal.fitting.trials import Candidates
 from polymodal.metrics.doubts import evenly
@@ -88,7 +89,9 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger, content
         if line["role"] == "fused":
             line["evenly"] = even[line["target"]]
     attempts = [asdict(one) for one in found.attempts]
-    about = ledger.to_json(), _origin(job, contents.table), learned
+    origin = _origin(job, contents.table)
+    origin["pretrained"] = read_with([one.spec for one in kept.values()], job.schema)
+    about = ledger.to_json(), origin, learned
     return Run(pipeline, resolved, board, *about, attempts=attempts)
 
 

@@ -28,6 +28,7 @@ from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe, Spec
 from polymodal.contract.resolve import overruled
 from polymodal.fitting import plan, trials
+from polymodal.fitting.backbones import backbones
 from polymodal.fitting.clock import Clock
 from polymodal.fitting.combine import combine
 from polymodal.fitting.data import (
@@ -74,6 +75,7 @@ def fit(
     budget: float | str | None = None,
     seed: int | None = None,
     fusion: Spec | Sequence[Spec] | None = None,
+    pretrained: str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     trackers: Sequence[str] = (),
@@ -102,6 +104,8 @@ def fit(
             how long each member trains.
         fusion: this fusion instead of the plan's models, or several to be compared: each has the
             same time, the rivals less. Each modality is trained alone too.
+        pretrained: models trained elsewhere that may read cells: "installed" (what packages and the
+            hub's local cache have), "hub" (a short list may be downloaded too) or "none".
         out: folder of the run; the same fit, interrupted there, is resumed.
         overwrite: replace a finished run in `out`, or an interrupted fit of something else.
         trackers: "tensorboard", "wandb", "mlflow": also log there.
@@ -121,6 +125,7 @@ def fit(
         kinds=kinds,
         drop=drop,
         fusion=fusion,
+        pretrained=pretrained,
         seed=seed,
         budget=seconds(budget) if isinstance(budget, str) else budget,
         group=group,
@@ -190,7 +195,9 @@ def _fitted(
     taken = 0.0 if members is None else spent(out, request, recipe.budget)
     if members is None:
         rows, tasks = len(division.train), aims.tasks.values()
-        known = plan.facts(data.table, data.schema, rows, recipe, tasks)
+        read = backbones(data.contents, data.schema, recipe, plan.tagged(tasks))
+        show.findings(checks.Report(read.findings))
+        known = plan.facts(data.table, data.schema, rows, recipe, tasks, read.of)
         members = plan.members(data.schema, known, recipe)
     for member in members:
         build.check(member, data.schema.modalities())

@@ -6,13 +6,14 @@ it key by key.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from polymodal.base import lookup
-from polymodal.contract.kind import kinds, of
+from polymodal.contract.beside import Beside
+from polymodal.contract.kind import Weights, kinds, of
 from polymodal.contract.recipe import Member, Modality, Recipe, Training
 from polymodal.contract.task import Task
 from polymodal.models import build
@@ -26,11 +27,7 @@ SAMPLE = 64
 # The fusion that is always tried, and those that what is left of the budget goes to.
 FUSION = "concat"
 FURTHER = ("gated", "cross_attention")
-# An installed text model is used if reading every text with it once takes this part of the budget
-# at most; trained on, if an epoch, three such readings long, takes TUNED_PART of it.
-FROZEN_PART = 0.15
-TUNED_PART = 0.75
-TUNED_READINGS = 3
+# What a model that is trained on starts with.
 TUNED = {"epochs": 4, "pretrained_lr": 2e-4}
 
 
@@ -41,35 +38,31 @@ class Facts:
     Attributes:
         rows: training rows.
         forms: modality -> options of its media form, from a sample of its cells.
-        backbones: text modality -> folder of the pretrained model that the budget affords for it.
+        backbones: modality -> the pretrained models that the budget affords for it.
         tagged: modalities whose words some task labels.
         solvable: whether solvers can be fitted to every task.
     """
 
     rows: int
     forms: dict[str, dict[str, Any]] = field(default_factory=dict)
-    backbones: dict[str, str] = field(default_factory=dict)
+    backbones: Mapping[str, Sequence[Weights]] = field(default_factory=dict)
     tagged: frozenset[str] = frozenset()
     solvable: bool = True
 
 
 def facts(
-    table: Table, schema: Schema, rows: int, recipe: Recipe, tasks: Collection[Task]
+    table: Table,
+    schema: Schema,
+    rows: int,
+    recipe: Recipe,
+    tasks: Collection[Task],
+    backbones: Mapping[str, Sequence[Weights]],
 ) -> Facts:
-    """Look at a sample of the cells: sizes, sampling rates, lengths, time to read a text."""
-    tagged = frozenset(task.words for task in tasks if task.words is not None)
-    found = Facts(rows, tagged=tagged, solvable=all(task.solvable for task in tasks))
+    """Look at a sample of the cells: sizes, sampling rates, lengths."""
+    solvable = all(task.solvable for task in tasks)
+    found = Facts(rows, backbones=backbones, tagged=tagged(tasks), solvable=solvable)
     for name, columns in schema.modalities().items():
         room = of(columns[0].kind)
-        weights = () if recipe.models else room.installed()
-        if weights:
-            path = weights[0].path
-            texts = [cell for cell in table.cells(columns[0].name) if cell is not None]
-            readings = TUNED_READINGS if name in tagged else 1
-            part = TUNED_PART if name in tagged else FROZEN_PART
-            needed = readings * len(texts) * _seconds_a_cell(room.name, path, texts)
-            if recipe.budget is None or needed <= part * recipe.budget:
-                found.backbones[name] = path
         if room.sampled:
             step = max(1, len(table) // SAMPLE)
             cells = table.media(columns[0].name, range(0, len(table), step))
@@ -78,6 +71,11 @@ def facts(
             form = lookup.find(f"modalities/{room.name}/forms", encoder.form)
             found.forms[name] = dict(form.suggest(sample)) if sample else {}
     return found
+
+
+def tagged(tasks: Collection[Task]) -> frozenset[str]:
+    """The modalities whose words some task labels."""
+    return frozenset(task.words for task in tasks if task.words is not None)
 
 
 def training(rows: int, *, tags: bool = False) -> Training:
@@ -90,21 +88,6 @@ def training(rows: int, *, tags: bool = False) -> Training:
     batch = 8 if rows < 150 else 16 if rows < 600 else 32 if rows < 4000 or tags else 64
     epochs = max(6, min(60, round((40_000 if tags else 100_000) / max(rows, 1))))
     return Training(batch_size=batch, epochs=epochs)
-
-
-def _seconds_a_cell(kind: str, path: str, texts: list[Any]) -> float:
-    """Measured on a sample with the pretrained model in `path`."""
-    form = lookup.build(f"modalities/{kind}/forms", {"name": build.PRETRAINED, "path": path})
-    sample = texts[:: max(1, len(texts) // SAMPLE)][:SAMPLE]
-    form.encode_many(sample[:1])  # the first call also loads the model
-
-    def seconds() -> float:
-        start = time.perf_counter()
-        form.encode_many(sample)
-        return time.perf_counter() - start
-
-    # The less disturbed of two: what is decided by it is no matter of a busy moment.
-    return min(seconds(), seconds()) / max(1, len(sample))
 
 
 def members(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
@@ -137,19 +120,24 @@ def _spelled_out(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
 def _default(schema: Schema, known: Facts) -> list[Member]:
     grouped = schema.modalities()
     folders = {name: build.folder_kind(columns) for name, columns in grouped.items()}
-    tagged = known.tagged
-    settings = training(known.rows, tags=bool(tagged))
-    if tagged & set(known.backbones):
+    settings = training(known.rows, tags=bool(known.tagged))
+    if known.tagged & set(known.backbones):
         settings = settings.model_copy(update=TUNED)
     found: list[Member] = []
 
-    def add(name: str, chosen: list[str], expert: str | None = None, fusion: str = FUSION) -> None:
+    def add(
+        name: str,
+        chosen: list[str],
+        read: Mapping[str, Weights],
+        expert: str | None = None,
+        fusion: str = FUSION,
+    ) -> None:
         modalities = {}
         for n in chosen:
-            # Experts read n-grams, which know the words of this table; the backbone knows others.
-            backbone = None if expert else known.backbones.get(n)
-            tune = backbone is not None and n in tagged
-            modalities[n] = Modality(pretrained=backbone, tune=tune, augment=n not in tagged)
+            path = read[n].path if n in read else None
+            tune = path is not None and n in known.tagged
+            augment = bool(expert) or n not in known.tagged
+            modalities[n] = Modality(pretrained=path, tune=tune, augment=augment)
         network = {"fusion": fusion, "training": settings}
         how: dict[str, Any] = {"learner": expert} if expert else network
         member = Member(name=name, modalities=modalities, **how)
@@ -157,17 +145,29 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
 
     subsets = [[name] for name in grouped] + ([list(grouped)] if len(grouped) > 1 else [])
     # Without a text whose words are labelled there is nothing to tag.
-    subsets = [subset for subset in subsets if tagged <= set(subset)]
+    subsets = [subset for subset in subsets if known.tagged <= set(subset)]
+    rounds = _rounds(known)
     if known.solvable:
         for subset in subsets:
-            for expert in lookup.names("models/experts"):
+            own = {name: folders[name] for name in subset}
+            for expert, read in product(lookup.names("models/experts"), [{}, *rounds]):
                 suited = lookup.find("models/experts", expert).suited
-                readable = suited({name: folders[name] for name in subset})
-                if readable and (len(subset) == 1 or len(readable) > 1):
-                    label = "+".join(readable)
-                    add(f"{label} ({expert})", readable, expert)
+                readable = suited(own, [name for name in subset if name in read])
+                if not readable or (len(subset) > 1 and len(readable) == 1):
+                    continue
+                mine = {n: read[n] for n in readable if n in read}
+                if mine or not read:
+                    label = ", ".join([expert, *_called(mine)])
+                    add(f"{'+'.join(readable)} ({label})", readable, mine, expert)
+    # Words are read by the model alone, beside experts' n-grams; of media a network that sees them
+    # itself may find what the model does not.
+    first = rounds[0] if rounds else {}
+    media = {n: one for n, one in first.items() if kinds()[folders[n]].media}
+    worded = {n: one for n, one in first.items() if n not in media}
     for subset in subsets:
-        add("+".join(subset), subset)
+        add("+".join(subset), subset, worded)
+        if mine := {n: one for n, one in media.items() if n in subset}:
+            add(f"{'+'.join(subset)} ({', '.join(_called(mine))})", subset, worded | mine)
 
     # Experts first, which reach far in a short time, of all modalities before those of one.
     # Networks have steps by `Clock.weights`, whatever their order.
@@ -178,8 +178,22 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
     found.sort(key=turn)
     if len(subsets[-1]) > 1:
         for fusion in FURTHER:
-            add(f"{'+'.join(subsets[-1])} ({fusion})", subsets[-1], fusion=fusion)
+            add(f"{'+'.join(subsets[-1])} ({fusion})", subsets[-1], worded, fusion=fusion)
     return found
+
+
+def _rounds(known: Facts) -> list[dict[str, Weights]]:
+    """The pretrained models in turn: in every round one a modality, the last it has if no more."""
+    count = max((len(own) for own in known.backbones.values()), default=0)
+    return [
+        {name: own[min(i, len(own) - 1)] for name, own in known.backbones.items()}
+        for i in range(count)
+    ]
+
+
+def _called(read: Mapping[str, Weights]) -> list[str]:
+    """What models are called, each once."""
+    return list(dict.fromkeys(one.name for one in read.values()))
 
 
 def _completed(member: Member, schema: Schema, known: Facts) -> Member:
@@ -195,12 +209,22 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         update: dict[str, Any] = {"columns": [c.name for c in columns]}
         update |= design.resolved(modality, kind)
         form = design.form(name, modality, kind)
-        takes = lookup.options(lookup.find(f"modalities/{kind}/forms", form))
-        suggested = {k: v for k, v in known.forms.get(name, {}).items() if k in takes}
-        update["form"] = suggested | modality.form
+        update["form"] = _suggested(kind, form, known.forms.get(name, {})) | modality.form
         modalities[name] = modality.model_copy(update=update)
     settings = member.training or training(known.rows) if design.paced else None
     return member.model_copy(update={"modalities": modalities, "training": settings})
+
+
+def _suggested(kind: str, form: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options that a form takes, itself or for the form beside a frozen model."""
+    folder = f"modalities/{kind}/forms"
+    cls = lookup.find(folder, form)
+    if not issubclass(cls, Beside):
+        takes = lookup.options(cls)
+        return {key: value for key, value in options.items() if key in takes}
+    inner = kinds()[kind].described
+    assert inner is not None
+    return {"described": _suggested(kind, inner, options)}
 
 
 def _columns(grouped: Mapping[str, list[Column]], name: str, chosen: Sequence[str]) -> list[Column]:

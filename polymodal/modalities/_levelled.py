@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from typing import Any
 
-from polymodal.contract.form import Form
+from polymodal.contract.form import Form, plain
 from polymodal.modalities.image.levels import PLAIN, Levels
 
 
@@ -30,4 +30,5 @@ class LevelledForm(Form, ABC):
 
 def levels(form: Form) -> Levels:
     """Those that a form has learned; of a form that learns none by type."""
-    return form.levels if isinstance(form, LevelledForm) else PLAIN
+    learned = (one.levels for one in plain([form]) if isinstance(one, LevelledForm))
+    return next(learned, PLAIN)

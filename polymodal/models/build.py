@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from polymodal.base import lookup
+from polymodal.contract.beside import PRETRAINED
 from polymodal.contract.form import Form
 from polymodal.contract.kind import kinds, of
 from polymodal.contract.predictor import Predictor
@@ -13,9 +14,6 @@ from polymodal.contract.recipe import Member, Modality, Spec, name_of, options_o
 from polymodal.contract.task import Task
 from polymodal.models.design import Design
 from polymodal.table.schema import Column, Schema
-
-# The encoder that the key `pretrained` of a recipe stands for, in every kind that has one.
-PRETRAINED = "pretrained"
 
 
 def folder_kind(columns: list[Column]) -> str:
@@ -54,7 +52,9 @@ def form_for(member: Member, name: str, columns: list[Column]) -> Form:
     form_name = design(member).form(name, modality, kind)
     options = dict(modality.form)
     if modality.pretrained is not None:
-        options |= {"path": modality.pretrained, "tune": modality.tune}
+        options["path"] = modality.pretrained
+    if modality.tune:
+        options["tune"] = True
     if kinds()[kind].joint:
         read = [c for c in columns if c.name in (modality.columns or [c.name])]
         options["columns"] = [{"name": c.name, "kind": c.kind} for c in read]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from polymodal.base import lookup
@@ -45,8 +45,12 @@ class Solved(Predictor, ABC):
 
     @staticmethod
     @abstractmethod
-    def suited(kinds: Mapping[str, str]) -> list[str]:
-        """Of modalities and their kinds those that it is worth reading unasked."""
+    def suited(kinds: Mapping[str, str], frozen: Collection[str] = ()) -> list[str]:
+        """Of modalities and their kinds those that it is worth reading unasked.
+
+        Args:
+            frozen: those that a frozen model reads too.
+        """
 
     @abstractmethod
     def fit(

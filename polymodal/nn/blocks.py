@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 from polymodal.contract.batch import Field
+from polymodal.contract.beside import Beside
 from polymodal.contract.block import Array, Block, Cellwise
+from polymodal.contract.form import Form
+from polymodal.contract.kind import Kind
 from polymodal.nn.bag import bag
 
 # In standard deviations: one wild number must not decide a row.
@@ -71,6 +74,58 @@ class Descriptors(Block):
     def _values(self, field: Field) -> Tensor:
         values = ((field.data - self.mean) * self.scale).clamp(-LIMIT, LIMIT)
         return torch.where(field.present.unsqueeze(1), values, 0) / max(self.width, 1) ** 0.5
+
+
+class Part(Block):
+    """What one of two joined arrays says (`contract.beside`): the model's, or the described one.
+
+    Args:
+        form: that joins them.
+        which: 0 or 1.
+        inner: reads that array.
+    """
+
+    def __init__(self, form: Beside, which: int, inner: Block) -> None:
+        super().__init__()
+        self.form, self.which, self.inner = form, which, inner
+
+    @property
+    def width(self) -> int:
+        return self.inner.width
+
+    def learn(self, cells: Cellwise, rows: Array) -> None:
+        self.inner.learn(_Parts(cells, self), rows)
+
+    def forward(self, field: Field, weight: Tensor) -> Tensor:
+        found: Tensor = self.inner(self.of(field), weight)
+        return found
+
+    def matrix(self, cells: Cellwise, rows: Array) -> Any:
+        return self.inner.matrix(_Parts(cells, self), rows)
+
+    def of(self, field: Field) -> Field:
+        """Its part of a field of joined arrays."""
+        return self.form.split(field)[self.which]
+
+
+class _Parts:
+    """A part of every cell."""
+
+    def __init__(self, cells: Cellwise, part: Part) -> None:
+        self._cells, self._part = cells, part
+
+    def gather(self, rows: Array) -> Field:
+        return self._part.of(self._cells.gather(rows))
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+
+def blocks(room: Kind, form: Form, most: int) -> list[Block]:
+    """A modality's features in the blocks that are to have a strength of their own each."""
+    if not isinstance(form, Beside):
+        return [room.block(form, most)]
+    return [Part(form, 1, room.block(form.plain, most)), Part(form, 0, Descriptors())]
 
 
 def chunks(cells: Cellwise, rows: Array) -> Iterator[Field]:

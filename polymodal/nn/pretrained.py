@@ -224,6 +224,23 @@ def installed() -> str | None:
     return str(Path(spec.origin).parent / "model") if spec and spec.origin else None
 
 
+def cached(path: str) -> bool:
+    """Whether the hub's local cache holds the model of a hub id, weights and all."""
+    from huggingface_hub import try_to_load_from_cache
+
+    names = (CONFIG, WEIGHTS[0])
+    return all(isinstance(try_to_load_from_cache(path, name), str) for name in names)
+
+
+def licence(path: str) -> str:
+    """What a model's card says, such as "apache-2.0"; "not known" where it says nothing."""
+    card = Path(path).expanduser() / "README.md"
+    text = card.read_text("utf-8", "replace")[:20_000] if card.is_file() else ""
+    head = text.split("---", 2)[1] if text.startswith("---") else ""
+    named = (line.partition(":") for line in head.splitlines())
+    return next((value.strip() for key, _, value in named if key == "license"), "not known")
+
+
 def _fetch(path: str) -> Path:
     from huggingface_hub import snapshot_download
 

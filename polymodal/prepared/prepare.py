@@ -16,6 +16,7 @@ import torch
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
 from polymodal.contract.batch import Field
+from polymodal.contract.beside import Beside, vector
 from polymodal.contract.form import Form
 from polymodal.prepared.cache import Entry, Store
 from polymodal.prepared.cells import Contents, cells
@@ -123,6 +124,39 @@ class Prepared:
         return Field(torch.from_numpy(data.reshape(len(rows), longest, *self.shape)), mask, present)
 
 
+class Joined(Prepared):
+    """Cells of a form that is made of two: each is prepared, and kept, by itself."""
+
+    def __init__(self, form: Beside, frozen: Prepared, plain: Prepared) -> None:
+        self.present = frozen.present & plain.present
+        ahead = form.lines(plain.shape[0]) if form.ragged else 0
+        self.lengths = np.where(self.present, plain.lengths + ahead, 0)
+        self.shape = plain.shape if form.ragged else (form.width + plain.shape[0],)
+        self._form, self._parts = form, (frozen, plain)
+
+    @property
+    def bad(self) -> Array:
+        return np.union1d(*(part.bad for part in self._parts))
+
+    def digest(self, rows: Array) -> bytes:
+        found = hashlib.blake2b(digest_size=16)
+        for part in self._parts:
+            found.update(part.digest(rows))
+        return found.digest()
+
+    def arrays(self, rows: Array) -> list[Array]:
+        assert isinstance(self._form, Beside)
+        frozen, plain = (part.arrays(rows) for part in self._parts)
+        return [
+            self._form.join(vector(one), other) for one, other in zip(frozen, plain, strict=True)
+        ]
+
+    def gather(self, rows: Array) -> Field:
+        assert isinstance(self._form, Beside)
+        frozen, plain = (part.gather(rows) for part in self._parts)
+        return self._form.joined(frozen, plain, torch.from_numpy(self.present[rows]))
+
+
 def prepare(
     table: Table,
     columns: Sequence[Column],
@@ -157,6 +191,25 @@ def prepare(
         UserError: more than `max_bad_rows` cells are bad; no cell is present and `shape` is not
             given; the cache cannot be written.
     """
+    if isinstance(form, Beside):
+        # The model's own width is all that is not known of the shape.
+        shapes = (None, None) if shape is None else form.shapes(shape)
+        parts = (
+            prepare(
+                table,
+                columns,
+                part,
+                cache=cache,
+                ledger=ledger,
+                workers=workers,
+                max_bad_rows=max_bad_rows,
+                shape=own,
+                progress=progress,
+                contents=contents,
+            )
+            for part, own in zip(form.made_of, shapes, strict=True)
+        )
+        return Joined(form, *parts)
     truncated: list[int] = []
     if kind.of(columns[0].kind).joint:
         prepared, reasons = _in_memory(table, columns, form)

@@ -17,7 +17,7 @@ from polymodal.base.spelling import inert
 from polymodal.checks.check import Report
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member
-from polymodal.report.sentences import SAME, made_of
+from polymodal.report.sentences import SAME, made_of, pretrained
 from polymodal.report.words import Plain, counted, span, written
 from polymodal.run.run import Run
 from polymodal.table.read import Table
@@ -187,6 +187,8 @@ def leaderboard(run: Run) -> Group:
     parts: list[Grid | Text] = []
     for target in run.tasks:
         parts += [_board(run, target), Text(made_of(Plain(run.composition(target))) + "\n")]
+    if said := pretrained(Plain(run.origin), "pretrained"):
+        parts.append(Text(said + "\n"))
     parts.append(Text(OPTIMISM + "\n", style="dim"))
     return Group(*parts)
 

@@ -19,7 +19,7 @@ from polymodal.base.spelling import cut
 from polymodal.report import aligned, explained, head, plots, sliced, worth
 from polymodal.report.examples import Examples
 from polymodal.report.plots import Line, Mark
-from polymodal.report.sentences import SAME, headline, made_of, missing, sentence
+from polymodal.report.sentences import SAME, headline, made_of, missing, pretrained, sentence
 from polymodal.report.words import Path, Shown, card
 
 # In the table of classes: those with the most rows. A confusion matrix up to NARROW classes fits
@@ -74,7 +74,7 @@ def _verdict(shown: Shown, target: str) -> str:
             f"{name}: {metric} {shown.number('targets', target, metric, 'value')}",
             '<p class="note">95 % interval '
             f"{shown.interval('targets', target, metric)}. {why}</p>"
-            f"{head.plainly(shown, target)}<p>{made_of(shown, 'members', target)}</p>",
+            f"{head.plainly(shown, target)}<p>{_made_of(shown, target)}</p>",
         )
     at = ("verdicts", target)
     found = shown.at(*at)
@@ -88,13 +88,19 @@ def _verdict(shown: Shown, target: str) -> str:
         f'<section class="card verdict {STYLES[found["answer"]]}"><p>{name}</p>'
         f'<p class="answer">{headline(shown, *at)}</p>'
         f'{head.plainly(shown, target)}<p class="sentence">{sentence(shown, *at)}</p>'
-        f"<p>{made_of(shown, 'members', target)}</p>{gain}"
+        f"<p>{_made_of(shown, target)}</p>{gain}"
         '<p class="note"><span class="key"></span>no gain'
         '<span class="key least"></span>smallest gain worth having, '
         f"{shown.number(*at, 'least')}; whiskers are 95 % intervals</p>"
         f'<div class="grid"><div>{_rivals(shown, target)}</div>'
         f"<div>{_cost(shown, target)}</div></div></section>"
     )
+
+
+def _made_of(shown: Shown, target: str) -> str:
+    """Of which members, and with whose weights."""
+    words = made_of(shown, "members", target)
+    return f"{words} {pretrained(shown, 'origin', 'pretrained')}".rstrip()
 
 
 def _rivals(shown: Shown, target: str) -> str:

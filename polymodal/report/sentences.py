@@ -197,6 +197,20 @@ def made_of(shown: Shown, *at: str | int) -> str:
     return words
 
 
+def pretrained(shown: Shown, *at: str | int) -> str:
+    """Which weights of others' training the model reads with; "" if none.
+
+    Args:
+        at: where `Run.origin`'s "pretrained" is in the document.
+    """
+    said = []
+    for i, one in enumerate(shown.at(*at[:-1]).get(at[-1], ())):
+        what = "; ".join(shown.text(*at, i, key) for key in ("knows", "licence") if one[key])
+        reads = ", ".join(shown.name(name) for name in one["reads"])
+        said.append(f"{shown.text(*at, i, 'name')} ({what}) reads {reads}")
+    return f"Pretrained: {'. '.join(said)}." if said else ""
+
+
 def text(found: Mapping[str, Any]) -> str:
     """The verdict for a terminal."""
     shown = Plain(found)

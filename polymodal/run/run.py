@@ -53,7 +53,8 @@ class Run:
             (always the same answer) and the members, each of these best first.
         ledger: what became of every row.
         origin: where it comes from: "source" (the table), "date", "rows", "types" (target -> the
-            type of its cells), "classes" (target -> class -> rows).
+            type of its cells), "classes" (target -> class -> rows), "pretrained" (name, package,
+            licence, "knows" and "reads", the modalities, of each pretrained model).
         seen: hashes of the rows that it was trained or validated on, or None.
         attempts: what became of every model that the fit planned (`metrics.doubts.Attempt`).
         folder: where it is saved, or None.

@@ -12,12 +12,15 @@ import torch
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
+from polymodal.contract.beside import vector
 from polymodal.contract.kind import Guess, Seen, kinds
 from polymodal.contract.parts import LAYOUTS, PARTS
+from polymodal.nn.blocks import blocks
 from polymodal.table.media import Media
 
 KINDS = list(kinds())
 SOLVED = [name for name, kind in kinds().items() if kind.described]
+BESIDE = [name for name in SOLVED if "beside" in lookup.names(f"modalities/{name}/forms")]
 VALUES = [name for name, kind in kinds().items() if not kind.media and not kind.joint]
 
 every_kind = pytest.mark.parametrize("name", KINDS)
@@ -92,6 +95,29 @@ def test_a_block_times_weights_is_its_matrix_times_weights(name, collated, fitte
     assert not dense[~field.present.numpy()].any()
     found = block(field, weight)
     torch.testing.assert_close(found, torch.from_numpy(dense) @ weight, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_blocks_beside_a_frozen_model_are_those_of_either_alone(name, collated, fitted_form, cells):
+    kind, form = kinds()[name], fitted_form(name, "beside")
+    field = collated(form, cells[name])
+    rows = np.arange(len(field.present))
+    plain = kind.block(form.plain, 500)
+    plain.learn(Rows(collated(form.plain, cells[name])), rows)
+    described, frozen = blocks(kind, form, 500)
+    for block in (described, frozen):
+        block.learn(Rows(field), rows)
+        weight = torch.randn(block.width, 3, dtype=torch.float64)
+        matrix = block.matrix(Rows(field), rows)
+        dense = matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+        found = block(field, weight)
+        torch.testing.assert_close(found, torch.from_numpy(dense) @ weight, atol=1e-5, rtol=1e-5)
+    weight = torch.randn(plain.width, 3, dtype=torch.float64)
+    wanted = plain(collated(form.plain, cells[name]), weight)
+    torch.testing.assert_close(described(field, weight), wanted)
+    own = [vector(form.frozen.encode(cell)) for cell in cells[name] if cell is not None]
+    outputs = form.split(field)[0].data[field.present]
+    torch.testing.assert_close(outputs, torch.from_numpy(np.stack(own)), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", VALUES)

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -215,7 +215,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
             source = None if "train" in described else frame
             try:
                 seen.run = pm.fit(source, recipe=Recipe.model_validate(described))
-            except UserError as error:
+            except (UserError, ValidationError) as error:
                 seen.error = str(error)
         return seen
 
@@ -506,6 +506,13 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             lambda fit: {line["metric"] for line in fit.run.leaderboard},
             [None, "macro_f1"],
             [{"accuracy"}, {"macro_f1"}],
+        ),
+        # What "installed" and "hub" take is tried where a plan looks for it.
+        "pretrained": Case(
+            lambda fit: "forbids" in fit.error,
+            ["installed", "hub", "none"],
+            [False, False, True],
+            given={"modalities.note": {"pretrained": BERT}},
         ),
         "seed": Case(lambda fit: (fit.weights(), str(fit.rows)), [0, 1]),
         # No time is left: one step is made all the same.

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from polymodal.contract.block import Block
-from polymodal.contract.form import Form
+from polymodal.contract.form import Form, plain
 from polymodal.contract.kind import Guess, Seen
 from polymodal.contract.parts import SPANS, Parts, spans
 from polymodal.modalities import _drawing
@@ -69,6 +69,7 @@ class Audio(Medium):
     ) -> tuple[Any, list[Parts]]:
         """SPANS spans of what the forms read, replaced by silence."""
         samples, own = _samples.load(cell)
+        forms = list(plain(forms))
         # An array's samples are taken to be at the rate that its form asks for.
         rate = own or forms[0].settings.get("rate", 1)
         longest = max(form.settings.get("seconds", decode.LONGEST) for form in forms)

@@ -9,6 +9,7 @@ import numpy as np
 
 from polymodal.contract.block import Block
 from polymodal.contract.form import Form
+from polymodal.contract.kind import Weights
 from polymodal.contract.parts import Parts, spans
 from polymodal.modalities import _drawing
 from polymodal.modalities._levelled import levels
@@ -47,6 +48,10 @@ class Image(Medium):
     raw: ClassVar[str] = "patch"
     sampled: ClassVar[bool] = True
     described: ClassVar[str | None] = "summary"
+    hub: ClassVar = (
+        Weights("EfficientNet", "google/efficientnet-b0", "", "Apache-2.0", "ImageNet pictures"),
+        Weights("DINOv2", "facebook/dinov2-small", "", "Apache-2.0", "pictures without labels"),
+    )
 
     def opens(self, head: bytes) -> bool:
         webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"

@@ -29,6 +29,9 @@ SELDOM = 10
 # fewer than this share of them a word that comes again, n-grams have nothing to learn from.
 SAMPLE, FEW, SHARED = 2000, 20, 0.5
 
+# Of the model that a package brings and that the hub has: name, licence, what it knows.
+KNOWS = ("MiniLM", "Apache-2.0", "English sentences")
+
 
 @final
 class Text(Kind):
@@ -47,6 +50,10 @@ class Text(Kind):
     split: ClassVar[bool] = False
     # A question may be asked of another picture; the picture itself was seen.
     seen_again: ClassVar[str] = "info"
+    hub: ClassVar = (
+        Weights(KNOWS[0], "sentence-transformers/all-MiniLM-L6-v2", "", *KNOWS[1:]),
+        Weights("E5", "intfloat/multilingual-e5-small", "", "MIT", "sentences of many languages"),
+    )
 
     def sniff(self, column: Seen) -> Guess | None:
         if column.levels == 1 and arrow.is_text(column.inner):
@@ -90,7 +97,7 @@ class Text(Kind):
 
     def offered(self) -> tuple[Weights, ...]:
         path = pretrained.installed() or ""
-        return (Weights("MiniLM", path, "polymodal[minilm]", "Apache-2.0", "English sentences"),)
+        return (Weights(KNOWS[0], path, "polymodal[minilm]", *KNOWS[1:]),)
 
     def block(self, form: Form, most: int) -> Block:
         return Ngrams(most)

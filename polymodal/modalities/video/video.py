@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 
 from polymodal.base.errors import UserError
 from polymodal.contract.block import Block
-from polymodal.contract.form import Form
+from polymodal.contract.form import Form, plain
 from polymodal.contract.parts import PARTS, Parts, numbered, spans
 from polymodal.modalities import _drawing
 from polymodal.modalities._levelled import levels
@@ -64,7 +64,7 @@ class Video(Medium):
     ) -> tuple[Any, list[Parts]]:
         """The frames that the forms take, each replaced by the one before; of at most 224 pixels a
         side, in the whole cell too."""
-        most = max(form.settings.get("frames", dropped_frames.FRAMES) for form in forms)
+        most = max(form.settings.get("frames", dropped_frames.FRAMES) for form in plain(forms))
         clip = dropped_frames.load(cell, most, next(map(levels, forms), PLAIN))
         labels, covered = [], []
         for start, end in spans(len(clip), PARTS):

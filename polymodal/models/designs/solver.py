@@ -15,9 +15,12 @@ from polymodal.models.design import Design
 from polymodal.models.solved import Solved
 from polymodal.table.schema import Column
 
+# The form of a kind whose cells a frozen model reads too.
+BESIDE = "beside"
+
 
 class Solver(Design):
-    """One expert on fixed features."""
+    """One expert on fixed features, and on a frozen model's outputs where `pretrained` names it."""
 
     paced: ClassVar[bool] = False
 
@@ -34,7 +37,16 @@ class Solver(Design):
                 expected=f"modalities of the kinds {', '.join(readable)}",
                 do="leave this modality out of the member, or use learner: gradient",
             )
-        return form
+        if modality.pretrained is None:
+            return form
+        if BESIDE not in lookup.names(f"modalities/{kind}/forms"):
+            known = [k for k in all_kinds() if BESIDE in lookup.names(f"modalities/{k}/forms")]
+            raise UserError(
+                f"No pretrained model can read '{name}', which is {kind}, for an expert",
+                expected=f"'pretrained' of modalities of the kinds {', '.join(known)}",
+                do="leave 'pretrained' out of it",
+            )
+        return BESIDE
 
     def resolved(self, modality: Modality, kind: str) -> dict[str, Any]:
         return {}

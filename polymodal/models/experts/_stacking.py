@@ -29,11 +29,11 @@ FEW_VALUES = 20
 
 @dataclass(frozen=True)
 class Stacked:
-    """One target's linear models, made one linear map a modality.
+    """One target's linear models, made one linear map a block of features.
 
     Attributes:
-        weights: per modality `(features, size)`.
-        shifts: per modality `(size,)`: what the training rows that have it get on average.
+        weights: per block `(features, size)`.
+        shifts: per block `(size,)`: what the training rows that have it get on average.
         gaps: `(modalities, size)`: what rows without a modality get; 0 if all had it.
         bias: `(size,)`.
         unseen: `(rows, modalities, size)`: every row's contributions, less the shift, by models
@@ -64,13 +64,20 @@ def expected(logits: Tensor, values: Tensor) -> Tensor:
     return logits.softmax(1) @ values.unsqueeze(1) if len(values) else logits
 
 
-def fit(problem: Problem, matrices: Sequence[Any], present: Sequence[Array], size: int) -> Stacked:
+def fit(
+    problem: Problem,
+    matrices: Sequence[Any],
+    present: Sequence[Array],
+    size: int,
+    owners: Sequence[int],
+) -> Stacked:
     """Fit a target; a number of few values as classes too, if held-out rows prefer that.
 
     Args:
-        matrices: per modality the features of the problem's rows.
-        present: per modality `(rows,)` bool.
+        matrices: per block the features of the problem's rows.
+        present: per block `(rows,)` bool.
         size: outputs.
+        owners: each block's modality, by its number.
     """
     plain = stack(
         matrices,
@@ -79,6 +86,7 @@ def fit(problem: Problem, matrices: Sequence[Any], present: Sequence[Array], siz
         size,
         problem.rows,
         problem.folds,
+        owners,
         _remembering(problem, ""),
     )
     values = np.unique(problem.target[: problem.rows]) if problem.task.continuous else np.zeros(0)
@@ -90,7 +98,9 @@ def fit(problem: Problem, matrices: Sequence[Any], present: Sequence[Array], siz
         return F.cross_entropy(logits, torch.from_numpy(nearest[rows]))
 
     remembering = _remembering(problem, "classes")
-    classes = stack(matrices, present, loss, len(values), problem.rows, problem.folds, remembering)
+    classes = stack(
+        matrices, present, loss, len(values), problem.rows, problem.folds, owners, remembering
+    )
     classes = replace(classes, values=values.astype(np.float64))
     train = np.arange(problem.rows)
 
@@ -107,17 +117,19 @@ def stack(
     size: int,
     rows: int,
     folds: Sequence[Fold],
+    owners: Sequence[int],
     remembering: Callable[[Any, Array, Callable[[], Alone]], Alone] = lambda x, has, fit: fit(),
 ) -> Stacked:
-    """Fit every modality alone, then a linear map of their logits.
+    """Fit every block alone, then a linear map of their logits.
 
     Args:
-        matrices: per modality the features of training rows, then of validation rows.
-        present: per modality `(rows,)` bool.
+        matrices: per block the features of training rows, then of validation rows.
+        present: per block `(rows,)` bool.
         loss: of logits at given positions.
         size: outputs.
         rows: how many of the rows are for training.
         folds: of the training rows.
+        owners: each block's modality, by its number: 0, 1 and so on, in order.
         remembering: (features, present, fit) -> what `fit()` returns, or has returned before.
     """
     total = matrices[0].shape[0]
@@ -128,11 +140,11 @@ def stack(
     unseen = np.stack([logits for _, logits in fitted], 1)
     joined = unseen.reshape(total, -1)
     length = max(float(np.sqrt((joined[:rows] ** 2).sum(1).mean())), 1e-12)
-    missing = ~np.stack(present, 1)
+    missing = ~np.stack(present, 1)[:, np.unique(owners, return_index=True)[1]]
     joined = np.concatenate([joined / length, missing], 1)
     # Drawn to the mean of the logits: what to do where rows are too few to learn better.
     mean = np.tile(np.eye(size), (len(matrices), 1)) * length / len(matrices)
-    prior = np.concatenate([mean, np.zeros((len(matrices), size))])
+    prior = np.concatenate([mean, np.zeros((missing.shape[1], size))])
     strength = choose(joined, loss, size, folds, MIXING, prior)
     logits = out_of_fold(joined, loss, size, strength, folds, prior)
     top = solve(joined, loss, size, strength, np.arange(rows), prior=prior)
@@ -144,7 +156,10 @@ def stack(
         _mean(x[np.flatnonzero(has[:rows])]) @ weight
         for x, has, weight in zip(matrices, present, weights, strict=True)
     ]
-    unseen = np.where(missing[:, :, None], np.nan, np.einsum("nmk,mkj->nmj", unseen, maps))
+    contributions = np.zeros((total, missing.shape[1], size))
+    for block, owner in enumerate(owners):
+        contributions[:, owner] += unseen[:, block] @ maps[block]
+    unseen = np.where(missing[:, :, None], np.nan, contributions)
     return Stacked(weights, shifts, gaps, top.bias, unseen, logits)
 
 

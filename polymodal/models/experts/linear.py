@@ -18,7 +18,7 @@ from polymodal.models.experts import _stacking as stacking
 from polymodal.models.experts._problem import problem
 from polymodal.models.experts._stacking import Stacked
 from polymodal.models.solved import Solved
-from polymodal.nn.blocks import presence
+from polymodal.nn.blocks import blocks, presence
 from polymodal.prepared.prepare import Prepared
 
 
@@ -26,7 +26,8 @@ from polymodal.prepared.prepare import Prepared
 class Linear(Solved):
     """TF-IDF, descriptors and table cells to logits, a linear map each, added up.
 
-    Every modality is fitted alone, with a strength of regularisation of its own; a second linear
+    Every modality is fitted alone, and so are a frozen model's outputs of it (`contract.beside`),
+    with a strength of regularisation of its own; a second linear
     model weighs their out-of-fold logits (Wolpert, "Stacked generalization", 1992). Both are
     linear, so one map a modality is left: `encode` gives its contribution, less the training mean,
     as one token, and `fuse` adds them. An absent modality therefore counts as the training mean.
@@ -55,27 +56,33 @@ class Linear(Solved):
     ) -> None:
         super().__init__(kinds, forms, tasks)
         self.folds = folds
-        self.blocks = nn.ModuleList(
-            kind.kinds()[kinds[n]].block(forms[n], vocabulary) for n in kinds
-        )
-        for i in range(len(kinds)):
+        found = {n: blocks(kind.kinds()[kinds[n]], forms[n], vocabulary) for n in kinds}
+        self.blocks = nn.ModuleList(block for own in found.values() for block in own)
+        # Every block's modality: one that a frozen model reads too has two.
+        self.owners = [i for i, own in enumerate(found.values()) for _ in own]
+        for i in range(len(self.owners)):
             self.register_buffer(f"weight_{i}", torch.zeros(0, 0))
             self.register_buffer(f"shift_{i}", torch.zeros(0))
+        for i in range(len(kinds)):
             self.register_buffer(f"gap_{i}", torch.zeros(0))
         for i in range(len(self.tasks)):
             self.register_buffer(f"values_{i}", torch.zeros(0))
         self.register_buffer("bias", torch.zeros(0))
 
     @staticmethod
-    def suited(kinds: Mapping[str, str]) -> list[str]:
+    def suited(kinds: Mapping[str, str], frozen: Collection[str] = ()) -> list[str]:
         return [name for name, one in kinds.items() if kind.kinds()[one].described]
 
     def encode(self, inputs: Mapping[str, Field]) -> dict[str, Tokens]:
         """Each modality's contribution to all targets' logits, one token `(batch, 1, outputs)`."""
-        tokens = {}
-        for i, (name, part) in enumerate(zip(self.names, self.blocks, strict=True)):
-            present = inputs[name].present.unsqueeze(1)
+        total: dict[str, Tensor] = {}
+        for i, (owner, part) in enumerate(zip(self.owners, self.blocks, strict=True)):
+            name = self.names[owner]
             found = part(inputs[name], self._buffer("weight", i)) - self._buffer("shift", i)
+            total[name] = total[name] + found if name in total else found
+        tokens = {}
+        for name, found in total.items():
+            present = inputs[name].present.unsqueeze(1)
             tokens[name] = Tokens(torch.where(present, found, 0).unsqueeze(1), present)
         return tokens
 
@@ -126,8 +133,9 @@ class Linear(Solved):
         """
         rows = train if valid is None else np.concatenate([train, valid])
         matrices, present = [], []
-        for name, part in zip(self.names, self.blocks, strict=True):
+        for owner, part in zip(self.owners, self.blocks, strict=True):
             assert isinstance(part, Block)
+            name = self.names[owner]
             part.learn(inputs[name], train)
             matrices.append(part.matrix(inputs[name], rows))
             present.append(presence(inputs[name], rows))
@@ -136,16 +144,17 @@ class Linear(Solved):
             task = self.tasks[name]
             job = problem(task, targets[name], train, valid, self.folds, seed, groups, memo)
             cut = [x[job.known] for x in matrices], [has[job.known] for has in present]
-            found[name] = stacking.fit(job, *cut, size)
+            found[name] = stacking.fit(job, *cut, size, self.owners)
         self._keep(list(found.values()))
         return found
 
     def _keep(self, found: list[Stacked]) -> None:
         """Set the buffers: all targets' outputs side by side."""
-        for i in range(len(self.names)):
+        for i in range(len(self.owners)):
             weight = np.concatenate([one.weights[i] for one in found], 1)
             self._set(f"weight_{i}", weight)
             self._set(f"shift_{i}", np.concatenate([one.shifts[i] for one in found]))
+        for i in range(len(self.names)):
             self._set(f"gap_{i}", np.concatenate([one.gaps[i] for one in found]))
         for i, one in enumerate(found):
             self._set(f"values_{i}", one.values)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from polymodal.contract import kind
 from polymodal.contract.batch import Field, Outputs, Tokens
+from polymodal.contract.beside import Beside
 from polymodal.contract.block import Array, Cellwise
 from polymodal.contract.form import Form
 from polymodal.contract.task import Task
@@ -30,7 +31,9 @@ class Trees(Solved):
     """Gradient boosting (Friedman 2001; Ke et al., "LightGBM", 2017).
 
     Boosting starts from the logits of a linear model of texts and table cells, out of fold for
-    training rows, and sees table cells, descriptors and the linear model's parts. A missing cell
+    training rows, and sees table cells, descriptors and the linear model's parts. Of a modality
+    that a frozen model reads too (`contract.beside`) it sees principal components of that model's
+    outputs in place of any descriptors, and starts from its linear logits too. A missing cell
     goes where the tree learned that missing ones go, or counts as the training mean if training
     had none; a missing modality likewise.
 
@@ -39,6 +42,7 @@ class Trees(Solved):
         leaves: of a tree.
         rate: share of each tree's answer that is taken.
         folds: parts that training rows are cut into for out-of-fold logits.
+        components: principal components of a frozen model's outputs.
 
     """
 
@@ -54,27 +58,38 @@ class Trees(Solved):
         leaves: int = 15,
         rate: float = 0.1,
         folds: int = 5,
+        components: int = 30,
     ) -> None:
         super().__init__(kinds, forms, tasks)
         self.leaves, self.rate, self.folds = leaves, rate, folds
         rooms = kind.kinds()
-        scored = {name: one for name, one in kinds.items() if rooms[one].scored}
+        frozen = {name: form for name, form in forms.items() if isinstance(form, Beside)}
+        scored = {n: one for n, one in kinds.items() if rooms[one].scored or n in frozen}
         self.linear = Linear(scored, forms, tasks, folds=folds) if scored else None
-        self.raw = [name for name, one in kinds.items() if rooms[one].split]
+        self.raw = [n for n, one in kinds.items() if rooms[one].split or n in frozen]
+        self.reduced = nn.ModuleDict(
+            {
+                str(self.raw.index(n)): Components(frozen[n], components)
+                for n in kinds
+                if n in frozen
+            }
+        )
         for i in range(len(self.raw)):
             self.register_buffer(f"centre_{i}", torch.zeros(0))
         self.register_buffer("start", torch.zeros(sum(self.sizes)))
         self.forests = nn.ModuleList(Forest(size) for size in self.sizes)
 
     @staticmethod
-    def suited(kinds: Mapping[str, str]) -> list[str]:
+    def suited(kinds: Mapping[str, str], frozen: Collection[str] = ()) -> list[str]:
         """Of modalities and their kinds those that it is worth reading unasked.
 
         Boosting thousands of descriptors for many classes costs more than it gives.
         """
         rooms = {name: kind.kinds()[one] for name, one in kinds.items()}
-        readable = [name for name, room in rooms.items() if room.described and room.scored]
-        return readable if any(rooms[name].split for name in readable) else []
+        readable = [
+            n for n, room in rooms.items() if room.described and (room.scored or n in frozen)
+        ]
+        return readable if any(rooms[n].split or n in frozen for n in readable) else []
 
     def encode(self, inputs: Mapping[str, Field]) -> dict[str, Tokens]:
         """Each modality as one token `(batch, 1, n)`: its own features, then its linear scores.
@@ -167,7 +182,11 @@ class Trees(Solved):
 
     def _learn(self, name: str, cells: Cellwise, train: Array, rows: Array) -> Array:
         """Set a modality's centre; the rows' own features."""
-        data = np.concatenate([f.data[f.present].numpy() for f in chunks(cells, train)])
+        reduced = self._reduced(name)
+        if reduced is not None:
+            reduced.learn(cells, train)
+        parts = [(self._values(name, f), f.present) for f in chunks(cells, train)]
+        data = np.concatenate([values[present].numpy() for values, present in parts])
         known = ~np.isnan(data)
         mean = np.where(known, data, 0).sum(0, dtype=np.float64) / np.maximum(known.sum(0), 1)
         setattr(self, f"centre_{self.raw.index(name)}", torch.from_numpy(mean).float())
@@ -178,12 +197,56 @@ class Trees(Solved):
         return np.concatenate(found)
 
     def _own(self, name: str, field: Field) -> Tensor:
-        return torch.where(field.present.unsqueeze(1), field.data - self._centre(name), 0)
+        values = self._values(name, field) - self._centre(name)
+        return torch.where(field.present.unsqueeze(1), values, 0)
+
+    def _values(self, name: str, field: Field) -> Tensor:
+        """Its own features `(batch, n)`: what its form says, or principal components."""
+        reduced = self._reduced(name)
+        return field.data if reduced is None else reduced(field)
+
+    def _reduced(self, name: str) -> Components | None:
+        found = dict(self.reduced.items()).get(str(self.raw.index(name)))
+        assert found is None or isinstance(found, Components)
+        return found
 
     def _centre(self, name: str) -> Tensor:
         found = getattr(self, f"centre_{self.raw.index(name)}")
         assert isinstance(found, Tensor)
         return found
+
+
+class Components(nn.Module):
+    """The first principal components of a frozen model's outputs, of those of training rows."""
+
+    mean: Tensor
+    axes: Tensor
+
+    def __init__(self, form: Beside, most: int) -> None:
+        super().__init__()
+        self.form, self.most = form, most
+        self.register_buffer("mean", torch.zeros(form.width))
+        self.register_buffer("axes", torch.zeros(form.width, min(most, form.width)))
+
+    def learn(self, cells: Cellwise, rows: Array) -> None:
+        """Set the axes: of the largest variance first, each so that its largest entry is above 0,
+        scaled to a variance of 1."""
+        fields = (self.form.split(f)[0] for f in chunks(cells, rows))
+        data = np.concatenate([f.data[f.present].double().numpy() for f in fields])
+        mean = data.mean(0) if len(data) else np.zeros(self.form.width)
+        variance, axes = np.linalg.eigh((data - mean).T @ (data - mean) / max(1, len(data)))
+        first = np.argsort(-variance, kind="stable")[: self.axes.shape[1]]
+        axes = axes[:, first] * np.sign(axes[np.abs(axes).argmax(0), np.arange(len(axes))])[first]
+        # What does not vary says nothing.
+        known = variance[first] > 1e-9 * max(variance.max(), 1e-12)
+        scale = np.where(known, 1 / np.sqrt(np.where(known, variance[first], 1)), 0)
+        self.mean = torch.from_numpy(mean).float()
+        self.axes = torch.from_numpy(axes * scale).float()
+
+    def forward(self, field: Field) -> Tensor:
+        """A field of joined arrays to `(batch, components)`."""
+        data: Tensor = self.form.split(field)[0].data
+        return (data - self.mean) @ self.axes
 
 
 def _constant(job: Problem, size: int) -> Array:

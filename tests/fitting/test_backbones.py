@@ -1,0 +1,133 @@
+"""Which pretrained models a plan takes: what is there, what the time allows, what is said of it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from polymodal.base.errors import UserError
+from polymodal.contract.kind import Weights, kinds
+from polymodal.contract.recipe import Member, Modality, Recipe
+from polymodal.fitting import backbones as seen
+from polymodal.fitting import plan
+from polymodal.fitting.backbones import backbones, candidates, used
+from polymodal.models.build import design
+from polymodal.nn import pretrained
+from polymodal.table.schema import Column, Schema
+
+TEXT = kinds()["text"]
+INSTALLED = Weights("MiniLM", "/installed/minilm", "some[extra]", "Apache-2.0", "English")
+LACKING = Weights("Pictures", "", "some[pictures]", "MIT", "pictures of things")
+SCHEMA = Schema((Column("note", "text"), Column("photo", "image"), Column("n", "number")), ())
+
+
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A text model is installed, one of pictures is not, and a second takes as long as it says."""
+    told: dict[str, Any] = {"cached": [], "seconds": {INSTALLED.path: 10.0}}
+    monkeypatch.setattr(type(TEXT), "offered", lambda _: (INSTALLED,))
+    monkeypatch.setattr(type(kinds()["image"]), "offered", lambda _: (LACKING,))
+    monkeypatch.setattr(pretrained, "cached", lambda path: path in told["cached"])
+
+    def seconds(contents: Any, name: str, schema: Schema, one: Weights) -> float:
+        if one.path not in told["seconds"]:
+            raise UserError(f"no '{one.path}' could be had")
+        return float(told["seconds"][one.path])
+
+    monkeypatch.setattr(seen, "_seconds", seconds)
+    return told
+
+
+def found(budget: float | None = None, tagged: frozenset[str] = frozenset(), **keys: Any) -> Any:
+    recipe = Recipe(budget=budget, **keys)
+    return backbones(SimpleNamespace(), SCHEMA, recipe, tagged)  # type: ignore[arg-type]
+
+
+def test_what_is_installed_comes_before_the_hub_and_none_takes_nothing(weights) -> None:
+    first, second = (one.path for one in TEXT.hub)
+    assert candidates(TEXT, "none") == []
+    assert candidates(TEXT, "installed") == [INSTALLED]
+    # Of one name the installed one is meant; what the hub's cache holds may be used unasked.
+    weights["cached"] = [first, second]
+    assert [one.path for one in candidates(TEXT, "installed")] == [INSTALLED.path, second]
+    weights["cached"] = []
+    assert [one.path for one in candidates(TEXT, "hub")] == [INSTALLED.path, second]
+
+
+def test_every_kinds_list_says_what_and_under_which_licence() -> None:
+    for kind in kinds().values():
+        for one in (*kind.hub, *kind.offered()):
+            assert one.name and one.licence and one.knows
+        assert all(one.path and not one.package for one in kind.hub)
+        assert all(one.package for one in kind.offered())
+
+
+def test_models_are_taken_while_their_readings_take_a_part_of_the_budget(weights) -> None:
+    assert found(budget=10 / seen.FROZEN_PART + 1).of == {"note": [INSTALLED]}
+    short = found(budget=10 / seen.FROZEN_PART - 1)
+    assert short.of == {}
+    (what,) = (one.what for one in short.findings if INSTALLED.name in one.what)
+    assert "10 s for 'note'" in what and "budget" in what
+    assert found(budget=None).of == {"note": [INSTALLED]}
+    assert found(pretrained="none").of == {} and found(pretrained="none").findings == []
+    # Two together have no more than one alone.
+    second = TEXT.hub[1].path
+    weights["seconds"][second] = 20.0
+    both = found(budget=30 / seen.FROZEN_PART + 1, pretrained="hub")
+    assert [one.path for one in both.of["note"]] == [INSTALLED.path, second]
+    one = found(budget=29 / seen.FROZEN_PART, pretrained="hub")
+    assert [one.path for one in one.of["note"]] == [INSTALLED.path]
+
+
+def test_training_on_a_model_counts_its_readings(weights) -> None:
+    tagged = frozenset({"note"})
+    needed = 10 * seen.TUNED_READINGS / seen.TUNED_PART
+    assert found(budget=needed + 1, tagged=tagged).of == {"note": [INSTALLED]}
+    assert found(budget=needed - 1, tagged=tagged).of == {}
+
+
+def test_one_line_says_what_could_be_had_by_which_command(weights) -> None:
+    (what,) = (one.what for one in found().findings)
+    assert "pip install 'some[pictures]'" in what and "'photo'" in what and LACKING.knows in what
+
+
+def test_what_the_hub_does_not_give_is_said_and_left_out(weights) -> None:
+    got = found(pretrained="hub")
+    assert got.of == {"note": [INSTALLED]}
+    assert any("could be had" in one.what for one in got.findings)
+
+
+def test_the_plan_tries_every_expert_with_and_without(bert_path, vit_path) -> None:
+    read = {
+        "note": [Weights("M", bert_path, "", "", "")],
+        "photo": [Weights("V", vit_path, "", "", "")],
+    }
+    known = plan.Facts(2000, backbones=read)
+    members = {one.name: one for one in plan.members(SCHEMA, known, Recipe())}
+    for name in ("note (linear)", "note (linear, M)", "note+photo+table (linear, M, V)"):
+        assert name in members
+    # Trees read what a frozen model makes of pictures, and without one no pictures.
+    assert list(members["note+photo+table (trees, M, V)"].modalities) == ["note", "photo", "table"]
+    assert list(members["note+table (trees)"].modalities) == ["note", "table"]
+    assert "photo (trees)" not in members and "photo (trees, V)" in members
+    joint = members["note+photo+table (linear, M, V)"].modalities
+    assert [joint[name].pretrained for name in joint] == [bert_path, vit_path, None]
+    # A network sees pictures itself, another one by the model; words by the model.
+    networks = {n: m for n, m in members.items() if design(m).paced}
+    assert networks["photo"].modalities["photo"].pretrained is None
+    assert networks["photo (V)"].modalities["photo"].pretrained == vit_path
+    assert networks["note"].modalities["note"].pretrained == bert_path
+    without = plan.members(SCHEMA, plan.Facts(2000), Recipe())
+    assert not any(m.pretrained for one in without for m in one.modalities.values())
+
+
+def test_a_run_says_whose_weights_it_has(weights, tmp_path) -> None:
+    (tmp_path / "README.md").write_text("---\nlicense: mit\ntags: [x]\n---\nA model.")
+    own = {"note": Modality(pretrained=INSTALLED.path), "photo": Modality(pretrained=str(tmp_path))}
+    told = used([Member(name=n, modalities=own) for n in ("one", "two")], SCHEMA)
+    assert [(one["name"], one["licence"], one["reads"]) for one in told] == [
+        ("MiniLM", "Apache-2.0", ["note"]),
+        (str(tmp_path), "mit", ["photo"]),
+    ]
