@@ -69,7 +69,7 @@ def _refuse_others(folder: Path) -> None:
     ours = marker.exists() or (folder.parent / "run" / "run.json").exists()
     if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(
-            f"'{folder}' holds what polymodal did not make",
+            f"'{folder}' holds files that polymodal did not make",
             expected="a new or empty folder",
             do="give another `out`",
         )

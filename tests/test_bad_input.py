@@ -338,7 +338,7 @@ RUNS: dict[str, Case] = {
     "run.json of another version": (edited(format=99), PREDICT, "format 99"),
     "run.json that lacks a part": (edited(forms=None), EVALUATE, "damaged"),
     "weights of another model": (edited(schema={"inputs": []}), PREDICT, "damaged"),
-    "over a finished run": (lambda _: None, RECIPE, "`overwrite`"),
+    "over a finished run": (lambda _: None, RECIPE, "--overwrite"),
     "overwritten by bad input": (
         text("note\n"),
         [*RECIPE, "--overwrite"],

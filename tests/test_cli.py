@@ -291,9 +291,50 @@ def test_no_command_writes_over_what_it_reads(
     for path in files:
         path.write_text("mine")
     Path("link.csv").symlink_to("t.csv")
-    with pytest.raises(UserError, match="is what is read"):
+    with pytest.raises(UserError, match="is the table that is read"):
         call(*words)
     assert {path.read_text() for path in files} == {"mine"}
+
+
+@pytest.mark.parametrize(
+    ("command", "content", "goes_on"),
+    [
+        ("predict", "mine", False),
+        ("predict", "rows,a\n1,2\n", False),
+        ("predict", "row,label\n0,yes\n", True),
+        ("predict", "", True),
+        ("predict", None, True),
+        ("embed", "row,label\n0,yes\n", False),
+        ("embed", None, True),
+    ],
+)
+def test_predictions_replace_none_but_predictions(
+    command: str,
+    content: str | None,
+    goes_on: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class WentOn(Exception):
+        pass
+
+    def load(*_: Any, **__: Any) -> None:
+        raise WentOn
+
+    monkeypatch.setattr("polymodal.run.saved.load", load)
+    path = tmp_path / "out.csv"
+    if content is not None:
+        path.write_text(content)
+    words = [command, "run", "--data", "t.csv", "--out", str(path)]
+    if goes_on:
+        with pytest.raises(WentOn):
+            call(*words)
+    else:
+        with pytest.raises(UserError, match="is there already"):
+            call(*words)
+        with pytest.raises(WentOn):
+            call(*words, "--overwrite")
+    assert content is None or path.read_text() == content
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "predictions.csv", "report.html"])

@@ -26,10 +26,31 @@ def refuse_input(out: Path, *sources: Any) -> None:
             found = glob.glob(str(source)) or [str(source)]
             if any(os.path.exists(one) and os.path.samefile(one, out) for one in found):
                 raise UserError(
-                    f"'{out}' is what is read",
+                    f"'{out}' is the table that is read, and would be replaced",
                     expected="another file or folder to write to",
                     do="give another `out`",
                 )
+
+
+def refuse_file(out: Path, ours: str | None = None) -> None:
+    """UserError if a file to be written is there already, and is nothing that we would write.
+
+    Args:
+        ours: how such files of ours begin; None: they cannot be told from others.
+    """
+    if not os.path.lexists(out):
+        return
+    try:
+        with open(out, "rb") as file:
+            head = file.read(len(ours or "") or 1)
+    except OSError:
+        head = b"?"
+    if head and (ours is None or head != ours.encode()):
+        raise UserError(
+            f"'{out}' is there already, and would be replaced",
+            expected="a new file" + (", or one that the same command has written" if ours else ""),
+            do="give another `out`, or `overwrite`",
+        )
 
 
 def refuse_others(folder: Path, names: Collection[str], marker: str, keys: Collection[str]) -> None:

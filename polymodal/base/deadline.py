@@ -33,10 +33,10 @@ def left() -> float:
 def refuse(seconds: float) -> None:
     """Raise Late if what is to come takes longer than the time that is left."""
     if seconds > left():
-        raise Late("it would not be done in its part of the time")
+        raise Late("it would not be done in its share of the time")
 
 
 def check() -> None:
     """Raise Late if the time is over."""
     if left() < 0:
-        raise Late("it was not done in its part of the time")
+        raise Late("it was not done in its share of the time")

@@ -49,7 +49,7 @@ def refuse_several_processes() -> None:
     for name in WORLD:
         if int(os.environ.get(name, 1)) > 1:
             raise UserError(
-                "A fit is the work of one process",
+                "A fit runs in one process",
                 expected="to be started once, on one machine",
                 got=f"{name}={os.environ[name]}",
                 do="start it without torchrun, accelerate launch or mpirun",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from polymodal.base.options import for_python, for_shell
+
 # Characters of each part of a message.
 LONGEST = 2000
 
@@ -10,6 +12,10 @@ class PolymodalError(Exception):
     """Base of every error raised on purpose; `exit_code` is the command line's answer."""
 
     exit_code = 1
+
+    def for_shell(self) -> str:
+        """What is said on the command line, with options as a shell takes them."""
+        return str(self)
 
 
 class UserError(PolymodalError):
@@ -20,8 +26,8 @@ class UserError(PolymodalError):
         expected: what would have been accepted.
         got: what was received instead.
         do: the next thing to do, as concrete as possible (a command, an option, a nearest
-            match). Options stand in backquotes under their name in recipes, without dashes: who
-            reads it may have called a function, written a recipe or typed a command.
+            match). Options stand in backquotes with their argument, as `base.options` says: who
+            reads it may have called a function or typed a command.
     """
 
     exit_code = 2
@@ -29,13 +35,23 @@ class UserError(PolymodalError):
     def __init__(self, what: str, *, expected: str = "", got: str = "", do: str = "") -> None:
         what, expected, got, do = (_shortened(text) for text in (what, expected, got, do))
         self.what, self.expected, self.got, self.do = what, expected, got, do
-        lines = [what.rstrip(".") + "."]
+        super().__init__(for_python(self._told()))
+
+    def for_shell(self) -> str:
+        return for_shell(self._told())
+
+    def _told(self) -> str:
+        lines = [self.what.rstrip(".") + "."]
         lines += [
             f"  {label:<9} {text}"
-            for label, text in (("expected:", expected), ("got:", got), ("do:", do))
+            for label, text in (
+                ("expected:", self.expected),
+                ("got:", self.got),
+                ("do:", self.do),
+            )
             if text
         ]
-        super().__init__("\n".join(lines))
+        return "\n".join(lines)
 
 
 def _shortened(text: str) -> str:

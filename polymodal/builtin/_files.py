@@ -22,7 +22,9 @@ SPLITS: Mapping[str, float] = MappingProxyType({"train": 0.8, "test": 0.2})
 def check(rows: int, seed: int) -> None:
     """UserError unless this many rows can be drawn from this seed."""
     if rows < 1:
-        raise UserError("A data set needs rows", expected="rows of at least 1", got=str(rows))
+        raise UserError(
+            "A data set needs at least one row", expected="rows of at least 1", got=str(rows)
+        )
     if seed < 0:
         raise UserError("A seed is never negative", expected="0, 1, 2, ...", got=str(seed))
 

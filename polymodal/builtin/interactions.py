@@ -243,6 +243,4 @@ def _check(game: str, kinds: Sequence[str], rows: int, seed: int, noise: float) 
 
 def _check_noise(noise: float) -> None:
     if not 0 <= noise <= 0.5:
-        raise UserError(
-            f"noise={noise} is no chance to turn a label", expected="a number from 0 to 0.5"
-        )
+        raise UserError(f"noise={noise} is out of range", expected="a number from 0 to 0.5")

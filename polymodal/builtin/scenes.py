@@ -87,7 +87,7 @@ def write(
     """
     _check(rows, seed, difficulty, columns)
     if not 32 <= size <= 512:
-        raise UserError(f"size={size} is no side for the pictures", expected="32 to 512 pixels")
+        raise UserError(f"size={size} is out of range", expected="32 to 512 pixels")
     suffixes = {column: SUFFIXES[column] for column in columns if column in SUFFIXES}
     counts = _files.divide(rows, splits)
     cells = _cells(_draw(rows, seed, difficulty, columns), seed, difficulty, columns, size)

@@ -8,10 +8,12 @@ from typing import Any
 from polymodal.base import arrow
 from polymodal.checks._finding import Finding
 from polymodal.contract import kind
+from polymodal.contract.task import of_kind
+from polymodal.table import values
+from polymodal.table.nothing import is_word
 from polymodal.table.read import Table
-from polymodal.table.reading import WORDS
 from polymodal.table.schema import Column, Schema
-from polymodal.table.values import SEPARATORS, short
+from polymodal.table.values import short
 
 # So many different values at least are much variety to leave unread.
 VARIED = 20
@@ -23,7 +25,7 @@ def doubts(train: Table, schema: Schema) -> list[Finding]:
     """What may be meant otherwise: words, labels joined in a cell, groups, columns left unread."""
     found: list[Finding] = []
     for target in schema.targets:
-        found += _words(train, target) + _empty(train, target)
+        found += _words(train, target)
     for column in schema:
         found += _joined(train, column) + _either(train, column)
     for name, why in schema.skipped.items():
@@ -34,29 +36,19 @@ def doubts(train: Table, schema: Schema) -> list[Finding]:
 
 def _words(train: Table, target: Column) -> list[Finding]:
     """Classes that may say that the class is not known."""
-    if target.kind != "category":
+    task = of_kind(target.kind)
+    if task is None or not task.one_class:
         return []
     counts = Counter(str(cell).strip() for cell in train.cells(target.name) if cell is not None)
     findings = []
     for word, count in counts.items():
-        if word.lower() in WORDS:
+        if is_word(word):
             what = (
                 f"{count:,} rows have the '{target.name}' {short(word)}, which is taken for a class"
             )
-            advice = f"If it says that none is known: `missing` {target.name}={word}"
+            advice = f"If it says that none is known: `missing {target.name}={word}`"
             findings.append(Finding("warning", what, count, advice=advice))
     return findings
-
-
-def _empty(train: Table, target: Column) -> list[Finding]:
-    """Rows without labels, where a row may have any number of them."""
-    missing = train.data.column(target.name).null_count
-    if target.kind != "set" or not missing:
-        return []
-    what = f"{missing:,} of {len(train):,} rows have an empty '{target.name}' and are left out of"
-    advice = "If empty means that a row has none of the labels, write [] into its cell"
-    what = f"{what} training and of all figures, as if their labels were not known"
-    return [Finding("warning", what, missing, advice=advice)]
 
 
 def _either(train: Table, column: Column) -> list[Finding]:
@@ -68,7 +60,7 @@ def _either(train: Table, column: Column) -> list[Finding]:
         return []
     taken, other = ("thousands", "decimals") if "," in cell else ("decimals", "thousands")
     what = f"The mark in the cells of '{column.name}' is read as that of {taken}: the table shows"
-    advice = f"If it is that of {other}: `decimal` {column.name}=,"
+    advice = f"If it is that of {other}: `decimal {column.name}=,`"
     return [Finding("info", f"{what} nowhere which it is", 1, short(cell), advice)]
 
 
@@ -77,18 +69,20 @@ def _joined(train: Table, column: Column) -> list[Finding]:
     if column.kind != "category" or not arrow.is_text(train.data.column(column.name).type):
         return []
     cells = [cell for cell in train.cells(column.name) if cell is not None]
-    for mark in SEPARATORS:
+    most = values.joins(cells)
+    for mark in values.SEPARATORS:
         joined = [cell for cell in cells if mark in cell.strip(mark)]
         parts: Counter[Any] = Counter(p.strip() for cell in cells for p in cell.split(mark))
         # Labels come back in other company; "Paris, France" does not.
-        if len(joined) >= SEVERAL * len(cells) and len(parts) < len(set(cells)) + 1:
+        come_back = len(joined) >= SEVERAL * len(cells) and len(parts) < len(set(cells)) + 1
+        if come_back or mark == most:
             alone = sum(cell.strip() in parts for cell in set(cells) - set(joined))
-            if not alone and len(parts) > len(set(joined)) / 2:
+            if not alone and len(parts) > len(set(joined)) / 2 and mark != most:
                 continue
             what = f"{len(joined):,} of {len(cells):,} cells of '{column.name}' hold several names"
             what += f" between '{mark}'"
-            advice = f"If each is a label of its own: `kind` {column.name}=set"
-            return [Finding("warning", what, len(joined), short(joined[0]), advice)]
+            advice = f"If each is a label of its own: `kind {column.name}=set`"
+            return [Finding("warning", what, len(joined), values.short(joined[0]), advice)]
     return []
 
 
@@ -103,10 +97,10 @@ def _skipped(train: Table, schema: Schema, name: str, why: str) -> list[Finding]
         return []
     if schema.group is None and len(cells) - different >= REPEATED * len(cells) - 1:
         what = f"The {different:,} values of '{name}' come back: rows of one may belong together"
-        advice = f"If so, keep them on one side of every split: `group` {name}"
+        advice = f"If so, keep them on one side of every split: `group {name}`"
         return [Finding("warning", what, len(cells) - different, short(cells[0]), advice)]
     if name in schema.identifiers and (why.startswith("an index") or different == len(cells)):
         return []
     what = f"No model reads '{name}', which has {different:,} different values ({why})"
-    advice = f"If it tells something, say what it is: `kind` {name}=text, for example"
+    advice = f"If it tells something, say what it is: `kind {name}=text`, for example"
     return [Finding("warning", what, different, advice=advice)]

@@ -11,6 +11,7 @@ import numpy as np
 from polymodal.checks._copies import codes
 from polymodal.checks._finding import Finding
 from polymodal.contract import kind
+from polymodal.contract.task import of_kind
 from polymodal.table import values
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema
@@ -52,19 +53,18 @@ def _finding(told: float, phrase: str, column: Column | None, target: Column, ro
         advice = "No model reads this, so it does no harm unless rows are split by it"
     else:
         severity = "warning" if told >= GIVES_AWAY else "info"
-        advice = f"Is it known before the target is? If not: `drop` {column.name}"
+        advice = f"Is it known before the target is? If not: `drop {column.name}`"
     return Finding(severity, f"{what} '{target.name}'", rows, advice=advice)
 
 
 def target_values(table: Table, target: Column) -> Array | None:
     """A category as codes (int64, -1 missing), a number as floats (NaN missing), else None."""
     cells = table.cells(target.name)
-    if target.kind == "category":
+    task = of_kind(target.kind)
+    if task is not None and task.one_class:
         names = [values.category(cell) for cell in cells]
         return np.where([name is None for name in names], -1, codes(names))
-    if target.kind == "number":
-        return numbers(cells)
-    return None
+    return numbers(cells) if task is not None and task.labels_of(()) is None else None
 
 
 def signals(table: Table, schema: Schema) -> Iterator[tuple[str, Column | None, Array]]:

@@ -12,6 +12,7 @@ from polymodal.checks._copies import Array, Keys
 from polymodal.checks._finding import Finding
 from polymodal.checks._leaks import target_values
 from polymodal.contract import kind
+from polymodal.contract.task import of_kind
 from polymodal.prepared.cells import Contents
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema
@@ -67,7 +68,8 @@ def _noise(train: Table, schema: Schema, rows: Array) -> list[Finding]:
     """Equal inputs with different classes."""
     findings = []
     for target in schema.targets:
-        if target.kind != "category":
+        task = of_kind(target.kind)
+        if task is None or not task.one_class:
             continue
         known = target_values(train, target)
         assert known is not None
@@ -110,7 +112,7 @@ def column(
     if shared:
         what = f"{shared:,} of {len(train):,} rows have the {one.kind} of another row in"
         where = f"'{one.name}' (and not its '{schema.group}')" if schema.group else f"'{one.name}'"
-        advice = f"If rows with one {one.kind} belong together, say so: `group` COLUMN"
+        advice = f"If rows with one {one.kind} belong together, say so: `group COLUMN`"
         advice = "" if schema.group else advice
         many = shared > MANY * len(train) and not schema.group
         severity = "warning" if many else "info"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ import numpy as np
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
+from polymodal.base.options import for_python
 from polymodal.checks import _leaks, _repeats
 from polymodal.checks._doubts import doubts
 from polymodal.checks._finding import Finding
 from polymodal.checks.split import labels
 from polymodal.contract import kind
 from polymodal.contract.form import Form
-from polymodal.contract.task import default
+from polymodal.contract.task import Task, default
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import Contents, cells
 from polymodal.prepared.encode import encode
@@ -42,14 +44,17 @@ class Report:
     def __post_init__(self) -> None:
         self.findings.sort(key=lambda f: SEVERITIES.index(f.severity))
 
-    def lines(self) -> list[str]:
-        """For printing: what, with an example and advice."""
+    def lines(self, written: Callable[[str], str] = for_python) -> list[str]:
+        """For printing: what, with an example and advice.
+
+        Args:
+            written: how advice is written for whoever reads it.
+        """
         lines = []
         for f in self.findings:
             example = f" (for example {f.example})" if f.example else ""
-            lines.append(
-                f"{f.severity:<8} {f.what}{example}." + (f" {f.advice}." if f.advice else "")
-            )
+            advice = f" {written(f.advice)}." if f.advice else ""
+            lines.append(f"{f.severity:<8} {written(f.what)}{example}.{advice}")
         return lines
 
     def raise_for_errors(self) -> None:
@@ -77,6 +82,7 @@ def check(
     contents: Sequence[Contents] | None = None,
     forms: Mapping[str, Form] | None = None,
     max_bad_rows: int = 0,
+    tasks: Mapping[str, Task] | None = None,
 ) -> Report:
     """Look for what spoils training or flatters its figures.
 
@@ -90,9 +96,10 @@ def check(
         contents: of each of the tables, where they are asked for more than once.
         forms: media column -> form that decodes a sample of it; without one media are only opened.
         max_bad_rows: so many unreadable cells of a column are a warning only.
+        tasks: target -> the task that is asked for, where it is not its kind's default.
     """
     tables = [t for t in (train, valid, test) if t is not None]
-    findings = _targets(train, schema) + _columns(train, schema)
+    findings = _targets(train, schema, tasks or {}) + _columns(train, schema)
     findings += [
         Finding("warning", note, 1) for note in dict.fromkeys(n for t in tables for n in t.notes)
     ]
@@ -112,33 +119,40 @@ def check(
     return Report(findings)
 
 
-def _targets(train: Table, schema: Schema) -> list[Finding]:
+def _targets(train: Table, schema: Schema, named: Mapping[str, Task]) -> list[Finding]:
     findings = []
     for target in schema.targets:
         missing = train.data.column(target.name).null_count
         if missing:
             what = f"{missing:,} of {len(train):,} rows have no '{target.name}' to learn from"
             findings.append(Finding("info", what, missing))
-        if target.kind == "number":
+        found = labels(train, target)
+        if found is None:
             different = len(set(train.cells(target.name)) - {None})
         else:
-            counts = Counter(label for row in labels(train, target) for label in set(row))
+            counts = Counter(label for row in found for label in set(row))
             different = len(counts)
             findings += _small_classes(target, counts)
         if different > 1:
-            findings += _learned(train, target)
+            findings += _learned(train, target, named.get(target.name))
         else:
-            what = f"Target '{target.name}' has {different} different value(s): nothing to learn"
-            findings.append(Finding("error", what, different))
+            what = f"Target '{target.name}' has {'only one value' if different else 'no values'}"
+            findings.append(Finding("error", f"{what}: there is nothing to learn", different))
     return findings
 
 
-def _learned(train: Table, target: Column) -> list[Finding]:
-    """Why the target's own task cannot learn from these rows, or what it remarks of them."""
+def _learned(train: Table, target: Column, named: Task | None) -> list[Finding]:
+    """Why the target's own task cannot learn from these rows, or what it remarks of them.
+
+    Args:
+        named: the task that is asked for, not fitted; None: its kind's default.
+    """
     name = default(target.kind)
-    if name is None:
+    if named is None and name is None:
         return []
-    task = lookup.build("tasks", name, target.name)
+    if named is not None and named.columns != (target.name,):
+        return []
+    task = copy.deepcopy(named) or lookup.build("tasks", str(name), target.name)
     try:
         task.fit(train.cells(target.name), target.details)
     except UserError as error:
@@ -177,7 +191,7 @@ def _columns(train: Table, schema: Schema) -> list[Finding]:
             findings += _doubts(train, column, room)
         if not room.media and len(set(map(repr, train.cells(column.name)))) == 1:
             what = f"Column '{column.name}' holds the same in all {len(train):,} rows"
-            advice = f"Leave it out: `drop` {column.name}"
+            advice = f"Leave it out: `drop {column.name}`"
             findings.append(Finding("warning", what, len(train), advice=advice))
     return findings
 

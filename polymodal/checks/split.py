@@ -11,9 +11,10 @@ from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
 from polymodal.checks import _copies
 from polymodal.checks._copies import codes
+from polymodal.contract.task import Task, of_kind
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import Contents
-from polymodal.table import tags, values
+from polymodal.table import values
 from polymodal.table.dates import scalar
 from polymodal.table.numbers import find
 from polymodal.table.read import Table
@@ -75,7 +76,7 @@ def split(
     if not (side == 1).any():
         raise UserError(
             f"{table.source} has too few rows of each class to spare any for validation",
-            do="give validation rows: `valid` FILE",
+            do="give validation rows: `valid FILE`",
         )
     return np.flatnonzero(side == 0), np.flatnonzero(side == 1)
 
@@ -142,7 +143,7 @@ def _resolved(how: str, group: str | None, time: str | None) -> str:
     if how == "auto":
         how = "time" if time else "stratified"
     if how == "group" and not group:
-        raise UserError("A split by group needs a group", do="`group` COLUMN")
+        raise UserError("A split by group needs a group", do="`group COLUMN`")
     if how == "time" and not time:
         raise UserError("A split by time needs a column of times", do="data.time: COLUMN")
     return how
@@ -199,7 +200,7 @@ def _units(
             f"{table.source} cannot be divided in {need}: it has too few {what}",
             expected=f"at least {need}",
             got=str(found),
-            do="ask for fewer folds (`folds`), or give validation rows (`valid` FILE)",
+            do="ask for fewer folds (`folds`), or give validation rows (`valid FILE`)",
         )
     return units
 
@@ -214,16 +215,9 @@ def _equal_rows(contents: Contents, schema: Schema) -> Rows:
     return found if copies else np.arange(len(table))
 
 
-def labels(table: Table, target: Column) -> list[list[str]]:
-    """Each row's classes: several of a set or of tags, else one; none where missing."""
-    cells = table.cells(target.name)
-    if target.kind not in ("set", "tags"):
-        return [[] if name is None else [name] for name in map(values.category, cells)]
-    if target.kind == "tags":
-        found = (None if cell is None else tags.listed(cell) for cell in cells)
-        return [[str(tag) for tag in one[0] if tag is not None] if one else [] for one in found]
-    mark = values.separator(cells)
-    return [values.members(cell, mark) or [] for cell in cells]
+def labels(table: Table, target: Column) -> list[list[str]] | None:
+    """Each row's classes, none where missing; None of a target of numbers."""
+    return (of_kind(target.kind) or Task).labels_of(table.cells(target.name))
 
 
 def _key(cell: Any) -> Any:
@@ -234,12 +228,12 @@ def _strata(table: Table, schema: Schema, how: str) -> Rows:
     if how == "random" or not schema.targets:
         return np.zeros(len(table), np.int64)
     target = schema.targets[0]
-    if target.kind == "number":
+    found = labels(table, target)
+    if found is None:
         numbers = np.array([_number_or_nan(cell) for cell in table.cells(target.name)])
         known = ~np.isnan(numbers)
         edges = np.quantile(numbers[known], np.arange(1, BINS) / BINS) if known.any() else []
         return np.where(known, np.searchsorted(edges, numbers, side="right"), BINS)
-    found = labels(table, target)
     often = Counter(label for row in found for label in row)
     # A row with several labels counts by its rarest, which is the hardest to spread.
     return codes(min(row, key=lambda label: (often[label], label), default="") for row in found)
@@ -255,9 +249,9 @@ def _number_or_nan(cell: Any) -> float:
 def _keep_classes(side: Rows, units: Rows, table: Table, schema: Schema) -> None:
     """Move to training (0) a unit of every class that would occur in validation (1) alone."""
     for target in schema.targets:
-        if target.kind == "number":
-            continue
         found = labels(table, target)
+        if found is None:
+            continue
         trained = {label for row in np.flatnonzero(side == 0) for label in found[row]}
         for row in np.flatnonzero(side == 1):
             if not trained.issuperset(found[row]):
@@ -305,7 +299,7 @@ def _latest(moments: Rows, valid: float, table: Table) -> tuple[Rows, Rows]:
     """The cut between two moments that comes nearest to the share asked for."""
     distinct, counts = np.unique(moments, return_counts=True)
     if len(distinct) < 2:
-        raise UserError(f"All rows of {table.source} have one time", expected="at least two")
+        raise UserError(f"All rows of {table.source} have the same time", expected="at least two")
     later = 1 - np.cumsum(counts)[:-1] / len(moments)
     cut = distinct[1 + int(np.argmin(np.abs(later - valid)))]
     return np.flatnonzero(moments < cut), np.flatnonzero(moments >= cut)

@@ -96,7 +96,7 @@ def _answered() -> int:
     except PolymodalError as error:
         if error.exit_code == INTERRUPTED:
             return _interrupted()
-        say(f"Error: {error}", sys.stderr)
+        say(f"Error: {error.for_shell()}", sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return _interrupted()

@@ -44,17 +44,17 @@ Trust = Annotated[
 Urls = Annotated[
     bool, typer.Option("--allow-urls", help="Fetch media of public hosts that cells name.")
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder or file to write.")]
 
 
-def table(source: str | None, allow_urls: bool, encoding: str | None = None) -> Any:
-    """A table as it was named; read, if its cells may name addresses."""
+def table(source: str | None, allow_urls: bool) -> Any:
+    """A table as it was named; with it, whether its cells may name addresses."""
     if source is None or not allow_urls:
         return source
-    from polymodal.prepared.cache import usable_folder
-    from polymodal.table.read import read
+    from polymodal.table.named import Named
 
-    return read(source, cache=usable_folder(), allow_urls=True, encoding=encoding)
+    return Named(source, allow_urls)
 
 
 # Time for a fit where neither the recipe nor the command line says any.

@@ -35,7 +35,9 @@ def fit(
     target: Annotated[
         list[str] | None, typer.Option("--target", metavar="COL", help="Column to predict.")
     ] = None,
-    valid: Annotated[str | None, typer.Option(help="Table of validation rows.")] = None,
+    valid: Annotated[
+        str | None, typer.Option(help="Table of validation rows, or their share, as 0.2.")
+    ] = None,
     drop: Drop = None,
     kind: Kinds = None,
     decimal: Decimal = None,
@@ -81,7 +83,7 @@ def fit(
 ) -> None:
     """Train, compare and combine models of a table; resumes what Ctrl-C interrupted."""
     from polymodal.contract.recipe import Recipe
-    from polymodal.contract.resolve import load
+    from polymodal.contract.resolve import load, share
     from polymodal.fitting.fit import fit as fit_table
     from polymodal.report.console import Show
 
@@ -89,9 +91,9 @@ def fit(
     if recipe.budget is None and budget is None:
         budget = BUDGET
     fit_table(
-        train=table(recipe.train, allow_urls, encoding),
+        train=table(recipe.train, allow_urls),
         target=target,
-        valid=table(valid or recipe.valid, allow_urls, encoding),
+        valid=valid if share(valid) is not None else table(valid or recipe.valid, allow_urls),
         recipe=recipe,
         kinds=pairs(kind),
         decimal=said(decimal),
@@ -111,7 +113,7 @@ def fit(
         out=out,
         overwrite=overwrite,
         trackers=track or [],
-        show=Show(sys.stderr),
+        show=Show(sys.stderr, shell=True),
     )
     say(f"Next: polymodal evaluate {out} --data TEST.csv --out {out}/test")
     if recipe.compare or len(fusion or []) > 1:
@@ -141,10 +143,10 @@ def check(
     from polymodal.report.console import Show
 
     report = check_table(
-        table(train, allow_urls, encoding),
+        table(train, allow_urls),
         target or [],
-        valid=table(valid, allow_urls, encoding),
-        test=table(test, allow_urls, encoding),
+        valid=table(valid, allow_urls),
+        test=table(test, allow_urls),
         kinds=pairs(kind),
         drop=drop or [],
         group=group,
@@ -153,7 +155,7 @@ def check(
         date=said(date),
         missing=words_of(missing),
         encoding=encoding,
-        show=Show(sys.stdout),
+        show=Show(sys.stdout, shell=True),
     )
     report.raise_for_errors()
 
@@ -175,5 +177,5 @@ def quickstart(
         budget=seconds(budget),
         seed=seed,
         overwrite=overwrite,
-        show=Show(sys.stderr),
+        show=Show(sys.stderr, shell=True),
     )

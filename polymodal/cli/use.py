@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 
 from polymodal.base.errors import UserError
+from polymodal.base.options import for_shell
 from polymodal.base.say import say
 from polymodal.cli.options import (
     BadRows,
     Group,
     Out,
+    Overwrite,
     Trust,
     Urls,
     row_of,
@@ -56,7 +58,7 @@ def evaluate(
         contributions=contributions,
         explain=explain,
         max_bad_rows=max_bad_rows,
-        tell=lambda line: say(line, sys.stderr),
+        tell=lambda line: say(for_shell(line), sys.stderr),
     )
     result.save(out)
     say(result.text())
@@ -102,12 +104,13 @@ def predict(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     data: Annotated[str | None, typer.Option(help="Table of new rows.")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write.")] = None,
+    overwrite: Overwrite = False,
     max_bad_rows: BadRows = 0,
     allow_urls: Urls = False,
     trust: Trust = False,
 ) -> None:
     """Predict new rows: --data FILE --out FILE.csv, or one row as --COLUMN VALUE ..."""
-    from polymodal.base.claims import refuse_input
+    from polymodal.base.claims import refuse_file, refuse_input
     from polymodal.base.files import write_csv
     from polymodal.report.words import counted
     from polymodal.run.saved import load
@@ -127,6 +130,8 @@ def predict(
         )
     if out is not None:
         refuse_input(out, data)
+        if not overwrite:
+            refuse_file(out, "row,")
     loaded, ledger = load(run, trust=trust), Ledger()
     if data is None:
         answer = loaded.predict_row(row, ledger=ledger)
@@ -147,17 +152,20 @@ def embed(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     data: Annotated[str, typer.Option(help="Table of rows.")],
     out: Annotated[Path, typer.Option(help="A .npy file: (rows, width) float32.")],
+    overwrite: Overwrite = False,
     max_bad_rows: BadRows = 0,
     allow_urls: Urls = False,
     trust: Trust = False,
 ) -> None:
     """Fused vectors of a table's rows."""
-    from polymodal.base.claims import refuse_input
+    from polymodal.base.claims import refuse_file, refuse_input
     from polymodal.base.files import write_array
     from polymodal.report.words import counted
     from polymodal.run.saved import load
 
     refuse_input(out, data)
+    if not overwrite:
+        refuse_file(out)
     vectors = load(run, trust=trust).embed(table(data, allow_urls), max_bad_rows=max_bad_rows)
     write_array(out, vectors)
     say(f"{counted(len(vectors), 'vector')} of width {vectors.shape[1]} in {out}")

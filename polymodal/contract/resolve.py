@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -98,6 +99,9 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
     return known[id(node)]
 
 
+_SHARE = re.compile(r"(\d+\.?\d*|\.\d+)\s*(%?)")
+
+
 def overruled(
     recipe: Recipe,
     *,
@@ -140,6 +144,21 @@ def overruled(
     if fusion is not None:
         update |= _with_fusion(recipe, fusion)
     return validate({**recipe.model_dump(), **update}, "The fit")
+
+
+def share(valid: Any) -> float | None:
+    """The part of the rows that is asked for in a validation table's place: 0.2, "0.2" or "20%".
+
+    None for what names a table, of which a file may be called "0.2" too.
+    """
+    if isinstance(valid, bool) or not isinstance(valid, int | float | str):
+        return None
+    if not isinstance(valid, str):
+        return float(valid)
+    found = _SHARE.fullmatch(valid.strip())
+    if found is None or Path(valid).exists():
+        return None
+    return float(found[1]) / (100 if found[2] else 1)
 
 
 def _with_fusion(recipe: Recipe, fusion: Spec | Sequence[Spec]) -> dict[str, Any]:

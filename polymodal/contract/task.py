@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.base import lookup
-from polymodal.base.spelling import is_missing
+from polymodal.base.spelling import canonical, is_missing
 from polymodal.contract.batch import Batch, Field, Fused
 from polymodal.contract.form import Form
 from polymodal.contract.kind import Guess
@@ -86,6 +86,8 @@ class Task(ABC):
         averaged: whether answers are numbers of which sums and means make sense.
         spoils: whether it hides something from the model. It then has a forward pass of its own.
         supports: what `support` is, in words.
+        chooses: what `criterion` is, in words; "" where it is the primary metric.
+        one_class: whether a row's answer is exactly one class.
         classes: the names that it answers with, in order; known after `fit`. None for numbers.
         needs: what a table must have for the task to be pretrained on it, in words.
         usual: whether pretraining that is told no task takes this one where the table suits.
@@ -103,6 +105,8 @@ class Task(ABC):
     averaged: ClassVar[bool] = True
     spoils: ClassVar[bool] = False
     supports: ClassVar[str] = "its answer"
+    chooses: ClassVar[str] = "its loss"
+    one_class: ClassVar[bool] = False
     classes: Sequence[str] = ()
     needs: ClassVar[str] = "a column of labels: it is fitted, not pretrained"
     usual: ClassVar[bool] = False
@@ -129,6 +133,11 @@ class Task(ABC):
             UserError: none of them has the words.
         """
         return None
+
+    @classmethod
+    def labels_of(cls, cells: Sequence[Any]) -> list[list[str]] | None:
+        """Each row's classes, none where they are not known; None where targets are no classes."""
+        return [[] if is_missing(cell) else [canonical(cell)] for cell in cells]
 
     @classmethod
     def family(cls) -> Family | None:
@@ -159,6 +168,11 @@ class Task(ABC):
     def words(self) -> str | None:
         """The text modality whose words are labelled; None if there is one answer a row."""
         return None
+
+    @property
+    def chosen_by(self) -> str:
+        """What validation selects models by, in words."""
+        return self.asked or self.chooses or self.primary
 
     @property
     def solvable(self) -> bool:
@@ -326,6 +340,12 @@ def default(kind: str) -> str | None:
     """The task that a target column of a kind has where nothing says another, if there is one."""
     known = (name for name in lookup.names("tasks") if lookup.find("tasks", name).kind == kind)
     return next(known, None)
+
+
+def of_kind(kind: str) -> type[Task] | None:
+    """The same as a class."""
+    name = default(kind)
+    return None if name is None else lookup.find("tasks", name)
 
 
 def joined(values: Answers) -> Any:

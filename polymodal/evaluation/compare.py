@@ -117,10 +117,15 @@ def compare(
     targets = _targets(loaded, [target] if isinstance(target, str) else list(target or []))
     models = {who: _models(run, targets, who, len(loaded) == 1) for who, run in loaded.items()}
     fitted_group = _group(loaded, group)
-    encoding = next((r.recipe.data.encoding for r in loaded.values()), None)
-    table = read(data, cache=usable_folder(), encoding=encoding)
-    # Each run reads the cells by its own schema.
-    tables = {folder: run.table(table, require_targets=True) for folder, run in loaded.items()}
+    # Each run reads the file by its own encoding, and the cells by its own schema.
+    encodings = {folder: run.recipe.data.encoding for folder, run in loaded.items()}
+    read_once = {
+        one: read(data, cache=usable_folder(), encoding=one)
+        for one in dict.fromkeys(encodings.values())
+    }
+    raw = {folder: read_once[one] for folder, one in encodings.items()}
+    table = next(iter(raw.values()))
+    tables = {n: run.table(raw[n], require_targets=True) for n, run in loaded.items()}
     clusters = clusters_of(table, group, fitted_group)
     first = next(iter(loaded.values()))
     encoded = first.targets(next(iter(tables.values())))
@@ -131,7 +136,7 @@ def compare(
     for folder, run in loaded.items():
         prepared = run.prepare(tables[folder], ledger, max_bad_rows=max_bad_rows)
         scores = run.scores(prepared, rows, cache=usable_folder())
-        present = run.present(table, prepared)
+        present = run.present(raw[folder], prepared)
         for name, chosen in models[folder].items():
             for who, shares in chosen.items():
                 if shares == run.weights[FUSED][name]:
@@ -143,7 +148,7 @@ def compare(
                 cost = {**judge.cost(run, prepared, shares), "training_seconds": seconds}
                 facts[name][who] = {"members": shares, "cost": cost}
     account(ledger, {name: part.rows for name, part in known.items()}, rows)
-    warnings = [f"{who}: {line}" for who, run in loaded.items() for line in run.warnings(table)]
+    warnings = [f"{who}: {line}" for who, run in loaded.items() for line in run.warnings(raw[who])]
     lost = _skipped(first) if len(loaded) == 1 else {}
     found = Comparison(len(table), {}, ledger.to_json(), warnings, lost)
     for name, part in known.items():
@@ -282,7 +287,7 @@ def _targets(runs: Mapping[str, Run], asked: Sequence[str]) -> list[str]:
                 f"'{reference}' and '{who}' do not predict the same targets",
                 expected=", ".join(first.tasks),
                 got=", ".join(run.tasks),
-                do="compare on one that they share: `target` COLUMN",
+                do="compare on one that they share: `target COLUMN`",
             )
     names = list(asked or first.tasks)
     for name in names:
@@ -357,6 +362,6 @@ def _group(runs: Mapping[str, Run], asked: str | None) -> str | None:
             "The runs were fitted with different groups",
             expected="one column whose equal values belong together",
             got=", ".join(sorted(str(group) for group in groups)),
-            do="`group` COLUMN",
+            do="`group COLUMN`",
         )
     return next(iter(groups), None)

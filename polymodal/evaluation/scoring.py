@@ -126,7 +126,10 @@ def score(
     if references is not None:
         ours = _matched(ours, theirs, on)
     elif on is not None:
-        raise UserError("`on` matches two tables", do="name the second one: `references` FILE")
+        raise UserError(
+            "`on` matches the rows of two tables, and there is one",
+            do="name the second one: `references FILE`",
+        )
     parsed = [family.parse(list(cells)) for cells in zip(*map(theirs.cells, gold), strict=True)]
     known = np.flatnonzero([one is not None for one in parsed])
     if not len(known):
@@ -181,7 +184,7 @@ def _check(
     if not 1 <= len(set(names)) == len(names) <= 2:
         raise UserError(
             "Predictions are scored alone or in pairs",
-            expected="one `prediction` COLUMN, or two different ones to compare",
+            expected="one `prediction COLUMN`, or two different ones to compare",
             got=", ".join(names),
         )
     if len(set(gold)) < len(gold):
@@ -193,7 +196,7 @@ def _check(
     if len(gold) > 1 and not family.several:
         raise UserError(
             f"'{metric}' takes one reference a row",
-            expected="a single `reference` COLUMN",
+            expected="a single `reference COLUMN`",
             got=", ".join(gold),
         )
     if extract is not None and not family.extracts:
@@ -212,7 +215,7 @@ def _matched(ours: Table, theirs: Table, on: str | None) -> Table:
             raise UserError(
                 f"{ours.source} has {len(ours):,} rows and {theirs.source} {len(theirs):,}",
                 expected="the same rows in the same order",
-                do="`on` COLUMN to match them by a column that names the rows in both",
+                do="`on COLUMN` to match them by a column that names the rows in both",
             )
         return ours
     rows = {key: row for row, key in enumerate(_names(ours, on))}

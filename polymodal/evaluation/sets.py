@@ -59,7 +59,7 @@ def plan(names: Sequence[str], rows: int, choice: str | None = None, seed: int =
     """
     if choice not in (None, *CHOICES):
         raise UserError(
-            "There is no such way to contributions (`contributions`)",
+            "`contributions` takes no such value",
             expected=f"one of {', '.join(CHOICES)}",
             got=repr(choice),
         )
@@ -117,7 +117,7 @@ def announcement(run: Run, prepared: Sequence[Prepared], rows: int, planned: Pla
     if sample is None or len(sample.rows) == rows:
         return said
     took = _told(answers + seconds(sample.sets, sample.rows))
-    return f"{said}; `contributions` sampled: {took}"
+    return f"{said}; `contributions sampled`: {took}"
 
 
 def _seconds(run: Run, prepared: Sequence[Prepared]) -> Callable[[Sequence[Names], Array], float]:

@@ -126,7 +126,9 @@ def checked(data: Opened, recipe: Recipe) -> checks.Report:
     parts = [data.contents.slice(*span, inputs) for span in pairwise(ends)]
     train, *valid = (part.table for part in parts)
     limit = recipe.data.max_bad_rows
-    return checks.check(train, data.schema, *valid, contents=parts, max_bad_rows=limit)
+    return checks.check(
+        train, data.schema, *valid, contents=parts, max_bad_rows=limit, tasks=data.named
+    )
 
 
 def divided(data: Opened, recipe: Recipe) -> Division:

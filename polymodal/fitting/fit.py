@@ -26,7 +26,7 @@ from polymodal.checks.split import together
 from polymodal.contract import named
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe, Spec
-from polymodal.contract.resolve import overruled
+from polymodal.contract.resolve import overruled, share
 from polymodal.fitting import plan, trials
 from polymodal.fitting.backbones import backbones
 from polymodal.fitting.clock import Clock
@@ -86,7 +86,7 @@ def fit(
     Args:
         train: any source that `polymodal.table.read.read` takes.
         target: column or columns to predict.
-        valid: validation table; otherwise rows are split from `train`.
+        valid: validation table, or the share of the rows of `train` that is held out (0.2).
         recipe: everything spelled out; the other arguments overrule it.
         kinds: column -> kind, overruling what is inferred.
         decimal: column -> "." or ",", or "*" for all: what "6,174" means.
@@ -119,6 +119,8 @@ def fit(
         Interrupted: Ctrl-C; what was done is kept in `out`.
     """
     start = time.perf_counter()
+    part = share(valid)
+    valid = None if part is not None else valid
     recipe = overruled(
         recipe or Recipe(),
         target=target,
@@ -137,10 +139,11 @@ def fit(
         date=date or None,
         missing={name: list(words) for name, words in missing.items()} if missing else None,
         encoding=encoding,
+        valid=part,
     )
     refuse_several_processes()
     train = train if train is not None else recipe.train
-    valid = valid if valid is not None else recipe.valid
+    valid = valid if valid is not None or part is not None else recipe.valid
     if train is None:
         raise UserError(
             "No training table was given", do="name one, or put `train` into the recipe"
@@ -149,7 +152,7 @@ def fit(
         raise UserError(
             "No target was given",
             expected="at least one column to predict",
-            do="name it: `target` COLUMN",
+            do="name it: `target COLUMN`",
         )
     if valid is not None:
         refuse_division(recipe)
@@ -161,11 +164,13 @@ def fit(
     show = show or Show(sys.stderr)
     config = {"seed": recipe.seed, "targets": ", ".join(recipe.targets)}
     with show, claimed(folder, overwrite, temporary):
+        show.doing("read the table", "reading")
         logs = Trackers(trackers, folder / "logs", config)
         data = opened(train, valid, recipe, default_folder())
         show.schema(data.schema, data.table)
         with lookup.blaming(lambda: named.names(recipe.model_dump())):
             run, report = _fitted(data, recipe, folder, overwrite, start, logs, show)
+        show.doing("save", "combining")
         if not temporary:
             write_json(folder / "check.json", report.to_json())
             save(run, folder)
@@ -185,6 +190,7 @@ def _fitted(
 ) -> tuple[Run, checks.Report]:
     """From the tables to the run, and what was found in them."""
     ledger = Ledger()
+    show.doing("look for trouble in the table", "checks")
     report = checked(data, recipe)
     show.findings(report)
     division = divided(data, recipe)
@@ -201,9 +207,11 @@ def _fitted(
         members = plan.members(data.schema, known, recipe)
     for member in members:
         build.check(member, data.schema.modalities())
+    show.doing("encode the cells", "encoding")
     job = _prepared(data, division.train, aims, members, recipe, ledger, logs, show)
     account(ledger, job.known(), aims.unseen)
-    show.plan(members, len(division.train), len(division.valid), len(division.folds))
+    train, valid = (int(job.known()[own].sum()) for own in (division.train, division.valid))
+    show.plan(members, train, valid, len(division.folds), recipe.budget is None)
     mark(out, request, recipe.budget, members, overwrite)
     # A fit that goes on has what its budget has left.
     start -= taken
@@ -214,6 +222,7 @@ def _fitted(
     finally:
         logs.close()
         spend(out, time.perf_counter() - start)
+    show.doing("combine the models", "combining")
     run = combine(found.job, found, recipe, ledger, data.contents)
     return run, checks.Report([*report.findings, *aims.findings])
 

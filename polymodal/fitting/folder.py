@@ -94,7 +94,7 @@ def _left(out: Path, is_new: bool, temporary: bool) -> Iterator[None]:
 
 
 def refuse_others(out: Path) -> None:
-    """UserError if a folder holds what polymodal did not make, where a fit would write."""
+    """UserError if a folder holds files that polymodal did not make, where a fit would write."""
     claims = _claims(out)
     there = sorted(p.name for p in out.iterdir() if not p.name.startswith("."))
     if claims is not None:
@@ -103,7 +103,7 @@ def refuse_others(out: Path) -> None:
     if there:
         more = f" and {len(there) - 5:,} more" if len(there) > 5 else ""
         raise UserError(
-            f"'{out}' holds what polymodal did not make",
+            f"'{out}' holds files that polymodal did not make",
             expected="a new or empty folder, or that of a run",
             got=", ".join(there[:5]) + more,
             do="give another `out`, such as a folder inside this one",

@@ -134,6 +134,7 @@ class Trials:
         """Keep the first fold alone where there is no time for all of them, as measured on it."""
         inner, outer = self.division.folds[0]
         seconds, first = 0.0, self.job.within(inner)
+        self.show.doing("see whether there is time for folds", "planning")
         for member in experts[:1]:
             start, folder = time.perf_counter(), checkpoints(self.out, member) / "0"
             allowance = self.clock.expert(member)
@@ -159,6 +160,7 @@ class Trials:
         Args:
             at: folder beside an earlier try's.
         """
+        self.show.doing(f"train {member.name}", "training")
         folder = checkpoints(self.out, member) / at
         allowance = math.inf if self._is_done(member, at) else allowance
         try:
@@ -261,6 +263,7 @@ class Trials:
 
     def _measure(self, members: Sequence[Member]) -> None:
         """Time a step of those that are neither measured nor done."""
+        self.show.doing("time the networks' steps", "planning")
         inner = self.division.folds[0][0] if self.division.folds else self.division.train
         part = "0" if self.division.folds else self.part
         for member in members:
@@ -332,7 +335,7 @@ def _by_folds(
             own, member, inner, outer, folder / str(k), part(), must=must, part=str(k)
         )
         if k == 0 and not paced and not must and one.facts["seconds"] * len(folds) > part():
-            raise Late("it would not be done in its part of the time")
+            raise Late("it would not be done in its share of the time")
         for target, values in scores.items():
             for row, value in zip(outer, values, strict=True):
                 collected[target][place[row]] = value

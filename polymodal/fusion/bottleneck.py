@@ -49,7 +49,7 @@ class Bottleneck(Fusion):
         super().__init__()
         if tokens < 1 or start < 0 or depth - start < 2:
             raise UserError(
-                "These streams would never learn of each other",
+                "The streams of this fusion would never meet",
                 expected="tokens of 1 or more, and two blocks or more from start to depth",
                 got=f"tokens={tokens}, start={start}, depth={depth}",
                 do=f"set depth to {max(start, 0) + 2} or more",

@@ -41,7 +41,7 @@ class Moe(Fusion):
         super().__init__()
         if experts < 2 or not sharpness > 0:
             raise UserError(
-                "This is no mixture",
+                "A mixture needs several experts",
                 expected="two experts or more, and a sharpness above 0",
                 got=f"experts={experts}, sharpness={sharpness}",
             )

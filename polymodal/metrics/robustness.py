@@ -29,7 +29,7 @@ def relative_robustness(scores: Array, noise: Array, greater_is_better: bool = T
 
     if len(noise) < 2 or noise[0] != 0 or noise[-1] != 1 or not (np.diff(noise) > 0).all():
         raise UserError(
-            "Robustness is the area over all of the noise",
+            "Robustness is measured over levels of noise from 0 to 1",
             expected="levels that rise from 0 to 1",
             got=", ".join(f"{level:g}" for level in noise),
         )

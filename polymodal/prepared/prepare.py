@@ -228,7 +228,7 @@ def prepare(
         raise UserError(
             f"No cell of {what} can be used",
             expected="at least one present, readable cell",
-            do=f"leave it out: `drop` {columns[0].name}",
+            do=f"leave it out: `drop {columns[0].name}`",
         )
     ledger.add("incomplete", f"{what} cannot be read: taken as missing", sorted(reasons))
     name = type(form).__module__.rpartition(".")[2]
@@ -386,7 +386,7 @@ def _judge(what: str, rows: int, reasons: dict[int, str], max_bad_rows: int) -> 
     allowed = (
         f"at most {max_bad_rows:,}, as `max_bad_rows` says" if max_bad_rows else "readable cells"
     )
-    instead = "" if max_bad_rows else f", or take them as missing: `max_bad_rows` {len(reasons)}"
+    instead = "" if max_bad_rows else f", or take them as missing: `max_bad_rows {len(reasons)}`"
     raise UserError(
         f"{len(reasons):,} of {rows:,} cells of {what} cannot be read",
         expected=allowed,

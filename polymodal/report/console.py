@@ -7,12 +7,22 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TextIO
 
+import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.segment import Segment
 from rich.table import Table as Grid
 from rich.text import Text
 
+from polymodal.base.options import for_python, for_shell
 from polymodal.base.spelling import inert
 from polymodal.checks.check import Report
 from polymodal.contract.form import Form
@@ -58,9 +68,11 @@ class Show:
 
     Args:
         stream: where to write; None: nothing is shown.
+        shell: whether who reads it has typed a command; else, called a function.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: TextIO | None, shell: bool = False) -> None:
+        self.written = for_shell if shell else for_python
         self.console = _Inert(
             file=stream or sys.stderr, quiet=stream is None, highlight=False, emoji=False
         )
@@ -68,6 +80,9 @@ class Show:
         self.name: str | None = None
         self.task: Any = None
         self.last_line = 0.0
+        self.begun = self.since = time.monotonic()
+        self.phase = ""
+        self.took: dict[str, float] = {}
 
     def __enter__(self) -> Show:
         return self
@@ -84,30 +99,60 @@ class Show:
         from polymodal.table.infer import describe
 
         # Texts: in a plain string rich takes "[kg]" for markup.
-        title = Text(f"{table.source}: {counted(len(table), 'row')}")
+        title = Text(f"{table.source}: {counted(len(table), 'row')}{_with_targets(schema, table)}")
         grid = Grid(title=title, title_justify="left")
         for heading in ("column", "use", "kind", "why"):
             grid.add_column(heading, overflow="fold")
         for row in describe(schema, table):
-            grid.add_row(*[Text(str(cell)) for cell in row])
+            grid.add_row(*[Text(self.written(str(cell))) for cell in row])
         self.console.print(grid)
-        self.console.print("Wrong? Overrule it: `kind` COLUMN=KIND, or `drop` COLUMN.\n")
+        advice = self.written("Wrong? Overrule it: `kind COLUMN=KIND`, or `drop COLUMN`.")
+        self.console.print(f"{advice}\n", markup=False)
 
     def findings(self, report: Report) -> None:
-        for line in report.lines():
+        for line in report.lines(self.written):
             self.console.print(line, markup=False)
 
-    def plan(self, members: Sequence[Member], train: int, valid: int, folds: int) -> None:
+    def doing(self, what: str, phase: str) -> None:
+        """What is being done from now on; `phase` is what its time is counted as in the end."""
+        self._end()
+        now = self._clocked(phase)
+        if self.console.quiet:
+            return
+        if self.console.is_terminal:
+            description = TextColumn("  {task.description} ...", markup=False)
+            self.progress = Progress(
+                description, TimeElapsedColumn(), console=self.console, transient=True
+            )
+            self.progress.add_task(what, total=None)
+            self.progress.start()
+        elif now - max(self.last_line, self.begun) > LINE_SECONDS:
+            self.last_line = now
+            self.console.print(f"  {what} ...", markup=False)
+
+    def plan(
+        self, members: Sequence[Member], train: int, valid: int, folds: int, sure: bool = True
+    ) -> None:
+        """What is to be trained, and on what.
+
+        Args:
+            train, valid: rows with a target.
+            sure: whether all of it will be done, however long it takes.
+        """
         how = f"{folds}-fold cross-validation" if folds else counted(valid, "validation row")
         models, rows = counted(len(members), "model"), counted(train, "training row")
-        self.console.print(f"\n{models} on {rows}, {how}.")
+        if folds:
+            rows = counted(train, "row")
+        planned = "" if sure else "Planned, as far as the budget goes: "
+        self._end()
+        self.console.print(f"\n{planned}{models} on {rows}, {how}.")
 
     def held_out(self, folds: int, valid: int) -> None:
         """That folds gave way to one split."""
         self._end()
         rows = counted(valid, "row")
         self.console.print(
-            f"  {folds} folds would not be done in the budget: {rows} are held out instead."
+            f"  The budget is too short for {folds} folds: {rows} are held out instead."
         )
 
     def preparing(self, name: str, form: Form) -> Callable[[int, int], None]:
@@ -129,12 +174,10 @@ class Show:
     def too_short(self, models: int, budget: float, folds: int) -> None:
         """What to do about models that were skipped."""
         self._end()
-        instead = f", and so does `data: {{valid: 0.15}}` instead of {folds} folds" * (folds > 0)
-        self.console.print(
-            f"{counted(models, 'model')} skipped within {budget:.0f} s: "
-            f"a longer `budget` trains more{instead}.",
-            markup=False,
-        )
+        instead = f", and so does `valid 0.15` instead of {folds} folds" * (folds > 0)
+        what = f"{counted(models, 'model')} skipped within {budget:.0f} s"
+        advice = self.written(f"a longer `budget` trains more{instead}")
+        self.console.print(f"{what}: {advice}.", markup=False)
 
     def trained(self, member: str, facts: dict[str, Any]) -> None:
         self._end()
@@ -147,7 +190,17 @@ class Show:
         self._end()
         self.console.print(leaderboard(run))
         where = f" Saved in {run.folder}." if run.folder else ""
-        self.console.print(f"Done in {seconds:.0f} s.{where}", markup=False)
+        self._clocked("")
+        took = ", ".join(f"{name} {t:.0f} s" for name, t in self.took.items() if name and t >= 0.5)
+        parts = f" ({took})" if took else ""
+        self.console.print(f"Done in {seconds:.0f} s{parts}.{where}", markup=False)
+
+    def _clocked(self, phase: str) -> float:
+        """Begin a phase, and count the time of the one before; what time it is."""
+        now = time.monotonic()
+        self.took[self.phase] = self.took.get(self.phase, 0.0) + now - self.since
+        self.phase, self.since = phase, now
+        return now
 
     def _advance(self, label: str, done: int, of: int, note: str) -> None:
         if self.console.quiet:
@@ -186,7 +239,11 @@ def leaderboard(run: Run) -> Group:
     """Validation scores of every target's models, and what its fused model is made of."""
     parts: list[Grid | Text] = []
     for target in run.tasks:
-        parts += [_board(run, target), Text(made_of(Plain(run.composition(target))) + "\n")]
+        parts += [
+            _board(run, target),
+            Text(_order(run, target), style="dim"),
+            Text(made_of(Plain(run.composition(target))) + "\n"),
+        ]
     if said := pretrained(Plain(run.origin), "pretrained"):
         parts.append(Text(said + "\n"))
     parts.append(Text(OPTIMISM + "\n", style="dim"))
@@ -217,6 +274,31 @@ def _board(run: Run, target: str) -> Grid:
             style={"fused": "bold", "rival": None}.get(line["role"], "dim"),
         )
     return grid
+
+
+def _order(run: Run, target: str) -> str:
+    """By what the leaderboard's lines are sorted, and by what the fused model was chosen."""
+    lines = [line for line in run.leaderboard if line["target"] == target]
+    metric, chosen = lines[0]["metric"], run.tasks[target].chosen_by
+    order = f"Fused model, single modalities, constant, all models; each sorted by {metric}."
+    if chosen == metric:
+        return f"{order} The fused model was chosen by {metric} too."
+    sign = 1 if lines[0]["greater_is_better"] else -1
+    fused = sign * lines[0]["value"]
+    better = any(sign * line["value"] > fused for line in lines[1:])
+    below = f": a line below it has a better {metric}, and a worse {chosen}" if better else ""
+    return f"{order} The fused model was chosen by {chosen}{below}."
+
+
+def _with_targets(schema: Schema, table: Table) -> str:
+    """How many rows have a target, if some have none."""
+    if not schema.targets:
+        return ""
+    known = np.zeros(len(table), bool)
+    for target in schema.targets:
+        known |= table.data.column(target.name).is_valid().to_numpy()
+    which = f"'{schema.targets[0].name}'" if len(schema.targets) == 1 else "a target"
+    return "" if known.all() else f", {int(known.sum()):,} of them with {which}"
 
 
 def label(line: dict[str, Any]) -> str:

@@ -80,7 +80,7 @@ def _doubts(shown: Shown, *at: str | int) -> list[str]:
     more = len(found["doubts"]) - TOLD
     words += [f"{counted(more, 'more model')} are like these."] if more > 0 else []
     if any(doubt["why"] in ("cut", "shorter", "skipped") for doubt in found["doubts"]):
-        words.append("A longer `budget` would tell.")
+        words.append("A longer budget would tell.")
     return words
 
 
@@ -119,7 +119,7 @@ def missing(shown: Shown, *at: str | int) -> str:
         "no rivals": "There is no verdict: no model of a single modality was trained beside this "
         "one; `rivals: true` in the recipe asks for them.",
         "skipped": "There is no verdict: no model of a single modality was trained: "
-        f"{', '.join(lost)}. A longer `budget` trains them.",
+        f"{', '.join(lost)}. A longer budget trains them.",
         "not validated": "There is no verdict: the metric is not defined on the validation rows, "
         "so no single modality's model could be chosen.",
     }[found["why"]]

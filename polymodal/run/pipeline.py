@@ -375,9 +375,9 @@ class Pipeline:
         candidates = [n for n, t in self.members.items() if t.module.embeds]
         if not candidates:
             raise UserError(
-                "This run has no member with a fused vector",
-                expected="a network among the members that it keeps",
-                got=f"{', '.join(self.members)}, which are experts",
+                "No model of this run has fused vectors",
+                expected="a network among its models",
+                got=f"{', '.join(self.members)}, which have none",
                 do="fit with a larger `budget`, or a recipe of one model with a fusion",
             )
         widest = max(len(self.members[n].forms) for n in candidates)

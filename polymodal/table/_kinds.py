@@ -8,8 +8,8 @@ from polymodal.base.arrow import holds_binary, is_text
 from polymodal.contract.kind import Guess, Seen, kinds
 from polymodal.table import _files
 from polymodal.table.fetch import struck
+from polymodal.table.nothing import is_word
 from polymodal.table.read import Table
-from polymodal.table.reading import WORDS
 from polymodal.table.values import short
 
 
@@ -24,7 +24,7 @@ def guess(table: Table, name: str) -> Guess:
         if len(cells) == len(data) and len(set(cells)) == 1:
             return Guess.skip(f"constant: always {short(struck(str(cells[0])))}")
         # "None" among names of files is no name.
-        known = [c for c in cells if not (isinstance(c, str) and c.strip().lower() in WORDS)]
+        known = [c for c in cells if not (isinstance(c, str) and is_word(c))]
         named = _files.guess(table, name, known) if known and not column.is_numeric else None
         if named is not None:
             return named

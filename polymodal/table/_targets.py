@@ -55,11 +55,15 @@ def target(
     if column.kind not in allowed and reads and name not in declared:
         column = Column(name, reads[0], "what its task predicts")
     if column.kind not in allowed:
+        mark = values.joins(table.cells(name))
+        advice = f"if it is one of them, say so: `kind {name}=category`"
+        if mark is not None:
+            advice = f"if '{mark}' parts several labels of a row, say so: `kind {name}=set`"
         raise UserError(
             f"The column '{name}' cannot be a target: {column.reason}",
             expected=f"one of the kinds {', '.join(allowed)}",
             got=column.kind,
-            do=f"if it is one of them, say so: `kind` {name}=category",
+            do=advice,
         )
     return column
 
@@ -90,11 +94,12 @@ def cells_of(kind: str) -> str | None:
 
 def labelled(table: Table, target: Column, inputs: Mapping[str, Column]) -> str | None:
     """The input whose words a target labels; None if it has one answer a row."""
-    if target.kind not in kinds():
+    task = kinds().get(target.kind)
+    if task is None:
         return None
     known = readers()
     able = [n for n, one in inputs.items() if not (one.kind in known and known[one.kind].media)]
-    return kinds()[target.kind].labels_words_of(table, target.name, able)
+    return task.labels_words_of(table, target.name, able)
 
 
 def _guess_target(table: Table, name: str) -> Guess:

@@ -101,7 +101,7 @@ def infer(
         raise UserError(
             f"{table.source} has a {schema.column(FUSED).kind} column called '{FUSED}'",
             expected="another name: the model of all modalities is called so",
-            do=f"rename it, or `drop` {FUSED}",
+            do=f"rename it, or `drop {FUSED}`",
         )
     if not schema.inputs:
         reasons = "; ".join(f"{name}: {why}" for name, why in skipped.items())
@@ -109,7 +109,7 @@ def infer(
             f"{table.source} has no column left to learn from",
             expected="at least one input column",
             got=reasons or "target columns only",
-            do="declare one, for example `kind` COLUMN=number",
+            do="declare one, for example `kind COLUMN=number`",
         )
     read = typed(schema, table)
     for column in schema:
@@ -230,10 +230,8 @@ def _check_arguments(
         )
     for name, count in Counter(targets).items():
         if count > 1 or name in drop:
-            raise UserError(
-                f"The column '{name}' is {'twice a target' if count > 1 else 'target and dropped'}",
-                do="name it once",
-            )
+            what = "named twice as a target" if count > 1 else "both a target and dropped"
+            raise UserError(f"The column '{name}' is {what}", do="name it once")
 
 
 def _skip_twins(table: Table, inputs: dict[str, Column], tagged: Sequence[str]) -> None:
@@ -289,7 +287,7 @@ def _check_lengths(table: Table, column: Column) -> None:
     if len(wrong):
         row = int(wrong[0])
         raise UserError(
-            f"'{column.name}' of {table.source} has not one tag a word in {len(wrong)} rows",
+            f"'{column.name}' of {table.source} has not as many tags as words in {len(wrong)} rows",
             expected=f"as many tags as '{text}' has words",
             got=f"{marks[row]} tags and {words[row]} words in row {row}",
             do="mend these rows, or leave them out",

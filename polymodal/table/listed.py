@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.table.nothing import PROGRAMS
+
 # What stands between numbers, the first first; a comma may also be a decimal point.
 MARKS = ("\t", ";", "|")
 # What NumPy prints for numbers that it leaves out.
@@ -17,7 +19,6 @@ _ROW = re.compile(r"[\[(]([^\[\]()]*)[\])]")
 # Characters of numbers, of what parts them, and of nan, inf, NA, null and None.
 _PLAUSIBLE = re.compile(r"[\d\s.,;|+\-\u2212eE\[\]()naNifIFulAo]+")
 _DECIMAL = re.compile(r"\d[.,]\d|\d\.(?!\d)|\d[eE]")
-_GAPS = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?"})
 # Cells that tell what a column is; and so many numbers a cell are a series, or so many with
 # decimals: fewer whole numbers may be labels, dates or measures.
 SAMPLE, MANY, SOME = 200, 8, 3
@@ -94,7 +95,7 @@ def mark_of(line: str) -> str | None:
 def number(word: str) -> float | None:
     """The number in a field, NaN for a gap; None if it is none."""
     word = word.strip().replace("\u2212", "-")
-    if word.lower() in _GAPS:
+    if not word or word.lower() in PROGRAMS:
         return float("nan")
     if "," in word:
         # The last of two signs parts the decimals, the other one thousands.

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from polymodal.base.arrow import is_text
 from polymodal.table import dates, numerals
-from polymodal.table.reading import WORDS, counted
+from polymodal.table.nothing import is_word
+from polymodal.table.reading import counted
 
 # So many different cells of a column are looked at to see whether they are numbers.
 SAMPLE = 200
@@ -51,7 +52,7 @@ def leaning(
 def _shown(column: pa.ChunkedArray) -> tuple[str | None, str | None]:
     """The mark that a column shows beyond doubt, or else a cell that could have either."""
     counts = counted(column)
-    known = [text for text in counts if text.strip().lower() not in WORDS]
+    known = [text for text in counts if not is_word(text)]
     some = known[:SAMPLE]
     if not some or sum(map(_is_number, some)) < MOST * len(some):
         return None, None

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from polymodal.base.arrow import is_text
 from polymodal.table import dates, numerals
 from polymodal.table.dates import scalar, seconds
-from polymodal.table.reading import WORDS, Reading, counted
+from polymodal.table.nothing import is_word
+from polymodal.table.reading import Reading, counted
 from polymodal.table.units import Units, settled
 
 # So many other words at most, in this share of cells at most, say that a number is not known.
@@ -128,7 +129,7 @@ def _plain(data: pa.ChunkedArray, counts: Mapping[str, int], declared: bool) -> 
     # 1.234 and 12.345 may have 12,5 beside them in another row, but not here.
     if _all_compact(counts, known):
         return _found(Reading("date", order="ymd"), {}, {}, dict(counts))
-    words = {t: n for t, n in counts.items() if t.strip().lower() in WORDS}
+    words = {t: n for t, n in counts.items() if is_word(t)}
     return Found(Reading(), known, words, len(values) - len(known) - sum(words.values()))
 
 

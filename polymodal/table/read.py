@@ -18,6 +18,7 @@ from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
 from polymodal.table.fetch import is_address, struck
 from polymodal.table.media import Media, kind_of_name
+from polymodal.table.named import Named
 from polymodal.table.readers import (
     columnar,
     delimited,
@@ -202,6 +203,8 @@ def read(
     """
     if isinstance(source, Table):
         return source
+    if isinstance(source, Named):
+        source, allow_urls = source.source, allow_urls or source.allow_urls
     try:
         table = _read(source, base, cache, encoding)
     except UserError:
@@ -235,7 +238,9 @@ def _read_remote(url: str, base: str | None, cache: Path | None, encoding: str |
         path, start = remote.fetched(url, folder)
         if cache is None and path.suffix in ARROW + TAR:
             raise UserError(
-                f"The table at {struck(url)} is too large for memory",
+                f"The table at {struck(url)} needs a cache",
+                expected="a place for the file: Arrow tables and archives are read where they lie",
+                got="no cache that can be written to",
                 do="download it, or set POLYMODAL_CACHE to a folder that can be written to",
             )
         return replace(_read_file(path, base or start, cache, encoding), source=struck(url))
@@ -288,9 +293,9 @@ def _read_file(path: Path, base: str | None, cache: Path | None, encoding: str |
             raise UserError(f"{path} is empty", expected="a table with a header and rows")
         if status.st_size > HOLLOW and 512 * status.st_blocks < status.st_size / 16:
             raise UserError(
-                f"{path} is next to empty",
+                f"{path} is nearly empty",
                 expected="a table with a header and rows",
-                got=f"{status.st_size / 2**30:,.1f} GiB, of which next to nothing is on the disk",
+                got=f"{status.st_size / 2**30:,.1f} GiB, nearly none of which is on the disk",
             )
         data, kept = _parse(path, suffix, cache, encoding)
     except PermissionError as error:
@@ -323,7 +328,7 @@ def _in_memory(source: Any) -> pa.Table:
         return columnar.class_names(pa.Table.from_batches([source]))
     package = type(source).__module__.partition(".")[0]
     if package == "datasets":
-        return _from_datasets(source)
+        return columnar.from_datasets(source)
     if package == "pandas" and hasattr(source, "columns"):
         return memory.from_pandas(source, called)
     if isinstance(source, Mapping):
@@ -335,24 +340,6 @@ def _in_memory(source: Any) -> pa.Table:
         expected="a path, a pandas DataFrame, a pyarrow Table, a datasets.Dataset, a list of "
         "mappings or a mapping of lists",
     )
-
-
-def _from_datasets(source: Any) -> pa.Table:
-    """A `datasets.Dataset`, its media not decoded."""
-    if isinstance(source, Mapping):
-        raise UserError(
-            "The given DatasetDict holds several splits",
-            expected="one of them",
-            got=", ".join(source),
-            do=f"pass data['{next(iter(source), 'train')}']",
-        )
-    if not hasattr(source, "num_rows"):
-        raise UserError(
-            f"A {type(source).__name__} has no known number of rows",
-            expected="a datasets.Dataset",
-            do="load it without streaming=True",
-        )
-    return columnar.class_names(source.with_format("arrow")[:])
 
 
 def _table(data: pa.Table, base: str | None, source: str) -> Table:

@@ -18,21 +18,9 @@ import pyarrow.compute as pc
 
 from polymodal.base.arrow import is_text
 from polymodal.table import dates, numerals
+from polymodal.table.nothing import is_word
 from polymodal.table.units import Units
 
-# What people and programs write where they know nothing, in small letters. In a column of numbers
-# these are missing; elsewhere "None" and "NA" may be names.
-_WORDS = """
-? ?? ??? - -- --- . .. ... * / \\ _ na n/a n.a. n.a n/d nd nan nat null none nil tbd tba tbc
-missing unknown unk unbekannt inconnu inconnue desconocido empty blank undefined unavailable error
-err invalid k.a. ka keine s/o s.o. n.v.t. nvt н/д 无 未知 不明 なし
-#value! #ref! #div/0! #name? #num! #null! #error!
-"""
-_PHRASES = (
-    "not available,not applicable,not known,no data,no answer,no value,not reported,not measured,"
-    "keine angabe,k. a.,n. a."
-)
-WORDS = frozenset((*_WORDS.split(), *_PHRASES.split(",")))
 WHATS = ("number", "date", "clock", "span", "several")
 
 
@@ -77,7 +65,7 @@ class Reading:
     def says_nothing(self, text: str) -> bool:
         """Whether a cell's text says that nothing is known."""
         text = text.strip()
-        return not text or text in self._gone or text.lower() in WORDS
+        return not text or text in self._gone or is_word(text)
 
     def value(self, cell: Any) -> Any:
         """A cell as a float, a datetime, a time or a list of floats; None where missing.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import posixpath
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urljoin
 
 import numpy as np
 
@@ -126,6 +127,13 @@ def _resolve_text(text: str, base: str | None, label: str, reach: Reach) -> Medi
         return resolve(content, base, label, reach)
     if base is not None and is_address(base):
         # What came from there names nothing here.
+        if bare.lower().startswith("file:"):
+            raise UserError(
+                f"{label} names a file of this machine, in a table that comes from elsewhere",
+                expected="addresses, or names beside the table",
+                got=preview(bare),
+                do="download the table if these files are yours",
+            )
         bare = beside(base, bare)
     elif bare.lower().startswith("file:"):
         bare = text = _local(bare)
@@ -151,9 +159,13 @@ def beside(base: str, name: str) -> str:
     """The address of what a table behind the address `base` names: nothing of this machine."""
     if is_address(name):
         return name
-    name = name.replace("\\", "/").lstrip("/")
-    web = base.lower().startswith(("http://", "https://"))
-    return f"{base.rstrip('/')}/{quote(name) if web else name}"
+    folder, name = f"{base.rstrip('/')}/", name.replace("\\", "/")
+    if base.lower().startswith(("http://", "https://")):
+        return urljoin(folder, quote(name))
+    store, _, inside = folder.partition("://")
+    bucket, _, place = inside.partition("/")
+    path = posixpath.normpath("/" + place + name.lstrip("/"))
+    return f"{store}://{bucket}{path}"
 
 
 def _found(text: str, base: str | None) -> str:

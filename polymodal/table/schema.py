@@ -45,7 +45,7 @@ class Column:
         known = [*kind.readers(), *UNREAD]
         if self.kind not in known:
             what = f"Column '{self.name}' was given the unknown kind '{self.kind}'"
-            raise lookup.unknown(what, self.kind, known, f"`kind` {self.name}=text, for example")
+            raise lookup.unknown(what, self.kind, known, f"`kind {self.name}=text`, for example")
 
 
 @dataclass(frozen=True)

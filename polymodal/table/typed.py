@@ -14,6 +14,7 @@ from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
 from polymodal.table import marks, numbers, reading
+from polymodal.table.nothing import PROGRAMS, is_word
 from polymodal.table.read import Odd, Table
 from polymodal.table.schema import Column
 
@@ -106,7 +107,7 @@ class Stated:
                 f"`{flag}` says how the cells of '{name}' in {table.source} are written",
                 expected="texts",
                 got=f"cells of the type {column.type}",
-                do=f"leave out `{flag}` {name}=...",
+                do=f"leave out `{flag} {name}=...`",
             )
 
     def _read(self, table: Table, name: str, column: pa.ChunkedArray) -> reading.Reading | None:
@@ -155,16 +156,12 @@ def _without_words(table: Table) -> Table:
     emptied = {}
     for name, column in columns.items():
         first = column[0].as_py() if is_text(column.type) else ""
-        if first is not None and first.strip().lower() not in _NOTHING:
+        if first is not None and first.strip().lower() not in PROGRAMS:
             continue
         words = reading.counted(column)
-        if words and all(word.strip().lower() in _NOTHING for word in words):
+        if words and all(word.strip().lower() in PROGRAMS for word in words):
             emptied[name] = reading.blanked(column, map(str.strip, words))
     return replace(table, data=pa.table(columns | emptied)) if emptied else table
-
-
-# What programs write for nothing: as all that a column holds it is no value.
-_NOTHING = frozenset({"nan", "na", "n/a", "null", "none", "?", "-"})
 
 
 def _uses(found: reading.Reading) -> bool:
@@ -205,7 +202,7 @@ def unfit(table: Table, column: Column, expected: str, got: str) -> UserError:
         f"The column '{column.name}' of {table.source} is not of kind {column.kind}",
         expected=expected,
         got=got,
-        do=f"correct the cells, or overrule: `kind` {column.name}=... or `drop` {column.name}",
+        do=f"correct the cells, or fit with `kind {column.name}=...` or `drop {column.name}`",
     )
 
 
@@ -214,7 +211,7 @@ def gone(room: kind.Kind, data: pa.ChunkedArray) -> dict[str, int]:
     if not is_text(data.type) or not (room.media or room.words):
         return {}
     counts = reading.counted(data)
-    words = {text: n for text, n in counts.items() if text.strip().lower() in reading.WORDS}
+    words = {text: n for text, n in counts.items() if is_word(text)}
     if not words:
         return {}
     rest = [(len(text.split()), n) for text, n in counts.items() if text not in words]

@@ -83,6 +83,18 @@ def separator(values: Sequence[Any]) -> str | None:
     return best if counts[best] else None
 
 
+def joins(values: Sequence[Any]) -> str | None:
+    """The separator, other than a comma, that stands inside most texts of a column; or None.
+
+    Such cells mostly hold several labels; a comma stands inside names too.
+    """
+    texts = [value for value in values if isinstance(value, str)]
+    for mark in (one for one in SEPARATORS if one != ","):
+        if texts and sum(mark in text.strip(f"{mark} ") for text in texts) >= len(texts) / 2:
+            return mark
+    return None
+
+
 def json_list(text: str) -> list[Any] | None:
     """The list that a text spells in JSON, or None."""
     if not text.lstrip().startswith("["):

@@ -34,7 +34,7 @@ def spelled(cell: Any, column: str) -> str:
             f"A cell of target '{column}' holds several values, where one label is expected",
             expected="one label",
             got=repr(cell)[:80],
-            do=f"`kind` {column}=set for several labels a row, `kind` {column}=tags for one a word",
+            do=f"`kind {column}=set` for several labels a row, `kind {column}=tags` for one a word",
         )
     return canonical(cell)
 
@@ -97,7 +97,7 @@ def unseen(column: str, label: str, classes: Sequence[str], what: str) -> UserEr
 def nothing_to_learn(column: str, got: str) -> UserError:
     """The error for a training target that does not vary."""
     return UserError(
-        f"Target '{column}' has nothing to learn from: it takes less than two different values",
+        f"Target '{column}' has nothing to learn from: it has fewer than two different values",
         expected="training rows with two different values or more",
         got=got,
         do="check that `target` names the right column and that the table is not filtered by it",

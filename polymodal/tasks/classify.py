@@ -48,6 +48,8 @@ class Classify(Supervised):
     primary = "accuracy"
     exact = True
     supports = "the probability of its answer"
+    chooses = "log loss"
+    one_class = True
 
     def __init__(
         self, name: str, *, class_weights: str | None = None, smoothing: float = 0.0
@@ -81,7 +83,7 @@ class Classify(Supervised):
             what = f"only {count} different whole numbers: to classify"
             said = f"; {found.said()}" if found.said() else ""
             details = {"missing": sorted(found.words)} if found.words else {}
-            return Guess(cls.kind, f"{what} (`kind` {name}=number to regress){said}", details)
+            return Guess(cls.kind, f"{what} (`kind {name}=number` to regress){said}", details)
         cells = [cell for cell in column.to_pylist() if cell is not None]
         different = len({values.category(cell) for cell in cells})
         if different > len(cells) / 2 and different > 1:

@@ -29,22 +29,27 @@ class Multilabel(Supervised):
     """Binary cross-entropy of each label; answers are independent probabilities.
 
     A cell is a list of labels, a JSON list, or a text of labels with a separator between them. An
-    empty list means none of the labels; a missing cell or blank text means unknown.
+    empty list means none of the labels; a missing cell or blank text means unknown, unless told.
     Neighbours: `classify` for exactly one label a row.
 
     Args:
         name: the target's column.
         separator: between the labels of a text, or None to take the one of ; | , that most training
             rows contain.
+        empty_is_none: whether a missing cell or blank text means that a row has none of the labels.
     """
 
     kind = "set"
     order = 2
     primary = "micro_f1"
     supports = "the mean probability of its answers"
+    chooses = "log loss"
 
-    def __init__(self, name: str, *, separator: str | None = None) -> None:
-        self.name, self.separator = name, separator
+    def __init__(
+        self, name: str, *, separator: str | None = None, empty_is_none: bool = False
+    ) -> None:
+        self.name, self.separator, self.empty_is_none = name, separator, empty_is_none
+        self._left_out: tuple[int, int] = (0, 0)
 
     @classmethod
     def sniff(cls, table: Table, name: str) -> Guess | None:
@@ -53,11 +58,17 @@ class Multilabel(Supervised):
         return Guess(cls.kind, "lists of labels: any number a row") if listed else None
 
     @classmethod
+    def labels_of(cls, cells: Sequence[Any]) -> list[list[str]]:
+        mark = values.separator(cells)
+        return [values.members(cell, mark) or [] for cell in cells]
+
+    @classmethod
     def family(cls) -> Family:
         return Family(references.one(lambda cell: cell), _scored)
 
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
-        known = [c for c in cells if not is_missing(c)]
+        known = [c for c in cells if self.is_known(c)]
+        self._left_out = (len(cells) - len(known), len(cells))
         self._between = self.separator or values.separator(known)
         sets = [self._names(cell) for cell in known]
         classes, counts = _labels.counted(label for labels in sets for label in labels)
@@ -88,12 +99,30 @@ class Multilabel(Supervised):
         self._known = set(self.classes)
         self.form = Members(self._checked, classes=self.classes, between=self._between)
 
+    def remarks(self) -> list[tuple[str, str]]:
+        missing, rows = self._left_out
+        if not missing:
+            return []
+        option = f"targets: {{{self.name}: {{name: multilabel, empty_is_none: true}}}}"
+        return [
+            (
+                "warning",
+                f"{missing:,} of {rows:,} rows have an empty '{self.name}' and are left out of "
+                "training and of all figures, as if their labels were not known. If empty means "
+                f"that a row has none of the labels, say so in a recipe ({option}), or write [] "
+                "into these cells",
+            )
+        ]
+
+    def is_known(self, cell: Any) -> bool:
+        return self.empty_is_none or not is_missing(cell)
+
     def is_unseen(self, cell: Any) -> bool:
         return not is_missing(cell) and not self._names(cell) <= self._known
 
     def _names(self, cell: Any) -> set[str]:
-        """A present cell's labels."""
-        parts = values.parts(cell, self._between)
+        """A known cell's labels."""
+        parts = [] if is_missing(cell) else values.parts(cell, self._between)
         return {_labels.spelled(p, self.name) for p in parts if not is_missing(p)}
 
     def _checked(self, cell: Any) -> set[str]:

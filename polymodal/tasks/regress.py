@@ -79,8 +79,16 @@ class Regress(Supervised):
         elif found.reading.what == "number" and _labels.choices(found.values):
             return None
         said = f"; {found.said()}" if found.said() else ""
-        advice = f"(`kind` {name}=category to classify)"
+        advice = f"(`kind {name}=category` to classify)"
         return Guess(cls.kind, f"{what}: to regress {advice}{said}", found.details())
+
+    @classmethod
+    def labels_of(cls, cells: Sequence[Any]) -> None:
+        return None
+
+    @property
+    def chosen_by(self) -> str:
+        return self.asked or ("mae" if self.error == "mae" else self.primary)
 
     @classmethod
     def family(cls) -> Family:
@@ -130,7 +138,7 @@ class Regress(Supervised):
                 expected="a number such as 3.5, a date such as 2024-01-31, or an empty cell where "
                 "it is not known",
                 got=f"{repr(cell)[:80]}, which {error}",
-                do=f"correct or empty such cells, or use `kind` {self.name}=category",
+                do=f"correct or empty such cells, or use `kind {self.name}=category`",
             ) from error
 
     def loss_of(self, logits: Tensor, target: Field) -> Tensor:

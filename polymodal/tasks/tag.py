@@ -51,6 +51,7 @@ class Tag(Supervised):
     order = 1
     cells = "lists of labels"
     supports = "the mean probability of its tags"
+    chooses = ""
 
     def __init__(self, name: str, *, constrained: bool = True) -> None:
         self.name, self.constrained = name, constrained
@@ -134,6 +135,11 @@ class Tag(Supervised):
         self._known: set[str | None] = {None, *self.classes}
         self.form = Codes(self._tags, self._written, classes=self.classes)
         self.primary = "entity_f1" if self._scheme is not None else "token_accuracy"
+
+    @classmethod
+    def labels_of(cls, cells: Sequence[Any]) -> list[list[str]]:
+        found = (None if cell is None else tags.listed(cell) for cell in cells)
+        return [[str(tag) for tag in one[0] if tag is not None] if one else [] for one in found]
 
     def remarks(self) -> list[tuple[str, str]]:
         """Of the scheme, where it is not IOB2 throughout."""

@@ -58,4 +58,6 @@ class Allowance:
 
 def too_few(steps: int, least: int) -> Late:
     """What to raise where a model would make too few steps."""
-    return Late(f"its part of the time is enough for {steps} steps, and {least} are the least")
+    return Late(
+        f"its share of the time is enough for {steps} steps, fewer than the {least} that it needs"
+    )

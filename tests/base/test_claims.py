@@ -25,7 +25,7 @@ def test_what_is_read_is_not_written(how: str, tmp_path: Path) -> None:
         out = tmp_path / "h"
         os.link(data, out)
     source = str(tmp_path / "*.csv") if how == "glob" else str(data)
-    with pytest.raises(UserError, match="is what is read"):
+    with pytest.raises(UserError, match="is the table that is read"):
         refuse_input(out, None, source)
     refuse_input(tmp_path / "other.csv", source, {"a": [1]})
 

@@ -34,9 +34,9 @@ def test_no_message_below_the_command_line_names_a_flag() -> None:
 
 def test_an_argument_is_named_as_it_is_written() -> None:
     table = pd.DataFrame({"note": ["x", "y"] * 10, "label": ["a", "b"] * 10})
-    with pytest.raises(UserError, match=r"no column 'person' \(`group`\)"):
+    with pytest.raises(UserError, match=r"no column 'person' \(group\)"):
         pm.fit(table, "label", group="person")
-    with pytest.raises(UserError, match="name it: `target` COLUMN"):
+    with pytest.raises(UserError, match="name it: target='COLUMN'"):
         pm.fit(table)
 
 

@@ -132,3 +132,22 @@ def test_what_fails_in_a_component_of_ones_own_is_told_with_its_line(tmp_path: P
             act()
         with pytest.raises((KeyError, TypeError, AttributeError)), lookup.blaming(lambda: ["a"]):
             act()
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("returnd", "returned"),
+        ("Returned", "returned"),
+        ("unit-price", "unit_price"),
+        ("UnitPrice", "unit_price"),
+        ("notes", "note"),
+        ("city", None),
+        ("preis", None),
+        ("note of the customer", None),
+        ("", None),
+        ("??", None),
+    ],
+)
+def test_only_names_that_are_nearly_alike_are_meant(name: str, near: str | None) -> None:
+    assert lookup.nearest(name, ["returned", "unit_price", "note", "date"]) == near

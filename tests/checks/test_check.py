@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from polymodal.table.infer import infer
 from polymodal.table.read import Table, read
 from polymodal.table.schema import Column, Schema
 from polymodal.table.typed import typed
+from polymodal.tasks.multilabel import Multilabel
 
 N = 600
 WORDS = [
@@ -266,7 +268,7 @@ def test_a_column_that_gives_the_class_away(kind: str, as_kind: str, cache: Path
     report = check(train, schema(inputs, {"label": "category"}), cache=cache)
     assert [f.severity for f in report.findings] == ["warning"]
     assert "Column 'leak' alone" in report.findings[0].what
-    assert "`drop` leak" in report.findings[0].advice
+    assert "`drop leak`" in report.findings[0].advice
 
 
 def test_a_column_that_gives_a_number_away(cache: Path) -> None:
@@ -335,7 +337,7 @@ def test_one_picture_under_several_names(tmp_path: Path, cache: Path) -> None:
     train = replaced(train, question=[f"question number {i}?" for i in range(120)])
     report = check(train, IMAGES, test=test, cache=cache)
     within = only(report, "have the image of another row")
-    assert (within.count, within.severity) == (60, "warning") and "`group`" in within.advice
+    assert (within.count, within.severity) == (60, "warning") and "`group " in within.advice
     across = only(report, "of test.csv have the image of a row of train.csv")
     assert (across.count, across.severity, across.example) == (10, "warning", "row 0")
     # A group that holds each picture's rows together settles the first.
@@ -451,6 +453,39 @@ def test_rows_without_labels_are_counted(cache: Path) -> None:
     found = found_in({"y": [["wool"], None, ["rain", "wool"]] * 20}, cache)
     assert any("20 of 60 rows have an empty 'y'" in what for what in found)
     assert not any("empty 'y'" in w for w in found_in({"y": [["wool"], [], ["rain"]] * 20}, cache))
+
+
+def test_the_task_that_is_asked_for_has_a_say(cache: Path) -> None:
+    """Where empty means none, no row is left out; what the task cannot learn is an error."""
+    table = Table(pa.table({"x": list("abc") * 20, "y": [["wool"], None, ["rain"]] * 20}), None, "")
+    schema = infer(table, ["y"])
+
+    def said(task: Multilabel) -> list[str]:
+        return [f.what for f in check(table, schema, cache=cache, tasks={"y": task}).findings]
+
+    assert any("empty 'y'" in what for what in said(Multilabel("y")))
+    assert not any("empty 'y'" in what for what in said(Multilabel("y", empty_is_none=True)))
+
+
+@pytest.mark.parametrize("mark", [";", "|"])
+@pytest.mark.parametrize("labels", [3, 8])
+def test_labels_in_most_cells_are_suggested_as_a_set(cache: Path, mark: str, labels: int) -> None:
+    """Of few labels, all pairs; of more, so many that the target is no category at all."""
+    names = ["wool", "rain", "snow", "ice", "hail", "fog", "sun", "wind"][:labels]
+    cells = [mark.join(pair) for pair in permutations(names, 2)]
+    cells = cells * 10 if labels == 3 else cells + ["sun"] * 4
+    if labels == 3:
+        findings = check(
+            table := Table(pa.table({"x": list("abc") * 20, "y": cells}), None, ""),
+            infer(table, ["y"]),
+            cache=cache,
+        ).findings
+        advice = next(f.advice for f in findings if "several names" in f.what)
+        assert "`kind y=set`" in advice
+    else:
+        with pytest.raises(UserError) as caught:
+            infer(Table(pa.table({"x": list("abc") * 20, "y": cells}), None, ""), ["y"])
+        assert "--kind y=set" in caught.value.for_shell()
 
 
 @pytest.mark.parametrize("mark", [";", "|", ","])

@@ -224,7 +224,7 @@ def test_rows_without_target_are_split_too() -> None:
         ("'some' of train.csv has 1 missing", {"group": "some"}),
         ("needs a group", {"how": "group"}),
         ("needs a column of times", {"how": "time"}),
-        ("have one time", {"time": "one"}),
+        ("have the same time", {"time": "one"}),
         ("'some' of train.csv has 1 missing", {"time": "some"}),
         ("neither a number nor a date", {"time": "x"}),
         ("no column 'nothing'", {"group": "nothing"}),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from polymodal.base.errors import UserError
 from polymodal.contract import recipe, resolve
+from polymodal.contract.recipe import Recipe
+from polymodal.contract.resolve import overruled, share
 from polymodal.fitting import fit as fitting
 
 
@@ -87,3 +90,30 @@ def test_the_reference_has_every_default_of_training() -> None:
     defaults = {name: str(field.default) for name, field in fields.items()}
     # How many epochs None means, `learn` says.
     assert shown == defaults | {"epochs": "20", "balance": "none"}
+
+
+@pytest.mark.parametrize(
+    ("valid", "part"),
+    [
+        ("0.2", 0.2), (".25", 0.25), ("20%", 0.2), ("12.5 %", 0.125), (0.3, 0.3), (2, 2.0),
+        ("valid.csv", None), ("0.2.csv", None), (None, None), ({"x": [1]}, None), ("", None),
+    ],
+)  # fmt: skip
+def test_a_share_for_validation_is_no_table(valid: Any, part: float | None) -> None:
+    assert share(valid) == part
+    if part is not None and part < 1:
+        assert overruled(Recipe(), valid=part).data.valid == part
+
+
+def test_a_table_may_be_called_like_a_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("0.2").mkdir()
+    assert share("0.2") is None
+
+
+@pytest.mark.parametrize("part", [0.0, 1.0, 20.0])
+def test_a_share_that_is_none_is_refused(part: float) -> None:
+    with pytest.raises(UserError, match=r"'data\.valid' is not valid"):
+        overruled(Recipe(), valid=part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from polymodal.evaluation.compare import ranked
 from polymodal.fitting import trials
 from polymodal.fitting.clock import RESERVE
 from polymodal.metrics.statistics import holm
+from polymodal.table.named import Named
 from polymodal.tasks.classify import Classify
 from polymodal.tasks.regress import Regress
 from polymodal.tasks.tag import Tag
@@ -380,3 +382,30 @@ def test_a_fusion_that_was_not_trained_is_named(runs: Path) -> None:
     found = pm.compare(run, runs / "test.csv")
     assert found.skipped == {"early": "too late"}
     assert found.text().endswith("Not trained, and not compared: early (too late).")
+
+
+def test_each_run_reads_the_table_by_its_own_encoding(runs: Path, tmp_path: Path) -> None:
+    """Evaluated, predicted, embedded or compared; from the command line with addresses too."""
+    path = tmp_path / "later.csv"
+    frame = table(7, 80)
+    frame = frame.assign(note=frame["note"] + " é")
+    frame.to_csv(path, index=False, encoding="cp1252")
+
+    def run(name: str, encoding: str | None) -> pm.Run:
+        found = pm.load(runs / name)
+        data = found.recipe.data.model_copy(update={"encoding": encoding})
+        return replace(found, recipe=found.recipe.model_copy(update={"data": data}))
+
+    western, other = run("sum", "cp1252"), run("gated", "cp1252")
+    for source in (str(path), Named(str(path), allow_urls=True)):
+        wanted = western.predict(frame)["label"].tolist()
+        assert western.predict(source)["label"] == wanted
+        assert len(western.embed(source)) == 80
+        assert pm.evaluate(western, source, contributions="none", explain=0).rows == 80
+        assert pm.compare([western, other], source).rows == 80
+        with pytest.raises(UserError, match="is not UTF-8"):
+            run("sum", None).predict(source)
+        with pytest.raises(UserError, match="is not UTF-8"):
+            pm.compare([western, run("gated", None)], source)
+    frame.assign(note="calm sea").to_csv(path, index=False)
+    assert pm.compare([western, run("gated", None)], str(path)).rows == 80

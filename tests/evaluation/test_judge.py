@@ -155,7 +155,7 @@ def test_a_modality_without_a_model_of_its_own_leaves_a_gain_undecided() -> None
             [
                 "undecided, because the rival photo was cut short: accuracy 0.95",
                 "The rival photo ran out of time at step 66 of 2,400 (its best was step 66)",
-                "A longer `budget` would tell.",
+                "A longer budget would tell.",
             ],
         ),
         (

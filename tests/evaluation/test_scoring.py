@@ -343,7 +343,7 @@ MISTAKES = {
         ["--metric", "classify"],
         "not one for each class",
     ),
-    "on without a table": (None, [*VQA, "--on", "image"], "`references` FILE"),
+    "on without a table": (None, [*VQA, "--on", "image"], "--references FILE"),
     "rows not named": (None, [*VQA, "--references", "a.csv", "--on", "image"], "every row"),
     "lists for classes": (None, ["--metric", "classify", *VQA[2:]], "holds no text"),
     "no numbers": (TEXT, ["--metric", "regress"], "is neither a number"),

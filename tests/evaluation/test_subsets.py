@@ -131,7 +131,7 @@ def test_what_sets_cost_is_told_before_they_are_scored(
     exact = pm.evaluate(run, frame, explain=0, tell=happened.append)
     assert re.fullmatch(
         r"scoring 15 sets of modalities: (.+), the answers alone (.+); "
-        r"`contributions` sampled: (.+)",
+        r"`contributions sampled`: (.+)",
         happened[0],
     )
     assert happened[1:] == ["scored"]

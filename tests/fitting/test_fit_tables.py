@@ -103,7 +103,7 @@ def test_check_decodes_a_sample(
         cli.main()
     shown = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 2
-    assert "error 1 of 40 sampled cells of 'image'" in shown and "max_bad_rows" in shown
+    assert "error 1 of 40 sampled cells of 'image'" in shown and "--max-bad-rows" in shown
     monkeypatch.setattr("sys.argv", [*words, "--max-bad-rows", "1"])
     with pytest.raises(SystemExit) as ended:
         cli.main()

@@ -39,7 +39,7 @@ def test_parts_of_a_data_set_are_no_classes(parts: tuple[str, ...], tmp_path: Pa
 def test_the_advice_names_the_parts(tmp_path: Path) -> None:
     make(tmp_path, "train/a/1.png", "val/a/1.png", "test/a/1.png", "extra/readme.txt")
     said = fails(tmp_path)
-    assert f"{tmp_path}/train, with `valid` {tmp_path}/val" in said
+    assert f"{tmp_path}/train, with valid='{tmp_path}/val'" in said
     assert f"evaluate on {tmp_path}/test" in said
 
 
@@ -85,6 +85,42 @@ def test_a_table_of_classes_is_not_the_table_of_their_media(tmp_path: Path) -> N
     make(tmp_path, "cats/tom.png")
     (tmp_path / "names.csv").write_text("who,age\ntom,3\n")
     assert folders.table_of(tmp_path, [".csv"]) == tmp_path / "names.csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "media"),
+    [
+        ("class_indices.json", '{"cats": 0, "dogs": 1}', ["cats/1.png", "dogs/one.png"]),
+        ("class_indices.json", '{"0": "cats", "1": "dogs"}', ["cats/cats.png", "dogs/dogs.png"]),
+        ("classes.csv", "class,legs\ncats,4\ndogs,4\n", ["cats/cats.png", "dogs/b.png"]),
+        ("notes.csv", "when,what\n-1,a dog barked\n2.5,nothing\n", ["cats/-1.png", "dogs/2.5.png"]),
+        ("notes.csv", "what\nthe dog barked at a cat\n", ["cats/cat.png", "dogs/dog.png"]),
+        ("names.json", '{"cat1": "first", "dog1": "second"}', ["cats/cat1.png", "dogs/dog1.png"]),
+    ],
+)  # fmt: skip
+def test_what_names_none_of_the_media_is_no_table_of_them(
+    name: str, content: str, media: list[str], tmp_path: Path
+) -> None:
+    make(tmp_path, *media)
+    (tmp_path / name).write_text(content)
+    assert read(tmp_path).cells("label") == ["cats", "dogs"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.csv", "file,y\nscan1,a\nscan2,b\n"),
+        ("list.csv", "y;file\na;scan1\nb;scan2\n"),
+        ("list.csv", 'file,y\n"pictures/scan1.png",a\n"pictures/scan2.png",b\n'),
+        ("list.csv", "file,y\npictures\\scan1.png,a\npictures\\scan2.png,b\n"),
+        ("list.jsonl", '{"file": "scan1", "y": "a"}\n{"file": "scan2", "y": "b"}\n'),
+        ("list.json", '[{"y": "a", "file": "scan1.png"}, {"y": "b", "file": "scan2.png"}]'),
+    ],
+)
+def test_a_table_that_names_its_media_is_the_table(name: str, content: str, tmp_path: Path) -> None:
+    make(tmp_path, "pictures/scan1.png", "pictures/scan2.png")
+    (tmp_path / name).write_text(content)
+    assert folders.table_of(tmp_path, (".csv", ".json", ".jsonl")) == tmp_path / name
 
 
 def test_several_tables_are_named(tmp_path: Path) -> None:
@@ -151,7 +187,7 @@ def test_media_without_classes_can_be_predicted(tmp_path: Path) -> None:
 def test_a_table_of_holes_is_refused_at_once(name: str, tmp_path: Path) -> None:
     with open(tmp_path / name, "wb") as file:
         file.truncate(2**40)
-    assert "next to empty" in fails(tmp_path / name)
+    assert "nearly empty" in fails(tmp_path / name)
 
 
 def test_pipes_among_the_media_are_named(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_what_stays_open_is_asked(
     found = [f for f in doubts(typed(schema, table), schema) if "The mark" in f.what]
     assert len(found) == bool(asked)
     for one in found:
-        assert f"read as that of {read}" in one.what and "`decimal` sales=," in one.advice
+        assert f"read as that of {read}" in one.what and "`decimal sales=,`" in one.advice
 
 
 def test_names_with_marks_are_asked_nothing() -> None:

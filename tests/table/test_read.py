@@ -483,8 +483,8 @@ def test_damaged_columnar_files_never_crash(tmp_path: Path, name: str) -> None:
         (b"a,b\n1,x\n2,caf\xe9\n3,y\n", "byte 0xe9 at offset 13, in line 3"),
         ("a,b\n1,Müller\n".encode("cp1252"), "in cp1252 that line reads '1,Müller'"),
         ("a,b\n1,5 €\n".encode("cp1252"), "byte 0x80 at offset 8, in line 2"),
-        ("a,b\n1,Привет\n".encode("cp1251"), "`encoding` cp1251"),
-        ("a,b\n1,你好世界\n".encode("gb18030"), "`encoding` gb18030"),
+        ("a,b\n1,Привет\n".encode("cp1251"), "encoding='cp1251'"),
+        ("a,b\n1,你好世界\n".encode("gb18030"), "encoding='gb18030'"),
     ],
 )
 def test_broken_csv(tmp_path: Path, content: str | bytes, said: str) -> None:

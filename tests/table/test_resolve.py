@@ -337,7 +337,6 @@ def test_a_table_behind_an_address_names_nothing_here(base: str, server: str, se
     for cell in (
         str(secret),
         "../secret.png",
-        f"file://{secret}",
         {"path": str(secret)},
         "a b.png",
     ):
@@ -354,3 +353,32 @@ def test_a_table_behind_an_address_names_nothing_here(base: str, server: str, se
     if base.startswith("http"):
         assert [m.bytes() for m in table.media("x") if m] == [PNG] * 2
         assert _Server.asked[-1][0] == "/d/a%20b.png"
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "place"),
+    [
+        ("https://h/a/b", "x.png", "https://h/a/b/x.png"),
+        ("https://h/a/b/", "../x.png", "https://h/a/x.png"),
+        ("https://h/a/b", "/etc/hostname", "https://h/etc/hostname"),
+        ("https://h/a/b", "sub\\a b.png", "https://h/a/b/sub/a%20b.png"),
+        ("https://h", "../../x.png", "https://h/x.png"),
+        ("https://h/a", "http://o/x.png", "http://o/x.png"),
+        ("s3://bucket/a", "../x.png", "s3://bucket/x.png"),
+        ("s3://bucket/a", "../../../other/x.png", "s3://bucket/other/x.png"),
+        ("gs://bucket", "sub/x.png", "gs://bucket/sub/x.png"),
+    ],
+)
+def test_names_in_a_table_behind_an_address_are_addresses(base: str, name: str, place: str) -> None:
+    """Joined in one place, and asked for after that whether they may be fetched."""
+    found = resolve(name, base, "row 0", Reach(urls=True))
+    assert found is not None and found.path == place
+    with pytest.raises(UserError, match="is an address"):
+        resolve(name, base, "row 0", Reach())
+
+
+@pytest.mark.parametrize("name", ["file:///etc/hostname", "FILE:/etc/hostname", "file:x.png"])
+@pytest.mark.parametrize("urls", [True, False])
+def test_a_table_behind_an_address_names_no_file_of_this_machine(name: str, urls: bool) -> None:
+    with pytest.raises(UserError, match="a file of this machine"):
+        resolve(name, "https://h/a", "row 0", Reach(urls=urls))

@@ -117,3 +117,24 @@ def test_errors_say_what_is_wrong():
             fitted(cells)
     with pytest.raises(UserError, match="several values"):
         fitted([[["a"]], ["b"]])
+
+
+@pytest.mark.parametrize("empty", [None, "", "  ", float("nan")])
+def test_an_empty_cell_is_a_row_without_labels_where_that_is_said(empty: object) -> None:
+    cells = ["wool", empty, "rain;wool", "[]"]
+    unknown, none = Multilabel("y"), Multilabel("y", empty_is_none=True)
+    for task in (unknown, none):
+        task.fit(cells)
+        assert task.classes == ["rain", "wool"]
+    told = [None if one is None else one.tolist() for one in unknown.encode(cells)]
+    assert told == [[0, 1], None, [1, 1], [0, 0]]
+    assert [one.tolist() for one in none.encode(cells)] == [[0, 1], [0, 0], [1, 1], [0, 0]]
+    assert (unknown.rows, none.rows) == (3, 4)
+    ((severity, line),) = unknown.remarks()
+    assert severity == "warning" and "1 of 4 rows" in line and "empty_is_none: true" in line
+    assert none.remarks() == [] and not none.is_unseen(empty)
+
+
+def test_classes_of_rows_before_any_fit() -> None:
+    found = Multilabel.labels_of(["b;a", None, "a", "[]"])
+    assert found == [["b", "a"], [], ["a"], []]

@@ -21,7 +21,7 @@ def test_steps_follow_the_time_that_they_take(pace: float, steps: int) -> None:
 
 def test_too_few_steps_are_none_unless_they_must_be_made() -> None:
     """20 steps in 100 s are the least of 100; one takes 20 s."""
-    with pytest.raises(Late, match="enough for 5 steps, and 20 are the least"):
+    with pytest.raises(Late, match="enough for 5 steps, fewer than the 20 that it needs"):
         Allowance(100, 100.0, 100, 20, must=False).paced(1, 20.0, 1, 100)
     assert Allowance(100, 100.0, 100, 20).paced(1, 20.0, 1, 100) == 20
 

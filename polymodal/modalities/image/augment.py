@@ -41,9 +41,9 @@ class Augment:
         shares = {"shift": shift, "scale": scale, "light": light, "erase": erase}
         for name, value in shares.items():
             if not 0 <= value <= 1:
-                raise UserError(f"{name}={value} is no share", expected="a number from 0 to 1")
+                raise UserError(f"{name}={value} is out of range", expected="a number from 0 to 1")
         if not 0 <= rotate <= 180:
-            raise UserError(f"rotate={rotate} is no angle", expected="0 to 180 degrees")
+            raise UserError(f"rotate={rotate} is out of range", expected="0 to 180 degrees")
         self.shift = shift
         self.scale = scale
         self.rotate = rotate

@@ -325,7 +325,7 @@ def check_options(size: int, resize: str) -> None:
     """UserError unless `size` and `resize` mean something."""
     if not SMALLEST <= size <= LARGEST:
         expected = f"{SMALLEST} to {LARGEST} pixels"
-        raise UserError(f"size={size} is no side length", expected=expected)
+        raise UserError(f"size={size} is out of range", expected=expected)
     if resize not in RESIZES:
         raise UserError(f"resize='{resize}' is unknown", expected=" or ".join(RESIZES))
 

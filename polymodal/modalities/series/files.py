@@ -48,7 +48,7 @@ def table(text: str) -> Array:
     numbered = _is_numbered(rows)
     if numbered or not all(map(_is_value, rows[0])):
         names = [_bare(field).lower() for field in rows.pop(0)]
-    if numbered and not names[0]:
+    if names and not names[0] and (numbered or _is_index(rows)):
         # A frame written with its index.
         rows, names = [row[1:] for row in rows], names[1:]
     if not rows:
@@ -93,18 +93,44 @@ def _column(fields: tuple[str, ...], name: str) -> Array | None:
 
 
 def _is_numbered(rows: list[list[str]]) -> bool:
-    """Whether the first line counts the columns, 0 and on: the header of a frame without names.
+    """Whether the first line is a header though it has no names: of a frame whose columns are
+    called by numbers or dates.
 
-    A column of the rows' own numbers may stand before them, under an empty name.
+    A column of the rows' own numbers or dates may stand before them, under an empty name.
     """
-    first = [_bare(field) for field in rows[0]]
+    first, *others = [[_bare(field) for field in row] for row in rows]
     indexed = not first[0]
-    counted = first[1:] if indexed else first
-    if len(rows) < 2 or not counted or counted != [str(i) for i in range(len(counted))]:
+    named = first[1:] if indexed else first
+    if not others or not named or len({*named}) < len(named) or "" in named:
         return False
-    own = [_bare(row[0]) for row in rows[1:]]
+    counted = named == [str(i) for i in range(len(named))]
+    if indexed:
+        own = [row[0] for row in others]
+        if len({*own}) < len(own):
+            return False
+        # Rows keep their numbers where they were shuffled or chosen.
+        numbered = all(map(str.isdecimal, own))
+        ordered = {*own} == {str(i) for i in range(len(own))}
+        return ordered or (numbered and counted) or (all(own) and all(map(_is_moment, own)))
     # A single 0 may be a step; two columns that count themselves are none.
-    return own == [str(i) for i in range(len(own))] if indexed else len(counted) > 1
+    if counted:
+        return len(named) > 1
+    cells = [field for row in others for field in row if field]
+    if all(map(_is_moment, named)):
+        return not any(map(_is_moment, cells))
+    # Whole numbers above nothing but decimals: frequencies, positions, years.
+    many = len(named) > 1 and len(others) >= FEW
+    return many and all(map(str.isdecimal, named)) and not any(map(_is_whole, cells))
+
+
+def _is_index(rows: list[list[str]]) -> bool:
+    """Whether the first fields, under an empty name, are the rows' own numbers in any order."""
+    own = [_bare(row[0]) for row in rows]
+    return bool(own) and {*own} == {str(i) for i in range(len(own))} and len(rows[0]) > 1
+
+
+def _is_whole(field: str) -> bool:
+    return field.lstrip("+-").isdecimal()
 
 
 def _bare(field: str) -> str:

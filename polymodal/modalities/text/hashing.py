@@ -46,7 +46,7 @@ def split(cell: Any) -> list[str]:
                 "A text cell is not text",
                 expected="a string, or a list of words",
                 got=f"{type(word).__name__} {word!r:.60}",
-                do="give the column its real kind, for example `kind` COLUMN=number",
+                do="give the column its real kind, for example `kind COLUMN=number`",
             )
     return words
 

@@ -290,3 +290,21 @@ def _broken(path: Path, kind: str, error: Exception) -> UserError:
         f"{path} is not a whole {kind} file ({str(error)[:200]})",
         do="write or download it again",
     )
+
+
+def from_datasets(source: Any) -> pa.Table:
+    """A `datasets.Dataset`, its media not decoded."""
+    if isinstance(source, Mapping):
+        raise UserError(
+            "The given DatasetDict holds several splits",
+            expected="one of them",
+            got=", ".join(source),
+            do=f"pass data['{next(iter(source), 'train')}']",
+        )
+    if not hasattr(source, "num_rows"):
+        raise UserError(
+            f"A {type(source).__name__} has no known number of rows",
+            expected="a datasets.Dataset",
+            do="load it without streaming=True",
+        )
+    return class_names(source.with_format("arrow")[:])

@@ -90,7 +90,7 @@ def _encoding(path: Path, stated: str | None) -> str:
         raise UserError(
             f"There is no encoding '{stated}'",
             expected="one that Python knows, such as cp1252, latin-1, cp1251, gb18030, shift_jis",
-            do="`encoding` NAME",
+            do="`encoding NAME`",
         ) from error
     return "utf-8-sig" if _is_utf8(path, stated) else stated
 
@@ -225,7 +225,7 @@ def _unreadable(path: Path, encoding: str) -> UserError:
         f"{path} is not {'UTF-8' if decoder == 'utf-8' else encoding}",
         expected="text in UTF-8, or in an encoding that is named",
         got=f"{where}; in {likely} that line reads '{shown[:60]}'" if where else "cut short",
-        do=f"if that looks right: `encoding` {likely}; else name another, or save it as UTF-8",
+        do=f"if that looks right: `encoding {likely}`; else name another, or save it as UTF-8",
     )
 
 

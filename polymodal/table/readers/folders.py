@@ -24,6 +24,10 @@ _PARTS = (*_TRAIN, *_VALID, "test", "testing", "holdout")
 _TABLES = ("metadata", "labels", "annotations")
 # Bytes of a table that is called otherwise, and how many names of media are looked for there.
 _SEARCHED, _LOOKED = 2**16, 20
+# Cells of a text table; and texts of a JSON file that are no keys.
+JSON = (".json", ".jsonl", ".ndjson")
+_FIELDS = re.compile(r"[^\t\r\n,;|]+")
+_JSON_TEXTS = re.compile(r"\"((?:[^\"\\]|\\.)*)\"\s*(?=[,}\]])")
 
 
 def table_of(folder: Path, suffixes: Sequence[str]) -> Path | None:
@@ -129,7 +133,7 @@ def _refuse_parts(folder: Path, groups: Sequence[Path]) -> None:
             for names in (_TRAIN, _VALID, ("test", "testing", "holdout"))
         )
         do = f"name one: {train or parts[0]}"
-        do += f", with `valid` {valid}" if train and valid else ""
+        do += f", with `valid {valid}`" if train and valid else ""
         do += f"; and evaluate on {test}" if train and test else ""
         raise _several(folder, [path.name for path in parts], do)
     below = {inner.name for path in groups for inner in _entries(path) if inner.is_dir()}
@@ -155,7 +159,7 @@ def _entries(folder: Path) -> list[Path]:
     except OSError as error:
         raise UserError(
             f"The folder {folder} cannot be read ({error.strerror})",
-            do="let it be read, or remove it: its files would be missing without a word",
+            do="let it be read, or remove it: its files would be missing silently",
         ) from error
     return [p for p in found if not p.name.startswith(".") and p.name.lower() not in _LITTER]
 
@@ -178,10 +182,20 @@ def _names_any(table: Path, media: Sequence[Path]) -> bool:
             text = file.read(_SEARCHED).decode(errors="replace")
     except OSError:
         return False
-    words = set(re.split(r"[\s,;|\"']+", text))
-    # A number is hardly the name of a file: it stands in any table.
-    stems = {path.stem for path in media if not path.stem.isdigit()}
-    return bool(stems & words) or any(path.name in text for path in media)
+    pattern = _JSON_TEXTS if table.suffix.lower() in JSON else _FIELDS
+    cells = {cell.strip().strip("\"'") for cell in pattern.findall(text)}
+    # A number is hardly the name of a file: it stands in any table. And where a class's name stands
+    # alone, the class is meant.
+    stems = {p.stem for p in media if _number(p.stem) is None and p.stem != p.parent.name}
+    named = {Path(cell.replace("\\", "/")).name for cell in cells}
+    return bool(stems & cells) or any(path.name in named for path in media)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _counted(names: Sequence[str], what: str) -> str:

@@ -31,7 +31,7 @@ class Patch(Encoder):
     def __init__(self, form: Pixels, width: int, *, patch: int = 8) -> None:
         super().__init__()
         if not 1 <= patch <= form.size:
-            raise UserError(f"patch={patch} is no side length", expected=f"1 to {form.size} pixels")
+            raise UserError(f"patch={patch} is out of range", expected=f"1 to {form.size} pixels")
         self.normalise = Normalise()
         self.patches = Patches(form.size, patch, width)
 

@@ -24,7 +24,9 @@ class Steps(SeriesForm):
     def __init__(self, *, limit: int = 4096, layout: str = "auto") -> None:
         super().__init__(layout)
         if limit < 1:
-            raise UserError("A series needs room for a step", expected="limit ≥ 1", got=str(limit))
+            raise UserError(
+                "The option limit leaves a series no step", expected="limit ≥ 1", got=str(limit)
+            )
         self.limit = limit
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:

@@ -35,7 +35,9 @@ class Summary(SeriesForm):
     def __init__(self, *, slices: int = 16, layout: str = "auto") -> None:
         super().__init__(layout)
         if slices < 1:
-            raise UserError("A series needs a slice", expected="slices ≥ 1", got=str(slices))
+            raise UserError(
+                "The option slices leaves a series no slice", expected="slices ≥ 1", got=str(slices)
+            )
         self.slices = slices
 
     @property

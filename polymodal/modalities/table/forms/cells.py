@@ -243,7 +243,7 @@ def _number(value: Any, column: str) -> float:
         raise UserError(
             f"Column '{column}' holds {str(value)[:60]!r}, which {error}",
             expected="a number such as 1234.5, or a date such as 2024-01-31",
-            do=f"mend the cell, or declare the column otherwise: `kind` {column}=category",
+            do=f"mend the cell, or declare the column otherwise: `kind {column}=category`",
         ) from error
 
 

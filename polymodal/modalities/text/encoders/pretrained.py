@@ -39,7 +39,7 @@ class Pretrained(Encoder):
         assert isinstance(form, Given)
         if words and not form.tune and form.pool != "words":
             raise UserError(
-                "A frozen model's pooled output has no vector a word to label",
+                "The pooled output of a frozen model has no vector for each word to label",
                 expected="form: {pool: words}",
                 got=f"pool: {form.pool}",
                 do="set it in the recipe, beside `pretrained`",

@@ -53,7 +53,7 @@ class Pretrained(Form):
             raise UserError(f"There is no pooling '{pool}'", expected=" or ".join(POOLS))
         if tune and pool != POOLS[0]:
             raise UserError(
-                "A model that is trained on pools nothing before it",
+                "A model that is trained further cannot be pooled beforehand",
                 expected="no 'pool', or a frozen model",
                 got=f"pool: {pool}",
             )

@@ -33,7 +33,7 @@ class Patch(Encoder):
     def __init__(self, form: Frames, width: int, *, patch: int = 16) -> None:
         super().__init__()
         if not 1 <= patch <= form.size:
-            raise UserError(f"patch={patch} is no side length", expected=f"1 to {form.size} pixels")
+            raise UserError(f"patch={patch} is out of range", expected=f"1 to {form.size} pixels")
         self.normalise = Normalise()
         self.patches = Patches(form.size, patch, width)
         self.times = nn.Parameter(0.02 * torch.randn(form.frames, 1, width))

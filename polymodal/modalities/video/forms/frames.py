@@ -33,7 +33,7 @@ class Frames(ClipForm):
     def __init__(self, *, frames: int = 8, size: int = 64, resize: str = "pad") -> None:
         _picture.check_options(size, resize)
         if not 1 <= frames <= 256:
-            raise UserError(f"frames={frames} is no number of frames", expected="1 to 256")
+            raise UserError(f"frames={frames} is out of range", expected="1 to 256")
         self.frames = frames
         self.size = size
         self.resize = resize
