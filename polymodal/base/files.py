@@ -116,6 +116,8 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
 
 
 def _plain(cell: Any) -> Any:
+    if isinstance(cell, list):
+        return json.dumps(cell, ensure_ascii=False)
     if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"
     return cell

@@ -105,6 +105,10 @@ def predict(
     data: Annotated[str | None, typer.Option(help="Table of new rows.")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write.")] = None,
     overwrite: Overwrite = False,
+    interval: Annotated[
+        float | None,
+        typer.Option(help="Also say where the truth lies with this probability, such as 0.9."),
+    ] = None,
     max_bad_rows: BadRows = 0,
     allow_urls: Urls = False,
     trust: Trust = False,
@@ -134,14 +138,16 @@ def predict(
             refuse_file(out, "row,")
     loaded, ledger = load(run, trust=trust), Ledger()
     if data is None:
-        answer = loaded.predict_row(row, ledger=ledger)
+        answer = loaded.predict_row(row, ledger=ledger, interval=interval)
         say(json.dumps(answer, ensure_ascii=False, indent=1))
         for line in ledger.lines():
             say(line, sys.stderr)
         return
     if out is None:
         raise UserError("No output file was given", do="--out predictions.csv")
-    columns = loaded.predict(table(data, allow_urls), max_bad_rows=max_bad_rows, ledger=ledger)
+    columns = loaded.predict(
+        table(data, allow_urls), max_bad_rows=max_bad_rows, ledger=ledger, interval=interval
+    )
     write_csv(out, columns)
     say(f"{counted(len(columns['row']), 'row')} in {out}")
     for line in ledger.lines():

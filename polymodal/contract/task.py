@@ -323,6 +323,22 @@ class Task(ABC):
         """
         return None
 
+    def strangeness(self, answers: Answers, targets: Answers) -> Array | None:
+        """How strange each row's truth is to its answer `(rows,)`; None where `region` is none."""
+        return None
+
+    def region(self, answers: Answers, within: Array) -> dict[str, list[Any]]:
+        """Columns that say which targets are no stranger to each row's answer than `within`.
+
+        Args:
+            within: `(rows,)` of what `strangeness` says; infinite where nothing is known.
+        """
+        return {}
+
+    def extent(self, answers: Answers, within: Array) -> Array:
+        """How large each row's region is `(rows,)`: the smaller, the more an answer says."""
+        raise NotImplementedError(f"{type(self).__name__} has no regions")
+
     def link(self, answers: Array) -> Array:
         """Stacked answers where sums of functions of the modalities are meant."""
         return answers

@@ -17,7 +17,7 @@ from polymodal.base.claims import WRITTEN, refuse_input, refuse_others
 from polymodal.base.files import make_folder, write_csv, write_json, write_text
 from polymodal.base.spelling import cut
 from polymodal.contract.task import Answers
-from polymodal.evaluation import game, judge, sets, slices, stress
+from polymodal.evaluation import game, judge, regions, sets, slices, stress
 from polymodal.evaluation.explain import explain as explain_rows
 from polymodal.evaluation.part import Part, account, clusters_of
 from polymodal.metrics import alignment
@@ -67,6 +67,8 @@ class Evaluation:
         contributions: target -> what each modality and their combination are worth to the model
             (`game.contributions`, `game.interactions`).
         calibration: target of classes -> whether its probabilities are true.
+        regions: target -> how often the truth lies in the regions of `predict --interval 0.9`,
+            and how large these are (`regions.describe`).
         robustness: target -> curves over corruptions and missing cells (`stress.stress`), if asked.
         figures: target of classes -> its confusion matrix; of a number -> where the rows lie in
             the plane of true and predicted values (`figures`).
@@ -93,6 +95,7 @@ class Evaluation:
     unjudged: dict[str, dict[str, Any]] = field(default_factory=dict)
     contributions: dict[str, dict[str, Any]] = field(default_factory=dict)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)
+    regions: dict[str, dict[str, Any]] = field(default_factory=dict)
     robustness: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -123,6 +126,7 @@ class Evaluation:
             "members": self.members,
             "contributions": self.contributions,
             "calibration": self.calibration,
+            "regions": self.regions,
             "robustness": self.robustness,
             "rivals": self.rivals,
             "reports": self.reports,
@@ -166,6 +170,8 @@ class Evaluation:
                 ]
                 table.append([f"  {metric}", written(found["value"]), span(found), *beside])
             lines += grid(table)
+            if target in self.regions:
+                lines += ["", regions.text(self.regions[target])]
             stressed = self.robustness.get(target, {"corruptions": {}})
             if stressed["corruptions"]:
                 levels = " ".join(f"{level:g}" for level in stressed["levels"])
@@ -244,6 +250,8 @@ def evaluate(
             exchange = game.Exchange(run, prepared, part.rows[drawn], name)
             found.alignment = found.alignment or _alignment(exchange, part)
         _measure(found, run, part, combined[name], scores, prepared)
+        if region := regions.describe(run, part, combined[name], present):
+            found.regions[name] = region
         if planned is not None and exchange is not None and part.is_played:
             worth = _contributions(part, planned, played, exchange, present)
             found.contributions |= {name: worth} if worth else {}

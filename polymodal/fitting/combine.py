@@ -18,12 +18,14 @@ from polymodal.contract.task import Answers, Task
 from polymodal.fitting.backbones import used as read_with
 from polymodal.fitting.job import Job
 from polymodal.fitting.trials import Candidates
+from polymodal.metrics.conformal import Strangeness, strangeness
 from polymodal.metrics.doubts import evenly
 from polymodal.metrics.metrics import primary
 from polymodal.metrics.statistics import interval
 from polymodal.models.ensemble import greedy
 from polymodal.prepared.cells import Contents
 from polymodal.prepared.targets import Known
+from polymodal.run import patterns
 from polymodal.run.pipeline import Pipeline
 from polymodal.run.run import Run
 from polymodal.table.ledger import Ledger
@@ -33,6 +35,8 @@ from polymodal.table.schema import CONSTANT, FUSED
 # Of a line of the leaderboard: the model, a modality's own best, always the same answer, one of
 # what the first two combine.
 ROLES = ("fused", "rival", CONSTANT, "member")
+# As `Pipeline.held_out`.
+Strange = dict[str, dict[frozenset[str] | None, Strangeness]]
 # Nothing is chosen on fewer validation rows.
 LEAST_ROWS = 10
 
@@ -78,8 +82,10 @@ def combine(job: Job, found: Candidates, recipe: Recipe, ledger: Ledger, content
         job.tasks,
         kept,
         weights,
-        lacking(job, found, used),
+        *lacking(job, found, used),
     )
+    for target in job.tasks:
+        _note_whole(pipeline, job, found, target)
     models = [one.spec for one in trained.values()]
     resolved = recipe.model_copy(update={"models": models, "rivals": False})
     board = [line for target in job.tasks for line in _board(job, found, pipeline, target)]
@@ -118,8 +124,8 @@ def _origin(job: Job, table: Table) -> dict[str, Any]:
 
 def lacking(
     job: Job, found: Candidates, used: Collection[str]
-) -> dict[frozenset[str], dict[str, dict[str, float]]]:
-    """What answers rows that have some of the modalities only: `Pipeline.partial`.
+) -> tuple[dict[frozenset[str], dict[str, dict[str, float]]], Strange]:
+    """What answers rows that have some of the modalities only: `Pipeline.partial`, `.held_out`.
 
     Every set of modalities is tried on the validation rows that have them, with all others left
     out: members are weighed as for the whole, and with them the constant, so that a member that is
@@ -131,6 +137,7 @@ def lacking(
     present = job.present()
     place = {row: i for i, row in enumerate(found.rows.tolist())}
     chosen: dict[frozenset[str], dict[str, dict[str, float]]] = {}
+    strange: Strange = {}
     for team in job.sets():
         has = np.all([present[name] for name in team], axis=0) & job.known()
         for target, task in job.tasks.items():
@@ -156,9 +163,42 @@ def lacking(
                 continue
             given = {name: [own[row] for row in rows] for name, own in answers.items()}
             given[CONSTANT] = task.constant(next(iter(given.values())))
-            loss = partial(_criterion, task, targets.arrays(np.array(rows)))
-            chosen.setdefault(team, {})[target] = greedy(given, loss, task.averaged)
-    return chosen
+            known = Known(targets, np.array(rows))
+            loss = partial(_criterion, task, known.targets)
+            shares = chosen.setdefault(team, {})[target] = greedy(given, loss, task.averaged)
+            merged = task.merge({name: given[name] for name in shares}, shares)
+            _note(strange, job, target, team, merged, known)
+    return chosen, strange
+
+
+def _note_whole(pipeline: Pipeline, job: Job, found: Candidates, target: str) -> None:
+    """How strange the truth was to the fused model where it answers, and to the constant."""
+    present = {name: own[found.rows] for name, own in job.present().items()}
+    combined = pipeline.combine(found.scores, targets=[target])[target]
+    standing, whole = pipeline.standing(), np.zeros(len(found.rows), bool)
+    for here, rows in patterns.grouped(present):
+        whole[rows] = standing.team(target, here) is None
+    known = Known(job.targets[target], found.rows[whole])
+    answers = known.of([combined[i] for i in np.flatnonzero(whole).tolist()])
+    _note(pipeline.held_out, job, target, None, answers, known)
+    every = Known(job.targets[target], found.rows)
+    constant = job.tasks[target].constant(every.of(combined))
+    _note(pipeline.held_out, job, target, frozenset(), constant, every)
+
+
+def _note(
+    into: Strange,
+    job: Job,
+    target: str,
+    team: frozenset[str] | None,
+    answers: Answers,
+    known: Known,
+) -> None:
+    """How strange the truth was to these answers, where the task can say it."""
+    scores = job.tasks[target].strangeness(answers, known.targets) if len(answers) else None
+    if scores is not None:
+        units = None if job.units is None else job.units[known.rows]
+        into.setdefault(target, {})[team] = strangeness(scores, units)
 
 
 def _board(job: Job, found: Candidates, pipeline: Pipeline, target: str) -> list[dict[str, Any]]:

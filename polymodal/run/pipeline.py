@@ -18,11 +18,12 @@ from polymodal.contract.form import Form
 from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Member
 from polymodal.contract.task import Answers, Task
+from polymodal.metrics.conformal import Strangeness
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared, prepare
-from polymodal.run import patterns
+from polymodal.run import patterns, regions
 from polymodal.run.rows import ignored, strange, whole
-from polymodal.run.standing import Present, Standing, filled, spread
+from polymodal.run.standing import Encoded, Present, Standing, presence, spread, to_ignore
 from polymodal.table.infer import validate
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table, read
@@ -30,8 +31,6 @@ from polymodal.table.schema import FUSED, Schema
 from polymodal.train.kernels import Kernels
 from polymodal.train.loop import predict_without, unanswered
 
-# Prepared cells by the position of their form; only of the forms that are wanted.
-Encoded = Sequence[Prepared] | Mapping[int, Prepared]
 # (members, prepared, rows) -> member -> target -> one array of scores a row.
 Scorer = Callable[[Sequence[str], Encoded, np.ndarray[Any, Any]], Any]
 
@@ -73,6 +72,8 @@ class Pipeline:
         partial: set of present modalities -> target -> member, or "constant" -> share: what
             answers in the fused model's place where a row lacks what that reads. Chosen on
             validation rows that had no more than this set.
+        held_out: target -> None for the fused model, or a set of `partial`, or the empty set for
+            the constant -> how strange the truth was to it in validation rows.
     """
 
     schema: Schema
@@ -82,6 +83,7 @@ class Pipeline:
     members: dict[str, Trained]
     weights: dict[str, dict[str, dict[str, float]]]
     partial: dict[frozenset[str], dict[str, dict[str, float]]] = field(default_factory=dict)
+    held_out: dict[str, dict[frozenset[str] | None, Strangeness]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for member in self.members.values():
@@ -96,6 +98,7 @@ class Pipeline:
         absent: str | Collection[str] = (),
         max_bad_rows: int = 0,
         ledger: Ledger | None = None,
+        interval: float | None = None,
     ) -> dict[str, list[Any]]:
         """Predictions for some rows.
 
@@ -106,6 +109,7 @@ class Pipeline:
             max_bad_rows: cells of a modality that may be unreadable; they count as missing.
             ledger: where rows with cells that are cut or count as missing are noted; without one
                 Python warns of what may not be meant so.
+            interval: also say where the truth lies with this probability (`Task.region`).
 
         Raises:
             UserError: a column has nearly the name of an input that its row lacks, a cell does not
@@ -121,7 +125,8 @@ class Pipeline:
 
         noted = Ledger() if ledger is None else ledger
         table = self.table(whole(self.schema, rows, noted))
-        found = self.answered(table, noted, gone, score, max_bad_rows=max_bad_rows)
+        options: dict[str, Any] = {"interval": interval, "max_bad_rows": max_bad_rows}
+        found = self.answered(table, noted, gone, score, **options)
         if ledger is None:
             noted.warn()
         return found
@@ -133,6 +138,7 @@ class Pipeline:
         gone: Collection[str],
         score: Scorer,
         cache: Path | None = None,
+        interval: float | None = None,
         **options: Any,
     ) -> dict[str, list[Any]]:
         """A table's predictions; only the rows that lack something are asked of further members.
@@ -140,6 +146,7 @@ class Pipeline:
         Args:
             gone: modalities to ignore.
             score: how members score rows, without these modalities.
+            interval: as `predict` takes it.
             cache, options: as `encode` takes them.
         """
         used = self.used()
@@ -157,22 +164,16 @@ class Pipeline:
             for name, found in score(names, own, np.arange(len(rows))).items():
                 scores[name] = {t: spread(values, rows, len(table)) for t, values in found.items()}
         combined = self.combine(scores, present=present, standing=standing)
-        return self.decoded(table, combined, present)
+        return self.decoded(table, combined, present, interval)
 
-    def predict_row(
-        self,
-        row: Mapping[str, Any],
-        *,
-        absent: str | Collection[str] = (),
-        ledger: Ledger | None = None,
-    ) -> dict[str, Any]:
+    def predict_row(self, row: Mapping[str, Any], **options: Any) -> dict[str, Any]:
         """One row's prediction under its target's name and, for classes, every probability.
 
         Args:
-            row, absent, ledger: as in `predict`.
+            options: as of `predict`.
         """
         with one_thread():
-            found = self.predict([row], absent=absent, ledger=ledger)
+            found = self.predict([row], **options)
         return {name: values[0] for name, values in found.items() if name != "row"}
 
     # -- its steps --------------------------------------------------------------------------
@@ -290,23 +291,23 @@ class Pipeline:
 
         A cell that could not be read is missing; of what is not prepared, what is empty.
         """
-        forms = {name: i for t in self.members.values() for name, i in t.forms.items()}
-        encoded = range(len(prepared)) if isinstance(prepared, Sequence) else prepared
-        known = {n: i for t in self.members.values() for n, i in t.forms.items() if i in encoded}
-        found: dict[str, Any] = {}
-        for name, columns in self.schema.modalities().items():
-            if name in gone:
-                found[name] = np.zeros(len(table), bool)
-            elif name in known:
-                found[name] = prepared[known[name]].present
-            elif name in forms:
-                found[name] = np.any([filled(table, c.name) for c in columns], axis=0)
-            else:  # nothing that answers reads it
-                found[name] = np.ones(len(table), bool)
-        return found
+        return presence(
+            self.schema, [t.forms for t in self.members.values()], table, prepared, gone
+        )
+
+    def regions(
+        self, target: str, combined: Answers, level: float, present: Present | None = None
+    ) -> np.ndarray[Any, Any]:
+        """How strange the truth may be to each answer: see `regions.limits`."""
+        known = self.held_out.get(target)
+        return regions.limits(target, len(combined), level, known, self.standing(), present)
 
     def decoded(
-        self, table: Table, combined: Mapping[str, Answers], present: Present | None = None
+        self,
+        table: Table,
+        combined: Mapping[str, Answers],
+        present: Present | None = None,
+        interval: float | None = None,
     ) -> dict[str, list[Any]]:
         """Columns of the predictions file, from one combination's scores of a table's rows.
 
@@ -317,10 +318,14 @@ class Pipeline:
 
         Args:
             present: what the rows have, as `present` says it; None: all.
+            interval: also say where the truth lies with this probability, as `Task.region` does.
         """
         found: dict[str, list[Any]] = {}
         for target, task in self.tasks.items():
             found |= task.decode(combined[target])
+            if interval is not None:
+                answers = combined[target]
+                found |= task.region(answers, self.regions(target, answers, interval, present))
         schema = self.schema
         naming = [n for n in schema.skipped if n == schema.group or n in schema.identifiers]
         taken = {"row", *found}
@@ -386,13 +391,4 @@ class Pipeline:
 
     def known(self, absent: str | Collection[str]) -> frozenset[str]:
         """A modality to ignore, or several, as a set; UserError if there is no such modality."""
-        names = list(self.schema.modalities())
-        gone = [absent] if isinstance(absent, str) else list(absent)
-        for name in gone:
-            if name not in names:
-                raise UserError(
-                    f"The run has no modality '{name}' to ignore",
-                    expected=f"some of {', '.join(names)}",
-                    do=lookup.meant(name, names, "leave it out"),
-                )
-        return frozenset(gone)
+        return to_ignore(absent, list(self.schema.modalities()))

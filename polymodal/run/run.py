@@ -22,10 +22,10 @@ from polymodal.prepared.cache import usable_folder
 from polymodal.prepared.index import CacheError
 from polymodal.prepared.prepare import Prepared
 from polymodal.run import frames
-from polymodal.run.pipeline import Encoded, Pipeline, Trained
+from polymodal.run.pipeline import Pipeline, Trained
 from polymodal.run.rows import whole
 from polymodal.run.scored import key_of, missing, remembered, versions
-from polymodal.run.standing import Present
+from polymodal.run.standing import Encoded, Present
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.table.schema import FUSED, Schema
@@ -123,6 +123,7 @@ class Run:
         max_bad_rows: int = 0,
         absent: str | Collection[str] = (),
         ledger: Ledger | None = None,
+        interval: float | None = None,
     ) -> Any:
         """Predictions for a table of new rows; of a single row, see `predict_row`.
 
@@ -135,6 +136,8 @@ class Run:
             ledger: where rows with cells that are cut or count as missing are noted; without one
                 Python warns of what may not be meant so: cells that are no numbers, categories
                 that were not learned, columns that the run does not know.
+            interval: also say where the truth lies with this probability: of a number "target.low"
+                and "target.high", of a class "target.set" (split-conformal, on validation rows).
 
         Raises:
             UserError: the table does not suit the run, or the run has no such modality to ignore.
@@ -154,10 +157,10 @@ class Run:
                 names = dict.fromkeys(name for row in rows for name in row)
                 asked = [{name: row.get(name) for name in names} for row in rows]
             try:
-                found = self._predicted(asked, max_bad_rows, gone, noted, cache)
+                found = self._predicted(asked, max_bad_rows, gone, noted, cache, interval)
             except CacheError:
                 # Full, locked or spoilt: whoever serves a model needs none.
-                found = self._predicted(asked, max_bad_rows, gone, noted, None)
+                found = self._predicted(asked, max_bad_rows, gone, noted, None, interval)
             if ledger is None:
                 noted.warn()
             if not frames.is_frame(source):
@@ -171,6 +174,7 @@ class Run:
         gone: frozenset[str],
         ledger: Ledger,
         cache: Path | None,
+        interval: float | None,
     ) -> dict[str, list[Any]]:
         table = self.pipeline.table(source, cache=cache, encoding=self.recipe.data.encoding)
         # One row is sooner computed than looked up.
@@ -179,7 +183,9 @@ class Run:
         def score(members: Sequence[str], prepared: Encoded, rows: np.ndarray[Any, Any]) -> Any:
             return self.scores(prepared, rows, gone, kept, members)
 
-        return self.pipeline.answered(table, ledger, gone, score, cache, max_bad_rows=max_bad_rows)
+        return self.pipeline.answered(
+            table, ledger, gone, score, cache, interval, max_bad_rows=max_bad_rows
+        )
 
     def predict_row(
         self,
@@ -187,13 +193,14 @@ class Run:
         *,
         absent: str | Collection[str] = (),
         ledger: Ledger | None = None,
+        interval: float | None = None,
     ) -> dict[str, Any]:
         """One new row's prediction; nothing is read or written but the media that it names.
 
         Args:
             row: column -> cell; a column that is left out is missing.
             absent: modalities to ignore.
-            ledger: as of `predict`.
+            ledger, interval: as in `predict`.
 
         Raises:
             UserError: a column has nearly the name of an input that is lacking, or a cell does not
@@ -204,7 +211,7 @@ class Run:
             "target=class".
         """
         with self._answering():
-            return self.pipeline.predict_row(row, absent=absent, ledger=ledger)
+            return self.pipeline.predict_row(row, absent=absent, ledger=ledger, interval=interval)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import torch
 
 import polymodal.models.build as build
@@ -28,6 +29,7 @@ from polymodal.contract import named, resolve
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe
 from polymodal.metrics import doubts
+from polymodal.metrics.conformal import Strangeness
 from polymodal.models.weights import fill
 from polymodal.nn import pretrained
 from polymodal.run.pipeline import Pipeline, Trained
@@ -39,9 +41,11 @@ from polymodal.train.kernels import Kernels
 # What `_with_backbone` calls a backbone's folder.
 _BACKBONE = re.compile(r"pretrained-[0-9a-f]{12}")
 # Raised whenever what is written changes; other formats are refused.
-FORMAT = 4
+FORMAT = 5
 # What the weights' file calls the hashes of the rows that were learned from.
 ROWS = "rows"
+# And how strange the truth was in validation rows (`Pipeline.held_out`).
+STRANGE = "strange"
 JSON, WEIGHTS, RECIPE = "run.json", "model.safetensors", "recipe.yaml"
 
 
@@ -64,6 +68,9 @@ def save(run: Run, folder: Path) -> None:
     }
     if run.seen is not None:
         tensors[ROWS] = torch.from_numpy(run.seen.rows)
+    strange = [(n, team, o) for n, own in model.held_out.items() for team, o in own.items()]
+    for i, (_, _, one) in enumerate(strange):
+        tensors[f"{STRANGE}.{i}"] = torch.from_numpy(np.stack([one.scores, one.shares]))
     write_tensors(folder / WEIGHTS, tensors)
     described = {
         "format": FORMAT,
@@ -100,6 +107,10 @@ def save(run: Run, folder: Path) -> None:
         ],
         "weights": model.weights,
         "partial": [{"present": sorted(t), "weights": w} for t, w in model.partial.items()],
+        "strange": [
+            {"target": name, "present": None if team is None else sorted(team)}
+            for name, team, _ in strange
+        ],
         "leaderboard": run.leaderboard,
         "ledger": run.ledger,
         "origin": run.origin,
@@ -251,7 +262,12 @@ def _restored(described: dict[str, Any], folder: Path) -> Run:
         members[member.name] = Trained(member, module, item["forms"], kernels, item["facts"])
     shapes = [tuple(item["shape"]) for item in described["forms"]]
     lacking = {frozenset(item["present"]): item["weights"] for item in described["partial"]}
-    model = Pipeline(schema, forms, shapes, tasks, members, described["weights"], lacking)
+    strange: dict[str, dict[frozenset[str] | None, Strangeness]] = {}
+    for i, item in enumerate(described["strange"]):
+        team = None if item["present"] is None else frozenset(item["present"])
+        kept = Strangeness(*tensors[f"{STRANGE}.{i}"].numpy())
+        strange.setdefault(item["target"], {})[team] = kept
+    model = Pipeline(schema, forms, shapes, tasks, members, described["weights"], lacking, strange)
     recipe = resolve.load(folder / RECIPE)
     for name in named.names(recipe.model_dump()):
         brought.placed(_inside(name, folder), folder)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing
 from polymodal.contract.task import Answers, Task
+from polymodal.prepared.prepare import Prepared
 from polymodal.run import patterns
 from polymodal.table.read import Table
-from polymodal.table.schema import CONSTANT
+from polymodal.table.schema import CONSTANT, Schema
 
+# Prepared cells by the position of their form; only of the forms that are wanted.
+Encoded = Sequence[Prepared] | Mapping[int, Prepared]
 # Modality -> `(rows,)` bool: which rows have it.
 Present = Mapping[str, np.ndarray[Any, Any]]
 
@@ -42,11 +47,21 @@ class Standing:
         It answers where the row has all that it reads, and where no word is left to label. In a
         row with nothing at all, or nothing that was validated, the constant does.
         """
+        team = self.team(target, here)
+        if team is None:
+            return None
+        return self.partial[team][target] if team else {CONSTANT: 1.0}
+
+    def team(self, target: str, here: Collection[str]) -> frozenset[str] | None:
+        """The validated set of modalities that a row with some of them goes by.
+
+        None: the fused model answers it; none of them: the constant does.
+        """
         words = self.tasks[target].words
         if self.reads[target] <= set(here) or (words is not None and words not in here):
             return None
-        team = patterns.nearest(here, [t for t, own in self.partial.items() if target in own])
-        return {CONSTANT: 1.0} if team is None else self.partial[team][target]
+        known = [team for team, own in self.partial.items() if target in own]
+        return patterns.nearest(here, known) or frozenset()
 
     def felt(self, target: str, present: Present) -> set[str]:
         """The modalities without which some of these rows might be answered otherwise.
@@ -95,6 +110,48 @@ class Standing:
 
     def _used(self) -> list[str]:
         return [name for shares in self.shares.values() for name in shares]
+
+
+def presence(
+    schema: Schema,
+    forms: Sequence[Mapping[str, int]],
+    table: Table,
+    prepared: Encoded,
+    gone: Collection[str],
+) -> dict[str, Any]:
+    """Which rows of a table have which modality, and are not to ignore it.
+
+    Args:
+        forms: each member's, as of `Trained`.
+        gone: modalities to ignore.
+    """
+    known = {name: i for own in forms for name, i in own.items()}
+    encoded = range(len(prepared)) if isinstance(prepared, Sequence) else prepared
+    ready = {name: i for own in forms for name, i in own.items() if i in encoded}
+    found: dict[str, Any] = {}
+    for name, columns in schema.modalities().items():
+        if name in gone:
+            found[name] = np.zeros(len(table), bool)
+        elif name in ready:
+            found[name] = prepared[ready[name]].present
+        elif name in known:
+            found[name] = np.any([filled(table, c.name) for c in columns], axis=0)
+        else:  # nothing that answers reads it
+            found[name] = np.ones(len(table), bool)
+    return found
+
+
+def to_ignore(absent: str | Collection[str], names: Sequence[str]) -> frozenset[str]:
+    """A modality to ignore, or several, as a set; UserError if there is no such modality."""
+    gone = [absent] if isinstance(absent, str) else list(absent)
+    for name in gone:
+        if name not in names:
+            raise UserError(
+                f"The run has no modality '{name}' to ignore",
+                expected=f"some of {', '.join(names)}",
+                do=lookup.meant(name, names, "leave it out"),
+            )
+    return frozenset(gone)
 
 
 def filled(table: Table, column: str) -> np.ndarray[Any, Any]:

@@ -170,6 +170,28 @@ class Classify(Supervised):
         best = metrics.likeliest(p)
         return Judged(best, best == y, _surprise(p, y))
 
+    def strangeness(self, answers: Answers, targets: Answers) -> Array:
+        """One less the probability of the true class (Sadinle, Lei and Wasserman 2019)."""
+        p, y = self._shares(answers), _codes(targets)
+        return 1 - np.take_along_axis(p, y[:, None], 1)[:, 0]
+
+    def region(self, answers: Answers, within: Array) -> dict[str, list[Any]]:
+        """`name.set`: the likeliest class, and all others that are likely enough."""
+        inside = self._inside(answers, within)
+        found = [[c for c, own in zip(self.classes, row, strict=True) if own] for row in inside]
+        return {f"{self.name}.set": found}
+
+    def extent(self, answers: Answers, within: Array) -> Array:
+        """The number of classes."""
+        return self._inside(answers, within).sum(1)
+
+    def _inside(self, answers: Answers, within: Array) -> Array:
+        """`(rows, classes)` bool."""
+        p = self._shares(answers)
+        # Rounded as the scores that the limit comes of are.
+        strange = (1 - p).astype(np.float32)
+        return (strange <= within[:, None]) | (p >= p.max(1, keepdims=True))
+
     def labels(self, targets: Answers) -> list[str]:
         return [self.classes[code] for code in _codes(targets)]
 

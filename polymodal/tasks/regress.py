@@ -172,6 +172,20 @@ class Regress(Supervised):
         error, tolerance = values - y, TOLERANCE * float(y.std())
         return Judged(values, np.abs(error) <= tolerance, error**2, tolerance)
 
+    def strangeness(self, answers: Answers, targets: Answers) -> Array:
+        """The absolute error, in the column's unit."""
+        return np.abs(_amounts(answers) - self._in_unit(targets))
+
+    def region(self, answers: Answers, within: Array) -> dict[str, list[Any]]:
+        """`name.low` and `name.high`."""
+        values = _amounts(answers)
+        low, high = values - within, values + within
+        return {f"{self.name}.low": low.tolist(), f"{self.name}.high": high.tolist()}
+
+    def extent(self, answers: Answers, within: Array) -> Array:
+        """From the low end to the high one."""
+        return 2 * within
+
     def figures(self, answers: Answers, targets: Answers) -> dict[str, Any]:
         return {"histogram": figures.histogram(self._in_unit(targets), np.stack(answers)[:, 0])}
 
