@@ -9,17 +9,21 @@ import re
 from collections.abc import Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from polymodal.base.arrow import is_text
 from polymodal.table import dates, numerals
 from polymodal.table.nothing import is_word
 from polymodal.table.reading import counted
 
-# So many different cells of a column are looked at to see whether they are numbers.
-SAMPLE = 200
+# So many different cells of a column are looked at to see whether they are numbers, so many for
+# their mark, and no more once so many have shown it.
+SAMPLE, LOOKED, ENOUGH = 50, 5000, 20
 # Share of them that must be numbers.
 MOST = 0.8
 _EITHER = re.compile(r"[^\d.,]*\d{1,3}[.,]\d{3}\D*")
+# The same, a little wider, for Arrow: whole columns are asked whether any cell has the shape.
+_SHAPED = r"^[^0-9.,]*[0-9]{1,3}[.,][0-9]{3}[^0-9]*$"
 
 
 def leaning(
@@ -37,10 +41,13 @@ def leaning(
     """
     shown: dict[str, str] = {}
     either: dict[str, str] = {}
+    texts = {n: c for n, c in columns.items() if n not in stated and is_text(c.type)}
+    if not any(pc.any(pc.match_substring_regex(c, _SHAPED)).as_py() for c in texts.values()):
+        return {mark: name for name, mark in stated.items()}, {}  # nobody needs to know
     for name, column in columns.items():
         if name in stated:
             shown.setdefault(stated[name], name)
-        elif is_text(column.type):
+        elif name in texts:
             mark, example = _shown(column)
             if mark:
                 shown.setdefault(mark, name)
@@ -57,11 +64,14 @@ def _shown(column: pa.ChunkedArray) -> tuple[str | None, str | None]:
     if not some or sum(map(_is_number, some)) < MOST * len(some):
         return None, None
     votes = {",": 0, ".": 0}
-    example = None
-    for text in known:
+    example, shows = None, 0
+    for text in known[:LOOKED]:
         mark = numerals.marks(text)
         if mark is not None:
             votes[mark] += counts[text]
+            shows += 1
+            if shows == ENOUGH:
+                break
         elif example is None and _EITHER.fullmatch(text.strip()):
             example = text
     if votes[","] or votes["."]:
