@@ -18,6 +18,9 @@ class Attention(nn.Module):
     Args:
         width: of queries, keys and result.
         heads: must divide `width`.
+        bias: whether queries, keys and values have biases, as most papers' do. A key's shifts every
+            score of a query alike, so it never learns.
+        dropout: of the weights.
 
     Attributes:
         attention: the kernel: "sdpa" (PyTorch's fused one) or "plain" (two matrix products and a
@@ -25,7 +28,7 @@ class Attention(nn.Module):
             sets it.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, bias: bool = False, dropout: float = 0.0) -> None:
         super().__init__()
         if heads < 1 or width % heads:
             raise UserError(
@@ -34,10 +37,9 @@ class Attention(nn.Module):
                 got=f"heads={heads}, width={width}",
                 do="set heads to 1, 2, 4 or 8, or change the width",
             )
-        self.heads, self.attention = heads, "sdpa"
-        # Without biases: a key's shifts every score of a query alike, so it could never learn.
-        self.query = nn.Linear(width, width, bias=False)
-        self.key_value = nn.Linear(width, 2 * width, bias=False)
+        self.heads, self.attention, self.dropout = heads, "sdpa", dropout
+        self.query = nn.Linear(width, width, bias=bias)
+        self.key_value = nn.Linear(width, 2 * width, bias=bias)
         self.out = nn.Linear(width, width)
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
@@ -51,7 +53,8 @@ class Attention(nn.Module):
         # A row without a key reads all of them, which is finite, and is set to zero below.
         allowed = (mask | ~readable.unsqueeze(1))[:, None, None, :]
         attend = _plain if self.attention == "plain" else _sdpa
-        mixed = self.out(attend(q, k, v, allowed).transpose(1, 2).flatten(2))
+        dropped = self.dropout if self.training else 0.0
+        mixed = self.out(attend(q, k, v, allowed, dropped).transpose(1, 2).flatten(2))
         return torch.where(readable[:, None, None], mixed, 0)
 
     def _split(self, x: Tensor) -> Tensor:
@@ -93,11 +96,12 @@ class Block(nn.Module):
         return values + self.dropout(self.mlp(values))
 
 
-def _plain(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor) -> Tensor:
+def _plain(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor, dropout: float) -> Tensor:
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     scores = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
-    return scores.softmax(-1) @ v
+    weights = scores.softmax(-1)
+    return (F.dropout(weights, dropout) if dropout else weights) @ v
 
 
-def _sdpa(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor) -> Tensor:
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor, dropout: float) -> Tensor:
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout)

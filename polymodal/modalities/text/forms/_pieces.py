@@ -23,19 +23,19 @@ def uncut(cell: Any, tokenizer: Any) -> np.ndarray[Any, Any]:
     """All of a text's pieces, however long it is."""
     # Where no spaces are, the tokenizer's own pieces say more than single characters.
     found = cell.split() if isinstance(cell, str) else _hashing.split(cell)
-    words = [_whole(word) for word in found]
+    words = [whole(word) for word in found]
     # The tokenizer gets a string as it stands, so that it cuts as it does anywhere else.
-    text = _whole(cell) if isinstance(cell, str) else " ".join(words)
+    text = whole(cell) if isinstance(cell, str) else " ".join(words)
     encoded = tokenizer.backend_tokenizer.encode(text)
     ids = np.array(encoded.ids, np.int32)
     numbers = _word_numbers(text, words, np.array(encoded.offsets, np.int64).reshape(-1, 2))
     numbers[np.array(encoded.special_tokens_mask, bool)] = 0
-    ids, numbers = _add_dropped(ids, numbers, len(words), tokenizer.unk_token_id)
+    ids, numbers = add_dropped(ids, numbers, len(words), tokenizer.unk_token_id)
     shapes = np.array([0] + [_hashing.shape(word) for word in words], np.int32)
     return np.stack([ids, numbers, shapes[numbers]], axis=1).astype(np.int32)
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
     """With ? for each half of a surrogate pair, which no tokenizer takes; of the same length."""
     return text.encode("utf-8", "replace").decode()
 
@@ -53,7 +53,7 @@ def _word_numbers(
     return np.searchsorted(np.array(starts), offsets[:, 1] - 1, side="right")
 
 
-def _add_dropped(
+def add_dropped(
     ids: np.ndarray[Any, Any], numbers: np.ndarray[Any, Any], words: int, unknown: int | None
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Put the unknown piece where a word has none (a lone control character, for example)."""
