@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from polymodal.evaluation.scoring import score as score
     from polymodal.fitting.fit import fit as fit
     from polymodal.fitting.preflight import check as check
+    from polymodal.fitting.pretrain import pretrain as pretrain
     from polymodal.run.run import Run as Run
     from polymodal.run.saved import load as load
+    from polymodal.run.search import retrieve as retrieve
     from polymodal.table.read import read as read
 
 _HOMES = {
@@ -29,7 +31,9 @@ _HOMES = {
     "explain": "polymodal.evaluation.explain",
     "fit": "polymodal.fitting.fit",
     "load": "polymodal.run.saved",
+    "pretrain": "polymodal.fitting.pretrain",
     "read": "polymodal.table.read",
+    "retrieve": "polymodal.run.search",
     "score": "polymodal.evaluation.scoring",
     "Run": "polymodal.run.run",
     "Recipe": "polymodal.contract.recipe",

@@ -44,6 +44,7 @@ def options(
 
 
 app.command()(train.fit)
+app.command()(train.pretrain)
 app.command()(use.evaluate)
 app.command()(use.compare)
 # One row's columns are options that no one knows beforehand.
@@ -51,6 +52,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
     use.predict
 )
 app.command()(use.embed)
+app.command()(use.retrieve)
 app.command()(use.score)
 app.command()(train.check)
 app.command(name="list")(info.list_components)
@@ -63,7 +65,7 @@ INTERRUPTED = 130
 
 def _interrupted() -> int:
     """After Ctrl-C; what a fit has done is kept."""
-    resumes = sys.argv[1:2] == ["fit"]
+    resumes = sys.argv[1:2] in (["fit"], ["pretrain"])
     further = ": run the same command again to go on" if resumes else ""
     say(f"Interrupted{further}.", sys.stderr)
     return INTERRUPTED

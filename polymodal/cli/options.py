@@ -59,6 +59,7 @@ def table(source: str | None, allow_urls: bool) -> Any:
 
 # Time for a fit where neither the recipe nor the command line says any.
 BUDGET = "5m"
+PRETRAINING = "10m"
 
 
 def one_or_all(names: list[str] | None) -> str | list[str] | None:
@@ -76,6 +77,21 @@ def pairs(items: list[str] | None) -> dict[str, str]:
             )
         found[name] = kind
     return found
+
+
+def parented(run: Path | None, match: list[str] | None) -> dict[str, Any] | None:
+    """--from RUN --match NEW=OLD to a recipe's `parent`."""
+    if run is None:
+        if match:
+            raise UserError("--match goes with --from", do="--from RUN names the run to start from")
+        return None
+    found = {}
+    for item in match or []:
+        new, equals, old = item.partition("=")
+        if not equals or not new or not old:
+            raise UserError("--match takes two columns", expected="--match NEW=OLD", got=item)
+        found[new] = old
+    return {"run": str(run), "columns": found}
 
 
 def said(items: list[str] | None) -> dict[str, str]:

@@ -12,6 +12,7 @@ from polymodal.base.say import say
 from polymodal.base.spelling import seconds
 from polymodal.cli.options import (
     BUDGET,
+    PRETRAINING,
     BadRows,
     Date,
     Decimal,
@@ -24,6 +25,7 @@ from polymodal.cli.options import (
     Urls,
     one_or_all,
     pairs,
+    parented,
     said,
     table,
     words_of,
@@ -73,6 +75,14 @@ def fit(
             show_default="installed",
         ),
     ] = None,
+    parent: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Start from what this run has learned."),
+    ] = None,
+    match: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NEW=OLD", help="With --from: what it calls a column."),
+    ] = None,
     max_bad_rows: BadRows = 0,
     allow_urls: Urls = False,
     track: Annotated[
@@ -110,6 +120,7 @@ def fit(
         seed=seed,
         fusion=one_or_all(fusion),
         pretrained=pretrained,
+        parent=parented(parent, match),
         out=out,
         overwrite=overwrite,
         trackers=track or [],
@@ -119,6 +130,80 @@ def fit(
     if recipe.compare or len(fusion or []) > 1:
         say(f"      polymodal compare {out} --data TEST.csv")
     say(f"      polymodal predict {out} --data NEW.csv --out predictions.csv")
+
+
+def pretrain(
+    train: Annotated[str, typer.Argument(help="Table of rows without labels, or a recipe.yaml.")],
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task", metavar="NAME", help="What to learn; by default what suits the columns."
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--columns", metavar="COL", help="Read this one; by default all are read."),
+    ] = None,
+    valid: Annotated[
+        str | None, typer.Option(help="Table of validation rows, or their share, as 0.2.")
+    ] = None,
+    drop: Drop = None,
+    kind: Kinds = None,
+    decimal: Decimal = None,
+    date: Date = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
+    group: Group = None,
+    split: Annotated[str | None, typer.Option(help="auto, random, group or time:COLUMN.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for it all: 90s, 10m, 2h.", show_default=PRETRAINING)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    fusion: Annotated[
+        str | None, typer.Option("--fusion", metavar="NAME", help="Of the network.")
+    ] = None,
+    max_bad_rows: BadRows = 0,
+    allow_urls: Urls = False,
+    track: Annotated[
+        list[str] | None, typer.Option(help="Also log to tensorboard, wandb or mlflow.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a finished run.")] = False,
+    out: Out = Path("runs/pretrained"),
+) -> None:
+    """Learn representations from rows without labels, for `fit --from`; resumes after Ctrl-C."""
+    from polymodal.contract.recipe import Recipe
+    from polymodal.contract.resolve import load, share
+    from polymodal.fitting.pretrain import pretrain as pretrain_table
+    from polymodal.report.console import Show
+
+    recipe = load(Path(train)) if train.endswith((".yaml", ".yml")) else Recipe(train=train)
+    if recipe.budget is None and budget is None:
+        budget = PRETRAINING
+    pretrain_table(
+        table(recipe.train, allow_urls),
+        task=task,
+        columns=column or [],
+        recipe=recipe,
+        valid=valid if share(valid) is not None else table(valid or recipe.valid, allow_urls),
+        drop=drop or [],
+        kinds=pairs(kind),
+        decimal=said(decimal),
+        date=said(date),
+        missing=words_of(missing),
+        encoding=encoding,
+        group=group,
+        split=split,
+        budget=budget,
+        seed=seed,
+        fusion=fusion,
+        max_bad_rows=max_bad_rows or None,
+        trackers=track or [],
+        overwrite=overwrite,
+        out=out,
+        show=Show(sys.stderr, shell=True),
+    )
+    say(f"Next: polymodal fit TABLE --target COL --from {out}")
+    say(f"      polymodal evaluate {out} --data NEW.csv --out {out}/test")
 
 
 def check(

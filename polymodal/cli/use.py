@@ -177,6 +177,50 @@ def embed(
     say(f"{counted(len(vectors), 'vector')} of width {vectors.shape[1]} in {out}")
 
 
+def retrieve(
+    run: Annotated[Path, typer.Argument(help="A run that compares modalities: see pretrain.")],
+    index: Annotated[str, typer.Option(help="Table that is searched.")],
+    source: Annotated[str, typer.Option("--from", metavar="COL", help="What asks.")],
+    to: Annotated[str, typer.Option("--to", metavar="COL", help="What is found.")],
+    out: Annotated[Path | None, typer.Option(help="CSV file to write.")] = None,
+    query: Annotated[str | None, typer.Option(help="One cell of --from: a text or a path.")] = None,
+    queries: Annotated[str | None, typer.Option(help="Table of queries.")] = None,
+    k: Annotated[int, typer.Option("--k", help="Rows for each query.")] = 10,
+    engine: Annotated[str, typer.Option(help="exact, or faiss (an extra) for millions.")] = "exact",
+    max_bad_rows: BadRows = 0,
+    allow_urls: Urls = False,
+    trust: Trust = False,
+) -> None:
+    """Rows of a table whose one column is most like another column of a query."""
+    from polymodal.base.claims import refuse_input
+    from polymodal.base.files import write_csv
+    from polymodal.report.words import counted
+    from polymodal.run.saved import load
+    from polymodal.run.search import retrieve as search
+
+    if out is not None:
+        refuse_input(out, index, queries)
+    elif queries is not None:
+        raise UserError("No output file was given", do="--out found.csv")
+    found = search(
+        load(run, trust=trust),
+        table(index, allow_urls),
+        query=query,
+        queries=table(queries, allow_urls),
+        source=source,
+        to=to,
+        k=k,
+        engine=engine,
+        max_bad_rows=max_bad_rows,
+    )
+    if out is None:
+        lines = [dict(zip(found, line, strict=True)) for line in zip(*found.values(), strict=True)]
+        say(json.dumps(lines, ensure_ascii=False, indent=1))
+        return
+    write_csv(out, found)
+    say(f"{counted(len(found['row']), 'row')} in {out}")
+
+
 def score(
     predictions: Annotated[str, typer.Argument(help="Table of predictions from anywhere.")],
     metric: Annotated[

@@ -24,6 +24,11 @@ def _named(value: Any) -> Any:
     raise ValueError("a component's name, or a mapping with 'name' and its options")
 
 
+def _folder(value: Any) -> Any:
+    """A parent that is given as its folder alone."""
+    return {"run": value} if isinstance(value, str) else value
+
+
 # A component in a recipe: its name, or a mapping with "name" and its options.
 Spec = Annotated[str | dict[str, Any], BeforeValidator(_named)]
 
@@ -69,6 +74,11 @@ class Modality(_Strict):
     pretrained: str | None = None
     tune: bool = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing says how it is read."""
+        return not (self.encoder or self.pretrained or self.form)
+
     @model_validator(mode="after")
     def _one_door(self) -> Modality:
         if self.pretrained and self.encoder:
@@ -85,7 +95,8 @@ class Training(_Strict):
         epochs: passes over the training rows, fewer if the budget ends before; None: 20.
         batch_size: rows a step.
         lr: peak learning rate of AdamW, after `warmup` and before the cosine to zero.
-        pretrained_lr: the same for the weights of a pretrained backbone that is tuned.
+        pretrained_lr: the same for the weights of a pretrained backbone that is tuned, and for
+            those that a parent has learned.
         weight_decay: decoupled; not on biases, norms and embeddings.
         warmup: share of all steps.
         clip: largest gradient norm.
@@ -163,6 +174,18 @@ class Member(_Strict):
         return self
 
 
+class Parent(_Strict):
+    """The run that a fit starts from.
+
+    Attributes:
+        run: its folder. `parent: FOLDER` is short for it.
+        columns: column of the table -> what the parent calls it, where the names differ.
+    """
+
+    run: str
+    columns: dict[str, str] = {}
+
+
 class Data(_Strict):
     """What is read of the table, and how it is divided.
 
@@ -233,6 +256,7 @@ class Recipe(_Strict):
             "none", which also forbids what modalities name.
         seed: of everything random.
         budget: seconds for the whole fit; None: no limit of its own.
+        parent: a run whose encoders and forms networks start from, by the columns' names; or None.
         modalities, fusion, width, training: short for one of the models, called "model", or for one
             of each fusion if that is a list, which are then compared; gone once they are read.
     """
@@ -248,6 +272,7 @@ class Recipe(_Strict):
     pretrained: Literal["installed", "hub", "none"] = "installed"
     seed: int = Field(0, ge=0, lt=2**32)
     budget: float | None = Field(None, gt=0)
+    parent: Annotated[Parent | None, BeforeValidator(_folder)] = None
     modalities: dict[str, Modality] | None = Field(None, exclude=True)
     fusion: Spec | list[Spec] | None = Field(None, exclude=True)
     width: int | None = Field(None, ge=4, exclude=True)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract import named
-from polymodal.contract.recipe import SHORT, Data, Member, Modality, Recipe, Spec, Training
+from polymodal.contract.recipe import SHORT, Data, Member, Modality, Parent, Recipe, Spec, Training
 
 # A recipe that names thousands of columns is far smaller.
 LARGEST, MOST_VALUES, DEEPEST = 16 * 2**20, 500_000, 64
@@ -23,7 +23,10 @@ RENAMED = {"members": "models"}
 
 
 def load(path: Path) -> Recipe:
-    """Read a YAML recipe; `train`, `valid` and "file.py:Class" names are relative to its folder."""
+    """Read a YAML recipe.
+
+    What it names by a path (`train`, `valid`, `parent`, "file.py:Class") is relative to its folder.
+    """
     try:
         described = _parsed(path)
     # A key that no mapping can have, a number too long, a nest too deep.
@@ -60,6 +63,11 @@ def load(path: Path) -> Recipe:
         value = described.get(key)
         if isinstance(value, str) and "://" not in value:
             described[key] = str(path.parent / value)
+    given = described.get("parent")
+    if isinstance(given, str):
+        described["parent"] = str(path.parent / given)
+    elif isinstance(given, dict) and isinstance(given.get("run"), str):
+        described["parent"] = {**given, "run": str(path.parent / given["run"])}
     return validate(named.mapped(described, partial(_anchored, path.parent)), str(path))
 
 
@@ -113,6 +121,7 @@ def overruled(
     budget: float | None = None,
     metric: str | None = None,
     pretrained: str | None = None,
+    parent: str | Mapping[str, Any] | None = None,
     **data: Any,
 ) -> Recipe:
     """The recipe with what is given over it; what is None overrules nothing.
@@ -141,6 +150,7 @@ def overruled(
     update |= {} if seed is None else {"seed": seed}
     update |= {} if metric is None else {"metric": metric}
     update |= {} if pretrained is None else {"pretrained": pretrained}
+    update |= {} if parent is None else {"parent": parent}
     if fusion is not None:
         update |= _with_fusion(recipe, fusion)
     return validate({**recipe.model_dump(), **update}, "The fit")
@@ -226,6 +236,7 @@ def _keys_beside(location: tuple[Any, ...]) -> list[str]:
         "training": Training,
         "modalities": Modality,
         "models": Member,
+        "parent": Parent,
     }
     for part in location[:-1]:
         here = inner.get(str(part), here)

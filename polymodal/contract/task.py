@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from polymodal.base import lookup
 from polymodal.base.spelling import canonical, is_missing
-from polymodal.contract.batch import Batch, Field, Fused
+from polymodal.contract.batch import Batch, Field, Fused, Outputs
 from polymodal.contract.form import Form
 from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
@@ -85,10 +85,13 @@ class Task(ABC):
         asked: the metric that the user wants models to be chosen and judged by, or None.
         averaged: whether answers are numbers of which sums and means make sense.
         spoils: whether it hides something from the model. It then has a forward pass of its own.
+        mines: whether it hides what depends on what the model finds alike: see `mined`.
         supports: what `support` is, in words.
         chooses: what `criterion` is, in words; "" where it is the primary metric.
         one_class: whether a row's answer is exactly one class.
         classes: the names that it answers with, in order; known after `fit`. None for numbers.
+        aligns: whether an answer is `(modalities, size)`: a vector of each of its `names`, zeros
+            where that is absent, by which modalities and rows can be compared.
         needs: what a table must have for the task to be pretrained on it, in words.
         usual: whether pretraining that is told no task takes this one where the table suits.
         chunk: rows whose graph is kept at once in training, for a loss that compares all rows of
@@ -104,10 +107,13 @@ class Task(ABC):
     asked: str | None = None
     averaged: ClassVar[bool] = True
     spoils: ClassVar[bool] = False
+    mines: ClassVar[bool] = False
     supports: ClassVar[str] = "its answer"
     chooses: ClassVar[str] = "its loss"
     one_class: ClassVar[bool] = False
     classes: Sequence[str] = ()
+    aligns: ClassVar[bool] = False
+    names: Sequence[str] = ()
     needs: ClassVar[str] = "a column of labels: it is fitted, not pretrained"
     usual: ClassVar[bool] = False
     chunk: int | None = None
@@ -240,6 +246,15 @@ class Task(ABC):
                 answer depends on nothing but the row only if what is hidden does not either.
         """
         return batch
+
+    def mined(self, batch: Batch, found: Outputs, generator: torch.Generator) -> Batch:
+        """As `spoil`, of a task that `mines`; it may return more rows than it was given.
+
+        Args:
+            found: what the model makes of the batch as it is: the answers of all tasks that hide
+                nothing, and the modalities' tokens.
+        """
+        raise NotImplementedError(f"{type(self).__name__} mines nothing")
 
     @abstractmethod
     def loss(self, done: Pass) -> Tensor:

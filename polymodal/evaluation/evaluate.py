@@ -305,7 +305,7 @@ def _measure(
     even = judge.evenly(run, name)
     own = {member: scores[member][name] for member in even or ()}
     if best is None:
-        found.unjudged[name] = judge.missing(run)
+        found.unjudged[name] = judge.missing(run, not task.columns)
     else:
         found.verdicts[name] = {
             "target": name,

@@ -238,11 +238,11 @@ class _Asked:
         tasks = {target: self.run.tasks[target] for target in targets}
         batch = Batch(inputs, {}, torch.arange(count))
         with torch.inference_mode():
-            for seen, asked in passes(batch, tasks, module.read_in):
+            for seen, asked in passes(batch, tasks, module):
                 # Where nothing was hidden, what is not replaced is one row still.
                 once = own | varied if seen is batch else seen.inputs
                 tokens = {
-                    m: Tokens(t.values.expand(count, -1, -1), t.mask.expand(count, -1))
+                    m: Tokens(t.values.expand(len(seen), -1, -1), t.mask.expand(len(seen), -1))
                     for m, t in module.encode(once).items()
                 }
                 outputs = module.fuse(tokens, tasks=asked)

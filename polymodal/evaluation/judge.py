@@ -96,17 +96,23 @@ def unfused(run: Run, target: str) -> dict[str, Any] | None:
     }
 
 
-def missing(run: Run) -> dict[str, Any]:
+def missing(run: Run, unlabelled: bool = False) -> dict[str, Any]:
     """Why there is no verdict.
 
+    Args:
+        unlabelled: whether the task has no labels.
+
     Returns:
-        "why": "one modality", "no rivals" (none was planned), "skipped" or "not validated";
+        "why": "unlabelled", "one modality", "no rivals" (none was planned), "skipped" or "not
+        validated";
         "models": name and reason of those that were skipped.
     """
     alone = [one for one in run.attempts if len(one["modalities"]) == 1]
     lost = [[one["name"], one["skipped"]] for one in alone if one["skipped"]]
     why = "not validated"
-    if len(run.schema.modalities()) == 1:
+    if unlabelled:
+        why = "unlabelled"
+    elif len(run.schema.modalities()) == 1:
         why = "one modality"
     elif not alone:
         why = "no rivals"

@@ -10,13 +10,14 @@ import copy
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from polymodal.base import brought, lookup
-from polymodal.base.devices import refuse_several_processes
+from polymodal.base.devices import refuse_several_processes, seeded
 from polymodal.base.errors import UserError
 from polymodal.base.files import write_json
 from polymodal.base.spelling import seconds
@@ -43,6 +44,7 @@ from polymodal.fitting.data import (
 )
 from polymodal.fitting.folder import claimed, mark, resumed, spend, spent, unmark
 from polymodal.fitting.job import Cells, Forms, Job, form_key
+from polymodal.fitting.parent import Origin, origin, settled
 from polymodal.metrics.statistics import codes
 from polymodal.models import build
 from polymodal.prepared.cache import default_folder
@@ -80,6 +82,7 @@ def fit(
     overwrite: bool = False,
     trackers: Sequence[str] = (),
     show: Show | None = None,
+    parent: str | Path | Mapping[str, Any] | None = None,
 ) -> Run:
     """Train, compare and combine models of a table.
 
@@ -110,6 +113,9 @@ def fit(
         overwrite: replace a finished run in `out`, or an interrupted fit of something else.
         trackers: "tensorboard", "wandb", "mlflow": also log there.
         show: where progress goes; by default standard error, and nowhere with `Show.silent()`.
+        parent: folder of a run to start from, such as `pretrain` makes: networks take over encoders
+            and forms of the columns that have the same names. Or a mapping with the folder under
+            "run" and, under "columns", this table's columns -> what the parent calls them.
 
     Returns:
         The run, saved in `out` if given.
@@ -140,6 +146,7 @@ def fit(
         missing={name: list(words) for name, words in missing.items()} if missing else None,
         encoding=encoding,
         valid=part,
+        parent=str(parent) if isinstance(parent, Path) else parent,
     )
     refuse_several_processes()
     train = train if train is not None else recipe.train
@@ -157,7 +164,10 @@ def fit(
     if valid is not None:
         refuse_division(recipe)
     # Where a saved recipe lies, the tables do not: their paths must not depend on it.
-    paths = {"train": _absolute(recipe.train), "valid": _absolute(recipe.valid)}
+    paths: dict[str, Any] = {"train": _absolute(recipe.train), "valid": _absolute(recipe.valid)}
+    if recipe.parent is not None:
+        folder_ = str(Path(recipe.parent.run).resolve())
+        paths["parent"] = recipe.parent.model_copy(update={"run": folder_})
     recipe = recipe.model_copy(update=paths)
     temporary = out is None
     folder = default_folder() / "unsaved" / str(time.time_ns()) if out is None else Path(out)
@@ -196,7 +206,9 @@ def _fitted(
     division = divided(data, recipe)
     aims = aimed(data, division, recipe, ledger)
     show.findings(checks.Report(aims.findings))
+    parent = None if recipe.parent is None else origin(recipe.parent, data.schema)
     request = _request(data, recipe)
+    request |= {} if parent is None else {"parent": parent.hash}
     members = resumed(out, request, recipe.budget, overwrite)
     taken = 0.0 if members is None else spent(out, request, recipe.budget)
     if members is None:
@@ -204,11 +216,14 @@ def _fitted(
         read = backbones(data.contents, data.schema, recipe, plan.tagged(tasks))
         show.findings(checks.Report(read.findings))
         known = plan.facts(data.table, data.schema, rows, recipe, tasks, read.of)
+        if parent is not None:
+            known = replace(known, started=parent.modalities(), width=parent.width)
         members = plan.members(data.schema, known, recipe)
     for member in members:
         build.check(member, data.schema.modalities())
     show.doing("encode the cells", "encoding")
-    job = _prepared(data, division.train, aims, members, recipe, ledger, logs, show)
+    job = _prepared(data, division.train, aims, members, recipe, ledger, logs, show, parent)
+    lineage = None if parent is None else _started(job, members, parent, show)
     account(ledger, job.known(), aims.unseen)
     train, valid = (int(job.known()[own].sum()) for own in (division.train, division.valid))
     show.plan(members, train, valid, len(division.folds), recipe.budget is None)
@@ -224,7 +239,21 @@ def _fitted(
         spend(out, time.perf_counter() - start)
     show.doing("combine the models", "combining")
     run = combine(found.job, found, recipe, ledger, data.contents)
+    run.origin |= {} if lineage is None else {"parent": lineage}
     return run, checks.Report([*report.findings, *aims.findings])
+
+
+def _started(job: Job, members: Sequence[Member], parent: Origin, show: Show) -> dict[str, Any]:
+    """What starts from the parent and what does not: shown, and kept in the run."""
+    found = []
+    with seeded(job.seed):
+        for member in members:
+            forms = {name: job.forms[key] for name, key in job.keys(member).items()}
+            found.append(parent.start(build.module(member, job.schema, forms, job.tasks)))
+    started = settled(found, parent)
+    lineage = parent.described(started)
+    show.lineage(lineage)
+    return lineage
 
 
 def _absolute(source: str | None) -> str | None:
@@ -248,6 +277,7 @@ def _prepared(
     ledger: Ledger,
     logs: Trackers,
     show: Show,
+    parent: Origin | None,
 ) -> Job:
     """Every form that some member needs: fitted on training rows, all cells encoded once.
 
@@ -256,10 +286,14 @@ def _prepared(
     table, schema, group = data.table, data.schema, data.schema.group
     grouped = schema.modalities()
     wanted: dict[str, tuple[str, Form]] = {}
+    learned: set[str] = set()
     for member in members:
         for name in member.modalities:
             form = build.form_for(member, name, grouped[name])
-            wanted.setdefault(form_key(name, form), (name, form))
+            key = form_key(name, form)
+            theirs = None if parent is None else parent.form(name, form)
+            learned |= set() if theirs is None else {key}
+            wanted.setdefault(key, (name, theirs or form))
 
     def fitted(name: str, form: Form, rows: np.ndarray[Any, Any]) -> Form:
         form.fit(cell for cell in cells(table, grouped[name], rows) if cell is not None)
@@ -283,7 +317,8 @@ def _prepared(
         for key, form in forms.items():
             name = wanted[key][0]
             # What learns nothing from rows, or nothing else from these, is the same.
-            own = fitted(name, copy.deepcopy(form), rows) if form.state else form
+            anew = form.state and key not in learned
+            own = fitted(name, copy.deepcopy(form), rows) if anew else form
             if own.state and own.state != form.state:
                 # What is wrong with cells was noted when they were encoded first.
                 forms[key], prepared[key] = own, encoded(name, own, Ledger())
@@ -294,7 +329,10 @@ def _prepared(
     units = groups
     if groups is None or time is not None:
         units = together(data.contents, schema, how, time=time)
-    forms = {key: fitted(name, form, train) for key, (name, form) in wanted.items()}
+    forms = {
+        key: form if key in learned else fitted(name, form, train)
+        for key, (name, form) in wanted.items()
+    }
     # Two forms of a modality may say the same.
     notes = [(wanted[key][0], note) for key, form in forms.items() for note in form.notes]
     what = [f"Cells of '{name}' {note}" for name, note in dict.fromkeys(notes)]
@@ -311,4 +349,5 @@ def _prepared(
         groups=groups,
         units=units,
         refitted=refitted,
+        origin=parent,
     )

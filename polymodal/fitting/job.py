@@ -14,6 +14,7 @@ from polymodal.contract.form import Form
 from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Member
 from polymodal.contract.task import Answers, Task
+from polymodal.fitting.parent import Origin
 from polymodal.models import build
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared
@@ -45,6 +46,7 @@ class Job:
             copies, its time; None: rows are independent.
         memo: what experts have fitted that others may want too, and what `within` has made.
         refitted: forms, by the same keys, fitted on other rows than these, and the cells in them.
+        origin: what networks start from, or None.
         masked: member -> modalities that were left out -> target -> row -> the answer of one that
             has not seen the row, of a sample of the validation rows (`keep_masked`).
     """
@@ -112,6 +114,7 @@ class Job:
                 into |= dict(zip(rows.tolist(), answers, strict=True))
 
     refitted: Refitted | None = None
+    origin: Origin | None = None
 
     def within(self, rows: np.ndarray[Any, Any]) -> Job:
         """The same job with forms that have seen nothing but some rows: a fold's training rows."""

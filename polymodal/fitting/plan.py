@@ -29,6 +29,8 @@ FUSION = "concat"
 FURTHER = ("gated", "cross_attention")
 # What a model that is trained on starts with.
 TUNED = {"epochs": 4, "pretrained_lr": 2e-4}
+# What was learned without labels moves slower than what starts at random.
+STARTED = {"pretrained_lr": 5e-4}
 
 
 @dataclass
@@ -40,6 +42,8 @@ class Facts:
         forms: modality -> options of its media form, from a sample of its cells.
         backbones: modality -> the pretrained models that the budget affords for it.
         tagged: modalities whose words some task labels.
+        started: modality -> how the parent reads it, whose encoder and form it starts from.
+        width: of the parent's tokens, or None.
         solvable: whether solvers can be fitted to every task.
     """
 
@@ -48,6 +52,8 @@ class Facts:
     backbones: Mapping[str, Sequence[Weights]] = field(default_factory=dict)
     tagged: frozenset[str] = frozenset()
     solvable: bool = True
+    started: Mapping[str, Modality] = field(default_factory=dict)
+    width: int | None = None
 
 
 def facts(
@@ -123,6 +129,8 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
     settings = training(known.rows, tags=bool(known.tagged))
     if known.tagged & set(known.backbones):
         settings = settings.model_copy(update=TUNED)
+    elif known.started:
+        settings = settings.model_copy(update=STARTED)
     found: list[Member] = []
 
     def add(
@@ -138,7 +146,12 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
             tune = path is not None and n in known.tagged
             augment = bool(expert) or n not in known.tagged
             modalities[n] = Modality(pretrained=path, tune=tune, augment=augment)
-        network = {"fusion": fusion, "training": settings}
+            # Of media a model trained elsewhere is a network's own; else the parent comes first.
+            apart = path is not None and kinds()[folders[n]].media
+            if n in known.started and not expert and not apart:
+                modalities[n] = known.started[n].model_copy(update={"augment": augment})
+        network: dict[str, Any] = {"fusion": fusion, "training": settings}
+        network |= {} if known.width is None else {"width": known.width}
         how: dict[str, Any] = {"learner": expert} if expert else network
         member = Member(name=name, modalities=modalities, **how)
         found.append(_completed(member, schema, known))
@@ -204,6 +217,9 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
     for name, modality in member.modalities.items():
         columns = _columns(grouped, name, modality.columns)
         kind = build.folder_kind(columns)
+        if design.paced and name in known.started and modality.is_open:
+            own = {"columns": modality.columns, "augment": modality.augment}
+            modality = known.started[name].model_copy(update=own)
         if name in known.tagged and not modality.encoder and not modality.pretrained:
             modality = modality.model_copy(update={"encoder": kinds()[kind].by_word})
         update: dict[str, Any] = {"columns": [c.name for c in columns]}

@@ -66,7 +66,7 @@ def modality_gap(x: Array, y: Array) -> float:
 
     Paper: "Mind the Gap" (Liang et al. 2022, arXiv 2203.02053).
     """
-    return float(np.linalg.norm(_unit(x).mean(0) - _unit(y).mean(0)))
+    return float(np.linalg.norm(unit(x).mean(0) - unit(y).mean(0)))
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def retrieval(
             expected="an item with the same id for every query",
             got=f"none with the id {asked[lonely[0]]}",
         )
-    queries, gallery = _unit(queries), _unit(gallery)
+    queries, gallery = unit(queries), unit(gallery)
     found = []
     size = max(1, BLOCK // len(gallery))
     for start in range(0, len(queries), size):
@@ -179,6 +179,23 @@ def retrieval(
             found.append(_ranked(row, offered == own))
     first, precision = np.array(found, dtype=float).T
     return Retrieval(direction, len(gallery), first, precision)
+
+
+def ranks(queries: Array, gallery: Array) -> Array:
+    """Rank `(rows,)`, from 1, of each query's own item in the gallery, by cosine similarity.
+
+    Ties are pessimistic, as of `retrieval`.
+
+    Args:
+        queries, gallery: `(rows, d)` embeddings; row i of both belongs together.
+    """
+    queries, gallery = unit(queries), unit(gallery)
+    size, found = max(1, BLOCK // max(1, len(gallery))), [np.zeros(0)]
+    for start in range(0, len(queries), size):
+        similar = queries[start : start + size] @ gallery.T
+        own = similar[np.arange(len(similar)), start + np.arange(len(similar))]
+        found.append((similar >= own[:, None] - TIE).sum(1).astype(float))
+    return np.concatenate(found)
 
 
 def found_in(
@@ -336,9 +353,9 @@ def _hsic(x: Array, y: Array) -> float:
     return float((trace + total - 2 / (n - 2) * (sums_x @ sums_y)) / (n * (n - 3)))
 
 
-def _unit(x: Array) -> Array:
-    """Rows of length 1; a row of zeros, which has no direction, stays."""
-    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+def unit(x: Array) -> Array:
+    """Vectors, along the last axis, of length 1; one of zeros, which has no direction, stays."""
+    lengths = np.linalg.norm(x, axis=-1, keepdims=True)
     return np.asarray(x / np.where(lengths > 0, lengths, 1))
 
 

@@ -8,6 +8,24 @@ import torch
 from torch import nn
 
 
+def fits(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Whether `fill` can load all of these weights, and has all that the module needs."""
+    own = dict(module.named_parameters())
+    state = module.state_dict()
+    if set(state) != set(tensors):
+        return False
+    grown = {
+        f"{path}.weight" if path else "weight"
+        for path, inner in module.named_modules()
+        if isinstance(inner, nn.Embedding)
+    }
+    for name, parameter in own.items():
+        found, start = tensors[name].shape, int(name in grown)
+        if len(found) != parameter.dim() or found[start:] != parameter.shape[start:]:
+            return False
+    return True
+
+
 def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Load weights, giving those whose length was learned from data the length they have.
 

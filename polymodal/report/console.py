@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -146,6 +146,15 @@ class Show:
         planned = "" if sure else "Planned, as far as the budget goes: "
         self._end()
         self.console.print(f"\n{planned}{models} on {rows}, {how}.")
+
+    def lineage(self, parent: Mapping[str, Any]) -> None:
+        """What starts from the parent, and what does not."""
+        started, left = parent["started"], parent["left"]
+        names = ", ".join(n if n == old else f"{n} (its {old})" for n, old in started.items())
+        rest = f" {len(left)} not taken over:" if left else ""
+        lines = [f"From {parent['run']}: {counted(len(started), 'modality')}: {names}.{rest}"]
+        for line in [*lines, *(f"  {name}: {why}" for name, why in left.items())]:
+            self.console.print(line, markup=False)
 
     def held_out(self, folds: int, valid: int) -> None:
         """That folds gave way to one split."""

@@ -115,6 +115,8 @@ def missing(shown: Shown, *at: str | int) -> str:
         for i in range(len(found["models"]))
     ]
     return {
+        "unlabelled": "There is no verdict: this was learned from how modalities go together, and "
+        "a fit that starts from it has one.",
         "one modality": "There is no verdict: there is one modality, and nothing to fuse.",
         "no rivals": "There is no verdict: no model of a single modality was trained beside this "
         "one; `rivals: true` in the recipe asks for them.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from polymodal.base import lookup
@@ -60,7 +61,9 @@ def strange(table: Table, forms: Iterable[Form], ledger: Ledger) -> None:
         reason = f"the cell of '{odd.column}' is no {odd.kind} and counts as missing"
         ledger.add("incomplete", reason, odd.rows, odd.example)
     for form in forms:
-        for column, rows in form.unlearned(table.cells).items():
+        # A parent may know columns that this table has not.
+        own = partial(_cells, table)
+        for column, rows in form.unlearned(own).items():
             reason = f"'{column}' has a value that no training row has, or hardly any: it counts"
             shown = f"{table.cells(column)[rows[0]]!r:.80} in row {rows[0]}"
             ledger.add("incomplete", f"{reason} as missing", rows, shown)
@@ -69,3 +72,7 @@ def strange(table: Table, forms: Iterable[Form], ledger: Ledger) -> None:
 def _others(schema: Schema) -> list[str]:
     """Columns that are known and no inputs."""
     return [*schema.skipped, *(column.name for column in schema.targets)]
+
+
+def _cells(table: Table, name: str) -> list[Any]:
+    return table.cells(name) if name in table.names else []

@@ -17,6 +17,7 @@ from polymodal.checks.seen import Seen
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Answers, Task
+from polymodal.metrics.alignment import unit
 from polymodal.prepared import targets as encoding
 from polymodal.prepared.cache import usable_folder
 from polymodal.prepared.index import CacheError
@@ -226,13 +227,24 @@ class Run:
             ) from error
 
     def embed(self, source: Any, *, max_bad_rows: int = 0) -> np.ndarray[Any, Any]:
-        """Fused vectors `(rows, width)` of the strongest member that has them."""
+        """Fused vectors `(rows, width)` of the strongest member that has them.
+
+        Where a task has learned which modalities belong together, they are the means of a row's
+        unit vectors, made unit vectors again; zeros where a row has nothing.
+        """
         table = self.table(source)
+        compared = next((name for name, task in self.tasks.items() if task.aligns), None)
         name = self.pipeline.embedder()
+        if compared is not None:
+            (name,) = self.weights[FUSED][compared]
         prepared = self.pipeline.encode(
             table, Ledger(), [name], usable_folder(), max_bad_rows=max_bad_rows
         )
-        return self.pipeline.vectors(prepared, np.arange(len(table)), name)
+        rows = np.arange(len(table))
+        if compared is None:
+            return self.pipeline.vectors(prepared, rows, name)
+        answers = self.pipeline.score(name, prepared, rows, [()])[0][compared]
+        return unit(unit(np.stack(list(answers))).sum(1))
 
     # -- its steps, remembered --------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from polymodal.contract.recipe import Training
 from polymodal.contract.task import Answers, Task
 from polymodal.models.model import Model
 from polymodal.prepared.collate import Collator
+from polymodal.train import cached
 from polymodal.train.clock import Allowance
 from polymodal.train.interrupt import Interrupted, interruptible
 from polymodal.train.kernels import Kernels
@@ -84,7 +85,7 @@ class Loop:
         self.device = device()
         kernels.apply(model)
         self.model = model.to(self.device)
-        self.balance = _balance(model, settings)
+        self.balance = _balance(model, settings, lesson.tasks)
         self.optimizer = optimizer(model, settings)
         self.params = [p for p in model.parameters() if p.requires_grad]
         self.average = [p.detach().clone() for p in self.params] if settings.ema else []
@@ -175,8 +176,14 @@ class Loop:
         """Fill the gradients from one batch; its loss."""
         each: list[Tensor] = []
         own: dict[str, Alone] = {}
-        model = self.model
-        for given, tasks in passes(batch, self.lesson.tasks, model.read_in, self.generator):
+        done, model = torch.zeros((), device=self.device), self.model
+        for given, asked in passes(batch, self.lesson.tasks, model, self.generator):
+            tasks = {name: task for name, task in asked.items() if not _parted(task, batch)}
+            for task in (task for name, task in asked.items() if name not in tasks):
+                assert task.chunk is not None
+                done += cached.backward(model, given, task, task.chunk, self._autocast)
+            if not tasks:
+                continue
             with self.kernels.autocast(self.device):
                 tokens = model.encode(given.inputs)
                 outputs = model.fuse(tokens, (), given.targets, tasks)
@@ -186,15 +193,20 @@ class Loop:
                 with self.kernels.autocast(self.device):
                     apart = model.alone(tokens, given.targets, tasks)
                 own = alone(apart, given, tasks)
+        if not each:
+            return done
         total = torch.stack(each).sum()
         if self.balance is None:
             torch.autograd.backward(total)
-            return total.detach()
+            return total.detach() + done
         self.progress.notice({f"train/ratio/{n}": one.ratio for n, one in own.items()})
         encoders, rest = _parts(model)
         numbers = self.balance.backward(total, own, encoders, rest)
         self.progress.notice({f"train/{n}": value for n, value in numbers.items()})
         return total.detach()
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return self.kernels.autocast(self.device)
 
     def _diverged(self, got: str) -> Diverged:
         return Diverged(self.watch.name, f"{got}, up to step {self.progress.step}")
@@ -328,7 +340,7 @@ def predict_without(
     place = device_of(model)
     with torch.inference_mode():
         for positions, batch in collator.sequential(rows, batch_size):
-            for given, asked in passes(batch.to(place), tasks, model.read_in):
+            for given, asked in passes(batch.to(place), tasks, model):
                 tokens = model.encode(given.inputs)
                 for scored, gone in zip(found, absent, strict=True):
                     outputs = model.fuse(tokens, gone, None, asked)
@@ -358,9 +370,20 @@ def unanswered(scores: Mapping[str, Answers]) -> list[int]:
     return sorted(found)
 
 
-def _balance(model: Model, settings: Training) -> Balance | None:
+def _parted(task: Task, batch: Batch) -> bool:
+    """Whether a task keeps the graph of some rows of a batch only, and not of all."""
+    return task.chunk is not None and task.chunk < len(batch)
+
+
+def _balance(model: Model, settings: Training, tasks: Mapping[str, Task]) -> Balance | None:
     if settings.balance is None or len(model.names) < 2:
         return None
+    if any(task.chunk is not None for task in tasks.values()):
+        raise UserError(
+            "Modalities cannot be balanced on a batch that is computed in chunks",
+            expected="either `balance` or a task's `chunk`",
+            do="leave one of them out",
+        )
     built = lookup.build("train/balance", settings.balance)
     assert isinstance(built, Balance)
     return built

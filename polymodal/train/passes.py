@@ -7,21 +7,21 @@ from collections.abc import Iterator, Mapping
 import torch
 
 from polymodal.contract.batch import Batch, Outputs
-from polymodal.contract.form import Form
+from polymodal.contract.predictor import Predictor
 from polymodal.contract.task import Pass, Task
 
 
 def passes(
     batch: Batch,
     tasks: Mapping[str, Task],
-    forms: Mapping[str, Form],
+    model: Predictor,
     generator: torch.Generator | None = None,
 ) -> Iterator[tuple[Batch, dict[str, Task]]]:
     """Each batch that the model sees, and the tasks that ask it then.
 
     Args:
         batch: on any device, with its targets or without.
-        forms: modality -> the form that the model reads it in.
+        model: it is asked about the batch beforehand where a task hides what it finds alike.
         generator: of what is random; by default the same every time, for answers that stay.
     """
     plain = {name: task for name, task in tasks.items() if not task.spoils}
@@ -29,10 +29,13 @@ def passes(
         yield batch, plain
     for name, task in tasks.items():
         if task.spoils:
-            if generator is None:
-                yield task.spoil(batch, forms, torch.Generator().manual_seed(0)), {name: task}
+            drawn = torch.Generator().manual_seed(0) if generator is None else generator
+            if task.mines:
+                with torch.no_grad():
+                    found = model.fuse(model.encode(batch.inputs), tasks=list(plain))
+                yield task.mined(batch, found, drawn), {name: task}
             else:
-                yield task.spoil(batch, forms, generator), {name: task}
+                yield task.spoil(batch, model.read_in, drawn), {name: task}
 
 
 def seen(name: str, task: Task, batch: Batch, found: Outputs) -> Pass:

@@ -23,7 +23,7 @@ import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.contract import recipe
 from polymodal.contract.fusion import Fusion
-from polymodal.contract.recipe import Data, Member, Modality, Recipe, Training
+from polymodal.contract.recipe import Data, Member, Modality, Parent, Recipe, Training
 from polymodal.fitting import learn
 from polymodal.fitting.learners import gradient
 from polymodal.nn import pretrained
@@ -306,6 +306,12 @@ def members(fit: Fit) -> list[str]:
     return [member.name for member in fit.run.recipe.models]
 
 
+def started(fit: Fit) -> dict[str, str]:
+    """What starts from a parent, and from which of its columns."""
+    assert fit.run is not None, fit.error
+    return dict(fit.run.origin.get("parent", {}).get("started", {}))
+
+
 def layout(fit: Fit) -> bool:
     kernels = [m.weight for m in fit.member.module.modules() if isinstance(m, nn.Conv2d)]
     return all(k.is_contiguous(memory_format=torch.channels_last) for k in kernels)
@@ -313,6 +319,7 @@ def layout(fit: Fit) -> bool:
 
 BERT = "the path of a tiny BERT"
 FILES = "the folder of files"
+PARENT = "the folder of a parent"
 
 CASES: dict[type[BaseModel], dict[str, Case]] = {
     Training: {
@@ -455,6 +462,15 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
         ),
         "training": Case(count, [{**QUICK, "epochs": n} for n in (1, 2)], [2, 4]),
     },
+    Parent: {
+        "run": Case(lambda fit: fit.run is not None, [PARENT, FILES], [True, False]),
+        "columns": Case(
+            lambda fit: "no column 'text'" in fit.error,
+            [{"note": "note"}, {"note": "text"}],
+            [False, True],
+            given={"parent.run": PARENT},
+        ),
+    },
     Recipe: {
         "train": Case(
             lambda fit: sum(map(len, fit.rows[0])),
@@ -507,6 +523,7 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             [None, "macro_f1"],
             [{"accuracy"}, {"macro_f1"}],
         ),
+        "parent": Case(started, [None, PARENT], [{}, {"note": "note", "table": "table"}]),
         # What "installed" and "hub" take is tried where a plan looks for it.
         "pretrained": Case(
             lambda fit: "forbids" in fit.error,
@@ -530,6 +547,7 @@ PLACES = {
     Data: "data",
     Modality: "modalities.table",
     Member: "models.0",
+    Parent: "parent",
     Recipe: "",
 }
 
@@ -572,6 +590,9 @@ def test_the_key_changes_what_a_fit_does(
         frame[: ROWS // 2].to_csv(tmp_path / "half.csv", index=False)
         coded = frame.assign(note=frame["note"] + " é")
         coded.to_csv(tmp_path / "coded.csv", index=False, encoding="cp1252")
+    folder = tmp_path / "parent"
+    if PARENT in str((case.values, case.given)):
+        pm.fit(frame, recipe=Recipe.model_validate(WORDS), out=folder)
     place = PLACES[model] if case.at is None else case.at
     found = []
     for value in case.values:
@@ -579,7 +600,7 @@ def test_the_key_changes_what_a_fit_does(
         for where, needed in case.given.items():
             put(described, where, copy.deepcopy(needed))
         put(described, f"{place}.{key}".lstrip("."), value)
-        described = filled(described, {BERT: bert_path, FILES: str(tmp_path)})
+        described = filled(described, {BERT: bert_path, FILES: str(tmp_path), PARENT: str(folder)})
         found.append(case.seen(fit(described, frame, case.worsening)))
     if case.expected is not None:
         assert found == case.expected

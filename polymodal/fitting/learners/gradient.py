@@ -20,16 +20,18 @@ from polymodal.models import build
 from polymodal.models.ensemble import simplex
 from polymodal.models.model import Model
 from polymodal.prepared.cache import default_folder
-from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared
 from polymodal.train.clock import Allowance, too_few
 from polymodal.train.kernels import Kernels, choose
 from polymodal.train.lesson import Augment, Lesson, Progress, Watch
 from polymodal.train.loop import Loop, predict
 from polymodal.train.losses import losses
+from polymodal.train.passes import passes
 
 # What optimiser, gathering, augmentation and validation add to a measured forward and backward.
 OVERHEAD = 1.35
+# A step in which the forward pass, a third of it, is taken twice.
+TWICE = 4 / 3
 # Where neither recipe nor plan says.
 EPOCHS = 20
 # A network has stopped improving if none of the validations in the last QUIET of its steps, FLAT of
@@ -51,7 +53,7 @@ class Gradient(Learner[Model]):
         """A network makes fewer steps where the time is short, but its least steps."""
         member, lesson = trial.member, trial.lesson
         settings, train = member.training or Training(), lesson.train
-        _adapt(predictor, lesson.collator, train)
+        _adapt(predictor, trial, train)
         kernels, steps = _plan(predictor, trial, settings)
         loop = Loop(
             predictor,
@@ -97,7 +99,7 @@ class Gradient(Learner[Model]):
 
     def pace(self, predictor: Model, trial: Trial) -> Pace:
         settings, train = trial.member.training or Training(), trial.lesson.train
-        _adapt(predictor, trial.lesson.collator, train[:: max(1, len(train) // SAMPLE)])
+        _adapt(predictor, trial, train[:: max(1, len(train) // SAMPLE)])
         seconds = _measured(predictor, trial, settings).seconds * OVERHEAD
         return Pace(seconds, _whole(settings, train), _least(settings, train))
 
@@ -113,10 +115,15 @@ def _measured(model: Model, trial: Trial, settings: Training) -> Kernels:
     """The kernels that are fastest on a batch, with what a step takes."""
     lesson = trial.lesson
     rng = np.random.default_rng(trial.seed)
-    batch = lesson.collator(lesson.collator.order(lesson.train, settings.batch_size, rng)[0])
-    for task in lesson.tasks.values():
-        batch = task.spoil(batch, model.read_in, torch.Generator().manual_seed(trial.seed))
-    return choose(
+    rows = lesson.collator.order(lesson.train, settings.batch_size, rng)[0]
+    # Of a batch that is computed in chunks one is timed, and each is computed once more.
+    chunks = [task.chunk for task in lesson.tasks.values() if task.chunk is not None]
+    chunk = min([len(rows), *chunks])
+    batch = lesson.collator(rows[:chunk])
+    for name, task in lesson.tasks.items():
+        draw = torch.Generator().manual_seed(trial.seed)
+        *_, (batch, _) = passes(batch, {name: task}, model.eval(), draw)
+    found = choose(
         model,
         batch,
         lambda outputs, batch: torch.stack(
@@ -127,6 +134,9 @@ def _measured(model: Model, trial: Trial, settings: Training) -> Kernels:
         default_folder(),
         limit=EXPLORING * max(0.0, trial.left()),
     )
+    if chunk == len(rows):
+        return found
+    return replace(found, seconds=found.seconds * TWICE * len(rows) / chunk)
 
 
 def _plan(model: Model, trial: Trial, settings: Training) -> tuple[Kernels, int]:
@@ -163,10 +173,15 @@ def _least(settings: Training, train: np.ndarray[Any, Any]) -> int:
     return min(LEAST_STEPS, _whole(settings, train))
 
 
-def _adapt(module: Model, collator: Collator, train: np.ndarray[Any, Any]) -> None:
+def _adapt(module: Model, trial: Trial, train: np.ndarray[Any, Any]) -> None:
+    """Encoders to the training rows, or to what the parent has learned."""
+    origin = trial.job.origin
+    fresh = {} if origin is None else origin.start(module)
     for name, encoder in zip(module.names, module.encoders, strict=True):
         assert isinstance(encoder, Encoder)
-        prepared = collator.inputs[name]
+        if not fresh.get(name, "new"):
+            continue
+        prepared = trial.lesson.collator.inputs[name]
 
         def fields(prepared: Prepared = prepared) -> Iterator[Field]:
             for i in range(0, len(train), 256):

@@ -131,7 +131,7 @@ class Cells(Form):
 
     def encode(self, cell: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         array = np.full(self.slots[-1].stop, np.nan, np.float32)
-        plain = [cell[name] for name in self._plain]
+        plain = [cell.get(name) for name in self._plain]
         # Thousands of columns take too long one by one.
         at_once = set(map(type, plain)) <= PLAIN
         if at_once and plain:
@@ -141,7 +141,7 @@ class Cells(Form):
             else:
                 array[self._at] = np.clip(numbers, -LARGEST, LARGEST)
         for column in self._rest if at_once else self._places:
-            value = cell[column.name]
+            value = cell.get(column.name)
             if column.kind == "category":
                 # A missing category has no code either.
                 name = values.category(value)

@@ -1,0 +1,101 @@
+"""What pretraining without labels is worth: 1 %, 5 % and 20 % of the labels, from it and without.
+
+    python benchmarks/pretraining.py --pretrain 60s --fit 30s --seeds 1
+    python benchmarks/pretraining.py --train DIR/train.csv --test DIR/test.csv --target label
+
+The network is pretrained once a seed on all training rows, their labels left out. (Of scenes it
+reads pictures and captions, and the fits read questions and pictures alone.) Then a fit of a share
+of the rows starts from it, and another one of the same rows starts at random and has the time of
+both. Both are measured on the test rows, with 95 % intervals, and tested (`pm.compare`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import tempfile
+from pathlib import Path
+
+import polymodal as pm
+from polymodal.base.spelling import seconds
+from polymodal.builtin import scenes
+from polymodal.report.console import Show
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--train", help="table of training rows; without it scenes are rendered")
+    parser.add_argument("--test")
+    parser.add_argument("--target", default="answer")
+    parser.add_argument("--drop", nargs="*", default=[], help="of what the fits would read")
+    parser.add_argument("--columns", nargs="*", default=[], help="what is pretrained; all")
+    parser.add_argument("--rows", type=int, default=6000, help="of scenes, 1 000 for the test")
+    parser.add_argument("--difficulty", default="medium", help="of scenes")
+    parser.add_argument("--shares", nargs="*", type=float, default=[0.01, 0.05, 0.2])
+    parser.add_argument("--pretrain", default="120s")
+    parser.add_argument("--fit", default="60s")
+    parser.add_argument("--seeds", type=int, default=1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if given.train is None:
+            columns = ("picture", "caption")
+            given.columns, given.drop = list(columns), ["caption"]
+            splits = {"train": 1 - 1000 / given.rows, "test": 1000 / given.rows}
+            paths = scenes.write(
+                folder / "data", given.rows, 0, given.difficulty, columns, 64, splits
+            )
+            given.train, given.test = str(paths["train"]), str(paths["test"])
+        for seed in range(given.seeds):
+            measured(given, folder, seed)
+
+
+def measured(given: argparse.Namespace, folder: Path, seed: int) -> None:
+    """Print a line for every share of the labels."""
+    silent, parent = Show.silent(), folder / f"pretrained-{seed}"
+    run = pm.pretrain(
+        given.train,
+        drop=[given.target],
+        columns=given.columns,
+        budget=given.pretrain,
+        seed=seed,
+        out=parent,
+        show=silent,
+    )
+    (task,) = [line for line in run.leaderboard if line["role"] == "fused"][:1]
+    print(f"seed {seed}: {task['target']} {task['metric']} {task['value']:.3f}", flush=True)
+    both = seconds(given.pretrain) + seconds(given.fit)
+    for share in given.shares:
+        table = labelled(Path(given.train), share, seed)
+        runs = [folder / f"{kind}-{share}-{seed}" for kind in ("started", "scratch")]
+        for out, budget, origin in zip(runs, (given.fit, both), (parent, None), strict=True):
+            pm.fit(
+                table,
+                given.target,
+                drop=given.drop,
+                budget=budget,
+                seed=seed,
+                out=out,
+                show=silent,
+                parent=origin,
+            )
+        found = pm.compare(runs, given.test, target=given.target)
+        print(f"\n{share:.0%} of the labels\n{found.text()}", flush=True)
+
+
+def labelled(train: Path, share: float, seed: int) -> Path:
+    """A table of some of the rows beside the whole one, for its media have relative paths."""
+    with train.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    chosen = random.Random(seed).sample(rows, max(20, round(share * len(rows))))
+    out = train.with_name(f"labelled-{share}-{seed}.csv")
+    with out.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(chosen)
+    return out
+
+
+if __name__ == "__main__":
+    main()
