@@ -38,7 +38,7 @@ BALANCES: dict[str, Any] = {
     "ogm_ge without noise": {"name": "ogm_ge", "noise": False},
     **{
         f"jacobian_descent {name}": {"name": "jacobian_descent", "aggregator": name}
-        for name in ("Sum", "PCGrad", "MGDA", "AlignedMTL")
+        for name in ("Mean", "PCGrad", "MGDA", "AlignedMTL")
     },
 }
 

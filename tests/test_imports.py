@@ -27,6 +27,7 @@ FLOORS = {
     "report": "what is said of it: words, page, plots, console",
     "run": "a trained model: its folder, its scores",
     "train": "the one loop, losses, kernels by timing, balancing, trackers",
+    "tuning": "which of a model's parameters learn: one mode, one file",
     "models": "encoders + fusion + heads; models fitted by a solver; their combination",
     "tasks": "what is predicted: one task, one file",
     "fusion": "tokens of all modalities to one vector: one fusion, one file",

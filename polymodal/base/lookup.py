@@ -271,6 +271,7 @@ def catalogue() -> list[tuple[str, str, str]]:
         "fusion",
         "tasks",
         "models/experts",
+        "tuning",
         "train/balance",
         *(f"modalities/{kind}/corruptions" for kind in kinds),
     ]

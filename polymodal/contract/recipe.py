@@ -63,8 +63,8 @@ class Modality(_Strict):
         augment: False for none, or options of `modalities/<kind>/augment.py`.
         pretrained: path or hub id of a Hugging Face backbone, instead of `encoder`; an expert reads
             its outputs beside what it reads anyway.
-        tune: with `pretrained`: train the backbone too. Otherwise it is frozen and its outputs are
-            cached.
+        tune: short for `tuning: {name: encoder, names: [this modality]}` of the model, and read as
+            that.
     """
 
     columns: list[str] = []
@@ -95,8 +95,8 @@ class Training(_Strict):
         epochs: passes over the training rows, fewer if the budget ends before; None: 20.
         batch_size: rows a step.
         lr: peak learning rate of AdamW, after `warmup` and before the cosine to zero.
-        pretrained_lr: the same for the weights of a pretrained backbone that is tuned, and for
-            those that a parent has learned.
+        pretrained_lr: the same for the weights of a pretrained backbone that learn themselves, and
+            for those that a parent has learned.
         weight_decay: decoupled; not on biases, norms and embeddings.
         warmup: share of all steps.
         clip: largest gradient norm.
@@ -141,9 +141,11 @@ class Member(_Strict):
         modalities: name -> Modality; none: all that the table has.
         fusion: a file of `fusion/`.
         width: of the tokens and the fused vector.
+        tuning: a file of `tuning/`: which parameters learn; None: all but pretrained backbones,
+            whose outputs are cached.
         training: how it learns; None: epochs and batch size by the number of rows.
 
-    An expert has no fusion, width, training or encoders: to give them is an error.
+    An expert has no fusion, width, tuning, training or encoders: to give them is an error.
     """
 
     name: str
@@ -151,6 +153,7 @@ class Member(_Strict):
     modalities: dict[str, Modality] = {}
     fusion: Spec = "concat"
     width: int = Field(128, ge=4)
+    tuning: Spec | None = None
     training: Training | None = None
 
     @model_validator(mode="after")
@@ -163,7 +166,7 @@ class Member(_Strict):
             known = type(part).model_fields
             return [where + k for k in keys if getattr(part, k) != known[k].default]
 
-        unused = given(self, "", "fusion", "width", "training")
+        unused = given(self, "", "fusion", "width", "tuning", "training")
         for name, modality in self.modalities.items():
             unused += given(modality, f"modalities.{name}.", "encoder", "tune", "augment")
         if unused:
@@ -171,6 +174,22 @@ class Member(_Strict):
                 f"no {' and no '.join(unused)} in the model '{self.name}': its learner "
                 f"'{learner}' has none. Leave them out, or give it learner: gradient"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_tune(self) -> Member:
+        names = [name for name, modality in self.modalities.items() if modality.tune]
+        if names and self.tuning is not None:
+            raise ValueError(
+                "give either 'tuning', or 'tune' of a modality, not both: `tune: true` is short "
+                f"for tuning: {{name: encoder, names: [{', '.join(names)}]}}"
+            )
+        if names:
+            self.tuning = {"name": "encoder", "names": names}
+            self.modalities = {
+                name: modality.model_copy(update={"tune": False})
+                for name, modality in self.modalities.items()
+            }
         return self
 
 
@@ -235,7 +254,7 @@ class Data(_Strict):
 
 
 # What describes one model at the top of a recipe, for short.
-SHORT = ("modalities", "fusion", "width", "training")
+SHORT = ("modalities", "fusion", "width", "tuning", "training")
 
 
 class Recipe(_Strict):
@@ -257,8 +276,9 @@ class Recipe(_Strict):
         seed: of everything random.
         budget: seconds for the whole fit; None: no limit of its own.
         parent: a run whose encoders and forms networks start from, by the columns' names; or None.
-        modalities, fusion, width, training: short for one of the models, called "model", or for one
-            of each fusion if that is a list, which are then compared; gone once they are read.
+        modalities, fusion, width, tuning, training: short for one of the models, called "model", or
+            for one of each fusion if that is a list, which are then compared; gone once they are
+            read.
     """
 
     train: str | None = None
@@ -276,6 +296,7 @@ class Recipe(_Strict):
     modalities: dict[str, Modality] | None = Field(None, exclude=True)
     fusion: Spec | list[Spec] | None = Field(None, exclude=True)
     width: int | None = Field(None, ge=4, exclude=True)
+    tuning: Spec | None = Field(None, exclude=True)
     training: Training | None = Field(None, exclude=True)
 
     @model_validator(mode="after")

@@ -61,6 +61,7 @@ class Origin:
             # Where the parent was loaded to: its recipe may name what lies elsewhere by now.
             if self.spec.modalities[old].pretrained is not None:
                 update["pretrained"] = self.forms[name].settings["path"]
+                update["tune"] = build.design(self.spec).runs(old)
             found[name] = self.spec.modalities[old].model_copy(update=update)
         return found
 

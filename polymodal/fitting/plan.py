@@ -110,12 +110,17 @@ def _spelled_out(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
     rivals: dict[str, Member] = {}
     for model in recipe.models or []:
         read = model.modalities or everything
+        # A rival with nothing pretrained has nothing to tune.
+        tuned = any(modality.pretrained for modality in read.values()) or known.started
         # A rival is called like its modality.
         name = f"{model.name} fusion" if len(read) > 1 and model.name in everything else model.name
         models.append(model.model_copy(update={"name": name, "modalities": read}))
         for alone in read if recipe.rivals and len(read) > 1 else ():
             if known.tagged <= {alone}:
-                update = {"name": alone, "modalities": {alone: read[alone]}, "fusion": FUSION}
+                update: dict[str, Any] = {"name": alone, "modalities": {alone: read[alone]}}
+                update |= {"fusion": FUSION}
+                if tuned and read[alone].pretrained is None and alone not in known.started:
+                    update |= {"tuning": None}
                 rivals.setdefault(alone, model.model_copy(update=update))
     wanted = [rival for name, rival in rivals.items() if name not in {m.name for m in models}]
     # Of several to be compared none is the one to have in any case. Rivals come first then: a
@@ -153,7 +158,8 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
         network: dict[str, Any] = {"fusion": fusion, "training": settings}
         network |= {} if known.width is None else {"width": known.width}
         how: dict[str, Any] = {"learner": expert} if expert else network
-        member = Member(name=name, modalities=modalities, **how)
+        # Who is tuned is said below, since what has started from a parent learns as well.
+        member = Member(name=name, **how).model_copy(update={"modalities": modalities})
         found.append(_completed(member, schema, known))
 
     subsets = [[name] for name in grouped] + ([list(grouped)] if len(grouped) > 1 else [])
@@ -228,7 +234,18 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         update["form"] = _suggested(kind, form, known.forms.get(name, {})) | modality.form
         modalities[name] = modality.model_copy(update=update)
     settings = member.training or training(known.rows) if design.paced else None
-    return member.model_copy(update={"modalities": modalities, "training": settings})
+    update = {**_tuning(member, modalities, known), "training": settings}
+    return member.model_copy(update=update)
+
+
+def _tuning(member: Member, modalities: Mapping[str, Modality], known: Facts) -> dict[str, Any]:
+    """What of a member learns, where a parent's models were trained on: they are here as well."""
+    tuning = member.tuning
+    if tuning is None and any(modality.tune for modality in modalities.values()):
+        names = [name for name, m in modalities.items() if m.tune or name in known.started]
+        tuning = {"name": "encoder", "names": names}
+    plain = {name: m.model_copy(update={"tune": False}) for name, m in modalities.items()}
+    return {"modalities": plain, "tuning": tuning}
 
 
 def _suggested(kind: str, form: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def form_for(member: Member, name: str, columns: list[Column]) -> Form:
     options = dict(modality.form)
     if modality.pretrained is not None:
         options["path"] = modality.pretrained
-    if modality.tune:
-        options["tune"] = True
+        if design(member).runs(name):
+            options["tune"] = True
     if kinds()[kind].joint:
         read = [c for c in columns if c.name in (modality.columns or [c.name])]
         options["columns"] = [{"name": c.name, "kind": c.kind} for c in read]

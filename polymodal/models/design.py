@@ -10,6 +10,7 @@ from polymodal.contract.form import Form
 from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Member, Modality, Spec
 from polymodal.contract.task import Task
+from polymodal.contract.tuning import Tuning
 from polymodal.table.schema import Column
 
 
@@ -40,6 +41,14 @@ class Design(ABC):
     @abstractmethod
     def form(self, name: str, modality: Modality, kind: str) -> str:
         """The form that it reads a modality in; UserError if it cannot read its kind."""
+
+    def runs(self, name: str) -> bool:
+        """Whether a modality's pretrained model is part of it, and not its kept outputs alone."""
+        return False
+
+    def tuning(self) -> Tuning | None:
+        """Which of its parameters learn; None: all that it has."""
+        return None
 
     @abstractmethod
     def resolved(self, modality: Modality, kind: str) -> dict[str, Any]:

@@ -40,6 +40,11 @@ class Model(Predictor):
         modality_dropout: chance that a present modality of a training row is hidden (never the
             row's last one), so that the model learns to do without any.
         read_in: see `Predictor`; needed where some task hides or compares modalities.
+
+    Attributes:
+        rates, factors: parameter's name -> its peak learning rate, where it has one of its own, and
+            what that or the usual one is multiplied by.
+        still: normalisations of batches that keep their statistics in training.
     """
 
     embeds: ClassVar[bool] = True
@@ -62,10 +67,29 @@ class Model(Predictor):
         self.encoders = nn.ModuleList(encoders.values())
         self.fusion = fusion
         self.modality_dropout = modality_dropout
+        self.rates: dict[str, float] = {}
+        self.factors: dict[str, float] = {}
+        self.still: list[nn.Module] = []
         views = self.names if fusion.decides else []
         self.heads = nn.ModuleList(
             task.heads(width, views, dropout, self.read_in) for task in tasks.values()
         )
+
+    def hold(self) -> None:
+        """Normalisations of batches whose weights are frozen keep their statistics as well."""
+        self.still = [
+            module
+            for module in self.modules()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm)
+            and module.weight is not None
+            and not module.weight.requires_grad
+        ]
+
+    def train(self, mode: bool = True) -> Model:
+        super().train(mode)
+        for module in self.still:
+            module.eval()
+        return self
 
     def encode(self, inputs: Mapping[str, Field]) -> dict[str, Tokens]:
         """Every encoder once. Masked positions leave as zeros, absent rows without a real one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import math
 import shutil
 import threading
 from collections.abc import Iterator
@@ -81,6 +82,18 @@ def folder(path: str) -> Path:
 def has_weights(path: str) -> bool:
     """Whether the model's folder holds weights; without, it is an architecture to be trained."""
     return bool(_matching(folder(path), WEIGHTS))
+
+
+def numbers(path: str) -> int:
+    """How many numbers the weights of a model's folder are."""
+    from safetensors import safe_open
+
+    total = 0
+    for file in _matching(folder(path), WEIGHTS[:2]):
+        with safe_open(file, "pt") as weights:
+            names = weights.keys()
+            total += sum(math.prod(weights.get_slice(name).get_shape()) for name in names)
+    return total
 
 
 def load(path: str, half: Half, *, weights: bool = True) -> PreTrainedModel:

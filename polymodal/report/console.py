@@ -32,6 +32,7 @@ from polymodal.report.words import Plain, counted, span, written
 from polymodal.run.run import Run
 from polymodal.table.read import Table
 from polymodal.table.schema import CONSTANT, Schema
+from polymodal.train.learned import Learned
 
 # Without a terminal, one line this often instead of a moving bar.
 LINE_SECONDS = 15.0
@@ -194,6 +195,9 @@ class Show:
         if "steps" in facts:
             steps = f", {counted(facts['steps'], 'step')} in {facts['precision']}"
         self.console.print(f"  {member}: {facts['seconds']:.1f} s{steps}", markup=False)
+        # What learns is a choice where something is frozen, or could be.
+        if (told := facts.get("learned")) and (told["still"] or told["tuning"]):
+            self.console.print(f"    {Learned(**told).sentence()}", markup=False)
 
     def done(self, run: Run, seconds: float) -> None:
         self._end()

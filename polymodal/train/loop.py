@@ -15,18 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polymodal.base import lookup
 from polymodal.base.devices import device, device_of, seeded
 from polymodal.base.errors import UserError
 from polymodal.base.tensors import read_tensors, write_tensors
-from polymodal.contract.balance import Alone, Balance
+from polymodal.contract.balance import JOINT, MODALITIES, Loss
 from polymodal.contract.batch import Batch, Outputs
 from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Training
 from polymodal.contract.task import Answers, Task
 from polymodal.models.model import Model
 from polymodal.prepared.collate import Collator
-from polymodal.train import cached
+from polymodal.train import cached, several
 from polymodal.train.clock import Allowance
 from polymodal.train.interrupt import Interrupted, interruptible
 from polymodal.train.kernels import Kernels
@@ -85,8 +84,14 @@ class Loop:
         self.device = device()
         kernels.apply(model)
         self.model = model.to(self.device)
-        self.balance = _balance(model, settings, lesson.tasks)
+        self.balance = several.balance(model, settings, lesson.tasks)
         self.optimizer = optimizer(model, settings)
+        self.weights: list[nn.Parameter] = []
+        if self.balance is not None:
+            self.weights = list(self.balance.to(self.device).parameters())
+        if self.weights:
+            own = {"params": self.weights, "lr": settings.lr, "peak": settings.lr}
+            self.optimizer.add_param_group({**own, "weight_decay": 0.0})
         self.params = [p for p in model.parameters() if p.requires_grad]
         self.average = [p.detach().clone() for p in self.params] if settings.ema else []
         self.generator = torch.Generator().manual_seed(seed)
@@ -174,8 +179,9 @@ class Loop:
 
     def _backward(self, batch: Batch) -> Tensor:
         """Fill the gradients from one batch; its loss."""
-        each: list[Tensor] = []
-        own: dict[str, Alone] = {}
+        each: dict[str, Tensor] = {}
+        own: dict[str, Loss] = {}
+        over = None if self.balance is None else self.balance.over
         done, model = torch.zeros((), device=self.device), self.model
         for given, asked in passes(batch, self.lesson.tasks, model, self.generator):
             tasks = {name: task for name, task in asked.items() if not _parted(task, batch)}
@@ -187,21 +193,25 @@ class Loop:
             with self.kernels.autocast(self.device):
                 tokens = model.encode(given.inputs)
                 outputs = model.fuse(tokens, (), given.targets, tasks)
-            each += losses(outputs, given, tasks).values()
+            each |= losses(outputs, given, tasks)
             # Balance is kept by the tasks that hide nothing, if there are any.
-            if self.balance is not None and not own:
+            if over == MODALITIES and not own:
                 with self.kernels.autocast(self.device):
                     apart = model.alone(tokens, given.targets, tasks)
                 own = alone(apart, given, tasks)
         if not each:
             return done
-        total = torch.stack(each).sum()
+        total = torch.stack(list(each.values())).sum()
         if self.balance is None:
             torch.autograd.backward(total)
             return total.detach() + done
         self.progress.notice({f"train/ratio/{n}": one.ratio for n, one in own.items()})
-        encoders, rest = _parts(model)
-        numbers = self.balance.backward(total, own, encoders, rest)
+        joint = {JOINT: Loss(total), **own}
+        found = joint if over == MODALITIES else several.of_tasks(each, batch)
+        if not found:
+            torch.autograd.backward(total)
+            return total.detach()
+        numbers = self.balance.backward(found, several.parts(model, self.balance.over))
         self.progress.notice({f"train/{n}": value for n, value in numbers.items()})
         return total.detach()
 
@@ -268,7 +278,9 @@ class Loop:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {f"average.{i}": v for i, v in enumerate(self.average)}
-        for i, p in enumerate(self.params):
+        if self.balance is not None:
+            tensors |= {f"balance.{k}": v for k, v in self.balance.state_dict().items()}
+        for i, p in enumerate([*self.params, *self.weights]):
             for key, value in self.optimizer.state.get(p, {}).items():
                 tensors[f"optimizer.{i}.{key}"] = value
         tensors["rng.torch"] = torch.get_rng_state()
@@ -295,7 +307,9 @@ class Loop:
         self.model.load_state_dict(under("model."))
         self.best = under("best.")
         self.average = [tensors[f"average.{i}"].to(self.device) for i in range(len(self.average))]
-        for i, p in enumerate(self.params):
+        if self.balance is not None:
+            self.balance.load_state_dict(under("balance."))
+        for i, p in enumerate([*self.params, *self.weights]):
             state = under(f"optimizer.{i}.")
             if state:
                 self.optimizer.state[p] = state
@@ -373,28 +387,3 @@ def unanswered(scores: Mapping[str, Answers]) -> list[int]:
 def _parted(task: Task, batch: Batch) -> bool:
     """Whether a task keeps the graph of some rows of a batch only, and not of all."""
     return task.chunk is not None and task.chunk < len(batch)
-
-
-def _balance(model: Model, settings: Training, tasks: Mapping[str, Task]) -> Balance | None:
-    if settings.balance is None or len(model.names) < 2:
-        return None
-    if any(task.chunk is not None for task in tasks.values()):
-        raise UserError(
-            "Modalities cannot be balanced on a batch that is computed in chunks",
-            expected="either `balance` or a task's `chunk`",
-            do="leave one of them out",
-        )
-    built = lookup.build("train/balance", settings.balance)
-    assert isinstance(built, Balance)
-    return built
-
-
-def _parts(model: Model) -> tuple[dict[str, list[nn.Parameter]], list[nn.Parameter]]:
-    """What is trained of each modality's encoder, and of fusion and heads."""
-    encoders = {
-        name: [p for p in encoder.parameters() if p.requires_grad]
-        for name, encoder in zip(model.names, model.encoders, strict=True)
-    }
-    inside = {id(p) for params in encoders.values() for p in params}
-    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
-    return encoders, rest

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from polymodal.contract.balance import Alone
+from polymodal.contract.balance import Loss
 from polymodal.contract.batch import Batch, Outputs
 from polymodal.contract.supervised import only
 from polymodal.contract.task import Pass, Task
@@ -40,14 +40,14 @@ def losses(
 
 def alone(
     outputs: Mapping[str, Outputs], batch: Batch, tasks: Mapping[str, Task]
-) -> dict[str, Alone]:
+) -> dict[str, Loss]:
     """What each modality reaches by itself, over the rows that have it and a target.
 
     Args:
         outputs: modality -> the model's with all others absent.
 
     Returns:
-        Modality -> Alone, without the modalities that no such row has.
+        Modality -> its Loss, without the modalities that no such row has.
     """
     found: dict[str, Tensor] = {}
     right: dict[str, float] = {}
@@ -65,4 +65,4 @@ def alone(
             found[modality] = torch.stack(each).sum()
             right[modality] = float(torch.stack(likelihoods).mean())
     ratios = discrepancy(right)
-    return {name: Alone(loss, ratios[name]) for name, loss in found.items()}
+    return {name: Loss(loss, ratios[name]) for name, loss in found.items()}

@@ -8,10 +8,15 @@ import torch
 from torch import nn
 
 from polymodal.contract.recipe import Training
+from polymodal.models.model import Model
 
 
-def optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov, Hutter 2019); no decay on biases, norms and embeddings."""
+def optimizer(model: Model, settings: Training) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov, Hutter 2019); no decay on biases, norms and embeddings.
+
+    A parameter's rate is what `model.rates` says or, of a backbone, `pretrained_lr`, or else `lr`;
+    times `model.factors`.
+    """
     tables = {
         id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)
     }
@@ -19,10 +24,11 @@ def optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
         id(p) for m in model.modules() if getattr(m, "is_backbone", False) for p in m.parameters()
     }
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for p in model.parameters():
+    for name, p in model.named_parameters():
         if p.requires_grad:
             decay = 0.0 if p.dim() < 2 or id(p) in tables else settings.weight_decay
-            rate = settings.pretrained_lr if id(p) in backbone else settings.lr
+            usual = settings.pretrained_lr if id(p) in backbone else settings.lr
+            rate = model.rates.get(name, usual) * model.factors.get(name, 1.0)
             groups.setdefault((rate, decay), []).append(p)
     described = [
         {"params": params, "lr": rate, "peak": rate, "weight_decay": decay}

@@ -45,6 +45,14 @@ def test_a_saved_recipe_loads_to_the_same(tmp_path: Path) -> None:
         ("modalities: {image: {encodr: cnn}}", "'encoder'"),
         ("modalities: {image: {encoder: cnn, pretrained: x}}", "not both"),
         ("modalities: {image: {tune: true}}", "pretrained"),
+        (
+            "modalities: {image: {pretrained: x, tune: true}}\ntuning: lora",
+            "short for tuning: {name: encoder, names: [image]}",
+        ),
+        (
+            "models: [{name: a, learner: linear, modalities: {t: {}}, tuning: full}]",
+            "no tuning in the model 'a'",
+        ),
         ("data: {split: half}", "data.split"),
         ("data: {split: random, time: when}", "'time' goes with 'split: time'"),
         ("data: {folds: 3, valid: 0.2}", "not both"),

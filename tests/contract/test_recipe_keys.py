@@ -312,6 +312,11 @@ def started(fit: Fit) -> dict[str, str]:
     return dict(fit.run.origin.get("parent", {}).get("started", {}))
 
 
+def tuned_by(fit: Fit) -> tuple[str, bool]:
+    """The mode that the run tells of, and whether it runs the pretrained model of the notes."""
+    return fit.member.facts["learned"]["tuning"], fit.run.forms[0].tune
+
+
 def layout(fit: Fit) -> bool:
     kernels = [m.weight for m in fit.member.module.modules() if isinstance(m, nn.Conv2d)]
     return all(k.is_contiguous(memory_format=torch.channels_last) for k in kernels)
@@ -460,6 +465,12 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
         "width": Case(
             lambda fit: fit.member.module.heads[0].layers[0].in_features, [4, 12], [4, 12]
         ),
+        "tuning": Case(
+            tuned_by,
+            [None, "full", {"name": "prompt", "length": 2}],
+            [("", False), ("full", True), ("prompt (length=2)", True)],
+            given={"models.0.modalities.note": {"pretrained": BERT}},
+        ),
         "training": Case(count, [{**QUICK, "epochs": n} for n in (1, 2)], [2, 4]),
     },
     Parent: {
@@ -501,6 +512,12 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
         ),
         "width": Case(
             lambda fit: fit.member.module.heads[0].layers[0].in_features, [4, 12], [4, 12]
+        ),
+        "tuning": Case(
+            tuned_by,
+            [{"name": "encoder", "names": ["note"]}, "head"],
+            [("encoder (names=['note'])", True), ("head", False)],
+            given={"modalities.note": {"pretrained": BERT}},
         ),
         "training": Case(count, [{**QUICK, "epochs": n} for n in (1, 2)], [2, 4]),
         "models": Case(

@@ -31,7 +31,16 @@ QUICK = {
     "memory_format": "contiguous",
     "threads": 1,
 }
-SPECS = [*lookup.names("train/balance"), {"name": "jacobian_descent", "aggregator": "MGDA"}]
+# Over modalities, as far as a rule has a choice.
+SPECS: list[Any] = [
+    {"name": name, "over": "modalities"} if "over" in options else name
+    for name in lookup.names("train/balance")
+    if (options := lookup.options(lookup.find("train/balance", name))) is not None
+]
+SPECS += [{"name": "jacobian_descent", "aggregator": "MGDA"}]
+# Those that work on gradients of parts, and not on one sum of losses.
+DEEP = ["ogm_ge", "jacobian_descent", {"name": "jacobian_descent", "aggregator": "MGDA"}]
+TASKS = [{**spec, "over": "tasks"} for spec in SPECS if isinstance(spec, dict)]
 
 
 def table(rows: int = 120) -> pd.DataFrame:
@@ -96,7 +105,7 @@ def history(run: pm.Run) -> list[dict[str, float]]:
     return run.members["model"].facts["history"]
 
 
-@pytest.mark.parametrize("balance", SPECS, ids=str)
+@pytest.mark.parametrize("balance", [*SPECS, *TASKS[:3]], ids=str)
 def test_it_repeats_itself_and_goes_on_after_ctrl_c(
     balance: Any, fit: Callable[..., pm.Run], tmp_path: Path, ctrl_c_at: Callable[[int], None]
 ) -> None:
@@ -117,7 +126,7 @@ def test_every_fusion_can_be_balanced(
 ) -> None:
     """Gradients are finite and reach whatever they reach without balancing."""
     reached = []
-    for balance in (None, *SPECS):
+    for balance in (None, *DEEP):
         grads.clear()
         fit(balance, fusion=fusion, training={"epochs": 1})
         assert all(g.isfinite().all() for step in grads for g in step)
@@ -134,6 +143,22 @@ def test_with_one_modality_there_is_nothing_to_balance(
     balanced = fit(balance, modalities=only)
     assert same(balanced, fit(None, modalities=only))
     assert not any("ratio" in name for line in history(balanced) for name in line)
+
+
+@pytest.mark.parametrize("balance", TASKS, ids=str)
+def test_tasks_are_balanced_where_there_are_several(
+    balance: Any, fit: Callable[..., pm.Run], grads: list[list[torch.Tensor]]
+) -> None:
+    """Of one modality too; with one task there is nothing to balance."""
+    only = {"table": {}}
+    run = fit(balance, modalities=only)
+    assert all(g.isfinite().all() for step in grads for g in step)
+    assert not same(run, fit(None, modalities=only))
+    names = {key for line in history(run) for key in line if "weight/" in key or "conflict/" in key}
+    told = {name.rpartition("/")[2] for name in names}
+    assert told == (set() if balance["name"] == "fixed" else {"label", "size"})
+    one = {"targets": {"label": None}, "modalities": only}
+    assert same(fit(balance, **one), fit(None, **one))
 
 
 def test_the_gradient_of_the_encoder_ahead_shrinks_by_exactly_the_factor(

@@ -14,15 +14,18 @@ from polymodal.base import lookup, sealed
 from polymodal.base.devices import device
 from polymodal.contract.batch import Field
 from polymodal.contract.encoder import Encoder
-from polymodal.contract.recipe import Training
+from polymodal.contract.recipe import Training, label
+from polymodal.contract.tuning import Tuning
 from polymodal.fitting.learner import Learner, Pace, Trial
 from polymodal.models import build
 from polymodal.models.ensemble import simplex
 from polymodal.models.model import Model
+from polymodal.nn import pretrained
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.prepare import Prepared
 from polymodal.train.clock import Allowance, too_few
 from polymodal.train.kernels import Kernels, choose
+from polymodal.train.learned import learned
 from polymodal.train.lesson import Augment, Lesson, Progress, Watch
 from polymodal.train.loop import Loop, predict
 from polymodal.train.losses import losses
@@ -41,6 +44,8 @@ QUIET, FLAT = 0.25, 3
 EXPLORING = 0.05
 # So many rows adapt a network that is only to be timed.
 SAMPLE = 1024
+# So many rows are shown to a mode of tuning, for vectors that begin as real words.
+BEGINNING = 64
 # A network that makes fewer steps, unless its epochs have no more, is left out: it is close to its
 # random start still, and the time is another member's.
 LEAST_STEPS = 50
@@ -54,6 +59,9 @@ class Gradient(Learner[Model]):
         member, lesson = trial.member, trial.lesson
         settings, train = member.training or Training(), lesson.train
         _adapt(predictor, trial, train)
+        tuning = _tuned(predictor, trial)
+        mode = "" if member.tuning is None else label(member.tuning)
+        told = learned(predictor, _kept(trial), mode)
         kernels, steps = _plan(predictor, trial, settings)
         loop = Loop(
             predictor,
@@ -76,6 +84,8 @@ class Gradient(Learner[Model]):
             ),
         )
         progress = loop.run()
+        if tuning is not None:
+            tuning.settle(predictor)
         alpha = predictor.fusion.alpha
         if alpha is not None and len(lesson.valid):
             _choose_alpha(predictor, lesson)
@@ -92,6 +102,7 @@ class Gradient(Learner[Model]):
             "memory_format": kernels.memory_format,
             "threads": kernels.threads,
             "history": progress.history,
+            "learned": asdict(told),
         }
         if alpha is not None:
             facts["mixture"] = alpha.softmax(0).tolist()
@@ -100,8 +111,31 @@ class Gradient(Learner[Model]):
     def pace(self, predictor: Model, trial: Trial) -> Pace:
         settings, train = trial.member.training or Training(), trial.lesson.train
         _adapt(predictor, trial, train[:: max(1, len(train) // SAMPLE)])
+        _tuned(predictor, trial)
         seconds = _measured(predictor, trial, settings).seconds * OVERHEAD
         return Pace(seconds, _whole(settings, train), _least(settings, train))
+
+
+def _tuned(model: Model, trial: Trial) -> Tuning | None:
+    """Choose what learns, where the recipe says."""
+    found = build.design(trial.member).tuning()
+    if found is not None:
+        lesson = trial.lesson
+        rng = np.random.default_rng(trial.seed)
+        size = min(BEGINNING, len(lesson.train))
+        rows = np.sort(rng.choice(lesson.train, size, replace=False))
+        found.choose(model.to(device()), lesson.collator(rows).to(device()))
+    return found
+
+
+def _kept(trial: Trial) -> dict[str, int]:
+    """Modality -> numbers of its pretrained model, of those whose outputs are kept instead."""
+    design = build.design(trial.member)
+    return {
+        name: pretrained.numbers(modality.pretrained)
+        for name, modality in trial.member.modalities.items()
+        if modality.pretrained is not None and not design.runs(name)
+    }
 
 
 def _has_stopped(progress: Progress, settings: Training) -> bool:

@@ -11,6 +11,7 @@ from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Modality, Spec, Training
 from polymodal.contract.task import Task
+from polymodal.contract.tuning import Tuning
 from polymodal.models import build
 from polymodal.models.design import Design
 from polymodal.models.model import Model
@@ -37,11 +38,34 @@ class Gradient(Design):
         if member.training is not None and member.training.balance is not None:
             # Built, not only looked up: its package may be missing.
             lookup.build("train/balance", member.training.balance)
+        self._check_tuning(grouped)
         return found
+
+    def _check_tuning(self, grouped: Mapping[str, list[Column]]) -> None:
+        """UserError for modalities that the table does not have, and for missing packages."""
+        tuning = self.tuning()
+        if tuning is not None:
+            tuning.check()
+        for name in getattr(tuning, "names", ()):
+            if name not in grouped:
+                what = f"tuning names '{name}', which is no modality"
+                raise lookup.unknown(what, name, list(grouped))
 
     def form(self, name: str, modality: Modality, kind: str) -> str:
         spec = build.encoder_spec(modality, kind, self.member.fusion)
         return str(lookup.find(f"modalities/{kind}/encoders", spec["name"]).form)
+
+    def runs(self, name: str) -> bool:
+        tuning = self.tuning()
+        return tuning is not None and tuning.reaches(name)
+
+    def tuning(self) -> Tuning | None:
+        """Which of its parameters learn."""
+        if self.member.tuning is None:
+            return None
+        found = lookup.build("tuning", self.member.tuning)
+        assert isinstance(found, Tuning)
+        return found
 
     def resolved(self, modality: Modality, kind: str) -> dict[str, Any]:
         if modality.pretrained is not None:
@@ -71,7 +95,7 @@ class Gradient(Design):
             encoders[name] = lookup.build(folder, spec, form, member.width)
         fusion = lookup.build("fusion", member.fusion, list(forms), member.width)
         training = member.training or Training()
-        return Model(
+        model = Model(
             encoders,
             fusion,
             tasks,
@@ -80,6 +104,9 @@ class Gradient(Design):
             training.modality_dropout,
             read_in=forms,
         )
+        if (tuning := self.tuning()) is not None:
+            tuning.shape(model)
+        return model
 
 
 def _by_word(folder: str) -> list[str]:

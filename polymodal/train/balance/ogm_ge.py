@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polymodal.base.errors import UserError
-from polymodal.contract.balance import Alone, Balance
+from polymodal.contract.balance import JOINT, MODALITIES, Balance, Loss, Part
 
 
 class OgmGe(Balance):
@@ -29,7 +29,10 @@ class OgmGe(Balance):
     arXiv 2203.15332).
     """
 
+    over = MODALITIES
+
     def __init__(self, *, alpha: float = 0.3, noise: bool = True) -> None:
+        super().__init__()
         if not 0 < alpha < math.inf:
             raise UserError(
                 f"ogm_ge has an alpha of {alpha:g}",
@@ -38,17 +41,13 @@ class OgmGe(Balance):
             )
         self.alpha, self.noise = alpha, noise
 
-    def backward(
-        self,
-        joint: Tensor,
-        alone: Mapping[str, Alone],
-        encoders: Mapping[str, Sequence[nn.Parameter]],
-        rest: Sequence[nn.Parameter],
-    ) -> dict[str, float]:
-        torch.autograd.backward(joint)
-        for name, params in encoders.items():
-            factor = self._factor(alone[name].ratio) if name in alone else 1.0
-            for p in params:
+    def backward(self, losses: Mapping[str, Loss], parts: Mapping[str, Part]) -> dict[str, float]:
+        torch.autograd.backward(losses[JOINT].value)
+        for name, part in parts.items():
+            if name == JOINT:
+                continue
+            factor = self._factor(losses[name].ratio) if name in losses else 1.0
+            for p in part.params:
                 if p.grad is not None:
                     p.grad = self._modulated(p.grad, factor)
         return {}

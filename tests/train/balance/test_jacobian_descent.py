@@ -12,12 +12,16 @@ from torch import nn
 from torchjd import aggregation
 
 from polymodal.base.errors import MissingExtra, UserError
-from polymodal.contract.balance import Alone
-from polymodal.train.balance.jacobian_descent import AGGREGATORS, JacobianDescent
+from polymodal.contract.balance import JOINT as ALL
+from polymodal.contract.balance import Loss, Part
+from polymodal.train.balance.jacobian_descent import AGGREGATORS, RADIUS, JacobianDescent
 
 # Gradients of the joint loss and of the encoder's own, which conflict: their product is -1.
 JOINT, OWN = torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0])
 SHARED = torch.tensor([[3.0, 1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, -2.0, 5.0]])
+
+# So that equal rows, of which there are two, give that row.
+SCALES = {"PCGrad": 2.0, "CAGrad": 1.4}
 
 
 def step(aggregator: str, joint: torch.Tensor = JOINT) -> tuple[list[Any], dict[str, float]]:
@@ -25,19 +29,23 @@ def step(aggregator: str, joint: torch.Tensor = JOINT) -> tuple[list[Any], dict[
     a, b = nn.Parameter(torch.zeros(2, 1)), nn.Parameter(torch.zeros(2))
     head, unused = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(2))
     total = a[:, 0] @ joint + b @ JOINT + head @ SHARED[0]
-    alone = {"a": Alone(a[:, 0] @ OWN + head @ SHARED[1], 1.0)}
-    balance = JacobianDescent(aggregator=aggregator)
-    numbers = balance.backward(total, alone, {"a": [a], "b": [b]}, [head, unused])
+    losses = {ALL: Loss(total), "a": Loss(a[:, 0] @ OWN + head @ SHARED[1], 1.0)}
+    parts = {
+        "a": Part([a], (ALL, "a")),
+        "b": Part([b], (ALL, "b")),
+        ALL: Part([head, unused], (ALL, "a", "b")),
+    }
+    numbers = JacobianDescent(aggregator=aggregator).backward(losses, parts)
     return [a.grad, b.grad, head.grad, unused.grad], numbers
 
 
 def test_pcgrad_by_hand() -> None:
-    # a: [1, 0] + 1/2 [-1, 1] = [.5, .5], and [-1, 1] + [1, 0] = [0, 1].
+    # a: [1, 0] + 1/2 [-1, 1] = [.5, .5], and [-1, 1] + [1, 0] = [0, 1]; of both the mean.
     # The head: [3, 1, 0] + 2/2 [-1, 1, 0] = [2, 2, 0], and [-1, 1, 0] + 2/10 [3, 1, 0].
     (a, b, head, unused), numbers = step("PCGrad")
-    torch.testing.assert_close(a, torch.tensor([[0.5], [1.5]]))
+    torch.testing.assert_close(a, torch.tensor([[0.25], [0.75]]))
     torch.testing.assert_close(b, JOINT)
-    torch.testing.assert_close(head, torch.tensor([1.6, 3.2, 0.0]))
+    torch.testing.assert_close(head, torch.tensor([0.8, 1.6, 0.0]))
     assert torch.equal(unused, torch.zeros(2))
     assert numbers == {"conflict/a": pytest.approx(-1 / math.sqrt(2))}
 
@@ -51,9 +59,10 @@ def test_mgda_by_hand() -> None:
 @pytest.mark.parametrize("aggregator", AGGREGATORS)
 def test_the_aggregation_is_the_library_s(aggregator: str) -> None:
     (a, _, head, _), _ = step(aggregator)
-    library = getattr(aggregation, aggregator)()
-    torch.testing.assert_close(a[:, 0], library(torch.stack([JOINT, OWN])))
-    torch.testing.assert_close(head, library(SHARED[:2]))
+    options = {"c": RADIUS} if aggregator == "CAGrad" else {}
+    library, scale = getattr(aggregation, aggregator)(**options), SCALES.get(aggregator, 1.0)
+    torch.testing.assert_close(a[:, 0], library(torch.stack([JOINT, OWN])) / scale)
+    torch.testing.assert_close(head, library(SHARED[:2]) / scale)
 
 
 @pytest.mark.parametrize("aggregator", AGGREGATORS)
@@ -70,3 +79,6 @@ def test_an_unknown_aggregator_and_a_missing_package(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'polymodal\[torchjd\]'"):
         JacobianDescent()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "torchjd" or None)
+    with pytest.raises(MissingExtra, match=r"pip install 'polymodal\[cagrad\]'"):
+        JacobianDescent(aggregator="CAGrad")

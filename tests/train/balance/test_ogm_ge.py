@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from polymodal.base.errors import UserError
-from polymodal.contract.balance import Alone
+from polymodal.contract.balance import JOINT, Loss, Part
 from polymodal.train.balance.ogm_ge import OgmGe
 
 ROWS = torch.tensor([[1.0, -2.0, 3.0], [0.5, 0.0, -1.0]])
@@ -21,8 +21,9 @@ def gradients(balance: OgmGe, ratios: dict[str, float]) -> dict[str, torch.Tenso
     params = {name: nn.Parameter(torch.zeros(2, 3)) for name in ("a", "b")}
     head = nn.Parameter(torch.zeros(2))
     joint = (params["a"] * ROWS).sum() + (params["b"] * 2 * ROWS).sum() + (head * HEAD).sum()
-    alone = {name: Alone(joint, ratio) for name, ratio in ratios.items()}
-    numbers = balance.backward(joint, alone, {n: [p] for n, p in params.items()}, [head])
+    losses = {JOINT: Loss(joint), **{name: Loss(joint, ratio) for name, ratio in ratios.items()}}
+    parts = {name: Part([p], (JOINT, name)) for name, p in params.items()}
+    numbers = balance.backward(losses, {**parts, JOINT: Part([head], (JOINT, *params))})
     assert numbers == {}
     return {name: p.grad for name, p in (params | {"head": head}).items()}
 

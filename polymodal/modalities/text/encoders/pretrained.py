@@ -65,14 +65,12 @@ class Pretrained(Encoder):
 class _Tuned(nn.Module):
     """A model's last hidden state, projected, with each word's shape added.
 
-    The shape brings back the capitals that an uncased model does not see. The table of piece
-    vectors stays as it is: it is half of a small model, and small data move only a few of its rows.
+    The shape brings back the capitals that an uncased model does not see.
     """
 
     def __init__(self, path: str, width: int, words: bool, dropout: float) -> None:
         super().__init__()
         self.backbone = Backbone(path, TEXT)
-        self.backbone.model.get_input_embeddings().requires_grad_(False)
         self.norm = nn.LayerNorm(self.backbone.width)
         self.project = nn.Linear(self.backbone.width, width)
         self.shapes = nn.Embedding(SHAPES, width, padding_idx=0)
