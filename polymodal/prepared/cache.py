@@ -10,7 +10,7 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import gettempdir
 from types import TracebackType
@@ -25,6 +25,8 @@ from polymodal.table.media import Media
 
 # Arrays wait in memory until they are worth one synchronised write.
 FLUSH_BYTES = 16 * 2**20
+# Keys that are looked up together: SQLite takes 999 in the oldest versions about.
+AT_ONCE = 500
 # A file changed this recently may change again without its time stamp showing it.
 SETTLED_SECONDS = 2.0
 # The folder of scores (`scored.py`).
@@ -146,13 +148,23 @@ class Store:
         finally:
             self._index.close()
 
-    def get(self, key: bytes) -> Entry | None:
-        """Where the array under `key` lies, or None if it is not stored (or not flushed)."""
+    def places(self, keys: Iterable[bytes]) -> dict[bytes, Entry]:
+        """Where the arrays under some keys lie, but for those not stored (or not flushed)."""
+        found: dict[bytes, Entry] = {}
+        some = list(dict.fromkeys(keys))
         with explained(self.folder):
-            return self._get(key)
+            for start in range(0, len(some), AT_ONCE):
+                part = some[start : start + AT_ONCE]
+                marks = ",".join("?" * len(part))
+                for one in self._index.execute(
+                    f"SELECT * FROM arrays WHERE key IN ({marks})", part
+                ):
+                    if (row := _Row.of(one)) is not None:
+                        found[row.key] = Entry(row.offset, row.shape)
+        return found
 
     def sound(self, key: bytes) -> Entry | None:
-        """As `get`, of an array whose checksum fits; one that has been spoilt is forgotten."""
+        """As `places`, of one array, whose checksum fits; one that has been spoilt is forgotten."""
         with explained(self.folder):
             row = self._row(key)
             if row is None or self._is_sound(row):
@@ -181,7 +193,7 @@ class Store:
             return
         with explained(self.folder), transaction(self._index):
             # Another process may have stored some of them meanwhile.
-            new = {k: a for k, a in self._pending.items() if self._get(k) is None}
+            new = {k: a for k, a in self._pending.items() if self._row(k) is None}
             offset = self._end()
             described = []
             with open(self._path, "r+b") as file:
@@ -213,10 +225,6 @@ class Store:
                 return np.empty(0, self.dtype)
             # As a plain array: slicing a memmap object costs ten times more.
             return np.asarray(np.memmap(self._path, self.dtype, "r", shape=(end,)))
-
-    def _get(self, key: bytes) -> Entry | None:
-        row = self._row(key)
-        return None if row is None else Entry(row.offset, row.shape)
 
     def _row(self, key: bytes) -> _Row | None:
         found = self._index.execute("SELECT * FROM arrays WHERE key = ?", (key,)).fetchone()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
@@ -35,9 +36,10 @@ def cells(
         rows: which rows, in this order; all by default.
     """
     rows = np.arange(len(table)) if rows is None else rows
-    if not kind.of(columns[0].kind).joint:
-        for row in rows.tolist():
-            yield _cell(table, columns[0], row)
+    room = kind.of(columns[0].kind)
+    if not room.joint:
+        for row, value in _values(table, columns[0], rows):
+            yield _cell(table, columns[0], room, row, value)
         return
     names = [c.name for c in columns]
     part = table.take(rows)
@@ -60,10 +62,10 @@ def content_keys(
     room = kind.of(column.kind)
     keys: list[bytes | None] = []
     reasons: dict[int, str] = {}
-    for row in range(len(table)):
+    for row, value in _values(table, column, np.arange(len(table))):
         key = None
         try:
-            cell = _cell(table, column, row)
+            cell = _cell(table, column, room, row, value)
             if cell is not None:
                 key = files.key(cell) if room.media else room.key(column.kind, cell)
         except UserError as error:
@@ -132,16 +134,24 @@ def digest(contents: Contents, columns: Sequence[Column]) -> str:
 def _why(table: Table, column: Column, row: int) -> str:
     """Why a cell cannot be read, in the words of its row."""
     try:
-        _cell(table, column, row)
+        value = table.data.column(column.name)[row].as_py()
+        _cell(table, column, kind.of(column.kind), row, value)
     except UserError as error:
         return error.what
     return f"row {row}, column '{column.name}' could not be read"
 
 
-def _cell(table: Table, column: Column, row: int) -> Any:
-    """One cell of a column whose kind is not joint."""
-    value = table.data.column(column.name)[row].as_py()
-    room = kind.of(column.kind)
+def _values(table: Table, column: Column, rows: np.ndarray[Any, Any]) -> Iterator[tuple[int, Any]]:
+    """Rows and what stands there, read in parts; media, which may be large, one by one."""
+    data = table.data.column(column.name)
+    part = 1 if kind.of(column.kind).media else PART
+    for start in range(0, len(rows), part):
+        own = rows[start : start + part]
+        yield from zip(own.tolist(), data.take(pa.array(own, pa.int64())).to_pylist(), strict=True)
+
+
+def _cell(table: Table, column: Column, room: kind.Kind, row: int, value: Any) -> Any:
+    """What stands in a row of a column whose kind is not joint, as its kind reads it."""
     if room.media:
         return table.medium(value, row, column.name)
     return room.read(tags.pieces(value, column.details.get("cut")))

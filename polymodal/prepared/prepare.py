@@ -316,7 +316,10 @@ def _stored(
     first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None}
     bad: dict[bytes, str] = {}
     with Store(cache / form.kind / form.fingerprint, form.dtype) as store:
-        rows = sorted(row for key, row in first.items() if store.sound(key) is None)
+        known = store.places(first)
+        rows = sorted(
+            row for key, row in first.items() if key not in known or store.sound(key) is None
+        )
         for row, outcome in encode(
             contents.table, column, form, np.array(rows, np.int64), workers, progress
         ):
@@ -328,7 +331,8 @@ def _stored(
                 array, cut = outcome
                 store.add(key, array, truncated=cut)
         store.flush()
-        entries = [None if key is None else store.get(key) for key in keys]
+        lying = store.places(key for key in keys if key is not None)
+        entries = [None if key is None else lying.get(key) for key in keys]
         flat = store.array()
         cut_off = store.truncated()
     for row, key in enumerate(keys):
