@@ -27,7 +27,6 @@ import yaml
 import polymodal as pm
 from polymodal.base import lookup
 from polymodal.contract.recipe import Recipe, Training, label
-from polymodal.nn import pretrained
 from polymodal.report.console import Show
 
 # What a mode needs to be told, and kin of LoRA.
@@ -101,7 +100,7 @@ def main() -> None:
     parser.add_argument("--test", type=Path)
     parser.add_argument("--text", default="text")
     parser.add_argument("--target", default="target")
-    parser.add_argument("--model", default=pretrained.installed())
+    parser.add_argument("--model", default="minilm")
     parser.add_argument("--mode", action="append", help="YAML; all by default.")
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--test-rows", type=int, default=800)

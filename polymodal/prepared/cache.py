@@ -31,7 +31,10 @@ AT_ONCE = 500
 SETTLED_SECONDS = 2.0
 # The folder of scores (`scored.py`).
 SCORES = "scores"
+# The folder of weights that packages brought in another form (`modalities._package`).
+WEIGHTS = "weights"
 _HASHED = re.compile(r"[0-9a-f]{32}(-[0-9a-f]{32})?\.[a-z]+")
+_CONVERTED = re.compile(r"[a-z0-9_]+-[0-9A-Za-z.+!]+-[0-9]+")
 _CHOICE = re.compile(r"[0-9a-f]{32}|seal")
 
 
@@ -62,7 +65,8 @@ def usable_folder() -> Path | None:
 def kept(folder: Path) -> list[Path]:
     """The files that this package keeps in its cache, and no other that lies there.
 
-    An index says whose it is; scores and unpacked tables are called by a hash.
+    An index says whose it is; scores and unpacked tables are called by a hash,
+    converted weights by their package and its version.
     """
     found: list[Path] = []
     for index in [*folder.glob("*/*/index.sqlite"), folder / "files.sqlite"]:
@@ -74,6 +78,9 @@ def kept(folder: Path) -> list[Path]:
         found.append(choices)
     for name in ("tables", SCORES):
         found += (p for p in folder.glob(f"{name}/*") if _HASHED.fullmatch(p.name))
+    for made in folder.glob(f"{WEIGHTS}/*"):
+        if _CONVERTED.fullmatch(made.name):
+            found += made.glob("*")
     for run in folder.glob("unsaved/*/fit.json"):
         if run.parent.name.isdigit():
             found += run.parent.rglob("*")

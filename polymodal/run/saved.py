@@ -31,7 +31,7 @@ from polymodal.contract.recipe import Member, Recipe
 from polymodal.metrics import doubts
 from polymodal.metrics.conformal import Strangeness
 from polymodal.models.weights import fill
-from polymodal.nn import pretrained
+from polymodal.nn import checkpoint
 from polymodal.run.pipeline import Pipeline, Trained
 from polymodal.run.run import Run
 from polymodal.run.scored import versions
@@ -294,7 +294,7 @@ def _with_backbone(form: Form, folder: Path) -> dict[str, Any]:
     target = folder / name
     if Path(settings["path"]).resolve() != target.resolve() and not target.exists():
         with whole(target) as temporary:
-            pretrained.copy(settings["path"], temporary, weights=form.backbone == "weights")
+            checkpoint.copy(settings["path"], temporary, weights=form.backbone == "weights")
     return {**settings, "path": name}
 
 

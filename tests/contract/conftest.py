@@ -181,6 +181,16 @@ def cells() -> dict[str, list[Any]]:
     return {kind: [*present, None, None] for kind, present in found.items()}
 
 
+# What the forms `pretrained` open.
+BACKBONES = {
+    "text": "bert",
+    "image": "vit",
+    "audio": "wav2vec2",
+    "video": "videomae",
+    "series": "patchtst",
+}
+
+
 @dataclass(frozen=True)
 class Subject:
     """An encoder under test with its fitted form and a batch.
@@ -203,9 +213,11 @@ def collated() -> Callable[[Form, list[Any]], Field]:
 
 
 @pytest.fixture(scope="session")
-def fitted_form(cells: dict[str, list[Any]], bert_path: str, vit_path: str) -> Callable[..., Form]:
+def fitted_form(
+    cells: dict[str, list[Any]], checkpoint: Callable[[str], str]
+) -> Callable[..., Form]:
     """`fitted_form(kind, name, words=False)`: a small form fitted on the sample cells."""
-    paths = {"text": bert_path, "image": vit_path}
+    paths = {kind: checkpoint(name) for kind, name in BACKBONES.items()}
     columns = [("n", "number"), ("m", "number"), ("c", "category"), ("s", "set")]
     built: dict[tuple[str, str, bool], Form] = {}
 

@@ -23,10 +23,10 @@ import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.contract import recipe
 from polymodal.contract.fusion import Fusion
+from polymodal.contract.kind import Kind
 from polymodal.contract.recipe import Data, Member, Modality, Parent, Recipe, Training
 from polymodal.fitting import learn
 from polymodal.fitting.learners import gradient
-from polymodal.nn import pretrained
 from polymodal.prepared import encode
 from polymodal.train.loop import Loop
 
@@ -155,7 +155,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     """Fit and watch: (recipe, table, how validation losses go) -> Fit."""
     seen = Fit()
     monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(pretrained, "installed", lambda: None)
+    monkeypatch.setattr(Kind, "installed", lambda room: ())
     monkeypatch.setattr(encode, "POOL_SECONDS", -1.0)
 
     def stepped(optimizer: Any, *_: Any) -> None:

@@ -14,7 +14,7 @@ from polymodal.fitting import backbones as seen
 from polymodal.fitting import plan
 from polymodal.fitting.backbones import backbones, candidates, used
 from polymodal.models.build import design
-from polymodal.nn import pretrained
+from polymodal.nn import checkpoint
 from polymodal.table.schema import Column, Schema
 
 TEXT = kinds()["text"]
@@ -29,7 +29,7 @@ def weights(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     told: dict[str, Any] = {"cached": [], "seconds": {INSTALLED.path: 10.0}}
     monkeypatch.setattr(type(TEXT), "offered", lambda _: (INSTALLED,))
     monkeypatch.setattr(type(kinds()["image"]), "offered", lambda _: (LACKING,))
-    monkeypatch.setattr(pretrained, "cached", lambda path: path in told["cached"])
+    monkeypatch.setattr(checkpoint, "cached", lambda path: path in told["cached"])
 
     def seconds(contents: Any, name: str, schema: Schema, one: Weights) -> float:
         if one.path not in told["seconds"]:

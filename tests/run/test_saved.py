@@ -18,7 +18,7 @@ from polymodal.base import sealed
 from polymodal.base.errors import UserError
 from polymodal.base.tensors import read_tensors, write_tensors
 from polymodal.contract.recipe import Recipe
-from polymodal.nn import pretrained
+from polymodal.nn import checkpoint
 from polymodal.run.saved import FORMAT, load
 
 EVIL = "raise SystemExit('executed')\n"
@@ -99,7 +99,7 @@ def test_a_backbone_that_is_not_there_is_not_asked_of_the_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pretrained, "_fetch", lambda *_: pytest.fail("was asked"))
+    monkeypatch.setattr(checkpoint, "_fetch", lambda *_: pytest.fail("was asked"))
     for path in ("pretrained-0123456789ab", "../me/model", "/me/model", "me/model"):
         found = described("pretrained", "form")
         found["forms"][0]["settings"] = {"path": path, "tune": False}

@@ -20,7 +20,7 @@ from polymodal.fitting.learner import Learner, Pace, Trial
 from polymodal.models import build
 from polymodal.models.ensemble import simplex
 from polymodal.models.model import Model
-from polymodal.nn import pretrained
+from polymodal.nn import checkpoint
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.prepare import Prepared
 from polymodal.train.clock import Allowance, too_few
@@ -132,7 +132,7 @@ def _kept(trial: Trial) -> dict[str, int]:
     """Modality -> numbers of its pretrained model, of those whose outputs are kept instead."""
     design = build.design(trial.member)
     return {
-        name: pretrained.numbers(modality.pretrained)
+        name: checkpoint.numbers(modality.pretrained)
         for name, modality in trial.member.modalities.items()
         if modality.pretrained is not None and not design.runs(name)
     }

@@ -71,7 +71,8 @@ class Audio(Medium):
         samples, own = _samples.load(cell)
         forms = list(plain(forms))
         # An array's samples are taken to be at the rate that its form asks for.
-        rate = own or forms[0].settings.get("rate", 1)
+        asked = (form.settings["rate"] for form in forms if "rate" in form.settings)
+        rate = own or next(asked, 1)
         longest = max(form.settings.get("seconds", decode.LONGEST) for form in forms)
         samples = samples[: ceil(longest * rate)]
         labels, covered = [], []

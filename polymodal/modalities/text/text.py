@@ -19,7 +19,6 @@ from polymodal.modalities.text.block import Ngrams
 from polymodal.modalities.text.corruptions import _words
 from polymodal.modalities.text.corruptions.dropped_words import BLANK
 from polymodal.modalities.text.hashing import split
-from polymodal.nn import pretrained
 
 # Texts shorter than this many words repeat without coming from one source.
 LONG_TEXT = 10
@@ -28,9 +27,7 @@ SELDOM = 10
 # So many texts at most show how many words they share; fewer than FEW may share none by chance; in
 # fewer than this share of them a word that comes again, n-grams have nothing to learn from.
 SAMPLE, FEW, SHARED = 2000, 20, 0.5
-
-# Of the model that a package brings and that the hub has: name, licence, what it knows.
-KNOWS = ("MiniLM", "Apache-2.0", "English sentences")
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 @final
@@ -51,7 +48,7 @@ class Text(Kind):
     # A question may be asked of another picture; the picture itself was seen.
     seen_again: ClassVar[str] = "info"
     hub: ClassVar = (
-        Weights(KNOWS[0], "sentence-transformers/all-MiniLM-L6-v2", "", *KNOWS[1:]),
+        Weights("MiniLM", MINILM, "", "Apache-2.0", "English sentences"),
         Weights("E5", "intfloat/multilingual-e5-small", "", "MIT", "sentences of many languages"),
     )
 
@@ -94,10 +91,6 @@ class Text(Kind):
         pictures do."""
         counts = np.array(list(Counter(map(repr, values)).values()))
         return _is_long(values, LONG_TEXT) and float(np.mean(counts > 1)) > 0.5
-
-    def offered(self) -> tuple[Weights, ...]:
-        path = pretrained.installed() or ""
-        return (Weights(KNOWS[0], path, "polymodal[minilm]", *KNOWS[1:]),)
 
     def block(self, form: Form, most: int) -> Block:
         return Ngrams(most)

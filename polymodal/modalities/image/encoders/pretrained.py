@@ -12,7 +12,7 @@ from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
 from polymodal.modalities.image.forms.pretrained import IMAGE
 from polymodal.modalities.image.forms.pretrained import Pretrained as Given
-from polymodal.nn import pretrained
+from polymodal.nn import processors
 from polymodal.nn.backbone import Backbone, Frozen
 from polymodal.nn.masked import all_real
 
@@ -33,12 +33,12 @@ class Pretrained(Encoder):
     def __init__(self, form: Form, width: int, *, dropout: float = 0.1) -> None:
         super().__init__()
         assert isinstance(form, Given)
-        self.frozen = None if form.tune else Frozen(form.path, IMAGE, width, dropout)
+        self.frozen = None if form.tune else Frozen(form.size, width, dropout)
         self.tuned = _Tuned(form.path, width, dropout) if form.tune else None
 
     def adapt(self, fields: Iterable[Field]) -> None:
         if self.frozen is not None:
-            self.frozen.scale.adapt(_by_row(field) for field in fields)
+            self.frozen.adapt(fields)
 
     def forward(self, field: Field) -> Tokens:
         """`(batch, height, width, 3)` uint8 or `(batch, 1, size)` float -> Tokens `(batch, length,
@@ -47,12 +47,8 @@ class Pretrained(Encoder):
             values = self.tuned(field.data)
         else:
             assert self.frozen is not None
-            values = self.frozen(_by_row(field)).unsqueeze(1)
+            values = self.frozen(field)
         return all_real(values)
-
-
-def _by_row(field: Field) -> Field:
-    return Field(field.data.squeeze(1), None, field.present)
 
 
 class _Tuned(nn.Module):
@@ -64,7 +60,7 @@ class _Tuned(nn.Module):
     def __init__(self, path: str, width: int, dropout: float) -> None:
         super().__init__()
         self.backbone = Backbone(path, IMAGE)
-        shift, scale = pretrained.normalisation(path)
+        shift, scale = processors.normalisation(path)
         self.register_buffer("shift", torch.tensor(shift)[:, None, None])
         self.register_buffer("scale", torch.tensor(scale)[:, None, None])
         self.project = nn.Sequential(

@@ -44,12 +44,12 @@ class Pretrained(Encoder):
                 got=f"pool: {form.pool}",
                 do="set it in the recipe, beside `pretrained`",
             )
-        self.frozen = None if form.tune else Frozen(form.path, TEXT, width, dropout)
+        self.frozen = None if form.tune else Frozen(form.size, width, dropout)
         self.tuned = _Tuned(form.path, width, words, dropout) if form.tune else None
 
     def adapt(self, fields: Iterable[Field]) -> None:
         if self.frozen is not None:
-            self.frozen.scale.adapt(fields)
+            self.frozen.adapt(fields)
 
     def forward(self, field: Field) -> Tokens:
         """`(batch, pieces, 3)` int or `(batch, length, size)` float -> Tokens `(batch, length,

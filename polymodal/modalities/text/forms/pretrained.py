@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -14,18 +12,18 @@ from torch import nn
 
 from polymodal.base.devices import device, device_of
 from polymodal.base.errors import UserError
-from polymodal.contract.form import Form
+from polymodal.modalities._pretrained import PretrainedForm, batches
 from polymodal.modalities.text.forms import _pieces
 from polymodal.modalities.text.hashing import check_least
-from polymodal.nn import pretrained
+from polymodal.nn import pretrained, processors
 
-TEXT = pretrained.Half("text", "input_ids", "text_model")
+TEXT = pretrained.Half("text", ("input_ids",), "text_model")
 POOLS = ("mean", "words")
 # Pieces a batch, padding included: enough to keep a processor busy, little memory.
 BATCH = 4096
 
 
-class Pretrained(Form):
+class Pretrained(PretrainedForm):
     """What a pretrained model is given of a text, or what it makes of it if it is frozen.
 
     A model that is trained on is given the pieces, int32 `(pieces, 3)`: tokenizer id, number of its
@@ -36,14 +34,13 @@ class Pretrained(Form):
     (Reimers and Gurevych 2019, "Sentence-BERT"); a word's vector is the mean over its pieces.
 
     Args:
-        path: folder or hub id of the model.
+        path: name of a package of weights, folder or hub id of the model.
         tune: whether the model is trained on.
         limit: pieces after this one are cut; lowered to what the model takes.
         pool: of a frozen model, "mean" for one vector a text, "words" for one a word.
     """
 
     kind = "text"
-    backbone = "weights"
     ragged = True
 
     def __init__(
@@ -58,20 +55,15 @@ class Pretrained(Form):
                 got=f"pool: {pool}",
             )
         check_least("limit", limit, 4)
-        self.path, self.tune, self.pool = path, tune, pool
+        super().__init__(path, tune)
+        self.pool = pool
         self.limit = min(limit, pretrained.positions(path, TEXT))
         self.dtype = "int32" if tune else "float32"
-        # A large model is not sent to other processes.
-        self.parallel = tune
-        # The weights of one that is trained on are the encoder's, which a run keeps itself.
-        self.backbone = "settings" if tune else "weights"
 
     @property
-    def fingerprint(self) -> str:
-        """Depends on what the model's files hold, not on where they lie."""
-        how = "pieces" if self.tune else self.pool
-        described = [type(self).__module__, self.version, self.limit, how, self._digest]
-        return hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()
+    def size(self) -> int:
+        """Width of the model's outputs."""
+        return pretrained.width(self.path, TEXT)
 
     def encode(self, cell: Any) -> np.ndarray[Any, Any]:
         """A string (words cut at white space) or a list of words -> its array."""
@@ -83,7 +75,7 @@ class Pretrained(Form):
         if self.tune:
             return texts
         encoded: dict[int, np.ndarray[Any, Any]] = {}
-        for batch in _batches([len(text) for text in texts]):
+        for batch in batches([len(text) for text in texts], BATCH):
             outputs = self._outputs([texts[i] for i in batch])
             for i, output in zip(batch, outputs, strict=True):
                 encoded[i] = self._pooled(output[: len(texts[i])], texts[i][:, 1])
@@ -121,25 +113,10 @@ class Pretrained(Form):
         return values.sum(0, keepdims=True) / np.float32(max(1, len(values)))
 
     @cached_property
-    def _digest(self) -> str:
-        return pretrained.digest(self.path, weights=not self.tune)
-
-    @cached_property
     def _tokenizer(self) -> Any:
-        return pretrained.tokenizer(self.path)
+        return processors.tokenizer(self.path)
 
     @cached_property
     def _model(self) -> nn.Module:
         model: nn.Module = pretrained.load(self.path, TEXT)
         return model.to(device())
-
-
-def _batches(lengths: list[int]) -> list[list[int]]:
-    """Indices by length, in batches of at most BATCH positions once padded, or of one text."""
-    found: list[list[int]] = []
-    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
-        # Sorted, so this text is the longest of its batch so far.
-        if not found or (len(found[-1]) + 1) * lengths[i] > BATCH:
-            found.append([])
-        found[-1].append(i)
-    return found

@@ -13,7 +13,7 @@ from polymodal.modalities.image.encoders.pretrained import Pretrained
 from polymodal.modalities.image.forms.pretrained import IMAGE
 from polymodal.modalities.image.forms.pretrained import Pretrained as Form
 from polymodal.models.model import encoded
-from polymodal.nn import pretrained
+from polymodal.nn import checkpoint, pretrained, processors
 from polymodal.table.media import Media
 
 PICTURES = [
@@ -39,7 +39,7 @@ def test_tokens_are_the_models_outputs(checkpoint: str, request: pytest.FixtureR
     path = request.getfixturevalue(checkpoint)
     form, encoder = built(path)
     pictures = [cell.values for cell in PICTURES]
-    inputs = pretrained.image_processor(path)(pictures, return_tensors="pt")
+    inputs = processors.image_processor(path)(pictures, return_tensors="pt")
     with torch.no_grad():
         tokens = encoder(field(form, [True, True, True]))
         hidden = pretrained.hidden(pretrained.load(path, IMAGE), **inputs)
@@ -68,7 +68,7 @@ def test_everything_learns(checkpoint: str, request: pytest.FixtureRequest) -> N
 
 def test_a_run_keeps_the_weights_elsewhere(vit_path: str, tmp_path: Path) -> None:
     form, encoder = built(vit_path)
-    pretrained.copy(vit_path, tmp_path / "model", weights=False)
+    checkpoint.copy(vit_path, tmp_path / "model", weights=False)
     _, later = built(str(tmp_path / "model"))
     cells = field(form, [True, True, False])
     assert (later(cells).values - encoder(cells).values).abs().max() > 1e-3

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from polymodal.modalities.image.forms.pretrained import IMAGE, Pretrained
-from polymodal.nn import pretrained
+from polymodal.nn import pretrained, processors
 from polymodal.table.media import Media
 
 
@@ -28,7 +28,7 @@ def media(seed: int) -> tuple[Image.Image, Media]:
 def test_mean_of_the_models_outputs(checkpoint: str, request: pytest.FixtureRequest) -> None:
     path = request.getfixturevalue(checkpoint)
     picture, cell = media(0)
-    inputs = pretrained.image_processor(path)(picture, return_tensors="pt")
+    inputs = processors.image_processor(path)(picture, return_tensors="pt")
     with torch.no_grad():
         hidden = pretrained.load(path, IMAGE)(**inputs).last_hidden_state[0]
     mean = hidden.mean(0) if hidden.dim() == 2 else hidden.mean((1, 2))

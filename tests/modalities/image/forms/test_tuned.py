@@ -14,7 +14,7 @@ from PIL import Image
 
 from polymodal.base.errors import UserError
 from polymodal.modalities.image.forms.pretrained import Pretrained
-from polymodal.nn import pretrained
+from polymodal.nn import processors
 from polymodal.table.media import Media
 
 Tuned = partial(Pretrained, tune=True)
@@ -36,8 +36,8 @@ def test_bytes_are_those_of_the_processor(size: tuple[int, int], vit_path: str) 
     picture = noise(*size)
     encoded = Tuned(path=vit_path).encode(media(picture))
     assert encoded.shape == (16, 16, 3) and encoded.dtype == np.uint8
-    processed = pretrained.image_processor(vit_path)(picture, return_tensors="np")["pixel_values"]
-    shift, scale = pretrained.normalisation(vit_path)
+    processed = processors.image_processor(vit_path)(picture, return_tensors="np")["pixel_values"]
+    shift, scale = processors.normalisation(vit_path)
     ours = (encoded.astype(np.float32) - shift) * scale
     np.testing.assert_allclose(ours.transpose(2, 0, 1), processed[0], atol=1e-5)
 

@@ -13,7 +13,7 @@ from polymodal.modalities.text.augment import Augment as Text
 from polymodal.modalities.text.encoders.pretrained import Pretrained
 from polymodal.modalities.text.forms.pretrained import TEXT
 from polymodal.modalities.text.forms.pretrained import Pretrained as Form
-from polymodal.nn import pretrained
+from polymodal.nn import checkpoint, pretrained, processors
 
 TEXTS = ["Anna's quick house", "fox", "", "the quick brown fox jumps over", None]
 
@@ -26,7 +26,7 @@ def built(path: str, **options: bool) -> tuple[Form, Pretrained]:
 
 def direct(path: str, text: str, encoder: Pretrained) -> torch.Tensor:
     """The backbone's outputs for one text, `(pieces, 16)`, normalised and projected."""
-    ids = pretrained.tokenizer(path)(text, return_tensors="pt")["input_ids"]
+    ids = processors.tokenizer(path)(text, return_tensors="pt")["input_ids"]
     hidden = pretrained.hidden(pretrained.load(path, TEXT), input_ids=ids)[0]
     return encoder.tuned.project(encoder.tuned.norm(hidden))
 
@@ -108,7 +108,7 @@ def test_a_run_keeps_the_weights_elsewhere(
     bert_path: str, tmp_path: Path, collate: Callable[..., Field]
 ) -> None:
     form, encoder = built(bert_path)
-    pretrained.copy(bert_path, tmp_path / "model", weights=False)
+    checkpoint.copy(bert_path, tmp_path / "model", weights=False)
     later_form, later = built(str(tmp_path / "model"))
     field = collate(form, TEXTS)
     assert (later(field).values - encoder(field).values).abs().max() > 1e-3

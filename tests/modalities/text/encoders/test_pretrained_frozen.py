@@ -34,6 +34,6 @@ def test_tokens_are_a_linear_map_of_the_standardised_outputs(
 
 def test_labelling_words_needs_a_vector_a_word(bert_path: str) -> None:
     Pretrained(Form(path=bert_path, pool="words"), 8, words=True)
-    with pytest.raises(UserError, match="no vector a word") as caught:
+    with pytest.raises(UserError, match="no vector for each word") as caught:
         Pretrained(Form(path=bert_path), 8, words=True)
     assert "words" in caught.value.expected

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from polymodal.base.errors import UserError
 from polymodal.modalities.text.forms.pretrained import Pretrained
 from polymodal.modalities.text.forms.words import Words
-from polymodal.nn import pretrained
+from polymodal.nn import processors
 
 Tuned = partial(Pretrained, tune=True)
 
@@ -28,13 +28,13 @@ def test_a_string_is_cut_as_the_tokenizer_cuts_it(
 ) -> None:
     for path in (bert_path, gpt2_path):
         ids = Tuned(path=path).encode(text)[:, 0].tolist()
-        assert ids == pretrained.tokenizer(path)(text)["input_ids"]
+        assert ids == processors.tokenizer(path)(text)["input_ids"]
 
 
 def test_words_are_those_of_the_tokenizer(bert_path: str) -> None:
     words = ["The", "quick,", "Foxes", "in", "London!!"]
     encoded = Tuned(path=bert_path).encode(words)
-    theirs = pretrained.tokenizer(bert_path)(words, is_split_into_words=True)
+    theirs = processors.tokenizer(bert_path)(words, is_split_into_words=True)
     assert encoded[:, 0].tolist() == theirs["input_ids"]
     numbers = [0 if number is None else number + 1 for number in theirs.word_ids()]
     assert encoded[:, 1].tolist() == numbers
@@ -59,7 +59,7 @@ def test_shapes_are_those_of_the_words(bert_path: str) -> None:
 def test_every_word_has_a_piece(bert_path: str) -> None:
     # The normaliser of BERT drops control characters.
     encoded = Tuned(path=bert_path).encode(["\u0001", "fox", "\u0001", "dog", "\u0001"])
-    unknown = pretrained.tokenizer(bert_path).unk_token_id
+    unknown = processors.tokenizer(bert_path).unk_token_id
     assert set(encoded[:, 1].tolist()) == {0, 1, 2, 3, 4, 5}
     assert encoded[:, 1].tolist() == [*sorted(encoded[:-1, 1].tolist()), 0]
     for number in (1, 3, 5):

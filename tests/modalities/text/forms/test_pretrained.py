@@ -11,7 +11,7 @@ import torch
 
 from polymodal.base.errors import UserError
 from polymodal.modalities.text.forms.pretrained import TEXT, Pretrained
-from polymodal.nn import pretrained
+from polymodal.nn import pretrained, processors
 
 TEXTS = ["The quick brown fox", "", "a", "Anna's house in London " * 3, "one two"]
 
@@ -20,7 +20,7 @@ def outputs(path: str, text: str) -> np.ndarray:
     """Last hidden state of one text, without padding."""
     model = pretrained.load(path, TEXT)
     with torch.no_grad():
-        encoded = pretrained.tokenizer(path)(text, return_tensors="pt")
+        encoded = processors.tokenizer(path)(text, return_tensors="pt")
         return pretrained.hidden(model, input_ids=encoded["input_ids"])[0].numpy()
 
 
@@ -35,7 +35,7 @@ def test_mean_over_pieces(checkpoint: str, request: pytest.FixtureRequest) -> No
 def test_mean_over_each_words_pieces(bert_path: str) -> None:
     text = "Anna's quick house"
     encoded = Pretrained(path=bert_path, pool="words").encode(text.split())
-    words = pretrained.tokenizer(bert_path)(text.split(), is_split_into_words=True).word_ids()
+    words = processors.tokenizer(bert_path)(text.split(), is_split_into_words=True).word_ids()
     whole = outputs(bert_path, text)
     means = [whole[[w == number for w in words]].mean(0) for number in range(3)]
     assert words.count(0) > 1

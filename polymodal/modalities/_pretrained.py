@@ -1,0 +1,53 @@
+"""What the forms of pretrained models share: whose weights, trained on or frozen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC
+from collections.abc import Sequence
+from functools import cached_property
+
+from polymodal.contract.form import Form
+from polymodal.nn import checkpoint
+
+
+class PretrainedForm(Form, ABC):
+    """What a pretrained model is given of a cell, or what it makes of it if it is frozen.
+
+    Args:
+        path: name of a package of weights, folder or hub id (`checkpoint.folder`).
+        tune: whether the model is trained on.
+    """
+
+    backbone = "weights"
+
+    def __init__(self, path: str, tune: bool) -> None:
+        self.path, self.tune = path, tune
+        # A large model is not sent to other processes.
+        self.parallel = tune
+        # The weights of one that is trained on are the encoder's, which a run keeps itself.
+        self.backbone = "settings" if tune else "weights"
+
+    @property
+    def fingerprint(self) -> str:
+        """Depends on what the model's files hold, not on where they lie."""
+        options = {name: value for name, value in self.settings.items() if name != "path"}
+        described = [type(self).__module__, self.version, options, self.state, self.digest]
+        return hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the model's files that this form depends on."""
+        return checkpoint.digest(self.path, weights=not self.tune)
+
+
+def batches(lengths: Sequence[int], most: int) -> list[list[int]]:
+    """Indices by length, in batches of at most `most` positions once padded, or of one cell."""
+    found: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        # Sorted, so this one is the longest of its batch so far.
+        if not found or (len(found[-1]) + 1) * lengths[i] > most:
+            found.append([])
+        found[-1].append(i)
+    return found

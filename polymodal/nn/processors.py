@@ -1,0 +1,135 @@
+"""What prepares cells for a pretrained model, as its folder says: tokenizer, pictures, sounds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from polymodal.base.errors import UserError
+from polymodal.nn.checkpoint import CONFIG, PREPROCESSOR, VOCABULARY, folder, matching
+
+# How much transformers prints is one setting of the process.
+_LOCK = threading.RLock()
+# What transformers and its settings raise at files that they do not understand.
+_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def tokenizer(path: str) -> Any:
+    """The model's tokenizer, of the kind that reports character offsets; UserError if none is."""
+    from transformers import AutoTokenizer
+
+    found = folder(path)
+    if not matching(found, VOCABULARY):
+        raise UserError(
+            f"'{path}' holds no tokenizer",
+            expected=f"one of {', '.join(VOCABULARY)} beside {CONFIG}",
+            do="save it there with tokenizer.save_pretrained(...)",
+        )
+    with explained(f"The tokenizer in '{path}' cannot be loaded", "save it again"):
+        loaded = AutoTokenizer.from_pretrained(found, trust_remote_code=False)
+    if not loaded.is_fast:
+        raise UserError(
+            f"The tokenizer in '{path}' does not tell where in the text its pieces lie",
+            expected="a tokenizer of the 'tokenizers' library",
+            got=type(loaded).__name__,
+            do="convert it to tokenizer.json, or choose another model",
+        )
+    # A tokenizer's file may ask for both, and cutting is the caller's choice.
+    loaded.backend_tokenizer.no_truncation()
+    loaded.backend_tokenizer.no_padding()
+    return loaded
+
+
+def image_processor(path: str) -> Any:
+    """What resizes and normalises PIL pictures for the model; UserError if its file is missing."""
+    from transformers import AutoImageProcessor
+
+    found = folder(path)
+    if not (found / PREPROCESSOR).is_file():
+        raise UserError(
+            f"'{path}' does not say how its pictures are to be prepared",
+            expected=f"{PREPROCESSOR} beside {CONFIG}",
+            do="save it there with image_processor.save_pretrained(...)",
+        )
+    with explained(f"The image processor in '{path}' cannot be loaded", "save it again"):
+        return AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+            found, backend="pil", trust_remote_code=False
+        )
+
+
+def normalisation(path: str) -> tuple[list[float], list[float]]:
+    """What brings a picture's bytes to the model's scale: `(bytes - first) * second` a channel.
+
+    Some processors do more than their settings say, so it is seen from a black and a white picture.
+    """
+    from PIL import Image
+
+    pictures = [Image.new("RGB", (8, 8), colour) for colour in ("black", "white")]
+    with explained(f"The image processor in '{path}' takes no picture", "save it again"):
+        made = image_processor(path)(pictures, return_tensors="np")["pixel_values"]
+    made = np.asarray(made, np.float64).reshape(2, -1, *np.shape(made)[-3:])[:, 0]
+    middle = made[..., made.shape[-2] // 2, made.shape[-1] // 2]
+    scale = (middle[1] - middle[0]) / 255
+    return (-middle[0] / scale).tolist(), scale.tolist()
+
+
+def side(processor: Any) -> int:
+    """The longest side in pixels that an image processor asks for."""
+    return int(max(value for value in dict(processor.size).values() if value))
+
+
+def feature_extractor(path: str) -> Any:
+    """What turns samples of sound into a model's input; UserError if its file is missing."""
+    from transformers import AutoFeatureExtractor
+
+    found = folder(path)
+    if not (found / PREPROCESSOR).is_file():
+        raise UserError(
+            f"'{path}' does not say how its sounds are to be prepared",
+            expected=f"{PREPROCESSOR} beside {CONFIG}",
+            do="save it there with feature_extractor.save_pretrained(...)",
+        )
+    with explained(f"The feature extractor in '{path}' cannot be loaded", "save it again"):
+        loaded = AutoFeatureExtractor.from_pretrained(  # type: ignore[no-untyped-call]
+            found, trust_remote_code=False
+        )
+        if not hasattr(loaded, "sampling_rate"):
+            raise ValueError(f"{type(loaded).__name__} reads no sound")
+        return loaded
+
+
+@contextmanager
+def explained(what: str, do: str) -> Iterator[None]:
+    """Turn what transformers raises into a UserError, and keep it from printing the rest."""
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers.utils import logging
+
+    with _LOCK:
+        bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        try:
+            yield
+        except UserError:
+            raise
+        except (StrictDataclassError, *_FAULTS) as error:
+            said = next((line for line in str(error).split("\n") if line.strip()), "")
+            raise UserError(what, got=said.strip() or type(error).__name__, do=do) from error
+        finally:
+            logging.set_verbosity(verbosity)
+            if bar:
+                logging.enable_progress_bar()  # type: ignore[no-untyped-call]
