@@ -38,8 +38,8 @@ def refuse_file(out: Path, ours: str | None = None) -> None:
     Args:
         ours: how such files of ours begin; None: they cannot be told from others.
     """
-    if not os.path.lexists(out):
-        return
+    if not out.is_file():
+        return  # what else is there is not replaced: writing says why
     try:
         with open(out, "rb") as file:
             head = file.read(len(ours or "") or 1)

@@ -123,6 +123,9 @@ def _targets(train: Table, schema: Schema, named: Mapping[str, Task]) -> list[Fi
     findings = []
     for target in schema.targets:
         missing = train.data.column(target.name).null_count
+        task = named.get(target.name)
+        if task is not None and task.columns == (target.name,):
+            missing = sum(not task.is_known(cell) for cell in train.cells(target.name))
         if missing:
             what = f"{missing:,} of {len(train):,} rows have no '{target.name}' to learn from"
             findings.append(Finding("info", what, missing))
@@ -200,7 +203,7 @@ def _odd(table: Table, note: Odd) -> Finding:
     """Cells that are not of their column's kind: their rows are used without them."""
     what = f"{len(note.rows):,} of {len(table):,} cells of '{note.column}' in {table.source}"
     advice = "They count as missing; mend them, or say how they are written"
-    what = f"{what} are no {note.kind}s"
+    what += f" is no {note.kind}" if len(note.rows) == 1 else f" are no {note.kind}s"
     return Finding("warning", what, len(note.rows), note.example, advice)
 
 

@@ -177,7 +177,7 @@ def fit(
         show.doing("read the table", "reading")
         logs = Trackers(trackers, folder / "logs", config)
         data = opened(train, valid, recipe, default_folder())
-        show.schema(data.schema, data.table)
+        show.schema(data.schema, data.table, data.named)
         with lookup.blaming(lambda: named.names(recipe.model_dump())):
             run, report = _fitted(data, recipe, folder, overwrite, start, logs, show)
         show.doing("save", "combining")
@@ -203,6 +203,7 @@ def _fitted(
     show.doing("look for trouble in the table", "checks")
     report = checked(data, recipe)
     show.findings(report)
+    show.doing("divide the rows and plan the models", "planning")
     division = divided(data, recipe)
     aims = aimed(data, division, recipe, ledger)
     show.findings(checks.Report(aims.findings))

@@ -27,6 +27,7 @@ from polymodal.base.spelling import inert
 from polymodal.checks.check import Report
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member
+from polymodal.contract.task import Task as Aim
 from polymodal.report.sentences import SAME, made_of, pretrained
 from polymodal.report.words import Plain, counted, span, written
 from polymodal.run.run import Run
@@ -96,11 +97,17 @@ class Show:
     def silent(cls) -> Show:
         return cls(None)
 
-    def schema(self, schema: Schema, table: Table) -> None:
+    def schema(self, schema: Schema, table: Table, named: Mapping[str, Aim] | None = None) -> None:
+        """The columns of a table, and how many rows have a target.
+
+        Args:
+            named: target -> the task that is asked for, where it is not its kind's default.
+        """
         from polymodal.table.infer import describe
 
         # Texts: in a plain string rich takes "[kg]" for markup.
-        title = Text(f"{table.source}: {counted(len(table), 'row')}{_with_targets(schema, table)}")
+        rows = counted(len(table), "row") + _with_targets(schema, table, named or {})
+        title = Text(f"{table.source}: {rows}")
         grid = Grid(title=title, title_justify="left")
         for heading in ("column", "use", "kind", "why"):
             grid.add_column(heading, overflow="fold")
@@ -303,13 +310,16 @@ def _order(run: Run, target: str) -> str:
     return f"{order} The fused model was chosen by {chosen}{below}."
 
 
-def _with_targets(schema: Schema, table: Table) -> str:
+def _with_targets(schema: Schema, table: Table, named: Mapping[str, Aim]) -> str:
     """How many rows have a target, if some have none."""
     if not schema.targets:
         return ""
     known = np.zeros(len(table), bool)
     for target in schema.targets:
-        known |= table.data.column(target.name).is_valid().to_numpy()
+        if target.name in named:
+            known |= [named[target.name].is_known(cell) for cell in table.cells(target.name)]
+        else:
+            known |= table.data.column(target.name).is_valid().to_numpy()
     which = f"'{schema.targets[0].name}'" if len(schema.targets) == 1 else "a target"
     return "" if known.all() else f", {int(known.sum()):,} of them with {which}"
 

@@ -25,7 +25,8 @@ def whole(
     out, and remarked.
 
     Raises:
-        UserError: such a column has nearly the name of an input that its row lacks.
+        UserError: such a column has nearly the name of an input that its row lacks; or a row has
+            no other columns.
     """
     inputs = [column.name for column in schema.inputs]
     kept = {*inputs, *_others(schema)}
@@ -37,7 +38,7 @@ def whole(
                 names[name] = None
         for name in row.keys() - kept:
             lacking = [n for n in inputs if n not in row]
-            if lookup.nearest(str(name), lacking) is not None:
+            if lookup.nearest(str(name), lacking) is not None or not row.keys() & kept:
                 what = f"The run has no input column '{name}'"
                 raise lookup.unknown(what, str(name), inputs)
         found.append({n: row.get(n) for n in inputs} | {n: row[n] for n in row if n in kept})

@@ -16,14 +16,11 @@ from polymodal.table import dates, numerals
 from polymodal.table.nothing import is_word
 from polymodal.table.reading import counted
 
-# So many different cells of a column are looked at to see whether they are numbers, so many for
-# their mark, and no more once so many have shown it.
-SAMPLE, LOOKED, ENOUGH = 50, 5000, 20
+# Cells at a column's start that tell whether it is of numbers, and which mark it shows.
+HEAD, SAMPLE, NUMBERS = 500, 50, 20
 # Share of them that must be numbers.
 MOST = 0.8
 _EITHER = re.compile(r"[^\d.,]*\d{1,3}[.,]\d{3}\D*")
-# The same, a little wider, for Arrow: whole columns are asked whether any cell has the shape.
-_SHAPED = r"^[^0-9.,]*[0-9]{1,3}[.,][0-9]{3}[^0-9]*$"
 
 
 def leaning(
@@ -39,39 +36,57 @@ def leaning(
         Mark -> the first column that shows it; and column -> one of its cells, of the columns whose
         cells could have either mark.
     """
-    shown: dict[str, str] = {}
-    either: dict[str, str] = {}
     texts = {n: c for n, c in columns.items() if n not in stated and is_text(c.type)}
-    if not any(pc.any(pc.match_substring_regex(c, _SHAPED)).as_py() for c in texts.values()):
-        return {mark: name for name, mark in stated.items()}, {}  # nobody needs to know
+    found = {name: _shown(column) for name, column in texts.items() if _may_be_open(column)}
+    either = {name: example for name, (_, example) in found.items() if example}
+    if not either:
+        return {}, {}  # and nobody need ask the others
+    shown: dict[str, str] = {}
     for name, column in columns.items():
-        if name in stated:
-            shown.setdefault(stated[name], name)
-        elif name in texts:
-            mark, example = _shown(column)
-            if mark:
-                shown.setdefault(mark, name)
-            elif example:
-                either[name] = example
+        mark = stated[name] if name in stated else _shown(column)[0] if name in texts else None
+        if mark:
+            shown.setdefault(mark, name)
     return shown, either
+
+
+def _may_be_open(column: pa.ChunkedArray) -> bool:
+    """Whether some cell of a column has a mark, and none of the first ones shows which it is."""
+    if not _has_mark(column):
+        return False
+    head = [cell for cell in column.slice(0, NUMBERS).to_pylist() if cell is not None]
+    return all(numerals.marks(cell) is None for cell in head)
+
+
+def _has_mark(column: pa.ChunkedArray) -> bool:
+    return bool(pc.any(pc.match_substring_regex(column, "[.,]")).as_py())
 
 
 def _shown(column: pa.ChunkedArray) -> tuple[str | None, str | None]:
     """The mark that a column shows beyond doubt, or else a cell that could have either."""
-    counts = counted(column)
-    known = [text for text in counts if not is_word(text)]
-    some = known[:SAMPLE]
-    if not some or sum(map(_is_number, some)) < MOST * len(some):
+    some = list(_known(column.slice(0, HEAD)).items())[:SAMPLE]
+    tried = [_is_number(text) for text, _ in some[:NUMBERS]]
+    if not some or sum(tried) < MOST * len(tried):
         return None, None
+    mark, _ = _voted(dict(some))
+    # What some cells leave open another may tell.
+    if mark is None and _has_mark(column):
+        return _voted(_known(column))
+    return mark, None
+
+
+def _known(column: pa.ChunkedArray) -> dict[str, int]:
+    """Its different cells that say something, and how many there are of each."""
+    return {text: count for text, count in counted(column).items() if not is_word(text)}
+
+
+def _voted(counts: Mapping[str, int]) -> tuple[str | None, str | None]:
+    """As `_shown`, of some cells."""
     votes = {",": 0, ".": 0}
-    example, shows = None, 0
-    for text in known[:LOOKED]:
+    example = None
+    for text, count in counts.items():
         mark = numerals.marks(text)
         if mark is not None:
-            votes[mark] += counts[text]
-            shows += 1
-            if shows == ENOUGH:
-                break
+            votes[mark] += count
         elif example is None and _EITHER.fullmatch(text.strip()):
             example = text
     if votes[","] or votes["."]:

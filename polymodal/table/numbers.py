@@ -63,7 +63,8 @@ class Found:
             count = sum(self.words.values())
             parts.append(f"{shown} in {count:,} cell{'s' * (count > 1)} counts as missing")
         if self.odd:
-            parts.append(f"{self.odd:,} other cell{'s' * (self.odd > 1)} too")
+            other, missing = ("other ", "too") if self.words else ("", "missing as no number")
+            parts.append(f"{self.odd:,} {other}cell{'s' * (self.odd > 1)} {missing}")
         return "; ".join(parts)
 
 

@@ -84,5 +84,5 @@ def test_options_take_effect_or_are_refused(make_tokens):
     dropped = Bottleneck(["a", "b"], 8, dropout=0.5)
     assert not torch.equal(dropped(make_tokens()).pooled, dropped(make_tokens()).pooled)
     for options in ({"depth": 1}, {"start": 1}, {"start": -1}, {"tokens": 0}):
-        with pytest.raises(UserError, match="never learn of each other"):
+        with pytest.raises(UserError, match="would never meet"):
             Bottleneck(["a", "b"], 8, **options)

@@ -143,6 +143,8 @@ def test_a_column_of_nearly_an_inputs_name_is_an_error_where_that_input_lacks(
 ) -> None:
     row = rows_of(table)[0]
     lacking = {name: cell for name, cell in row.items() if name != "picture"}
+    with pytest.raises(UserError, match="no input column 'weather'"):
+        run.predict_row({"weather": "fine"})  # nothing of the row is known
     for name in ("pictures", "Picture", "pictrue"):
         with pytest.raises(UserError, match=f"no input column '{name}'"):
             run.predict_row({**lacking, name: "a.png"})

@@ -96,3 +96,11 @@ def test_names_with_marks_are_asked_nothing() -> None:
     table = table_of(code=[f"K {cell} x{i}" for i, cell in enumerate(DOTS)], y=LABEL)
     schema = infer(table, ["y"], kinds={"code": "text"})
     assert not [f for f in doubts(table, schema) if "The mark" in f.what]
+
+
+def test_a_mark_far_down_a_column_tells() -> None:
+    """What the first cells leave open, or have no mark of, later ones may settle."""
+    price = ["5"] * 59 + ["12,50"]
+    for cells, means in ((DOTS, 10685), (["10.685"] + ["7"] * 58 + ["12.25"], 10.685)):
+        table = table_of(sales=cells, price=price, y=LABEL)
+        assert typed(infer(table, ["y"]), table).cells("sales")[0] == means
