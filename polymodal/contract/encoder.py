@@ -23,11 +23,16 @@ class Encoder(nn.Module, ABC):
         form: the form's name that this encoder reads, under `modalities/<kind>/forms/`.
         words: True if, given `words=True` as an option, the tokens are one per word of the text,
             so that a `tag` task can label them.
+        steps: True if its tokens are one per position of the form, in order; marks of its own
+            stand before them.
+        causal: True if a token depends on no position after its own.
     """
 
     kind: ClassVar[str]
     form: ClassVar[str]
     words: ClassVar[bool] = False
+    steps: ClassVar[bool] = False
+    causal: ClassVar[bool] = False
 
     def adapt(self, fields: Iterable[Field]) -> None:
         """Set data-dependent buffers (means, vocabularies) from training batches, before step 1."""

@@ -6,11 +6,85 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from polymodal.base import lookup
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Of an integer form `(length, columns)` whose column 0 says which word or piece it is.
+
+    A position is hidden by -1 in column 0 and 0 in the columns that tell of it too. One with 0 in
+    column 1 is a mark of the form's own, which is never hidden.
+
+    Attributes:
+        size: ids lie in [0, size); None: they are hashes, too many for a layer with one output
+            each.
+        limit: positions at most; None: any number.
+        separator: the id of the mark that ends a text; None: there is none.
+        telling: the columns beside the first that tell which word it is.
+    """
+
+    size: int | None
+    limit: int | None = None
+    separator: int | None = None
+    telling: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Patches:
+    """How an array is cut into parts that neighbours do not give away when they are hidden.
+
+    Attributes:
+        sides: of a patch, along the array's first axes.
+        channels: numbers at each place beyond those axes; 1 if there is no other axis.
+        share: of all patches that is usually hidden.
+        apart: whether channels are amounts of different units, not to be compared.
+        tube: whether what is hidden at one step of the first axis is hidden at all.
+    """
+
+    sides: tuple[int, ...]
+    channels: int = 1
+    share: float = 0.75
+    apart: bool = False
+    tube: bool = False
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Where a column stands in a joint form's array: `array[start:stop]`.
+
+    Attributes:
+        name: the column's.
+        kind: "number", "category" or "set".
+        codes: for a category how many codes it has, the 0 of missing and unseen included; else 0.
+    """
+
+    name: str
+    kind: str
+    start: int
+    stop: int
+    codes: int = 0
+
+
+@dataclass(frozen=True)
+class Marginals:
+    """What training rows hold of each column of a joint form, one column at a time.
+
+    Attributes:
+        slots: the columns in the form's array.
+        mean, deviation: `(d,)` of numbers; 0 and 1 elsewhere.
+        sample: `(n, d)`: n cells of each column, which no row need have held together.
+    """
+
+    slots: Sequence[Slots]
+    mean: np.ndarray[Any, Any]
+    deviation: np.ndarray[Any, Any]
+    sample: np.ndarray[Any, Any]
 
 
 class Form(ABC):
@@ -29,6 +103,12 @@ class Form(ABC):
             "settings" (tokenizer, processor, configuration) or "weights" too; None: it has none.
         made_of: the forms whose arrays it joins (`contract.beside`), each prepared on its own.
         beyond: what is said of cells that `was_truncated`, with the form's name for {form}.
+        ids: how its positions are words or pieces of a text; None where they are not.
+        patches: how it can be hidden in parts; None where it cannot. Known after `fit`.
+        features: numbers at each step of arrays `(steps, features)`; None of others. Known after
+            `fit`.
+        marginals: of a joint form what training rows hold; None of others. Known after `fit`.
+        timed: whether its first axis is time.
         version: raised by hand whenever `encode` changes its answer, so stale caches miss.
     """
 
@@ -38,6 +118,7 @@ class Form(ABC):
     parallel: bool = True
     backbone: str | None = None
     made_of: tuple[Form, ...] = ()
+    timed: ClassVar[bool] = False
     beyond: ClassVar[str] = "is too long for {form}: cut off"
     version: ClassVar[int] = 1
 
@@ -52,6 +133,22 @@ class Form(ABC):
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
         """Restore what `fit` learned."""
+
+    @property
+    def ids(self) -> Ids | None:
+        return None
+
+    @property
+    def patches(self) -> Patches | None:
+        return None
+
+    @property
+    def features(self) -> int | None:
+        return None
+
+    @property
+    def marginals(self) -> Marginals | None:
+        return None
 
     @property
     def notes(self) -> list[str]:

@@ -181,6 +181,14 @@ class Task(ABC):
         return self.asked or self.chooses or self.primary
 
     @property
+    def asks(self) -> Mapping[str, tuple[str, ...]]:
+        """Modality -> what its encoder must declare in a network that learns the task.
+
+        Each is the name of an attribute of `contract.encoder.Encoder`, such as "steps".
+        """
+        return {}
+
+    @property
     def solvable(self) -> bool:
         """Whether a solver can fit it: it is `Supervised`, with one answer a row."""
         return False

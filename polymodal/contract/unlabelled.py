@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from torch import nn
 
+from polymodal.contract.batch import Field
 from polymodal.contract.form import Form
 from polymodal.contract.task import Answers, Array, Task
 
@@ -21,6 +24,20 @@ class Nothing(Form):
 
     def decode(self, array: Array) -> None:
         return None
+
+
+class Adapting(nn.Module, ABC):
+    """A head that learns from training rows before the first step, as encoders do.
+
+    Attributes:
+        modality: whose fields it learns from.
+    """
+
+    modality: str
+
+    @abstractmethod
+    def adapt(self, fields: Iterable[Field]) -> None:
+        """Set buffers from training batches."""
 
 
 class Unlabelled(Task):

@@ -35,7 +35,7 @@ from polymodal.run.run import Run
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.train.loop import collect
-from polymodal.train.passes import passes
+from polymodal.train.passes import passes, told
 
 # Rows whose series say what a channel is like.
 SAMPLE = 32
@@ -245,7 +245,7 @@ class _Asked:
                     m: Tokens(t.values.expand(len(seen), -1, -1), t.mask.expand(len(seen), -1))
                     for m, t in module.encode(once).items()
                 }
-                outputs = module.fuse(tokens, tasks=asked)
+                outputs = module.fuse(tokens, (), told(seen, asked), asked)
                 collect(scored, np.arange(count), asked, seen, outputs)
         return scored
 

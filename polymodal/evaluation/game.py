@@ -30,7 +30,7 @@ from polymodal.metrics.statistics import Clusters, Interval, interval
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared
 from polymodal.run.run import Run
-from polymodal.train.passes import passes, seen
+from polymodal.train.passes import passes, seen, told
 
 # Exchanging cells among rows needs their tokens in memory: so many rows of a sample, so many times.
 SAMPLE, EXCHANGES, PERMUTATIONS = 256, 64, 5
@@ -114,7 +114,7 @@ class Exchange:
                 moved[modality] = Tokens(own.values[order], own.mask[order])
             module, asked = self.run.members[name].module, {self.target: self.task}
             with torch.inference_mode():
-                outputs = module.fuse(moved, tasks=asked)
+                outputs = module.fuse(moved, (), told(self.batches[name], asked), asked)
             if self.target in outputs.logits:
                 done = seen(self.target, self.task, self.batches[name], outputs)
                 found[name] = {self.target: self.task.answer(done)}

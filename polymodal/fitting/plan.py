@@ -44,6 +44,7 @@ class Facts:
         tagged: modalities whose words some task labels.
         started: modality -> how the parent reads it, whose encoder and form it starts from.
         width: of the parent's tokens, or None.
+        asked: modality -> what its encoder must declare for what is to be learned.
         solvable: whether solvers can be fitted to every task.
     """
 
@@ -51,6 +52,7 @@ class Facts:
     forms: dict[str, dict[str, Any]] = field(default_factory=dict)
     backbones: Mapping[str, Sequence[Weights]] = field(default_factory=dict)
     tagged: frozenset[str] = frozenset()
+    asked: dict[str, set[str]] = field(default_factory=dict)
     solvable: bool = True
     started: Mapping[str, Modality] = field(default_factory=dict)
     width: int | None = None
@@ -67,6 +69,9 @@ def facts(
     """Look at a sample of the cells: sizes, sampling rates, lengths."""
     solvable = all(task.solvable for task in tasks)
     found = Facts(rows, backbones=backbones, tagged=tagged(tasks), solvable=solvable)
+    for task in tasks:
+        for name, attributes in task.asks.items():
+            found.asked.setdefault(name, set()).update(attributes)
     for name, columns in schema.modalities().items():
         room = of(columns[0].kind)
         if room.sampled:
@@ -228,6 +233,11 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
             modality = known.started[name].model_copy(update=own)
         if name in known.tagged and not modality.encoder and not modality.pretrained:
             modality = modality.model_copy(update={"encoder": kinds()[kind].by_word})
+        free = not (modality.encoder or modality.pretrained)
+        if design.paced and free and name in known.asked:
+            usual = build.encoder_spec(modality, kind, member.fusion)["name"]
+            encoder = build.able(kind, known.asked[name], usual)
+            modality = modality.model_copy(update={"encoder": encoder})
         update: dict[str, Any] = {"columns": [c.name for c in columns]}
         update |= design.resolved(modality, kind)
         form = design.form(name, modality, kind)

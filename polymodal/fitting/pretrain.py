@@ -7,7 +7,7 @@ any other does.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,8 @@ def chosen(known: Mapping[str, str], asked: Sequence[Spec]) -> dict[str, Spec | 
 
     Args:
         known: modality -> its kind's name.
-        asked: the tasks to take; none: all that are usual and suit.
+        asked: the tasks to take; none: all that are usual and suit, of which those that hide
+            something only if there are no others.
 
     Raises:
         UserError: nothing suits, or a task that was asked for does not.
@@ -129,6 +130,11 @@ def chosen(known: Mapping[str, str], asked: Sequence[Spec]) -> dict[str, Spec | 
             )
         for name, options in own.items():
             found[name] = {"name": name_of(spec), **options, **options_of(spec)}
+    if not asked:
+        # A task that hides something takes a forward pass of its own: where there is another to
+        # learn from, the time is better spent on more steps of that.
+        plain = {n: one for n, one in found.items() if not _hides(one)}
+        found = plain or found
     if not found:
         usual = [one for n in lookup.names("tasks") if (one := lookup.find("tasks", n)).usual]
         raise UserError(
@@ -138,6 +144,11 @@ def chosen(known: Mapping[str, str], asked: Sequence[Spec]) -> dict[str, Spec | 
             do="read more columns, or fit a target",
         )
     return found
+
+
+def _hides(spec: Spec | None) -> bool:
+    """Whether a task hides something from the network."""
+    return spec is not None and bool(lookup.find("tasks", name_of(spec)).spoils)
 
 
 def _others(schema: Schema, columns: Sequence[str]) -> list[str]:
@@ -159,18 +170,31 @@ def _network(
     Args:
         known: modality -> its kind's name.
     """
-    hides = any(spec and lookup.find("tasks", name_of(spec)).spoils for spec in targets.values())
+    hides = any(_hides(spec) for spec in targets.values())
     size = max(SMALLEST, min(LARGEST, 2 ** ((rows // PARTS).bit_length() - 1) if rows else 0))
     training = Training(batch_size=size, epochs=EPOCHS)
     own = fusion or (HIDING if hides else FUSION)
-    read = {name: Modality(encoder=_encoder(kind), augment=False) for name, kind in known.items()}
+    asked: dict[str, set[str]] = {}
+    for name, spec in targets.items():
+        task = lookup.build("tasks", spec or name, name)
+        for modality, attributes in task.asks.items():
+            asked.setdefault(modality, set()).update(attributes)
+    read = {
+        name: Modality(encoder=_encoder(kind, asked.get(name, set())), augment=False)
+        for name, kind in known.items()
+    }
     return Member(name=NAME, fusion=own, modalities=read, training=training)
 
 
-def _encoder(kind: str) -> dict[str, Any] | None:
+def _encoder(kind: str, asked: Collection[str]) -> dict[str, Any] | None:
     """What reads a kind, if it is not the plan's choice: how words depend on each other says more
-    than which there are, and what many rows tell apart needs little noise."""
-    name = kinds()[kind].by_word
+    than which there are, and what many rows tell apart needs little noise.
+
+    Args:
+        asked: what the encoder must declare.
+    """
+    by_word = kinds()[kind].by_word
+    name = build.able(kind, asked, by_word) if by_word else None
     if name is None:
         return None
     known = lookup.options(lookup.find(f"modalities/{kind}/encoders", name))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from polymodal.base import lookup
 from polymodal.contract.beside import PRETRAINED
 from polymodal.contract.form import Form
-from polymodal.contract.kind import kinds, of
+from polymodal.contract.kind import FOLDER, kinds, of
 from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Member, Modality, Spec, name_of, options_of
 from polymodal.contract.task import Task
@@ -37,6 +37,20 @@ def encoder_spec(modality: Modality, kind: str, fusion: Spec) -> dict[str, Any]:
     shallow = lookup.find("fusion", name_of(fusion)).raw
     spec: Spec = modality.encoder or (room.raw if shallow else room.encoder)
     return {"name": name_of(spec), **options_of(spec)}
+
+
+def able(kind: str, asked: Collection[str], usual: str) -> str | None:
+    """The encoder of a kind that declares all that is asked: the usual one if it does; or None."""
+    folder = f"{FOLDER}/{kind}/encoders"
+    by_word = kinds()[kind].by_word
+    order = [usual, *([by_word] if by_word else []), *lookup.names(folder)]
+    return next((name for name in order if not lacking(folder, name, asked)), None)
+
+
+def lacking(folder: str, encoder: str, asked: Collection[str]) -> list[str]:
+    """What is asked of an encoder that it does not declare."""
+    found = lookup.find(folder, encoder)
+    return [attribute for attribute in asked if not getattr(found, attribute)]
 
 
 def check(member: Member, grouped: Mapping[str, list[Column]]) -> None:

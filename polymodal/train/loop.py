@@ -32,7 +32,7 @@ from polymodal.train.kernels import Kernels
 from polymodal.train.lesson import Lesson, Progress, Watch
 from polymodal.train.losses import alone, losses
 from polymodal.train.optimizer import optimizer, rate
-from polymodal.train.passes import passes, seen
+from polymodal.train.passes import passes, seen, told
 
 # At most this many validations in one fit of a member: on small sets one costs like an epoch.
 VALIDATIONS = 30
@@ -357,7 +357,7 @@ def predict_without(
             for given, asked in passes(batch.to(place), tasks, model):
                 tokens = model.encode(given.inputs)
                 for scored, gone in zip(found, absent, strict=True):
-                    outputs = model.fuse(tokens, gone, None, asked)
+                    outputs = model.fuse(tokens, gone, told(given, asked), asked)
                     collect(scored, positions, asked, given, outputs)
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from polymodal.contract.batch import Batch, Outputs
+from polymodal.contract.batch import Batch, Field, Outputs
 from polymodal.contract.predictor import Predictor
 from polymodal.contract.task import Pass, Task
 
@@ -38,8 +38,17 @@ def passes(
                 yield task.spoil(batch, model.read_in, drawn), {name: task}
 
 
+def told(batch: Batch, tasks: Mapping[str, Task]) -> dict[str, Field]:
+    """What tasks have hidden themselves, for heads that must know how much of it there is."""
+    return {
+        name: batch.targets[name]
+        for name, task in tasks.items()
+        if task.spoils and name in batch.targets
+    }
+
+
 def seen(name: str, task: Task, batch: Batch, found: Outputs) -> Pass:
     """A pass without its target, but for what the task has hidden itself."""
-    target = batch.targets.get(name) if task.spoils else None
+    target = told(batch, {name: task}).get(name)
     views = found.views.get(name, {})
     return Pass(batch.inputs, found.fused, found.logits[name], views, target)

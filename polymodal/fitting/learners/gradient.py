@@ -16,6 +16,7 @@ from polymodal.contract.batch import Field
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.recipe import Training, label
 from polymodal.contract.tuning import Tuning
+from polymodal.contract.unlabelled import Adapting
 from polymodal.fitting.learner import Learner, Pace, Trial
 from polymodal.models import build
 from polymodal.models.ensemble import simplex
@@ -208,20 +209,21 @@ def _least(settings: Training, train: np.ndarray[Any, Any]) -> int:
 
 
 def _adapt(module: Model, trial: Trial, train: np.ndarray[Any, Any]) -> None:
-    """Encoders to the training rows, or to what the parent has learned."""
-    origin = trial.job.origin
+    """Encoders to the training rows, or to what the parent has learned; heads that must be."""
+    inputs, origin = trial.lesson.collator.inputs, trial.job.origin
     fresh = {} if origin is None else origin.start(module)
+
+    def fields(prepared: Prepared) -> Iterator[Field]:
+        for i in range(0, len(train), 256):
+            yield prepared.gather(train[i : i + 256])
+
     for name, encoder in zip(module.names, module.encoders, strict=True):
         assert isinstance(encoder, Encoder)
-        if not fresh.get(name, "new"):
-            continue
-        prepared = trial.lesson.collator.inputs[name]
-
-        def fields(prepared: Prepared = prepared) -> Iterator[Field]:
-            for i in range(0, len(train), 256):
-                yield prepared.gather(train[i : i + 256])
-
-        encoder.adapt(fields())
+        if fresh.get(name, "new"):
+            encoder.adapt(fields(inputs[name]))
+    for head in module.heads:
+        if isinstance(head, Adapting):
+            head.adapt(fields(inputs[head.modality]))
 
 
 def _choose_alpha(module: Model, lesson: Lesson) -> None:

@@ -92,6 +92,9 @@ class Gradient(Design):
                         do=f"set modalities.{name}.encoder to one of them",
                     )
                 spec["words"] = True
+            asked = sorted({one for task in tasks.values() for one in task.asks.get(name, ())})
+            if build.lacking(folder, spec["name"], asked):
+                raise _unfit(name, folder, spec["name"], asked)
             encoders[name] = lookup.build(folder, spec, form, member.width)
         fusion = lookup.build("fusion", member.fusion, list(forms), member.width)
         training = member.training or Training()
@@ -111,3 +114,14 @@ class Gradient(Design):
 
 def _by_word(folder: str) -> list[str]:
     return [name for name in lookup.names(folder) if lookup.find(folder, name).words]
+
+
+def _unfit(modality: str, folder: str, encoder: str, asked: list[str]) -> UserError:
+    """An encoder that does not declare what the tasks ask of it."""
+    able = [one for one in lookup.names(folder) if not build.lacking(folder, one, asked)]
+    lack = ", ".join(build.lacking(folder, encoder, asked))
+    return UserError(
+        f"The encoder '{encoder}' of '{modality}' does not suit what is to be learned",
+        expected=f"one that declares {lack}: {', '.join(able) or 'there is none'}",
+        do=f"set modalities.{modality}.encoder to one of them, or leave the task out",
+    )

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.contract.form import Form
+from polymodal.contract.form import Form, Patches
 from polymodal.modalities.audio import decode as _decode
 from polymodal.modalities.audio import spectrum as _spectrum
 from polymodal.table.media import Media
+
+# Of a patch, where parts are hidden.
+SIDE = 16
 
 
 class Mel(Form):
@@ -30,6 +33,7 @@ class Mel(Form):
     kind = "audio"
     dtype = "float32"
     ragged = True
+    timed = True
     version = 2
 
     def __init__(
@@ -46,6 +50,15 @@ class Mel(Form):
                     f"The audio option {name} is too small", expected=f"≥ {least}", got=str(value)
                 )
         self.rate, self.mels, self.hop_ms, self.seconds = rate, mels, hop_ms, seconds
+
+    @property
+    def patches(self) -> Patches:
+        """Of 16 frames and 16 bands, as spectrogram Transformers cut (Gong et al. 2021, "AST")."""
+        return Patches((SIDE, min(SIDE, self.mels)))
+
+    @property
+    def features(self) -> int:
+        return self.mels
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
         """Sound -> log-mel; see `Form.encode`. UserErrors as `_decode.waveform` says."""

@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
+from polymodal.contract.form import Patches
 from polymodal.modalities.image import picture as _picture
 from polymodal.modalities.image.forms._form import PictureForm
 from polymodal.table.media import Media
+
+# Patches along a side, where parts are hidden.
+GRID = 8
 
 
 class Pixels(PictureForm):
@@ -43,6 +47,11 @@ class Pixels(PictureForm):
             with suppress(UserError):
                 shapes.append(_picture.shape(cell))
         return _picture.suggest(shapes, largest)
+
+    @property
+    def patches(self) -> Patches:
+        side = max(1, self.size // GRID)
+        return Patches((side, side), channels=3)
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
         return _picture.square(self.read(cell, self.size), self.size, self.resize)

@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
+from polymodal.contract.form import Patches
 from polymodal.modalities.series.forms._form import SeriesForm
 from polymodal.table.media import Media
+
+# Steps of a patch, where parts are hidden.
+SIDE = 8
 
 
 class Steps(SeriesForm):
@@ -20,6 +24,7 @@ class Steps(SeriesForm):
     """
 
     ragged = True
+    timed = True
 
     def __init__(self, *, limit: int = 4096, layout: str = "auto") -> None:
         super().__init__(layout)
@@ -28,6 +33,15 @@ class Steps(SeriesForm):
                 "The option limit leaves a series no step", expected="limit ≥ 1", got=str(limit)
             )
         self.limit = limit
+
+    @property
+    def patches(self) -> Patches:
+        """Each channel by itself, two in five hidden (Nie et al. 2023, "PatchTST")."""
+        return Patches((SIDE,), self.channels, 0.4, apart=True)
+
+    @property
+    def features(self) -> int:
+        return self.channels
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
         """Series -> `(steps, channels)`; see `Form.encode`. UserErrors as `load` says."""

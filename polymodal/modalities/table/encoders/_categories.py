@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from polymodal.modalities.table.forms.cells import Slots
+from polymodal.contract.form import Slots
 
 
 class Categories(nn.Module):

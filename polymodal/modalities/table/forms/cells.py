@@ -13,7 +13,7 @@ from typing import Any, final
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.contract.form import Form
+from polymodal.contract.form import Form, Marginals, Slots
 from polymodal.table import dates, values
 
 # Beyond this a category or a member is counted as unseen: too rare to learn from.
@@ -28,25 +28,11 @@ LARGEST = 1e30
 ITSELF = ""
 # What a table that is typed, or was read, holds of numbers.
 PLAIN = {float, int, type(None)}
+# Rows that means and deviations are taken of at most, and cells of each column that are kept of
+# them; fewer where there are so many columns that these would be more numbers than KEPT.
+LOOKED_AT, SAMPLE, KEPT = 1024, 32, 8192
 # Parts of a date that are codes, and how many they have with 0 for missing.
 CODES = {"month": 13, "weekday": 8}
-
-
-@dataclass(frozen=True)
-class Slots:
-    """Where a column stands in the form's array: `array[start:stop]`.
-
-    Attributes:
-        name: the column's.
-        kind: "number", "category" or "set".
-        codes: for a category how many codes it has, the 0 of missing and unseen included; else 0.
-    """
-
-    name: str
-    kind: str
-    start: int
-    stop: int
-    codes: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +75,7 @@ class Cells(Form):
             c["name"]: None for c in columns if c["kind"] == "set"
         }
         self._parts: dict[str, list[str]] = {}
+        self._marginals: dict[str, Any] | None = None
         self._arrange()
 
     def fit(self, cells: Iterable[Mapping[str, Any]]) -> None:
@@ -107,6 +94,7 @@ class Cells(Form):
                 sets = [values.members(v, self._separators[name]) or [] for v in present]
                 self._names[name] = _vocabulary(Counter(m for s in sets for m in s), MAX_MEMBERS)
         self._arrange()
+        self._learn_marginals(rows[:: max(1, -(-len(rows) // LOOKED_AT))])
 
     @property
     def state(self) -> dict[str, Any]:
@@ -115,6 +103,7 @@ class Cells(Form):
             "names": self._names,
             "separators": self._separators,
             "parts": {name: parts for name, parts in self._parts.items() if parts != [ITSELF]},
+            **({} if self._marginals is None else {"marginals": self._marginals}),
         }
 
     @state.setter
@@ -123,7 +112,54 @@ class Cells(Form):
         self._names = {name: list(names) for name, names in state["names"].items()}
         self._separators = dict(state["separators"])
         self._parts = {name: list(parts) for name, parts in state.get("parts", {}).items()}
+        self._marginals = state.get("marginals")
         self._arrange()
+
+    @property
+    def fingerprint(self) -> str:
+        """What training rows hold beyond codes and medians changes no array."""
+        kept, self._marginals = self._marginals, None
+        try:
+            return super().fingerprint
+        finally:
+            self._marginals = kept
+
+    @property
+    def marginals(self) -> Marginals | None:
+        if self._marginals is None:
+            return None
+        arrays = {key: np.array(self._marginals[key], np.float32) for key in self._marginals}
+        return Marginals(self.slots, **arrays)
+
+    def _learn_marginals(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """From some rows; a cell that cannot be read is for `encode` to tell of."""
+        size = self.slots[-1].stop
+        found = []
+        for row in rows:
+            try:
+                found.append(self.encode(row))
+            except UserError:
+                continue
+        data = np.stack(found) if found else np.zeros((0, size), np.float32)
+        mean, deviation = np.zeros(size), np.ones(size)
+        count = max(1, min(SAMPLE, KEPT // size))
+        sample = np.zeros((count, size))
+        rng = np.random.default_rng(0)
+        for slot in self.slots:
+            part = data[:, slot.start : slot.stop]
+            there = part[:, 0] > 0 if slot.kind == "category" else ~np.isnan(part).any(1)
+            if not there.any():
+                continue
+            part = part[there].astype(float)
+            if slot.kind == "number":
+                mean[slot.start], spread = part.mean(), part.std()
+                deviation[slot.start] = spread if spread > 0 else 1
+            sample[:, slot.start : slot.stop] = part[rng.integers(len(part), size=count)]
+        self._marginals = {
+            "mean": mean.tolist(),
+            "deviation": deviation.tolist(),
+            "sample": sample.tolist(),
+        }
 
     def names(self, column: str) -> list[str]:
         """What a category's codes 1, 2, ... or a set's slots stand for."""

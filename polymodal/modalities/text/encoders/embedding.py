@@ -30,6 +30,7 @@ class Embedding(Encoder):
     kind = "text"
     form = "words"
     words = True
+    steps = True
 
     def __init__(
         self,

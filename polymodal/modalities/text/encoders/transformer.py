@@ -38,6 +38,7 @@ class Transformer(Encoder):
     kind = "text"
     form = "words"
     words = True
+    steps = True
 
     def __init__(
         self,

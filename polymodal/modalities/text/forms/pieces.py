@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from polymodal.contract.form import Form
+from polymodal.contract.form import Form, Ids
 from polymodal.modalities.text import hashing as _hashing
 from polymodal.modalities.text.forms._pieces import add_dropped, whole
 
@@ -92,6 +92,10 @@ class Pieces(Form):
     @property
     def count(self) -> int:
         return len(self.names)
+
+    @property
+    def ids(self) -> Ids:
+        return Ids(self.count, self.limit, SEP)
 
     @cached_property
     def names(self) -> list[str]:

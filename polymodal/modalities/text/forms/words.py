@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from polymodal.contract.form import Form
+from polymodal.contract.form import Form, Ids
 from polymodal.modalities.text import hashing as _hashing
 
 
@@ -33,6 +33,10 @@ class Words(Form):
         _hashing.check_least("limit", limit, 1)
         self.subwords = subwords
         self.limit = limit
+
+    @property
+    def ids(self) -> Ids:
+        return Ids(None, self.limit, telling=tuple(range(1, 2 + self.subwords)))
 
     def encode(self, cell: Any) -> np.ndarray[Any, Any]:
         """A string or a list of words -> int32 `(words, 2 + subwords)`."""

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
+from polymodal.contract.form import Patches
 from polymodal.modalities.image import picture as _picture
 from polymodal.modalities.video.decode import choose
 from polymodal.modalities.video.forms._form import ClipForm
 from polymodal.table.media import Media
+
+# Patches along a side and in time, where parts are hidden.
+GRID, TIMES = 8, 4
 
 
 class Frames(ClipForm):
@@ -28,6 +32,7 @@ class Frames(ClipForm):
     """
 
     dtype = "uint8"
+    timed = True
     version = 2
 
     def __init__(self, *, frames: int = 8, size: int = 64, resize: str = "pad") -> None:
@@ -46,6 +51,13 @@ class Frames(ClipForm):
             with suppress(UserError):
                 shapes += [frame.size for frame in choose(cell, 1)]
         return _picture.suggest(shapes, largest)
+
+    @property
+    def patches(self) -> Patches:
+        """Tong et al. 2022, "VideoMAE": tubes, nine of ten hidden."""
+        side = max(1, self.size // GRID)
+        steps = max(1, self.frames // TIMES)
+        return Patches((steps, side, side), channels=3, share=0.9, tube=True)
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
         chosen = [

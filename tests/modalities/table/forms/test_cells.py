@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polymodal.base.errors import UserError
+from polymodal.contract.form import Slots
 from polymodal.modalities.table.forms import cells as module
-from polymodal.modalities.table.forms.cells import Cells, Slots
+from polymodal.modalities.table.forms.cells import Cells
 
 COLUMNS = [
     {"name": "n", "kind": "number"},
