@@ -46,8 +46,8 @@ class Vit(Encoder):
         width: int,
         *,
         patch: int = 8,
-        hidden: int = 128,
-        depth: int = 4,
+        hidden: int = 96,
+        depth: int = 3,
         heads: int = 4,
         dropout: float = 0.1,
     ) -> None:

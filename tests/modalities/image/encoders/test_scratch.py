@@ -169,4 +169,4 @@ def test_impossible_options_are_refused() -> None:
     with pytest.raises(UserError, match="patch=17"):
         Vit(form, 8, patch=17)
     with pytest.raises(UserError, match="do not divide"):
-        Vit(form, 8, heads=3)
+        Vit(form, 8, heads=5)
