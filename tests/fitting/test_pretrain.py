@@ -169,6 +169,22 @@ def test_rows_are_found_by_another_modality(folder: Path, tmp_path: Path) -> Non
     np.testing.assert_allclose(whole["similarity"], 1, rtol=1e-5)
 
 
+def test_tasks_are_learned_side_by_side_and_in_chunks(tmp_path: Path) -> None:
+    tasks = [{"name": "contrastive", "chunk": 20}, "matching"]
+    data = columns(90)
+    data["across"][4] = data["down"][4] = data["note"][8] = None
+    run = pm.pretrain(
+        data, task=tasks, recipe=recipe(), drop=["label"], out=tmp_path / "run", show=pm_silent()
+    )
+    assert [run.tasks["contrastive"].chunk, list(run.tasks)] == [20, ["contrastive", "matching"]]
+    found = pm.evaluate(pm.load(tmp_path / "run"), columns(30, seed=1), explain=1)
+    assert {"accuracy", "preferred", "log_loss"} <= set(found.targets["matching"])
+    assert 0 <= found.targets["contrastive"]["recall_at_1"]["value"] <= 1
+    assert {one["why"] for one in found.unjudged.values()} == {"unlabelled"}
+    assert 0 <= run.predict_row({"note": "red square 1", "across": 0, "down": 0})["matching"] <= 1
+    assert len(run.embed(columns(5))) == 5
+
+
 def test_what_does_not_fit_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
     data = columns(60)
     alone = {"note": data["note"]}
