@@ -23,7 +23,7 @@ class Augment:
         self.drop = drop
 
     def __call__(self, field: Field, generator: Generator) -> Field:
-        """A Field of form words, pieces, pretrained or ngrams -> the same with some of it hidden."""
+        """A Field of form words, pieces, pretrained or ngrams -> the same, some of it hidden."""
         assert field.mask is not None
         if not field.data.is_floating_point():
             # Column 1 is 0 only for a tokenizer's own marks, which every text needs.
