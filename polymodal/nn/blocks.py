@@ -46,13 +46,19 @@ class Sparse(Block, ABC):
 
 
 class Descriptors(Block):
-    """Fixed descriptors, standardised and clipped; those that are constant in training are 0."""
+    """Fixed descriptors, standardised and clipped; those that are constant in training are 0.
+
+    Args:
+        sections: of how many descriptors each part of them consists, where each is to be of about
+            unit length, however many there are; by default all are one part.
+    """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, *sections: int) -> None:
         super().__init__()
+        self.sections = sections
         self.register_buffer("mean", torch.zeros(0))
         self.register_buffer("scale", torch.zeros(0))
 
@@ -73,7 +79,9 @@ class Descriptors(Block):
 
     def _values(self, field: Field) -> Tensor:
         values = ((field.data - self.mean) * self.scale).clamp(-LIMIT, LIMIT)
-        return torch.where(field.present.unsqueeze(1), values, 0) / max(self.width, 1) ** 0.5
+        sections = torch.tensor(self.sections or (self.width,), device=values.device)
+        length = sections.sqrt().repeat_interleave(sections, output_size=self.width)
+        return torch.where(field.present.unsqueeze(1), values / length, 0)
 
 
 class Part(Block):

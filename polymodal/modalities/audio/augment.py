@@ -1,4 +1,4 @@
-"""Log-mel spectrograms varied as recordings vary: tempo, pitch, loudness, parts not heard."""
+"""Sounds varied as recordings vary: tempo, pitch, loudness, parts not heard."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from polymodal.modalities.series.sequence import grid, mean, piece, read_at, ret
 
 
 class Augment:
-    """Random variations of a training batch of `audio/mel`; other forms come back as they are.
+    """Random variations of a training batch of `audio/mel`, and of `audio/waveform` as far as they
+    apply to samples; forms that are not ragged come back as they are.
 
     Args:
         stretch: tempo changes by up to this share.
@@ -36,11 +37,18 @@ class Augment:
         self.hide_time, self.hide_mels = hide_time, hide_mels
 
     def __call__(self, field: Field, generator: Generator) -> Field:
-        """Field `(batch, frames, mels)` -> Field; lengths change, masked positions are zero."""
+        """Field `(batch, frames, mels)`, or of samples `(batch, samples, 1)` -> Field; lengths
+        change, masked positions are zero."""
         if field.mask is None:
             return field
         data, mask = retime(field.data, field.mask, self.stretch, self.crop, generator)
         rows, frames, mels = data.shape
+        if mels == 1:
+            hidden = piece(mask.sum(1), frames, self.hide_time, generator)
+            # Half of a change of the log power is one of the log amplitude.
+            louder = torch.exp(self.gain / 2 * spread(rows, generator)).unsqueeze(2)
+            kept = mask & ~hidden
+            return Field(torch.where(kept.unsqueeze(2), data * louder, 0), mask, field.present)
         bands = grid(rows, mels) + self.shift * spread(rows, generator)
         data = read_at(data.transpose(1, 2), bands).transpose(1, 2)
         usual = mean(data, mask)

@@ -16,6 +16,7 @@ from polymodal.contract.parts import PARTS, SPANS, Parts, numbered, spans
 from polymodal.modalities import _drawing
 from polymodal.modalities._media import CELLS, Medium
 from polymodal.modalities.series.corruptions import _steps
+from polymodal.modalities.series.forms.features import Features
 from polymodal.modalities.series.forms.steps import Steps
 from polymodal.nn.blocks import Descriptors
 from polymodal.table import listed
@@ -36,7 +37,7 @@ class Series(Medium):
     axes: ClassVar = (1, 2)
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
-    described: ClassVar[str | None] = "summary"
+    described: ClassVar[str | None] = "features"
 
     def sniff(self, column: Seen) -> Guess | None:
         found = super().sniff(column)
@@ -49,7 +50,9 @@ class Series(Medium):
         return head.startswith(NPY)
 
     def block(self, form: Form, most: int) -> Block:
-        return Descriptors()
+        assert isinstance(form, Features)
+        # Where no training row holds a series there is nothing to be read.
+        return Descriptors(*form.sections if form.state else ())
 
     def parts(
         self, cell: Media, forms: Sequence[Form], sample: Iterable[Media]

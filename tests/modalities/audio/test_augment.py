@@ -99,3 +99,16 @@ def test_tempo_changes_the_length() -> None:
 def test_other_forms_come_back_as_they_are() -> None:
     field = Field(torch.randn(3, 9), None, torch.ones(3, dtype=torch.bool))
     assert Audio()(field, seeded()) is field
+
+
+def test_samples_get_louder_and_shorter_and_keep_their_level() -> None:
+    data = torch.ones(64, 200, 1)
+    field = Field(data, torch.ones(64, 200, dtype=torch.bool), torch.ones(64, dtype=torch.bool))
+    found = Audio(gain=2.0)(field, torch.Generator().manual_seed(0))
+    heard = found.data[found.data != 0]
+    # Each sound is silent in one piece and as loud throughout the rest.
+    assert 0.3 < heard.min() < 0.5 and 2 < heard.max() < 2.8
+    for row in range(64):
+        assert len(found.data[row][found.data[row] != 0].unique()) == 1
+    assert (found.data.squeeze(2)[~found.mask] == 0).all()
+    assert found.mask.sum(1).min() < 190
