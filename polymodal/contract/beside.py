@@ -22,6 +22,8 @@ from polymodal.contract.kind import kinds
 Array = np.ndarray[Any, Any]
 # The encoder and the form of a pretrained model, in every kind that has them.
 PRETRAINED = "pretrained"
+# The form of a kind whose cells a frozen model reads too, for experts.
+BESIDE = "beside"
 
 
 class Beside(Form):

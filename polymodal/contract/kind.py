@@ -237,6 +237,10 @@ class Kind(ABC):
         """Those of `offered` whose package is installed."""
         return tuple(one for one in self.offered() if one.path)
 
+    def familiar(self, cells: Sequence[Any]) -> bool:
+        """Whether cells are of the sort that its pretrained models were trained on, by a sample."""
+        return True
+
     def block(self, form: Form, most: int) -> Block:
         """What solvers make of the form `described`.
 

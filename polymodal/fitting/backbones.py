@@ -18,18 +18,22 @@ from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.checks._finding import Finding
 from polymodal.contract.beside import PRETRAINED
+from polymodal.contract.form import Form
 from polymodal.contract.kind import Kind, Weights, of
 from polymodal.contract.recipe import Member, Recipe
 from polymodal.nn import checkpoint
 from polymodal.prepared.cells import Contents, cells
-from polymodal.table.schema import Schema
+from polymodal.table.schema import Column, Schema
 
 # Frozen models may read all cells once in this part of the budget, altogether.
-FROZEN_PART = 0.3
+FROZEN_PART = 0.2
 # A text model is trained on where words are labelled if an epoch, three readings long, takes this.
 TUNED_PART = 0.75
 TUNED_READINGS = 3
-SAMPLE = 64
+# Of any other modality it is one more member if all epochs of it take this part.
+TUNED_EPOCHS = 4
+MEMBER_PART = 0.4
+SAMPLE = 32
 
 
 @dataclass
@@ -38,10 +42,12 @@ class Backbones:
 
     Attributes:
         of: modality -> what reads it, the one to prefer first; none is empty.
+        tunable: those of them whose first may also be trained on.
         findings: what people should know: what was left out, and what could be had.
     """
 
     of: dict[str, list[Weights]] = field(default_factory=dict)
+    tunable: frozenset[str] = frozenset()
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -62,11 +68,16 @@ def backbones(
     for name, columns in schema.modalities().items():
         room = of(columns[0].kind)
         there = candidates(room, recipe.pretrained)
-        if not there and room.offered():
+        if not there and not room.offered():
+            continue
+        sample, count = _sample(contents, columns[0])
+        if not room.familiar(sample):
+            continue
+        if not there:
             lacking[name] = room.offered()[0]
         for weights in there:
             try:
-                seconds = _seconds(contents, name, schema, weights)
+                seconds = _seconds(room, weights, sample, count)
             except UserError as error:
                 found.findings.append(Finding("info", f"{weights.name}: {error.what}", 0))
                 continue
@@ -76,6 +87,16 @@ def backbones(
     for name, own in found.of.items():
         order = [one for _, of_name, one in wanted if of_name == name]
         own.sort(key=order.index)
+    if recipe.budget is not None:
+        most = MEMBER_PART * recipe.budget / (TUNED_READINGS * TUNED_EPOCHS)
+        fast = {(name, one) for seconds, name, one in wanted if seconds <= most}
+        rooms = {name: of(columns[0].kind) for name, columns in schema.modalities().items()}
+        chosen = {
+            name
+            for name, own in found.of.items()
+            if (name, own[0]) in fast and _trainable(rooms[name], own[0])
+        }
+        found.tunable = frozenset(chosen - tagged)
     if lacking:
         found.findings.append(_offer(lacking))
     return found
@@ -159,23 +180,33 @@ def _offer(lacking: dict[str, Weights]) -> Finding:
     return Finding("info", what, 0)
 
 
-def _seconds(contents: Contents, name: str, schema: Schema, weights: Weights) -> float:
-    """What it takes to read all of a modality's different cells once, by a sample of them."""
-    column = schema.modalities()[name][0]
+def _sample(contents: Contents, column: Column) -> tuple[list[Any], int]:
+    """Some different cells of a column that can be read, and how many different ones there are."""
     keys, _ = contents.keys(column)
     first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None}
     rows = np.array(sorted(first.values()), np.int64)
-    sample = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
-    kind = of(column.kind).name
-    form = lookup.build(f"modalities/{kind}/forms", {"name": PRETRAINED, "path": weights.path})
-    readable: list[Any] = []
-    for row in sample.tolist():
+    found: list[Any] = []
+    for row in rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE].tolist():
         # What cannot be read is counted when all cells are prepared.
         with contextlib.suppress(UserError):
-            readable += cells(contents.table, [column], np.array([row]))
+            found += cells(contents.table, [column], np.array([row]))
+    return found, len(rows)
+
+
+def _seconds(room: Kind, weights: Weights, sample: Sequence[Any], count: int) -> float:
+    """What it takes to read so many cells once, by a sample of them.
+
+    Raises:
+        UserError: the model cannot be opened, or had.
+    """
+    form = _form(room, weights)
+    readable = []
+    for cell in sample:
+        with contextlib.suppress(UserError):
+            form.encode(cell)  # the first call also loads the model
+            readable.append(cell)
     if not readable:
         return 0.0
-    form.encode_many(readable[:1])  # the first call also loads the model
 
     def once() -> float:
         start = time.perf_counter()
@@ -183,4 +214,20 @@ def _seconds(contents: Contents, name: str, schema: Schema, weights: Weights) ->
         return time.perf_counter() - start
 
     # The less disturbed of two: what is decided by it is no matter of a busy moment.
-    return min(once(), once()) / len(readable) * len(rows)
+    return min(once(), once()) / len(readable) * count
+
+
+def _form(room: Kind, weights: Weights, **options: Any) -> Form:
+    spec = {"name": PRETRAINED, "path": weights.path, **options}
+    found = lookup.build(f"modalities/{room.name}/forms", spec)
+    assert isinstance(found, Form)
+    return found
+
+
+def _trainable(room: Kind, weights: Weights) -> bool:
+    """Whether a model may be trained on; some are only heard or seen with."""
+    try:
+        _form(room, weights, tune=True)
+    except UserError:
+        return False
+    return True

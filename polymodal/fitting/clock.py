@@ -15,6 +15,8 @@ RESERVE = 0.06
 # What an expert may take of the time that is left, on several modalities and on one; most need far
 # less, and in a short time nothing reaches as far.
 EXPERT_SHARE, ALONE_SHARE = 0.5, 0.25
+# Of that an expert which is one more try may take this part: else networks would have no time.
+EXTRA_PART = 0.2
 # A fusion has so many times a rival's steps: that it learns what no modality shows matters more
 # than an answer whether it pays, which is "undecided" where the time is short.
 FUSED_PART = 4.0
@@ -55,7 +57,7 @@ class Clock:
     def expert(self, member: Member) -> float:
         """Seconds for a member that takes what it needs."""
         several = len(member.modalities) > 1 or all(len(m.modalities) < 2 for m in self.members)
-        left = self.left()
+        left = self.left() * (EXTRA_PART if self.is_extra(member) else 1)
         # What the one of all modalities has solved for is most of what those of one need.
         return left * EXPERT_SHARE if several else max(left * ALONE_SHARE, min(1.0, GRACE + left))
 
@@ -82,6 +84,10 @@ class Clock:
             for m, s in zip(members, own, strict=True)
         ]
 
+    def is_extra(self, member: Member) -> bool:
+        """Whether an expert is one of the plan's that are tried beside those that it always has."""
+        return not self.recipe.models and plan.is_extra(member)
+
     def is_further(self, member: Member) -> bool:
-        """Whether a member is one of the plan's fusions that only left-over time goes to."""
-        return not self.recipe.models and member.fusion in plan.FURTHER
+        """Whether a member is one of the plan's networks that only left-over time goes to."""
+        return not self.recipe.models and plan.is_further(member, self.members)

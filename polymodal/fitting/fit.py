@@ -216,7 +216,7 @@ def _fitted(
         rows, tasks = len(division.train), aims.tasks.values()
         read = backbones(data.contents, data.schema, recipe, plan.tagged(tasks))
         show.findings(checks.Report(read.findings))
-        known = plan.facts(data.table, data.schema, rows, recipe, tasks, read.of)
+        known = plan.facts(data.table, data.schema, rows, recipe, tasks, read)
         if parent is not None:
             known = replace(known, started=parent.modalities(), width=parent.width)
         members = plan.members(data.schema, known, recipe)

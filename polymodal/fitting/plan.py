@@ -6,16 +6,16 @@ it key by key.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any
 
 from polymodal.base import lookup
-from polymodal.contract.beside import Beside
+from polymodal.contract.beside import BESIDE, Beside
 from polymodal.contract.kind import Weights, kinds, of
-from polymodal.contract.recipe import Member, Modality, Recipe, Training
+from polymodal.contract.recipe import Member, Modality, Recipe, Training, name_of, options_of
 from polymodal.contract.task import Task
+from polymodal.fitting.backbones import TUNED_EPOCHS, Backbones
 from polymodal.models import build
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema
@@ -27,8 +27,8 @@ SAMPLE = 64
 # The fusion that is always tried, and those that what is left of the budget goes to.
 FUSION = "concat"
 FURTHER = ("gated", "cross_attention")
-# What a model that is trained on starts with.
-TUNED = {"epochs": 4, "pretrained_lr": 2e-4}
+# How a model that is trained on learns.
+TUNED = {"epochs": TUNED_EPOCHS, "pretrained_lr": 2e-4}
 # What was learned without labels moves slower than what starts at random.
 STARTED = {"pretrained_lr": 5e-4}
 
@@ -41,6 +41,7 @@ class Facts:
         rows: training rows.
         forms: modality -> options of its media form, from a sample of its cells.
         backbones: modality -> the pretrained models that the budget affords for it.
+        tunable: those of them whose first model it affords to train on.
         tagged: modalities whose words some task labels.
         started: modality -> how the parent reads it, whose encoder and form it starts from.
         width: of the parent's tokens, or None.
@@ -51,6 +52,7 @@ class Facts:
     rows: int
     forms: dict[str, dict[str, Any]] = field(default_factory=dict)
     backbones: Mapping[str, Sequence[Weights]] = field(default_factory=dict)
+    tunable: frozenset[str] = frozenset()
     tagged: frozenset[str] = frozenset()
     asked: dict[str, set[str]] = field(default_factory=dict)
     solvable: bool = True
@@ -64,11 +66,17 @@ def facts(
     rows: int,
     recipe: Recipe,
     tasks: Collection[Task],
-    backbones: Mapping[str, Sequence[Weights]],
+    read: Backbones,
 ) -> Facts:
     """Look at a sample of the cells: sizes, sampling rates, lengths."""
     solvable = all(task.solvable for task in tasks)
-    found = Facts(rows, backbones=backbones, tagged=tagged(tasks), solvable=solvable)
+    found = Facts(
+        rows,
+        backbones=read.of,
+        tunable=read.tunable,
+        tagged=tagged(tasks),
+        solvable=solvable,
+    )
     for task in tasks:
         for name, attributes in task.asks.items():
             found.asked.setdefault(name, set()).update(attributes)
@@ -137,9 +145,7 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
     grouped = schema.modalities()
     folders = {name: build.folder_kind(columns) for name, columns in grouped.items()}
     settings = training(known.rows, tags=bool(known.tagged))
-    if known.tagged & set(known.backbones):
-        settings = settings.model_copy(update=TUNED)
-    elif known.started:
+    if known.started:
         settings = settings.model_copy(update=STARTED)
     found: list[Member] = []
 
@@ -149,20 +155,24 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
         read: Mapping[str, Weights],
         expert: str | None = None,
         fusion: str = FUSION,
+        tuned: Collection[str] = known.tagged,
     ) -> None:
         modalities = {}
         for n in chosen:
             path = read[n].path if n in read else None
-            tune = path is not None and n in known.tagged
+            tune = path is not None and n in tuned
             augment = bool(expert) or n not in known.tagged
             modalities[n] = Modality(pretrained=path, tune=tune, augment=augment)
             # Of media a model trained elsewhere is a network's own; else the parent comes first.
-            apart = path is not None and kinds()[folders[n]].media
-            if n in known.started and not expert and not apart:
+            apart = kinds()[folders[n]].media or n in set(tuned) - known.tagged
+            if n in known.started and not expert and not (path and apart):
                 modalities[n] = known.started[n].model_copy(update={"augment": augment})
-        network: dict[str, Any] = {"fusion": fusion, "training": settings}
+        own = settings.model_copy(update=TUNED) if set(tuned) & set(read) else settings
+        network: dict[str, Any] = {"fusion": fusion, "training": own}
         network |= {} if known.width is None else {"width": known.width}
         how: dict[str, Any] = {"learner": expert} if expert else network
+        if any(one.name == name for one in found):
+            return  # rounds may differ by what it does not read
         # Who is tuned is said below, since what has started from a parent learns as well.
         member = Member(name=name, **how).model_copy(update={"modalities": modalities})
         found.append(_completed(member, schema, known))
@@ -171,18 +181,11 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
     # Without a text whose words are labelled there is nothing to tag.
     subsets = [subset for subset in subsets if known.tagged <= set(subset)]
     rounds = _rounds(known)
-    if known.solvable:
-        for subset in subsets:
-            own = {name: folders[name] for name in subset}
-            for expert, read in product(lookup.names("models/experts"), [{}, *rounds]):
-                suited = lookup.find("models/experts", expert).suited
-                readable = suited(own, [name for name in subset if name in read])
-                if not readable or (len(subset) > 1 and len(readable) == 1):
-                    continue
-                mine = {n: read[n] for n in readable if n in read}
-                if mine or not read:
-                    label = ", ".join([expert, *_called(mine)])
-                    add(f"{'+'.join(readable)} ({label})", readable, mine, expert)
+    for subset in subsets if known.solvable else ():
+        own = {name: folders[name] for name in subset}
+        for expert, readable, read in _experts(own, rounds, known.rows):
+            label = ", ".join([expert, *_called(read)])
+            add(f"{'+'.join(readable)} ({label})", readable, read, expert)
     # Words are read by the model alone, beside experts' n-grams; of media a network that sees them
     # itself may find what the model does not.
     first = rounds[0] if rounds else {}
@@ -200,10 +203,58 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
         return (True, size) if build.design(member).paced else (False, -size)
 
     found.sort(key=turn)
+    if tuned := {n: one for n, one in first.items() if n in known.tunable}:
+        label = f"{'+'.join(subsets[-1])} ({', '.join(_called(tuned))}, tuned)"
+        add(label, subsets[-1], first, tuned=known.tagged | set(tuned))
     if len(subsets[-1]) > 1:
         for fusion in FURTHER:
             add(f"{'+'.join(subsets[-1])} ({fusion})", subsets[-1], worded, fusion=fusion)
     return found
+
+
+def is_extra(member: Member) -> bool:
+    """Whether one of the plan's experts is one more try: slow, or helped by a frozen model though
+    nothing is built on it."""
+    cls = lookup.find("models/experts", name_of(member.learner))
+    helped = any(modality.pretrained for modality in member.modalities.values())
+    return not cls.with_and_without or (helped and not cls.first)
+
+
+def is_further(member: Member, members: Sequence[Member]) -> bool:
+    """Whether one of the plan's networks is one that only left-over time goes to: another fusion,
+    or one that trains a pretrained model which another member reads frozen, or does without."""
+
+    def tuned(one: Member) -> set[str]:
+        return set() if one.tuning is None else set(options_of(one.tuning).get("names", ()))
+
+    others = (one for one in members if one.modalities.keys() == member.modalities.keys())
+    return member.fusion in FURTHER or any(tuned(one) < tuned(member) for one in others)
+
+
+def _experts(
+    kinds_: Mapping[str, str], rounds: Sequence[Mapping[str, Weights]], rows: int
+) -> Iterator[tuple[str, list[str], dict[str, Weights]]]:
+    """What experts read of some modalities, without pretrained models and with those of each round.
+
+    Args:
+        kinds_: modality -> its kind.
+        rows: for training.
+
+    Yields:
+        The expert, the modalities that it reads, and the models that help it there.
+    """
+    able = [n for n, one in kinds_.items() if BESIDE in lookup.names(f"modalities/{one}/forms")]
+    helps = [{n: one for n, one in read.items() if n in able} for read in rounds]
+    for expert in lookup.names("models/experts"):
+        cls = lookup.find("models/experts", expert)
+        if rows < cls.least:
+            continue
+        for read in [{}, *helps] if cls.with_and_without or not any(helps) else helps:
+            readable = cls.suited(kinds_, read)
+            mine = {name: read[name] for name in readable if name in read}
+            fuses = len(readable) > 1 or len(kinds_) == 1
+            if readable and fuses and (mine or not read):
+                yield expert, readable, mine
 
 
 def _rounds(known: Facts) -> list[dict[str, Weights]]:

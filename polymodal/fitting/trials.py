@@ -242,7 +242,7 @@ class Trials:
     def described(self, member: Member) -> Attempt:
         """What became of a member."""
         paced = build.design(member).paced
-        learner, read = name_of(member.learner), tuple(member.modalities)
+        learner, read = _way(member), tuple(member.modalities)
         if member.name not in self.trained:
             why = self.skipped.get(member.name, "")
             return Attempt(member.name, read, learner, paced, skipped=why)
@@ -302,6 +302,12 @@ class Trials:
     def _parts(self) -> int:
         """How often a member is trained."""
         return len(self.division.folds) + 1 if self.division.folds else 1
+
+
+def _way(member: Member) -> str:
+    """How a member learns: an expert that a frozen model helps is another try than one without."""
+    read = any(modality.pretrained for modality in member.modalities.values())
+    return name_of(member.learner) + ", pretrained" * (read and not build.design(member).paced)
 
 
 def _by_folds(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
@@ -29,10 +29,19 @@ class Solved(Predictor, ABC):
     Attributes:
         tasks: what it is to learn, in the order of `targets`.
         sizes: how many logits each has.
+        with_and_without: whether it is worth trying with frozen models' outputs and without them;
+            else only with them, where there are any.
+        first: whether others build on what it solves: helped by frozen models it may take as long
+            as without.
+        least: training rows without which it is not tried unasked.
 
     Raises:
         UserError: it cannot learn one of the tasks.
     """
+
+    with_and_without: ClassVar[bool] = True
+    least: ClassVar[int] = 0
+    first: ClassVar[bool] = False
 
     def __init__(
         self, kinds: Mapping[str, str], forms: Mapping[str, Form], tasks: Mapping[str, Task]

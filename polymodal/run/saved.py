@@ -290,11 +290,13 @@ def _with_backbone(form: Form, folder: Path) -> dict[str, Any]:
     settings = form.settings
     if form.backbone is None:
         return settings
-    name = f"pretrained-{form.fingerprint[:12]}"
+    weights = form.backbone == "weights"
+    # Several forms may read with one model.
+    name = f"pretrained-{checkpoint.digest(settings['path'], weights=weights)[:12]}"
     target = folder / name
     if Path(settings["path"]).resolve() != target.resolve() and not target.exists():
         with whole(target) as temporary:
-            checkpoint.copy(settings["path"], temporary, weights=form.backbone == "weights")
+            checkpoint.copy(settings["path"], temporary, weights=weights)
     return {**settings, "path": name}
 
 

@@ -544,8 +544,8 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
         # What "installed" and "hub" take is tried where a plan looks for it.
         "pretrained": Case(
             lambda fit: "forbids" in fit.error,
-            ["installed", "hub", "none"],
-            [False, False, True],
+            ["installed", "none"],
+            [False, True],
             given={"modalities.note": {"pretrained": BERT}},
         ),
         "seed": Case(lambda fit: (fit.weights(), str(fit.rows)), [0, 1]),

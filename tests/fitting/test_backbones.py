@@ -5,16 +5,20 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from polymodal.base.errors import UserError
 from polymodal.contract.kind import Weights, kinds
-from polymodal.contract.recipe import Member, Modality, Recipe
+from polymodal.contract.recipe import Member, Modality, Recipe, options_of
+from polymodal.contract.resolve import overruled
 from polymodal.fitting import backbones as seen
 from polymodal.fitting import plan
 from polymodal.fitting.backbones import backbones, candidates, used
+from polymodal.fitting.trials import _way
 from polymodal.models.build import design
 from polymodal.nn import checkpoint
+from polymodal.table.media import Media
 from polymodal.table.schema import Column, Schema
 
 TEXT = kinds()["text"]
@@ -26,16 +30,18 @@ SCHEMA = Schema((Column("note", "text"), Column("photo", "image"), Column("n", "
 @pytest.fixture
 def weights(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A text model is installed, one of pictures is not, and a second takes as long as it says."""
-    told: dict[str, Any] = {"cached": [], "seconds": {INSTALLED.path: 10.0}}
+    told: dict[str, Any] = {"cached": [], "heard": [], "seconds": {INSTALLED.path: 10.0}}
     monkeypatch.setattr(type(TEXT), "offered", lambda _: (INSTALLED,))
     monkeypatch.setattr(type(kinds()["image"]), "offered", lambda _: (LACKING,))
     monkeypatch.setattr(checkpoint, "cached", lambda path: path in told["cached"])
 
-    def seconds(contents: Any, name: str, schema: Schema, one: Weights) -> float:
+    def seconds(room: Any, one: Weights, sample: Any, count: int) -> float:
         if one.path not in told["seconds"]:
             raise UserError(f"no '{one.path}' could be had")
         return float(told["seconds"][one.path])
 
+    monkeypatch.setattr(seen, "_sample", lambda *_: ([], 0))
+    monkeypatch.setattr(seen, "_trainable", lambda room, one: one.path not in told["heard"])
     monkeypatch.setattr(seen, "_seconds", seconds)
     return told
 
@@ -54,6 +60,22 @@ def test_what_is_installed_comes_before_the_hub_and_none_takes_nothing(weights) 
     assert [one.path for one in candidates(TEXT, "installed")] == [INSTALLED.path, second]
     weights["cached"] = []
     assert [one.path for one in candidates(TEXT, "hub")] == [INSTALLED.path, second]
+
+
+def test_small_pictures_are_no_photographs() -> None:
+    def pictures(side: int) -> list[Media]:
+        return [Media("image", values=np.zeros((side, 40, 3), np.uint8)) for _ in range(3)]
+
+    image = kinds()["image"]
+    assert not image.familiar(pictures(28)) and image.familiar(pictures(64))
+    assert image.familiar([]) and TEXT.familiar(["a"])
+
+
+def test_the_time_that_a_model_takes_is_measured_on_a_sample(bert_path) -> None:
+    room, one = TEXT, Weights("M", bert_path, "", "", "")
+    seconds = seen._seconds(room, one, ["the red house"] * 4, 4)
+    assert 0 < seconds < seen._seconds(room, one, ["the red house"] * 4, 400_000)
+    assert seen._seconds(room, one, [], 0) == 0 and seen._trainable(room, one)
 
 
 def test_every_kinds_list_says_what_and_under_which_licence() -> None:
@@ -93,6 +115,11 @@ def test_one_line_says_what_could_be_had_by_which_command(weights) -> None:
     assert "pip install 'some[pictures]'" in what and "'photo'" in what and LACKING.knows in what
 
 
+def test_another_word_for_what_may_be_used_is_an_error() -> None:
+    with pytest.raises(UserError, match="'pretrained' is not valid"):
+        overruled(Recipe(), pretrained="all")
+
+
 def test_what_the_hub_does_not_give_is_said_and_left_out(weights) -> None:
     got = found(pretrained="hub")
     assert got.of == {"note": [INSTALLED]}
@@ -112,6 +139,16 @@ def test_the_plan_tries_every_expert_with_and_without(bert_path, vit_path) -> No
     assert list(members["note+photo+table (trees, M, V)"].modalities) == ["note", "photo", "table"]
     assert list(members["note+table (trees)"].modalities) == ["note", "table"]
     assert "photo (trees)" not in members and "photo (trees, V)" in members
+    # What is slow is tried once, with all there is to read.
+    assert "note+photo+table (tabm, M, V)" in members and "table (tabm)" in members
+    assert "note+table (tabm)" not in members and "note (tabm, M)" not in members
+    extra = {name: plan.is_extra(one) for name, one in members.items() if not design(one).paced}
+    assert (
+        not extra["note (linear)"] and not extra["note (linear, M)"] and not extra["table (trees)"]
+    )
+    assert extra["photo (trees, V)"] and extra["table (tabm)"]
+    few = plan.members(SCHEMA, plan.Facts(999, backbones=read), Recipe())
+    assert not [one.name for one in few if "tabm" in one.name]
     joint = members["note+photo+table (linear, M, V)"].modalities
     assert [joint[name].pretrained for name in joint] == [bert_path, vit_path, None]
     # A network sees pictures itself, another one by the model; words by the model.
@@ -121,6 +158,41 @@ def test_the_plan_tries_every_expert_with_and_without(bert_path, vit_path) -> No
     assert networks["note"].modalities["note"].pretrained == bert_path
     without = plan.members(SCHEMA, plan.Facts(2000), Recipe())
     assert not any(m.pretrained for one in without for m in one.modalities.values())
+
+
+def test_a_model_that_is_trained_on_is_one_more_member(weights, bert_path, vit_path) -> None:
+    needed = 10 * seen.TUNED_READINGS * seen.TUNED_EPOCHS / seen.MEMBER_PART
+    assert found(budget=needed + 1).tunable == {"note"}
+    assert not found(budget=needed - 1).tunable and not found().tunable
+    weights["heard"] = [INSTALLED.path]
+    assert not found(budget=needed + 1).tunable
+    read = {"note": [Weights("M", bert_path, "", "", "")]}
+    known = plan.Facts(2000, backbones=read, tunable=frozenset({"note"}))
+    members = plan.members(SCHEMA, known, Recipe())
+    (tuned,) = (one for one in members if one.tuning)
+    assert options_of(tuned.tuning) == {"names": ["note"]}
+    assert tuned.name == "note+photo+table (M, tuned)"
+    assert tuned.training is not None and tuned.training.epochs == seen.TUNED_EPOCHS
+    assert [one.name for one in members if plan.is_further(one, members) and design(one).paced] == [
+        tuned.name,
+        "note+photo+table (gated)",
+        "note+photo+table (cross_attention)",
+    ]
+    # Where words are labelled nothing reads them without it: it is no further one.
+    both = {**read, "photo": [Weights("V", vit_path, "", "", "")]}
+    photo, note = frozenset({"photo"}), frozenset({"note"})
+    tags = plan.Facts(2000, backbones=both, tunable=photo, tagged=note, solvable=False)
+    own = plan.members(SCHEMA, tags, Recipe())
+    assert not plan.is_further(own[0], own) and own[0].tuning
+    assert all("note" in options_of(one.tuning)["names"] for one in own)
+
+
+def test_an_expert_that_a_model_helps_is_another_try(bert_path) -> None:
+    """Else a fusion with it would have had more tries than a rival which none can help."""
+    own = {"note": Modality(pretrained=bert_path)}
+    assert _way(Member(name="a", learner="linear", modalities=own)) == "linear, pretrained"
+    assert _way(Member(name="a", learner="linear", modalities={"note": Modality()})) == "linear"
+    assert _way(Member(name="a", modalities=own)) == "gradient"
 
 
 def test_a_run_says_whose_weights_it_has(weights, tmp_path) -> None:

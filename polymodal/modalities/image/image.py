@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, final
 
 import numpy as np
 
+from polymodal.base.errors import UserError
 from polymodal.contract.block import Block
 from polymodal.contract.form import Form
 from polymodal.contract.kind import Weights
@@ -29,6 +31,9 @@ _MAGIC = (
 )
 # Brands of ISO files that are pictures.
 _HEIF = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+
+# Pictures of fewer pixels a side show little of what models of photographs know.
+SMALL = 64
 
 
 @final
@@ -59,6 +64,14 @@ class Image(Medium):
 
     def holds(self, array: np.ndarray[Any, Any]) -> bool:
         return array.ndim == 3 or (array.ndim == 2 and array.dtype == np.uint8)
+
+    def familiar(self, cells: Sequence[Media]) -> bool:
+        """Icons and scans of single signs are no photographs, however much they are enlarged."""
+        sides = []
+        for cell in cells:
+            with contextlib.suppress(UserError):  # said when all cells are prepared
+                sides.append(max(picture.shape(cell)))
+        return not sides or float(np.median(sides)) >= SMALL
 
     def block(self, form: Form, most: int) -> Block:
         return Descriptors()

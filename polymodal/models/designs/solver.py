@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
+from polymodal.contract.beside import BESIDE
 from polymodal.contract.form import Form
 from polymodal.contract.kind import kinds as all_kinds
 from polymodal.contract.recipe import Modality, Spec, name_of
@@ -14,9 +15,6 @@ from polymodal.contract.task import Task
 from polymodal.models.design import Design
 from polymodal.models.solved import Solved
 from polymodal.table.schema import Column
-
-# The form of a kind whose cells a frozen model reads too.
-BESIDE = "beside"
 
 
 class Solver(Design):

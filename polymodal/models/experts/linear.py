@@ -43,6 +43,7 @@ class Linear(Solved):
     """
 
     embeds: ClassVar[bool] = False
+    first: ClassVar[bool] = True
     bias: Tensor
 
     def __init__(

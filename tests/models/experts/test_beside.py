@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 from sklearn.decomposition import PCA
 
+import polymodal as pm
 from polymodal.base import lookup
 from polymodal.contract.beside import vector
-from polymodal.models.experts.trees import Components
+from polymodal.contract.recipe import Recipe
+from polymodal.models.experts._layered import Components
 from polymodal.models.weights import fill
 from polymodal.prepared.prepare import Joined, prepare
+from polymodal.report.console import leaderboard
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import read
 from polymodal.table.schema import Column
@@ -93,6 +98,28 @@ def test_experts_learn_what_the_frozen_model_knows(job: Any, expert: str) -> Non
     np.testing.assert_array_equal(job.scores(again.eval())["y"], job.scores(module)["y"])
     job.forms["note"], job.inputs["note"] = job.forms["note"].plain, job.plain
     assert beside < 0.5 * error(job, job.fit(expert))
+
+
+def test_a_saved_run_takes_the_model_along_and_says_whose_it_is(
+    bert_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
+    notes = texts(60)
+    labels = np.where(["sea" in note for note in notes], "yes", "no")
+    frame = pd.DataFrame({"note": notes, "label": labels})
+    expert = {"name": "one", "learner": "linear", "modalities": {"note": {"pretrained": bert_path}}}
+    recipe = Recipe.model_validate({"models": [expert]})
+    run = pm.fit(frame, "label", recipe=recipe, kinds={"note": "text"}, out=tmp_path / "run")
+    (told,) = run.origin["pretrained"]
+    assert (told["name"], told["reads"], told["licence"]) == (bert_path, ["note"], "not known")
+    file = io.StringIO()
+    Console(file=file, width=400).print(leaderboard(run))
+    assert f"Pretrained: {bert_path} (not known) reads note." in file.getvalue()
+    again = pm.load(tmp_path / "run")
+    assert Path(again.forms[0].settings["path"]).is_relative_to(tmp_path / "run")
+    asked = pd.DataFrame({"note": [*notes[:5], None, "wood"]})
+    wanted, found = run.predict(asked), again.predict(asked)
+    np.testing.assert_allclose(found["label=yes"], wanted["label=yes"], atol=1e-6)
 
 
 def test_components_are_the_principal_ones_of_variance_1(job: Any) -> None:

@@ -318,7 +318,7 @@ def test_same_seed_same_fit_and_saved_tensors_predict_the_same(task):
     assert any(
         value.shape != other[name].shape or not torch.equal(value, other[name])
         for name, value in module.state_dict().items()
-        if name.startswith("forests")
+        if name.startswith("layers")
     )
     empty = job.build("trees")
     fill(empty, module.state_dict())
@@ -328,14 +328,14 @@ def test_same_seed_same_fit_and_saved_tensors_predict_the_same(task):
 
 def test_the_options_change_the_trees(task):
     job = task(crossed(150), NUMBERS, {"label": "classify"})
-    plain = job.fit("trees").forests[0]
-    stumps = job.fit("trees", leaves=2).forests[0]
+    plain = job.fit("trees").layers[0]
+    stumps = job.fit("trees", leaves=2).layers[0]
     assert {len(one) for one in leaves(stumps)} == {2} != {len(one) for one in leaves(plain)}
-    slow = job.fit("trees", rate=0.02).forests[0]
+    slow = job.fit("trees", rate=0.02).layers[0]
     assert (
         np.abs(np.concatenate(leaves(slow))).max() < np.abs(np.concatenate(leaves(plain))).max() / 2
     )
-    assert not torch.equal(job.fit("trees", folds=2).forests[0].text, plain.text)
+    assert not torch.equal(job.fit("trees", folds=2).layers[0].text, plain.text)
 
 
 def test_words_cannot_be_tagged():
