@@ -17,6 +17,8 @@ RESERVE = 0.06
 EXPERT_SHARE, ALONE_SHARE = 0.5, 0.25
 # Of that an expert which is one more try may take this part: else networks would have no time.
 EXTRA_PART = 0.2
+# So much of the budget is the networks' before any such.
+SPARED = 0.4
 # A fusion has so many times a rival's steps: that it learns what no modality shows matters more
 # than an answer whether it pays, which is "undecided" where the time is short.
 FUSED_PART = 4.0
@@ -57,9 +59,13 @@ class Clock:
     def expert(self, member: Member) -> float:
         """Seconds for a member that takes what it needs."""
         several = len(member.modalities) > 1 or all(len(m.modalities) < 2 for m in self.members)
-        left = self.left() * (EXTRA_PART if self.is_extra(member) else 1)
+        left = self.left()
+        if self.is_extra(member):
+            left *= EXTRA_PART * (left >= SPARED * (self.recipe.budget or 0))
+        if several or left == 0:
+            return left * EXPERT_SHARE
         # What the one of all modalities has solved for is most of what those of one need.
-        return left * EXPERT_SHARE if several else max(left * ALONE_SHARE, min(1.0, GRACE + left))
+        return max(left * ALONE_SHARE, min(1.0, GRACE + left))
 
     def weights(self, members: Sequence[Member], paces: Mapping[str, Pace]) -> list[float]:
         """How members that learn in steps share time: a fusion has several times a rival's steps.

@@ -15,6 +15,7 @@ from polymodal.contract.resolve import overruled
 from polymodal.fitting import backbones as seen
 from polymodal.fitting import plan
 from polymodal.fitting.backbones import backbones, candidates, used
+from polymodal.fitting.clock import EXPERT_SHARE, EXTRA_PART, SPARED, Clock
 from polymodal.fitting.trials import _way
 from polymodal.models.build import design
 from polymodal.nn import checkpoint
@@ -203,3 +204,20 @@ def test_a_run_says_whose_weights_it_has(weights, tmp_path) -> None:
         ("MiniLM", "Apache-2.0", ["note"]),
         (str(tmp_path), "mit", ["photo"]),
     ]
+
+
+def test_what_is_tried_once_more_leaves_networks_their_time(bert_path, monkeypatch) -> None:
+    read = {"note": [Weights("M", bert_path, "", "", "")]}
+    members = {m.name: m for m in plan.members(SCHEMA, plan.Facts(2000, backbones=read), Recipe())}
+    clock = Clock(Recipe(budget=100.0), list(members.values()), 0.0)
+    first, last = members["note+photo+table (linear, M)"], members["note+table (trees, M)"]
+    monkeypatch.setattr(clock, "left", lambda: 80.0)
+    assert clock.expert(first) == 80 * EXPERT_SHARE
+    assert clock.expert(last) == 80 * EXPERT_SHARE * EXTRA_PART
+    monkeypatch.setattr(clock, "left", lambda: 100 * SPARED - 1)
+    assert clock.expert(first) > 0 == clock.expert(last)
+    assert clock.expert(members["table (tabm)"]) == 0
+    # Whoever asks for an expert has it.
+    asked = Clock(Recipe(budget=100.0, models=[last]), [last], 0.0)
+    monkeypatch.setattr(asked, "left", lambda: 10.0)
+    assert asked.expert(last) == 10 * EXPERT_SHARE
