@@ -18,12 +18,13 @@ _ONE = ("", "{name}={all!r}")
 _FLAG = ("", "")
 _SINGLE = """
 budget contributions data encoding explain extract folds fusion group max_bad_rows metric on out
-prediction reference references seed split target test valid
+prediction reference references seed split target task test valid
 """
 OPTIONS = {
     "kind": _NAMED,
     "decimal": _EACH,
     "date": _EACH,
+    "match": _EACH,
     "missing": _WORDS,
     "drop": _LIST,
     **dict.fromkeys(("overwrite", "trust", "allow_urls"), _FLAG),

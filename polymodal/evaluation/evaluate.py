@@ -67,7 +67,7 @@ class Evaluation:
         contributions: target -> what each modality and their combination are worth to the model
             (`game.contributions`, `game.interactions`).
         calibration: target of classes -> whether its probabilities are true.
-        regions: target -> how often the truth lies in the regions of `predict --interval 0.9`,
+        regions: target -> how often the truth lies in the regions that `predict` gives for 0.9,
             and how large these are (`regions.describe`).
         robustness: target -> curves over corruptions and missing cells (`stress.stress`), if asked.
         figures: target of classes -> its confusion matrix; of a number -> where the rows lie in

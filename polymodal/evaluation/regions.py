@@ -46,6 +46,6 @@ def text(found: Mapping[str, Any]) -> str:
     """In a line for a terminal."""
     share, size = found["coverage"], written(found["size"])
     return (
-        f"  {written(share['value'])} {span(share)} of the true values lie in the regions of "
-        f"`predict --interval {found['level']:g}`, whose mean size is {size}"
+        f"  {written(share['value'])} {span(share)} of the true values lie in regions for "
+        f"a probability of {found['level']:g} (`predict` gives them), whose mean size is {size}"
     )

@@ -173,7 +173,7 @@ def origin(given: Parent, schema: Schema) -> Origin:
             expected=f"a column of the same name and kind as {', '.join(theirs)}",
             got=(", ".join(left) and "; ".join(f"{n}: {why}" for n, why in left.items()))
             or ", ".join(mine),
-            do="say which is which: --match NEW=OLD, or leave the parent out",
+            do="say which is which: `match NEW=OLD`, or leave the parent out",
         )
     forms = {new: run.forms[member.forms[one]] for new, one in old.items()}
     return Origin(str(folder), sealed.hashed(folder / JSON), member.spec, module, forms, old, left)

@@ -71,7 +71,7 @@ class Package(ABC):
             raise UserError(
                 f"{self.title} ({self.knows}) is not installed",
                 expected=f"the package {self.pip}",
-                do=f"pip install {'--no-deps ' if self.alone else ''}'{self.install}'",
+                do=f"{'pip install --no-deps' if self.alone else 'pip install'} '{self.install}'",
             )
         if self.ready is not None:
             return source / self.ready

@@ -111,7 +111,7 @@ def _known(run: Run, modality: str) -> str:
             f"The run '{run.folder or ''}' compares no modalities",
             expected="one that has learned which belong together",
             got=f"the tasks {', '.join(run.tasks)}",
-            do="polymodal pretrain TABLE --task contrastive",
+            do="make one: `polymodal pretrain TABLE`, with `task contrastive`",
         )
     names = list(run.tasks[name].names)
     if modality not in names:

@@ -92,4 +92,4 @@ def test_evaluation_measures_coverage_and_size(run: pm.Run) -> None:
         span = region["coverage"]
         assert span["low"] <= span["value"] <= span["high"] and abs(span["value"] - 0.9) < 0.06
         assert region["size"] == pytest.approx(size, rel=0.35)
-    assert "predict --interval 0.9" in found.text()
+    assert "for a probability of 0.9" in found.text()
