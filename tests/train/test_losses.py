@@ -57,7 +57,7 @@ def test_the_ratio_is_that_of_the_evaluation_and_the_loss_the_task_s() -> None:
     expected = discrepancy_ratio({n: v.numpy() for n, v in own.items()}, target.numpy())
     for name, value in own.items():
         assert found[name].ratio == pytest.approx(expected[name], rel=1e-5)
-        torch.testing.assert_close(found[name].loss, CLASS.loss_of(value, given(target)))
+        torch.testing.assert_close(found[name].value, CLASS.loss_of(value, given(target)))
 
 
 def test_only_rows_with_the_modality_and_a_target_count() -> None:
@@ -77,7 +77,7 @@ def test_only_rows_with_the_modality_and_a_target_count() -> None:
     b = (p["b"][0, 0] + p["b"][3, 1]) / 2
     assert found["a"].ratio == pytest.approx(float(a / b), rel=1e-5)
     assert found["b"].ratio == pytest.approx(float(b / a), rel=1e-5)
-    torch.testing.assert_close(found["a"].loss, CLASS.loss_of(own["a"][:2], given(target[:2])))
+    torch.testing.assert_close(found["a"].value, CLASS.loss_of(own["a"][:2], given(target[:2])))
 
 
 def test_a_modality_without_another_has_no_ratio() -> None:
@@ -122,7 +122,7 @@ def test_every_kind_of_target_counts_alike() -> None:
     }
     assert found["a"].ratio == pytest.approx(right["a"] / right["b"], rel=1e-5)
     total = sum(o.loss_of(own["b"][t], given(targets[t])) for t, o in tasks.items())
-    torch.testing.assert_close(found["b"].loss, total)
+    torch.testing.assert_close(found["b"].value, total)
 
 
 def test_one_decision_stands_for_all_words_of_an_absent_text() -> None:
@@ -132,6 +132,6 @@ def test_one_decision_stands_for_all_words_of_an_absent_text() -> None:
     seen = batch({"tags": target}, a=[True, True], b=[True, True])
     outputs = {"a": Outputs({"tags": one}), "b": Outputs({"tags": logits(1, 2, 3, 2)})}
     found = alone(outputs, seen, {"tags": TAGS})
-    torch.testing.assert_close(found["a"].loss, TAGS.loss_of(one.expand(2, 3, 2), given(target)))
+    torch.testing.assert_close(found["a"].value, TAGS.loss_of(one.expand(2, 3, 2), given(target)))
     outputs["a"] = Outputs({"tags": one.expand(2, 3, 2)})
     assert found["a"].ratio == pytest.approx(alone(outputs, seen, {"tags": TAGS})["a"].ratio)

@@ -312,3 +312,37 @@ def test_the_sentence_says_share_memory_and_what_is_frozen(tuned: Callable[..., 
         f"({100 * told.share:.2f} %), optimiser state {told.trainable * 8 / 2**20:.1f} MiB; "
         f"frozen: {frozen:,} numbers of note, the pretrained model of photo"
     )
+
+
+@pytest.mark.parametrize("mode", ["lora", "prompt", "prefix"])
+def test_what_is_added_moves_at_its_own_rate(mode: str, tuned: Callable[..., Any]) -> None:
+    made = tuned("bert", mode, lr=0.123)
+    peaks = {
+        id(p): group["peak"]
+        for group in optimizer(made.model, Training(lr=0.01)).param_groups
+        for p in group["params"]
+    }
+    inside = {id(p) for p in made.model.encoders[0].tuned.backbone.parameters()}
+    assert {rate for key, rate in peaks.items() if key in inside} == {0.123}
+    assert {rate for key, rate in peaks.items() if key not in inside} == {0.01}
+
+
+@pytest.mark.parametrize("mode", ["feed_forward", "lora", "prompt", "prefix"])
+def test_only_the_modalities_that_it_names_are_tuned(mode: str, tuned: Callable[..., Any]) -> None:
+    made = tuned("bert", mode, names=["photo"])
+    assert made.tuning.reaches("photo") and not made.tuning.reaches("note")
+    assert count(made.learns().values()) == new(made.plain)
+    assert set(made.model.state_dict()) == set(made.plain.state_dict())
+
+
+def test_lora_drops_its_inputs_in_training_alone(tuned: Callable[..., Any]) -> None:
+    made = tuned("bert", "lora", dropout=0.5)
+    for layer in made.model.modules():
+        if hasattr(layer, "lora_B"):
+            torch.nn.init.normal_(layer.lora_B["default"].weight)
+    assert torch.equal(made.out(), made.out())
+    for backbone in (m for m in made.model.modules() if isinstance(m, torch.nn.Dropout)):
+        backbone.p = 0.5 if backbone.p == 0.5 else 0.0
+    made.model.train()
+    one, other = (made.model(made.batch.inputs).logits["y"] for _ in range(2))
+    assert not torch.equal(one, other)
