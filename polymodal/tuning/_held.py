@@ -16,6 +16,9 @@ from polymodal.tuning._parts import Chosen, as_model, backbones
 
 # What a model raises that is not made for what it is given.
 FAULTS = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError)
+# Peak rate by the deviation of the numbers that vectors begin with. AdamW moves each number by
+# about the rate: what a model takes for a small step depends on how large its embeddings are.
+PACE = 0.05
 # Of these rows of a batch real words or patches are taken.
 ROWS = 64
 
@@ -40,7 +43,7 @@ class Around(nn.Module):
 class Held(Chosen):
     """A mode whose vectors a model keeps: pretrained weights are frozen, vectors learn."""
 
-    lr: float
+    lr: float | None
 
     @abstractmethod
     def around(self, model: Any) -> Around:
@@ -82,7 +85,7 @@ class Held(Chosen):
             for name, p in module.named_parameters():
                 if not name.startswith("model."):
                     p.requires_grad_(True)
-                    own.rates[f"{where}.{name}"] = self.lr
+                    own.rates[f"{where}.{name}"] = self.lr or PACE * float(p.detach().std())
 
 
 def _first(field: Field) -> Field:

@@ -25,7 +25,7 @@ class Prefix(Held):
 
     Args:
         length: keys and values a layer.
-        lr: their peak rate.
+        lr: their peak rate; None: a twentieth of the deviation of the numbers that they begin with.
         names: of which modalities; none: of all that are pretrained.
 
     Papers: "Prefix-Tuning" (Li, Liang 2021, arXiv 2101.00190); "P-Tuning v2" (Liu et al. 2021,
@@ -33,13 +33,13 @@ class Prefix(Held):
     """
 
     def __init__(
-        self, *, length: int = 16, lr: float = 0.03, names: list[str] | None = None
+        self, *, length: int = 16, lr: float | None = None, names: list[str] | None = None
     ) -> None:
-        if length < 1 or lr <= 0:
+        if length < 1 or (lr is not None and lr <= 0):
             raise UserError(
                 "'tuning: prefix' cannot be so",
                 expected="a length of 1 or more, an lr above 0",
-                got=f"length={length}, lr={lr:g}",
+                got=f"length={length}, lr={lr}",
             )
         self.length, self.lr, self.names = length, lr, names or []
 

@@ -16,13 +16,12 @@ class Prompt(Held):
     """`length` vectors before a pretrained model's input embeddings learn, and what is new.
 
     They begin as embeddings of real words (of a picture: patches) of the training rows, which is
-    what makes them learn at all in small models; and their rate is far above any other's, since
-    embeddings are a few numbers that everything goes through. A text is cut so that the model has
-    room for both.
+    what makes them learn at all in small models; and their rate goes by how large those are. A
+    text is cut so that the model has room for both.
 
     Args:
         length: vectors.
-        lr: their peak rate.
+        lr: their peak rate; None: a twentieth of the deviation of the numbers that they begin with.
         names: of which modalities; none: of all that are pretrained.
 
     Papers: "The Power of Scale for Parameter-Efficient Prompt Tuning" (Lester et al. 2021, arXiv
@@ -30,13 +29,13 @@ class Prompt(Held):
     """
 
     def __init__(
-        self, *, length: int = 16, lr: float = 0.03, names: list[str] | None = None
+        self, *, length: int = 16, lr: float | None = None, names: list[str] | None = None
     ) -> None:
-        if length < 1 or lr <= 0:
+        if length < 1 or (lr is not None and lr <= 0):
             raise UserError(
                 "'tuning: prompt' cannot be so",
                 expected="a length of 1 or more, an lr above 0",
-                got=f"length={length}, lr={lr:g}",
+                got=f"length={length}, lr={lr}",
             )
         self.length, self.lr, self.names = length, lr, names or []
 

@@ -346,3 +346,12 @@ def test_lora_drops_its_inputs_in_training_alone(tuned: Callable[..., Any]) -> N
     made.model.train()
     one, other = (made.model(made.batch.inputs).logits["y"] for _ in range(2))
     assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("mode", ["prompt", "prefix"])
+def test_vectors_move_by_how_large_they_begin(mode: str, tuned: Callable[..., Any]) -> None:
+    made = tuned("bert", mode)
+    params = dict(made.model.named_parameters())
+    assert made.model.rates
+    for name, rate in made.model.rates.items():
+        assert rate == pytest.approx(0.05 * float(params[name].detach().std()))
