@@ -36,7 +36,7 @@ HAS_STUB = [True, True, True, False, True, False]
 STUB_LENGTHS = [2, 4, 1, 0, 3, 0]
 
 # Form options by name, for speed.
-SMALL = {"size": 32, "frames": 3, "rate": 8000, "seconds": 1, "limit": 32, "features": 168}
+SMALL = {"size": 32, "frames": 3, "rate": 8000, "seconds": 1, "limit": 32, "count": 168}
 
 # Cells of every kind of target; what is missing is missing in some row that has inputs.
 TARGETS: dict[str, list[Any]] = {

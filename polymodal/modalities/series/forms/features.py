@@ -21,7 +21,7 @@ class Features(SeriesForm):
 
     Args:
         slices: of `series/summary`.
-        features, dilations, limit: of `series/rocket`.
+        count, dilations, limit: of `series/rocket`.
         layout: as `SeriesForm` says.
     """
 
@@ -31,15 +31,15 @@ class Features(SeriesForm):
         self,
         *,
         slices: int = 16,
-        features: int = 840,
+        count: int = 840,
         dilations: int = 32,
         limit: int = 4096,
         layout: str = "auto",
     ) -> None:
         super().__init__(layout)
-        self.slices, self.features, self.dilations, self.limit = slices, features, dilations, limit
+        self.slices, self.count, self.dilations, self.limit = slices, count, dilations, limit
         self._summary = Summary(slices=slices, layout=layout)
-        self._rocket = Rocket(features=features, dilations=dilations, limit=limit, layout=layout)
+        self._rocket = Rocket(count=count, dilations=dilations, limit=limit, layout=layout)
 
     def fit(self, cells: Iterable[Media]) -> None:
         self._rocket.fit(cells)

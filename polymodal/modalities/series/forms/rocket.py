@@ -37,7 +37,7 @@ class Rocket(SeriesForm):
     zeros beyond its ends, it has them.
 
     Args:
-        features: about how many, a multiple of 84; the paper has 9 996.
+        count: about how many features, a multiple of 84; the paper has 9 996.
         dilations: of a kernel at most.
         limit: later steps are cut off; `was_truncated` tells.
         layout: as `SeriesForm` says.
@@ -48,14 +48,14 @@ class Rocket(SeriesForm):
     def __init__(
         self,
         *,
-        features: int = 840,
+        count: int = 840,
         dilations: int = 32,
         limit: int = 4096,
         layout: str = "auto",
     ) -> None:
         super().__init__(layout)
         for name, value, least in (
-            ("features", features, len(PLACES)),
+            ("count", count, len(PLACES)),
             ("dilations", dilations, 1),
             ("limit", limit, 1),
         ):
@@ -63,7 +63,7 @@ class Rocket(SeriesForm):
                 raise UserError(
                     f"{name}={value} is too small for series/rocket", expected=f"≥ {least}"
                 )
-        self.features, self.dilations, self.limit = features, dilations, limit
+        self.count, self.dilations, self.limit = count, dilations, limit
         self._scale: tuple[Array, Array] = np.zeros(0), np.ones(0)
         self._biases: Array = np.zeros(0, np.float32)
         self._plan: list[tuple[int, int]] = []
@@ -110,7 +110,7 @@ class Rocket(SeriesForm):
     @property
     def size(self) -> int:
         """Numbers in one vector; known without `fit`."""
-        return self.features // len(PLACES) * len(PLACES)
+        return self.count // len(PLACES) * len(PLACES)
 
     def encode(self, cell: Media) -> Array:
         """Series -> `(size,)`; see `Form.encode`. UserErrors as `load` says."""

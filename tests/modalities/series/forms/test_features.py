@@ -35,21 +35,21 @@ def media(count: int = 12) -> list[Media]:
 
 def test_it_is_both_forms_one_after_the_other() -> None:
     cells = media()
-    form, summary, rocket = Features(features=168), Summary(), Rocket(features=168)
+    form, summary, rocket = Features(count=168), Summary(), Rocket(count=168)
     for one in (form, summary, rocket):
         one.fit(cells)
     assert form.sections == (summary.size, rocket.size) and form.size == summary.size + 168
     for cell in cells:
         parts = [summary.encode(cell), rocket.encode(cell)]
         assert np.array_equal(form.encode(cell), np.concatenate(parts))
-    other = Features(features=168)
+    other = Features(count=168)
     other.state = json.loads(json.dumps(form.state))
     assert other.fingerprint == form.fingerprint
     assert np.array_equal(other.encode(cells[3]), form.encode(cells[3]))
 
 
 def test_to_a_solver_both_are_of_about_unit_length_however_many_they_are() -> None:
-    form = Features(features=840)
+    form = Features(count=840)
     form.fit(media())
     block = Series().block(form, 0)
     cells = Cells(np.stack([form.encode(cell) for cell in media()]))

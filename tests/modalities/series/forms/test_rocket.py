@@ -57,7 +57,7 @@ def naive(form: Rocket, x: Array) -> list[float]:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_features_are_those_of_plain_loops(channels: int) -> None:
     rng = np.random.default_rng(channels)
-    form = fitted([rng.normal(2, 3, (n, channels)) for n in (30, 41)], features=84 * 5)
+    form = fitted([rng.normal(2, 3, (n, channels)) for n in (30, 41)], count=84 * 5)
     assert len(form._plan) > 1
     for length in (41, 25, 7, 1):
         x = rng.normal(2, 3, (length, channels))
@@ -68,7 +68,7 @@ def test_features_are_those_of_plain_loops(channels: int) -> None:
 
 def test_a_bias_is_a_quantile_of_what_its_kernel_makes_of_a_training_series() -> None:
     x = np.random.default_rng(0).normal(size=(50, 1))
-    form = fitted([x], features=84 * 3, dilations=1)
+    form = fitted([x], count=84 * 3, dilations=1)
     golden = np.arange(1, form.size + 1) * ((np.sqrt(5) + 1) / 2) % 1
     assert golden[:3] == pytest.approx([0.618, 0.236, 0.854], abs=1e-3)
     z = (x[:, 0] - x.mean()) / x.std()
@@ -81,7 +81,7 @@ def test_a_bias_is_a_quantile_of_what_its_kernel_makes_of_a_training_series() ->
 
 def test_dilations_are_the_papers() -> None:
     # Of 10 000 features 119 a kernel, on at most 32 dilations.
-    assert Rocket(features=10_000).size == 9_996
+    assert Rocket(count=10_000).size == 9_996
     assert plan(9, 119, 32) == [(1, 119)]
     found = plan(512, 119, 32)
     # 2^0 to 2^log2(511 / 8), whole numbers only, each once.
@@ -96,7 +96,7 @@ def test_dilations_are_the_papers() -> None:
 def test_levels_and_channels_without_change_say_nothing() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 1))
-    form = fitted([x], features=840)
+    form = fitted([x], count=840)
     narrow = np.concatenate(
         [
             np.repeat((number + np.arange(84)) % 2 == 1, count)
@@ -107,7 +107,7 @@ def test_levels_and_channels_without_change_say_nothing() -> None:
     other = rng.normal(size=(60, 1))
     shifted = np.abs(encode(form, other + 5) - encode(form, other))
     assert shifted[narrow].mean() < 1e-3 < 0.1 < shifted[~narrow].max()
-    flat = fitted([np.full((60, 2), 7.0)] * 2, features=84)
+    flat = fitted([np.full((60, 2), 7.0)] * 2, count=84)
     assert (encode(flat, np.full((60, 2), 7.0)) == 0).all()
 
 
@@ -115,7 +115,7 @@ def test_an_event_is_found_wherever_it_is() -> None:
     x = np.zeros((80, 1))
     early, late = x.copy(), x.copy()
     early[20:26] = late[50:56] = 1
-    form = fitted([early], features=840, dilations=1)
+    form = fitted([early], count=840, dilations=1)
     assert np.array_equal(encode(form, early), encode(form, late))
     assert not np.array_equal(encode(form, early), encode(form, 0.5 * early))
 
@@ -123,7 +123,7 @@ def test_an_event_is_found_wherever_it_is() -> None:
 def test_gaps_are_bridged_and_long_series_cut() -> None:
     rng = np.random.default_rng(0)
     x = np.linspace(0, 1, 40)[:, None] + np.sin(np.arange(40))[:, None].round()
-    form = fitted([x, rng.normal(size=(50, 1))], features=84, limit=45)
+    form = fitted([x, rng.normal(size=(50, 1))], count=84, limit=45)
     gap = x.copy()
     gap[10] = np.nan
     bridged = x.copy()
@@ -138,9 +138,9 @@ def test_gaps_are_bridged_and_long_series_cut() -> None:
 def test_what_was_learned_is_json_and_the_same_each_time() -> None:
     rng = np.random.default_rng(0)
     series = [rng.normal(size=(30, 2)) for _ in range(3)]
-    form, again = fitted(series, features=168), fitted(series, features=168)
+    form, again = fitted(series, count=168), fitted(series, count=168)
     assert form.fingerprint == again.fingerprint
-    other = Rocket(layout="steps_first", features=168)
+    other = Rocket(layout="steps_first", count=168)
     other.state = json.loads(json.dumps(form.state))
     assert np.array_equal(encode(other, series[0]), encode(form, series[0]))
     assert Rocket().state == {}
@@ -156,7 +156,7 @@ def test_any_cell_may_be_sampled() -> None:
     )
 
 
-@pytest.mark.parametrize("options", [{"features": 83}, {"dilations": 0}, {"limit": 0}])
+@pytest.mark.parametrize("options", [{"count": 83}, {"dilations": 0}, {"limit": 0}])
 def test_options_that_are_too_small(options: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="too small"):
         Rocket(**options)
