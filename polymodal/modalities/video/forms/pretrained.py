@@ -32,9 +32,6 @@ class Pretrained(PretrainedForm, ClipForm):
     one's outputs are computed once and kept: float32 `(1, width)` of a model of video, the mean
     over its last hidden state, and `(frames, width)` of one of pictures, the mean for each.
 
-    On one thread EfficientNet-Lite0 takes about 0.3 s a clip of 8 frames, a VideoMAE of base size
-    4 s a clip of 16.
-
     Args:
         path: name of a package of weights, folder or hub id of the model.
         tune: whether the model is trained on.
