@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.base.options import for_shell
 from polymodal.base.say import say
@@ -117,6 +118,7 @@ def predict(
     from polymodal.base.claims import refuse_file, refuse_input
     from polymodal.base.files import write_csv
     from polymodal.report.words import counted
+    from polymodal.run.rows import unknown
     from polymodal.run.saved import load
     from polymodal.table.ledger import Ledger
 
@@ -138,6 +140,11 @@ def predict(
             refuse_file(out, "row,")
     loaded, ledger = load(run, trust=trust), Ledger()
     if data is None:
+        # What is no column was most likely meant as an option.
+        for name in unknown(loaded.schema, row):
+            inputs = [column.name for column in loaded.schema.inputs]
+            what = f"'--{name}' is neither an option nor a column that the run reads"
+            raise lookup.unknown(what, name, inputs)
         answer = loaded.predict_row(row, ledger=ledger, interval=interval)
         say(json.dumps(answer, ensure_ascii=False, indent=1))
         for line in ledger.lines():

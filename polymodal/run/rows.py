@@ -46,10 +46,15 @@ def whole(
     return found
 
 
+def unknown(schema: Schema, names: Iterable[Any]) -> list[Any]:
+    """Those of some columns that are nothing to the run."""
+    known = {*(column.name for column in schema.inputs), *_others(schema)}
+    return [name for name in names if name not in known]
+
+
 def ignored(schema: Schema, names: Iterable[Any], ledger: Ledger) -> None:
     """Remark columns that are nothing to the run."""
-    known = {*(column.name for column in schema.inputs), *_others(schema)}
-    strangers = [f"'{name!s:.40}'" for name in names if name not in known]
+    strangers = [f"'{name!s:.40}'" for name in unknown(schema, names)]
     if strangers:
         more = f" and {len(strangers) - SHOWN:,} more" if len(strangers) > SHOWN else ""
         shown = ", ".join(strangers[:SHOWN]) + more

@@ -196,4 +196,5 @@ def test_the_command_line_end_to_end(tmp_path: Path) -> None:
     polymodal("embed", "network", "--data", "test.csv", "--out", "v.npy")
     assert np.load(tmp_path / "v.npy").shape[0] == 40
     polymodal("predict", "run", "--colour", "red", code=2)
+    polymodal("predict", "run", "--level", "1", "--trusted", "yes", code=2)
     polymodal("fit", "train.csv", "--target", "lable", "--out", "other", code=2)
