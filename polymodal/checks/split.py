@@ -74,6 +74,9 @@ def split(
         side[units == np.argmin(np.bincount(units))] = 1
     _keep_classes(side, units, table, schema)
     if not (side == 1).any():
+        # What was held out was all that some class had: another unit may be spared.
+        side = _spared(units, table, schema)
+    if not (side == 1).any():
         raise UserError(
             f"{table.source} has too few rows of each class to spare any for validation",
             do="give validation rows: `valid FILE`",
@@ -258,6 +261,18 @@ def _keep_classes(side: Rows, units: Rows, table: Table, schema: Schema) -> None
                 moved = units == units[row]
                 side[moved] = 0
                 trained.update(label for i in np.flatnonzero(moved) for label in found[i])
+
+
+def _spared(units: Rows, table: Table, schema: Schema) -> Rows:
+    """A side with the smallest unit held out (1) that is not all that one of its classes has; of
+    zeros if there is none."""
+    side = np.zeros(len(units), np.int64)
+    for unit in np.argsort(np.bincount(units), kind="stable").tolist():
+        side = (units == unit).astype(np.int64)
+        _keep_classes(side, units, table, schema)
+        if side.any():
+            break
+    return side
 
 
 def _complete(table: Table, column: str, what: str) -> list[Any]:

@@ -81,6 +81,12 @@ def test_every_class_is_trained_on(labels: list[str], valid: float, seed: int) -
     assert {labels[i] for i in train} == set(labels)
 
 
+def test_where_chance_holds_out_the_only_row_of_a_class_another_row_is_spared() -> None:
+    labels = list("bdaaaaaaaccccccdacdd")
+    train, held = split(data(labels), schema(), valid=0.05, seed=0)
+    assert len(held) == 1 and labels[held[0]] != "b" and 0 in train
+
+
 def test_a_class_of_the_second_target_is_trained_on_too() -> None:
     both = Schema((Column("x", "text"),), (Column("y", "category"), Column("z", "set")))
     for seed in range(20):

@@ -290,8 +290,8 @@ def test_bad_series_that_may_count_as_missing_do_not_spoil_the_typical_one(fitte
     cells[0], cells[2] = [[1.0, 2.0]] * 3, [[1.0, float("nan"), 0.0]] * 3
     explained = pm.explain(run, table.assign(signal=cells), [1])["label"]["rows"][0]
     for part, before in zip(explained["parts"], good["parts"], strict=True):
-        assert np.isfinite(part["losses"]).all()
-        assert np.argmax(part["losses"]) == np.argmax(before["losses"])
+        spread = np.ptp(before["losses"])
+        np.testing.assert_allclose(part["losses"], before["losses"], rtol=0, atol=0.25 * spread)
 
 
 def test_rows_that_are_not_there(fitted: Fitted) -> None:

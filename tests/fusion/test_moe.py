@@ -67,5 +67,5 @@ def test_size_and_options():
     wanted = 5 * (3 * 64 + 64 + 3 * 3 * 8 + 2 * 8) + 3 * 3 * 8
     assert sum(p.numel() for p in fusion.parameters()) == wanted
     for options in ({"experts": 1}, {"sharpness": 0.0}, {"sharpness": math.nan}):
-        with pytest.raises(UserError, match="no mixture"):
+        with pytest.raises(UserError, match="needs several experts"):
             Moe(["a"], 8, **options)
