@@ -7,6 +7,7 @@ kind's short list (`Kind.hub`), and, only if it was asked for, the hub itself.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from polymodal.table.schema import Column, Schema
 
 # Frozen models may read all cells once in this part of the budget, altogether.
 FROZEN_PART = 0.2
+# To open and time them may take this part; those that come later are left out.
+LOOKING_PART = 0.08
 # A text model is trained on where words are labelled if an epoch, three readings long, takes this.
 TUNED_PART = 0.75
 TUNED_READINGS = 3
@@ -65,6 +68,8 @@ def backbones(
     found = Backbones()
     if recipe.models or recipe.pretrained == "none":
         return found
+    begun = time.perf_counter()
+    looking = math.inf if recipe.budget is None else LOOKING_PART * recipe.budget
     wanted: list[tuple[float, str, Weights]] = []
     lacking: dict[str, Weights] = {}
     for name, columns in schema.modalities().items():
@@ -78,6 +83,10 @@ def backbones(
         if not there:
             lacking[name] = room.offered()[0]
         for weights in there:
+            if time.perf_counter() - begun > looking:
+                what = f"{weights.name} is not tried: the `budget` is too short to look at it"
+                found.findings.append(Finding("info", what, 0))
+                continue
             try:
                 seconds = _seconds(room, weights, sample, count)
             except UserError as error:

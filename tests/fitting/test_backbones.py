@@ -104,6 +104,20 @@ def test_models_are_taken_while_their_readings_take_a_part_of_the_budget(weights
     assert [one.path for one in one.of["note"]] == [INSTALLED.path]
 
 
+@pytest.mark.parametrize(("budget", "tried"), [(100.0, 1), (1000.0, 2)])
+def test_models_are_looked_at_for_a_part_of_the_budget(
+    weights, monkeypatch, budget: float, tried: int
+) -> None:
+    other = Weights("Other", "/installed/other", "some[other]", "MIT", "English too")
+    monkeypatch.setattr(type(TEXT), "offered", lambda _: (INSTALLED, other))
+    weights["seconds"] = {INSTALLED.path: 1.0, other.path: 1.0}
+    clock = iter(np.arange(0.0, 100.0, 6.0).tolist())
+    monkeypatch.setattr(seen, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    told = found(budget)
+    assert told.of["note"] == [INSTALLED, other][:tried]
+    assert any("Other is not tried" in one.what for one in told.findings) == (tried == 1)
+
+
 def test_training_on_a_model_counts_its_readings(weights) -> None:
     tagged = frozenset({"note"})
     needed = 10 * seen.TUNED_READINGS / seen.TUNED_PART
