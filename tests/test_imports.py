@@ -21,6 +21,7 @@ DOCS = ROOT.parent / "docs" / "architecture.md"
 # From the top down, each with what it holds; the tree in docs/architecture.md is made from this.
 FLOORS = {
     "cli": "words in, words out: a command is a function, and holds no logic",
+    "doctor.py": "what this machine has, and what each lack means",
     "quickstart.py": "the main job on embedded data",
     "fitting": "the conductor: read, check, split, prepare, train, combine, save",
     "evaluation": "a run measured: verdict, contributions, explanations, stress, comparisons",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -42,3 +43,15 @@ def cache(
     if clear:
         kept.clear(folder)
     say(f"{folder}: {size:,.1f} MB in {len(files):,} files{' deleted' if clear else ''}")
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """What this machine has, what each lack means and the command that mends it; 2 if not ready."""
+    from polymodal.doctor import examine
+
+    found = examine()
+    say(json.dumps(found.to_json(), indent=1) if as_json else found.text())
+    if not found.ready:
+        raise typer.Exit(2)

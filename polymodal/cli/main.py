@@ -57,6 +57,7 @@ app.command()(use.score)
 app.command()(train.check)
 app.command(name="list")(info.list_components)
 app.command()(info.cache)
+app.command()(info.doctor)
 app.command()(train.quickstart)
 
 

