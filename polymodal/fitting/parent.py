@@ -17,6 +17,7 @@ from torch import nn
 from polymodal.base import lookup, sealed
 from polymodal.base.errors import UserError
 from polymodal.contract.form import Form
+from polymodal.contract.kind import kinds
 from polymodal.contract.recipe import Member, Modality, Parent
 from polymodal.models import build
 from polymodal.models.model import Model
@@ -154,7 +155,7 @@ def origin(given: Parent, schema: Schema) -> Origin:
         if called not in theirs:
             what = f"The parent '{folder}' has no column '{called}'"
             raise lookup.unknown(what, called, theirs, advice)
-    kinds = {one: build.folder_kind(columns) for one, columns in mine.items()}
+    kind_of = {one: build.folder_kind(columns) for one, columns in mine.items()}
     grouped = run.schema.modalities()
     old: dict[str, str] = {}
     left: dict[str, str] = {}
@@ -163,10 +164,13 @@ def origin(given: Parent, schema: Schema) -> Origin:
         if called not in theirs:
             continue
         kind = build.folder_kind(grouped[called])
-        if kind == kinds[new]:
-            old[new] = called
+        shared = {column.name for column in mine[new]} & {one.name for one in grouped[called]}
+        if kind != kind_of[new]:
+            left[new] = f"it is {kind_of[new]} here, and {kind} in the parent"
+        elif kinds()[kind].joint and not shared:
+            left[new] = "none of its columns is one of the parent's"
         else:
-            left[new] = f"it is {kinds[new]} here, and {kind} in the parent"
+            old[new] = called
     if not old:
         raise UserError(
             f"Nothing of the parent '{folder}' fits this table",
