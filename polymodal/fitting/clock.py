@@ -15,6 +15,8 @@ RESERVE = 0.06
 # What an expert may take of the time that is left, on several modalities and on one; most need far
 # less, and in a short time nothing reaches as far.
 EXPERT_SHARE, ALONE_SHARE = 0.5, 0.25
+# What the first of them may take: the best that little time can give.
+FIRST_SHARE = 0.7
 # Of that an expert which is one more try may take this part: else networks would have no time.
 EXTRA_PART = 0.2
 # So much of the budget is the networks' before any such.
@@ -63,7 +65,7 @@ class Clock:
         if self.is_extra(member):
             left *= EXTRA_PART * (left >= SPARED * (self.recipe.budget or 0))
         if several or left == 0:
-            return left * EXPERT_SHARE
+            return left * (FIRST_SHARE if member is self.members[0] else EXPERT_SHARE)
         # What the one of all modalities has solved for is most of what those of one need.
         return max(left * ALONE_SHARE, min(1.0, GRACE + left))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from abc import ABC
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 from polymodal.contract.form import Form
 from polymodal.nn import checkpoint
@@ -28,6 +30,11 @@ class PretrainedForm(Form, ABC):
         self.parallel = tune
         # The weights of one that is trained on are the encoder's, which a run keeps itself.
         self.backbone = "settings" if tune else "weights"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PretrainedForm:
+        """A form of its own with the same model, which is only read, and need not be of torch."""
+        memo[id(self)] = copied = copy.copy(self)
+        return copied
 
     @property
     def fingerprint(self) -> str:

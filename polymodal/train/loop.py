@@ -380,6 +380,8 @@ def unanswered(scores: Mapping[str, Answers]) -> list[int]:
     """Positions of answers that hold what is no number, in any task."""
     found: set[int] = set()
     for answers in scores.values():
+        if len(answers) and np.isfinite(np.concatenate([np.ravel(one) for one in answers])).all():
+            continue
         found.update(i for i, one in enumerate(answers) if not np.isfinite(one).all())
     return sorted(found)
 

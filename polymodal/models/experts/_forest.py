@@ -43,7 +43,9 @@ class Forest(nn.Module):
         """Features `(batch, features)` float64, NaN where missing -> `(batch, size)` float64."""
         if self.text.shape[0] == 0:
             return features.new_zeros(features.shape[0], self.size)
-        found: Tensor = _sums(features, self.text, self.size)
+        # Asking for the operation by its name loads torch's compiler, a second's work.
+        walk = _sums if torch.compiler.is_compiling() else _walked
+        found: Tensor = walk(features, self.text, self.size)
         return found
 
     def load(self, text: str) -> None:
@@ -66,8 +68,7 @@ class Forest(nn.Module):
         return _opened(self.text)
 
 
-@torch.library.custom_op("polymodal::boosted_trees", mutates_args=())
-def _sums(features: Tensor, text: Tensor, size: int) -> Tensor:
+def _walked(features: Tensor, text: Tensor, size: int) -> Tensor:
     if features.shape[0] == 0:
         return features.new_zeros(0, size)
     booster = _booster(text)
@@ -79,6 +80,9 @@ def _sums(features: Tensor, text: Tensor, size: int) -> Tensor:
     )
     sums = torch.from_numpy(np.asarray(found, np.float64).reshape(-1, size))
     return sums.to(features.device)
+
+
+_sums = torch.library.custom_op("polymodal::boosted_trees", _walked, mutates_args=())
 
 
 @_sums.register_fake

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from polymodal.base.errors import UserError
 from polymodal.modalities.audio.encoders.pretrained import Pretrained as Encoder
+from polymodal.modalities.audio.forms.beside import Beside
 from polymodal.modalities.audio.forms.pretrained import Pretrained
 from polymodal.modalities.audio.packages import speech_embedding
 from polymodal.modalities.audio.packages.speech_embedding import SpeechEmbedding
@@ -69,6 +71,17 @@ def test_it_is_frozen_and_travels(path: str, tmp_path: Path) -> None:
     assert Encoder(form, 8).frozen is not None
     with pytest.raises(UserError, match="cannot be trained on"):
         Pretrained(path=path, tune=True)
+
+
+def test_a_copy_of_a_form_shares_its_network(path: str) -> None:
+    # Folds fit copies of their own, and a network outside torch cannot be copied.
+    form = Beside(path=path)
+    cell = Media("a sound", values=sound(1))
+    form.fit([cell])
+    first = form.encode(cell)
+    copied = copy.deepcopy(form)
+    assert copied is not form and copied.plain is not form.plain
+    np.testing.assert_array_equal(copied.encode(cell), first)
 
 
 def test_what_is_missing_or_damaged(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
