@@ -24,12 +24,14 @@ class Predictor(nn.Module, ABC):
         read_in: modality -> the form that it reads it in, for tasks that hide something.
         embeds: True if its tokens are vectors that rows can be compared by, and its outputs have
             `fused`; False if they are contributions to the answer.
+        batch_size: rows that are answered at once, fewer where they are long.
     """
 
     names: list[str]
     targets: list[str]
     read_in: Mapping[str, Form]
     embeds: ClassVar[bool]
+    batch_size: ClassVar[int] = 256
 
     @abstractmethod
     def encode(self, inputs: Mapping[str, Field]) -> dict[str, Tokens]:

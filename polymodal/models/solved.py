@@ -42,6 +42,8 @@ class Solved(Predictor, ABC):
     with_and_without: ClassVar[bool] = True
     least: ClassVar[int] = 0
     first: ClassVar[bool] = False
+    # It keeps no more of a row than it answers.
+    batch_size: ClassVar[int] = 4096
 
     def __init__(
         self, kinds: Mapping[str, str], forms: Mapping[str, Form], tasks: Mapping[str, Task]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from polymodal.prepared.prepare import Prepared
 
 # Rows are sorted by length within this many batches: padding falls, order stays random enough.
 BUCKET = 24
+# Positions, padded ones too, that a batch of more than one row may have where nothing is learned.
+POSITIONS = 2**20
 
 
 class Collator:
@@ -62,12 +64,26 @@ class Collator:
     def sequential(
         self, rows: np.ndarray[Any, Any], size: int
     ) -> Iterator[tuple[np.ndarray[Any, Any], Batch]]:
-        """All rows for evaluation, longest rows last: positions in `rows`, and their Batch."""
+        """All rows for evaluation, longest rows last: positions in `rows`, and their Batch.
+
+        Batches have `size` rows, fewer where they are long.
+        """
         cost = self.cost(rows)
         order = np.arange(len(rows)) if cost is None else np.argsort(cost, kind="stable")
-        for start in range(0, len(rows), size):
-            positions = order[start : start + size]
+        lengths = [prepared.lengths[rows[order]] for prepared in self.inputs.values()]
+        start = 0
+        while start < len(rows):
+            end = min(start + size, len(rows))
+            while end - start > 1 and _padded(lengths, start, end) > POSITIONS:
+                end = (start + end) // 2
+            positions = order[start:end]
             yield positions, self(rows[positions])
+            start = end
+
+
+def _padded(lengths: Sequence[np.ndarray[Any, Any]], start: int, end: int) -> int:
+    """Positions of the longest modality of some rows in one batch."""
+    return (end - start) * max((int(own[start:end].max()) for own in lengths), default=0)
 
 
 def _cut(rows: np.ndarray[Any, Any], size: int) -> list[np.ndarray[Any, Any]]:

@@ -342,7 +342,7 @@ class Pipeline:
         found: list[Any] = [None] * len(rows)
         module = self.members[name].module
         with torch.inference_mode():
-            for positions, batch in collator.sequential(rows, 256):
+            for positions, batch in collator.sequential(rows, module.batch_size):
                 fused = module(batch.to(device_of(module)).inputs, tasks=()).fused
                 for i, position in enumerate(positions):
                     found[position] = fused.pooled[i].float().cpu().numpy()

@@ -324,7 +324,6 @@ def predict(
     tasks: Mapping[str, Task],
     collator: Collator,
     rows: np.ndarray[Any, Any],
-    batch_size: int = 256,
 ) -> dict[str, Answers]:
     """Answers to every row: task -> one array a row, `(size,)` or `(words, size)`.
 
@@ -332,7 +331,7 @@ def predict(
     is what answers: in float32 whatever training was computed in, with the attention and the
     memory format that the model was given, where it lies.
     """
-    return predict_without(model, tasks, collator, rows, batch_size, absent=[()])[0]
+    return predict_without(model, tasks, collator, rows, absent=[()])[0]
 
 
 def predict_without(
@@ -340,7 +339,6 @@ def predict_without(
     tasks: Mapping[str, Task],
     collator: Collator,
     rows: np.ndarray[Any, Any],
-    batch_size: int = 256,
     *,
     absent: Sequence[Collection[str]],
 ) -> list[dict[str, Answers]]:
@@ -353,7 +351,7 @@ def predict_without(
         model.eval()
     place = device_of(model)
     with torch.inference_mode():
-        for positions, batch in collator.sequential(rows, batch_size):
+        for positions, batch in collator.sequential(rows, model.batch_size):
             for given, asked in passes(batch.to(place), tasks, model):
                 tokens = model.encode(given.inputs)
                 for scored, gone in zip(found, absent, strict=True):

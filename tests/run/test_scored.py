@@ -139,13 +139,9 @@ def test_batches_and_workers_change_nothing(
     for size, workers in ((256, 1), (7, 2), (1, 3)):
         monkeypatch.setenv("POLYMODAL_CACHE", str(table.parent / f"cache of {size}"))
         prepared = run.prepare(run.table(table), Ledger(), workers=workers)
-        own = running.predict_without
-
-        def by(*given: object, own=own, size=size, **more: object) -> object:
-            return own(*given, batch_size=size, **more)  # type: ignore[arg-type]
-
         with monkeypatch.context() as patch:
-            patch.setattr(running, "predict_without", by)
+            for member in run.members.values():
+                patch.setattr(type(member.module), "batch_size", size)
             found.append(run.scores(prepared, rows, cache=table.parent / f"scores of {size}"))
         found.append(run.scores(prepared, rows, cache=table.parent / f"scores of {size}"))
     for other in found[1:]:
