@@ -32,6 +32,7 @@ FLOORS = {
     "models": "encoders + fusion + heads; models fitted by a solver; their combination",
     "tasks": "what is predicted: one task, one file",
     "fusion": "tokens of all modalities to one vector: one fusion, one file",
+    "align": "an encoder's tokens to the width of the model: one alignment, one file",
     "modalities": "all that is known of a kind of column: one kind, one folder",
     "checks": "what is wrong with a table, and how it is divided",
     "metrics": "pure functions of arrays: metrics, statistics, the verdict",

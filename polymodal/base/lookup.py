@@ -268,6 +268,7 @@ def catalogue() -> list[tuple[str, str, str]]:
     listed = [
         *(f"modalities/{kind}/forms" for kind in kinds),
         *(f"modalities/{kind}/encoders" for kind in kinds),
+        "align",
         "fusion",
         "tasks",
         "models/experts",

@@ -26,6 +26,9 @@ class Encoder(nn.Module, ABC):
         steps: True if its tokens are one per position of the form, in order; marks of its own
             stand before them.
         causal: True if a token depends on no position after its own.
+        bare: True if it may be built with None for its width: its tokens are then as wide as a
+            pretrained model makes them, and not projected.
+        width: of the tokens of one built so.
     """
 
     kind: ClassVar[str]
@@ -33,6 +36,8 @@ class Encoder(nn.Module, ABC):
     words: ClassVar[bool] = False
     steps: ClassVar[bool] = False
     causal: ClassVar[bool] = False
+    bare: ClassVar[bool] = False
+    width: int
 
     def adapt(self, fields: Iterable[Field]) -> None:
         """Set data-dependent buffers (means, vocabularies) from training batches, before step 1."""

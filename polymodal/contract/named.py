@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 # Keys of a recipe, a model, a modality or its training that hold one component or a list of them.
-ONE = ("learner", "fusion", "encoder", "tuning", "balance")
+ONE = ("learner", "fusion", "encoder", "align", "tuning", "balance")
 
 
 def mapped(described: Any, change: Callable[[str], str]) -> Any:

@@ -63,6 +63,9 @@ class Modality(_Strict):
         augment: False for none, or options of `modalities/<kind>/augment.py`.
         pretrained: a package of weights, folder or hub id, instead of `encoder`; an expert reads
             its outputs beside what it reads anyway.
+        align: as of the model, for this modality alone.
+        width: of its encoder's tokens, where an alignment brings them to the model's; None: a
+            pretrained model's own, else the model's.
         tune: short for `tuning: {name: encoder, names: [this modality]}` of the model, and read as
             that.
     """
@@ -72,6 +75,8 @@ class Modality(_Strict):
     form: dict[str, Any] = {}
     augment: bool | dict[str, Any] = True
     pretrained: str | None = None
+    align: Spec | None = None
+    width: int | None = Field(None, ge=1)
     tune: bool = False
 
     @property
@@ -139,18 +144,21 @@ class Member(_Strict):
         name: unique in the recipe; what the leaderboard calls it.
         learner: "gradient", or an expert of `models/experts/` ("linear", "trees") with its options.
         modalities: name -> Modality; none: all that the table has.
+        align: a file of `align/`, which brings each encoder's tokens to `width`; None: encoders do.
         fusion: a file of `fusion/`.
         width: of the tokens and the fused vector.
         tuning: a file of `tuning/`: which parameters learn; None: all but pretrained backbones,
             whose outputs are cached.
         training: how it learns; None: epochs and batch size by the number of rows.
 
-    An expert has no fusion, width, tuning, training or encoders: to give them is an error.
+    An expert has no alignment, fusion, width, tuning, training or encoders: to give them is an
+    error.
     """
 
     name: str
     learner: Spec = "gradient"
     modalities: dict[str, Modality] = {}
+    align: Spec | None = None
     fusion: Spec = "concat"
     width: int = Field(128, ge=4)
     tuning: Spec | None = None
@@ -166,14 +174,25 @@ class Member(_Strict):
             known = type(part).model_fields
             return [where + k for k in keys if getattr(part, k) != known[k].default]
 
-        unused = given(self, "", "fusion", "width", "tuning", "training")
+        unused = given(self, "", *(key for key in SHORT if key != "modalities"))
         for name, modality in self.modalities.items():
-            unused += given(modality, f"modalities.{name}.", "encoder", "tune", "augment")
+            where = f"modalities.{name}."
+            unused += given(modality, where, "encoder", "align", "width", "tune", "augment")
         if unused:
             raise ValueError(
                 f"no {' and no '.join(unused)} in the model '{self.name}': its learner "
                 f"'{learner}' has none. Leave them out, or give it learner: gradient"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _width_is_aligned(self) -> Member:
+        for name, modality in self.modalities.items():
+            if modality.width is not None and not (modality.align or self.align):
+                raise ValueError(
+                    f"'width' of the modality '{name}' goes with 'align', which brings its tokens "
+                    "to the width of the model"
+                )
         return self
 
     @model_validator(mode="after")
@@ -254,7 +273,7 @@ class Data(_Strict):
 
 
 # What describes one model at the top of a recipe, for short.
-SHORT = ("modalities", "fusion", "width", "tuning", "training")
+SHORT = ("modalities", "align", "fusion", "width", "tuning", "training")
 
 
 class Recipe(_Strict):
@@ -276,9 +295,9 @@ class Recipe(_Strict):
         seed: of everything random.
         budget: seconds for the whole fit; None: no limit of its own.
         parent: a run whose encoders and forms networks start from, by the columns' names; or None.
-        modalities, fusion, width, tuning, training: short for one of the models, called "model", or
-            for one of each fusion if that is a list, which are then compared; gone once they are
-            read.
+        modalities, align, fusion, width, tuning, training: short for one of the models, called
+            "model", or for one of each fusion if that is a list, which are then compared; gone once
+            they are read.
     """
 
     train: str | None = None
@@ -294,6 +313,7 @@ class Recipe(_Strict):
     budget: float | None = Field(None, gt=0)
     parent: Annotated[Parent | None, BeforeValidator(_folder)] = None
     modalities: dict[str, Modality] | None = Field(None, exclude=True)
+    align: Spec | None = Field(None, exclude=True)
     fusion: Spec | list[Spec] | None = Field(None, exclude=True)
     width: int | None = Field(None, ge=4, exclude=True)
     tuning: Spec | None = Field(None, exclude=True)

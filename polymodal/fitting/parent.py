@@ -58,7 +58,8 @@ class Origin:
         """Modality of the table -> the part of the parent's recipe that reads it."""
         found = {}
         for name, old in self.old.items():
-            update: dict[str, Any] = {"columns": []}
+            align = build.align_spec(self.spec, old)
+            update: dict[str, Any] = {"columns": [], "align": align}
             # Where the parent was loaded to: its recipe may name what lies elsewhere by now.
             if self.spec.modalities[old].pretrained is not None:
                 update["pretrained"] = self.forms[name].settings["path"]
@@ -109,8 +110,9 @@ class Origin:
         form, own = module.read_in[name], self.forms[name]
         if type(form) is not type(own) or form.state != own.state:
             return "it is read in another form than the parent's, or has columns that it had not"
-        if type(encoder) is not type(theirs) or not fits(encoder, theirs.state_dict()):
-            return "its encoder, options or width are not the parent's"
+        same = [type(one) for one in encoder.modules()] == [type(one) for one in theirs.modules()]
+        if not same or not fits(encoder, theirs.state_dict()):
+            return "its encoder, alignment, options or width are not the parent's"
         return ""
 
     def described(self, started: Mapping[str, str]) -> dict[str, Any]:

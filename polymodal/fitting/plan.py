@@ -280,7 +280,9 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         columns = _columns(grouped, name, modality.columns)
         kind = build.folder_kind(columns)
         if design.paced and name in known.started and modality.is_open:
-            own = {"columns": modality.columns, "augment": modality.augment}
+            own: dict[str, Any] = {"columns": modality.columns, "augment": modality.augment}
+            if modality.align is not None:
+                own |= {"align": modality.align, "width": modality.width}
             modality = known.started[name].model_copy(update=own)
         if name in known.tagged and not modality.encoder and not modality.pretrained:
             modality = modality.model_copy(update={"encoder": kinds()[kind].by_word})

@@ -39,6 +39,11 @@ def encoder_spec(modality: Modality, kind: str, fusion: Spec) -> dict[str, Any]:
     return {"name": name_of(spec), **options_of(spec)}
 
 
+def align_spec(member: Member, name: str) -> Spec | None:
+    """What brings a modality's tokens to the member's width; None: its encoder does."""
+    return member.modalities[name].align or member.align
+
+
 def able(kind: str, asked: Collection[str], usual: str) -> str | None:
     """The encoder of a kind that declares all that is asked: the usual one if it does; or None."""
     folder = f"{FOLDER}/{kind}/encoders"

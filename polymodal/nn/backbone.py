@@ -46,16 +46,17 @@ class Frozen(nn.Module):
 
     Args:
         size: of the outputs.
-        width: of the tokens.
+        width: of the tokens; None: they are not projected.
         dropout: of the outputs.
         places: how many a row has, if all have as many: each has a place in the tokens then.
     """
 
-    def __init__(self, size: int, width: int, dropout: float, places: int = 1) -> None:
+    def __init__(self, size: int, width: int | None, dropout: float, places: int = 1) -> None:
         super().__init__()
         self.scale = Standardise(size)
-        self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(size, width))
-        self.places = nn.Parameter(0.02 * torch.randn(places, width)) if places > 1 else None
+        self.project = nn.Sequential(nn.Dropout(dropout), projection(size, width))
+        self.width = width or size
+        self.places = nn.Parameter(0.02 * torch.randn(places, self.width)) if places > 1 else None
 
     def adapt(self, fields: Iterable[Field]) -> None:
         """Set mean and deviation from training batches."""
@@ -66,6 +67,11 @@ class Frozen(nn.Module):
         scaled = self.scale(_flat(field)).view(field.data.shape)
         values: Tensor = self.project(scaled)
         return values if self.places is None else values + self.places
+
+
+def projection(size: int, width: int | None) -> nn.Module:
+    """A model's outputs to the width of the tokens; None: as they are."""
+    return nn.Identity() if width is None else nn.Linear(size, width)
 
 
 def _flat(field: Field) -> Field:

@@ -58,6 +58,20 @@ def test_tokens(kind, name, words, subject):
 
 @every_encoder
 @torch.no_grad()
+def test_one_that_may_be_bare_has_tokens_of_its_own_width(kind, name, words, subject):
+    s = subject(kind, name, words)
+    if lookup.find(f"modalities/{kind}/encoders", name).bare:
+        encoder = s.build(None).eval()
+        projected = s.build(16)
+        assert encoder(s.field).values.shape[-1] == encoder.width
+        linear = [
+            sum(isinstance(m, torch.nn.Linear) for m in e.modules()) for e in (encoder, projected)
+        ]
+        assert linear[0] == linear[1] - 1
+
+
+@every_encoder
+@torch.no_grad()
 def test_masked_positions_change_nothing(kind, name, words, subject):
     s = subject(kind, name, words)
     encoder = s.build().eval()

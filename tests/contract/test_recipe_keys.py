@@ -27,6 +27,7 @@ from polymodal.contract.kind import Kind
 from polymodal.contract.recipe import Data, Member, Modality, Parent, Recipe, Training
 from polymodal.fitting import learn
 from polymodal.fitting.learners import gradient
+from polymodal.models.aligned import Aligned
 from polymodal.prepared import encode
 from polymodal.train.loop import Loop
 
@@ -267,6 +268,17 @@ def parts(fit: Fit) -> list[str]:
     return [type(part).__name__ for part in [*module.encoders, module.fusion]]
 
 
+def alignments(fit: Fit) -> list[str]:
+    """Of the model's modalities that have one, and the widths that it leads from and to."""
+    assert fit.run is not None, fit.error
+    found = [one for one in fit.member.module.encoders if isinstance(one, Aligned)]
+    layers = [[m for m in one.align.modules() if isinstance(m, nn.Linear)] for one in found]
+    return [
+        f"{type(one.align).__name__} {own[0].in_features} {own[-1].out_features}"
+        for one, own in zip(found, layers, strict=True)
+    ]
+
+
 def inputs(fit: Fit) -> list[str]:
     assert fit.run is not None, fit.error
     return [column.name for column in fit.run.schema.inputs]
@@ -437,6 +449,17 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             at="modalities.note",
             given={"modalities.note": {}},
         ),
+        "align": Case(
+            alignments,
+            [None, "linear", {"name": "mlp", "hidden": 5}],
+            [[], ["Linear 8 8"], ["Mlp 8 8"]],
+        ),
+        "width": Case(
+            alignments,
+            [None, 20],
+            [["Linear 8 8"], ["Linear 20 8"]],
+            given={"modalities.table.align": "linear"},
+        ),
         "tune": Case(
             lambda fit: sum(group["count"] for group in fit.steps[0]) > 30,
             [False, True],
@@ -460,6 +483,11 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             lambda fit: fit.member.module.names,
             [{"note": NOTE}, {"table": {}}],
             [["note"], ["table"]],
+        ),
+        "align": Case(
+            alignments,
+            [None, "residual", "cca"],
+            [[], ["Residual 8 8", "Residual 8 8"], ["Cca 8 8", "Cca 8 8"]],
         ),
         "fusion": Case(lambda fit: parts(fit)[-1], ["sum", "gated"], ["Sum", "Gated"]),
         "width": Case(
@@ -504,6 +532,9 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             lambda fit: fit.member.module.names,
             [{"note": NOTE}, {"table": {}}],
             [["note"], ["table"]],
+        ),
+        "align": Case(
+            alignments, [None, "pca"], [[], ["Pca 8 8", "Pca 8 8"]], given={"fusion": "sum"}
         ),
         "fusion": Case(
             lambda fit: (members(fit), parts(fit)[-1]),

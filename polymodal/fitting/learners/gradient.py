@@ -18,7 +18,7 @@ from polymodal.contract.recipe import Training, label
 from polymodal.contract.tuning import Tuning
 from polymodal.contract.unlabelled import Adapting
 from polymodal.fitting.learner import Learner, Pace, Trial
-from polymodal.models import build
+from polymodal.models import aligned, build
 from polymodal.models.ensemble import simplex
 from polymodal.models.model import Model
 from polymodal.nn import checkpoint
@@ -43,7 +43,8 @@ EPOCHS = 20
 QUIET, FLAT = 0.25, 3
 # What of its time a network may spend on finding the kernels that are fastest.
 EXPLORING = 0.05
-# So many rows adapt a network that is only to be timed.
+# So many rows at least, where there are as many, adapt a network that is only to be timed, and
+# start alignments.
 SAMPLE = 1024
 # So many rows are shown to a mode of tuning, for vectors that begin as real words.
 BEGINNING = 64
@@ -217,10 +218,20 @@ def _adapt(module: Model, trial: Trial, train: np.ndarray[Any, Any]) -> None:
         for i in range(0, len(train), 256):
             yield prepared.gather(train[i : i + 256])
 
+    new = [name for name in module.names if fresh.get(name, "new")]
     for name, encoder in zip(module.names, module.encoders, strict=True):
         assert isinstance(encoder, Encoder)
-        if fresh.get(name, "new"):
+        if name in new:
             encoder.adapt(fields(inputs[name]))
+    some = train[:: max(1, len(train) // SAMPLE)]
+    aligned.start(
+        module,
+        new,
+        lambda: (
+            {name: inputs[name].gather(some[i : i + 256]) for name in new}
+            for i in range(0, len(some), 256)
+        ),
+    )
     for head in module.heads:
         if isinstance(head, Adapting):
             head.adapt(fields(inputs[head.modality]))

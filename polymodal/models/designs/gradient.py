@@ -13,6 +13,7 @@ from polymodal.contract.recipe import Modality, Spec, Training
 from polymodal.contract.task import Task
 from polymodal.contract.tuning import Tuning
 from polymodal.models import build
+from polymodal.models.aligned import Aligned
 from polymodal.models.design import Design
 from polymodal.models.model import Model
 from polymodal.table.schema import Column
@@ -33,6 +34,8 @@ class Gradient(Design):
             kind = build.folder_kind(grouped[name])
             spec = build.encoder_spec(modality, kind, member.fusion)
             found.append((f"modalities/{kind}/encoders", spec))
+            if (align := build.align_spec(member, name)) is not None:
+                found.append(("align", align))
             if isinstance(modality.augment, dict):
                 found.append((f"modalities/{kind}", {"name": "augment", **modality.augment}))
         if member.training is not None and member.training.balance is not None:
@@ -95,7 +98,7 @@ class Gradient(Design):
             asked = sorted({one for task in tasks.values() for one in task.asks.get(name, ())})
             if build.lacking(folder, spec["name"], asked):
                 raise _unfit(name, folder, spec["name"], asked)
-            encoders[name] = lookup.build(folder, spec, form, member.width)
+            encoders[name] = self._encoder(name, folder, spec, form)
         fusion = lookup.build("fusion", member.fusion, list(forms), member.width)
         training = member.training or Training()
         model = Model(
@@ -110,6 +113,20 @@ class Gradient(Design):
         if (tuning := self.tuning()) is not None:
             tuning.shape(model)
         return model
+
+    def _encoder(self, name: str, folder: str, spec: dict[str, Any], form: Form) -> Encoder:
+        """A modality's encoder, of the member's width by itself or by an alignment."""
+        member, build_ = self.member, lookup.build
+        align = build.align_spec(member, name)
+        if align is None:
+            plain: Encoder = build_(folder, spec, form, member.width)
+            return plain
+        own = member.modalities[name].width
+        if own is None and not lookup.find(folder, spec["name"]).bare:
+            own = member.width
+        encoder: Encoder = build_(folder, spec, form, own)
+        size = encoder.width if own is None else own
+        return Aligned(encoder, build_("align", align, size, member.width))
 
 
 def _by_word(folder: str) -> list[str]:

@@ -14,7 +14,7 @@ from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
 from polymodal.modalities.audio.forms.pretrained import Pretrained as Given
 from polymodal.nn import checkpoint
-from polymodal.nn.backbone import Frozen
+from polymodal.nn.backbone import Frozen, projection
 from polymodal.nn.masked import all_real
 
 
@@ -24,20 +24,24 @@ class Pretrained(Encoder):
 
     Args:
         form: audio/pretrained; its `tune` says which.
-        width: of the tokens.
+        width: of the tokens; None: the model's own.
         window: positions of a tuned model that one token is the mean of.
         dropout: of a tuned model's tokens, of a frozen one's outputs.
     """
 
     kind = "audio"
     form = "pretrained"
+    bare = True
 
-    def __init__(self, form: Form, width: int, *, window: int = 10, dropout: float = 0.1) -> None:
+    def __init__(
+        self, form: Form, width: int | None, *, window: int = 10, dropout: float = 0.1
+    ) -> None:
         super().__init__()
         assert isinstance(form, Given)
         if window < 1:
             raise UserError("A token stands for a position at least", expected="window ≥ 1")
         size = form.listener.width
+        self.width = width or size
         self.frozen = None if form.tune else Frozen(size, width, dropout, form.parts)
         self.tuned = _Tuned(form, width, window, dropout) if form.tune else None
 
@@ -58,13 +62,13 @@ class Pretrained(Encoder):
 class _Tuned(nn.Module):
     """A model's outputs, averaged over windows and projected."""
 
-    def __init__(self, form: Given, width: int, window: int, dropout: float) -> None:
+    def __init__(self, form: Given, width: int | None, window: int, dropout: float) -> None:
         super().__init__()
         self.backbone = form.listener.network(weights=checkpoint.has_weights(form.path))
         self.window = window
         size = form.listener.width
         self.project = nn.Sequential(
-            nn.LayerNorm(size), nn.Linear(size, width), nn.Dropout(dropout)
+            nn.LayerNorm(size), projection(size, width), nn.Dropout(dropout)
         )
 
     def forward(self, field: Field) -> Tokens:

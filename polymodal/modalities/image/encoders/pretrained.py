@@ -13,7 +13,7 @@ from polymodal.contract.form import Form
 from polymodal.modalities.image.forms.pretrained import IMAGE
 from polymodal.modalities.image.forms.pretrained import Pretrained as Given
 from polymodal.nn import processors
-from polymodal.nn.backbone import Backbone, Frozen
+from polymodal.nn.backbone import Backbone, Frozen, projection
 from polymodal.nn.masked import all_real
 
 
@@ -23,16 +23,18 @@ class Pretrained(Encoder):
 
     Args:
         form: image/pretrained, of the same model; its `tune` says which.
-        width: of the tokens.
+        width: of the tokens; None: the model's own.
         dropout: of a tuned model's tokens, of a frozen one's output.
     """
 
     kind = "image"
     form = "pretrained"
+    bare = True
 
-    def __init__(self, form: Form, width: int, *, dropout: float = 0.1) -> None:
+    def __init__(self, form: Form, width: int | None, *, dropout: float = 0.1) -> None:
         super().__init__()
         assert isinstance(form, Given)
+        self.width = width or form.size
         self.frozen = None if form.tune else Frozen(form.size, width, dropout)
         self.tuned = _Tuned(form.path, width, dropout) if form.tune else None
 
@@ -57,7 +59,7 @@ class _Tuned(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, path: str, width: int, dropout: float) -> None:
+    def __init__(self, path: str, width: int | None, dropout: float) -> None:
         super().__init__()
         self.backbone = Backbone(path, IMAGE)
         shift, scale = processors.normalisation(path)
@@ -65,7 +67,7 @@ class _Tuned(nn.Module):
         self.register_buffer("scale", torch.tensor(scale)[:, None, None])
         self.project = nn.Sequential(
             nn.LayerNorm(self.backbone.width),
-            nn.Linear(self.backbone.width, width),
+            projection(self.backbone.width, width),
             nn.Dropout(dropout),
         )
 

@@ -13,7 +13,7 @@ from polymodal.contract.form import Form
 from polymodal.modalities.series.forms.pretrained import Patches
 from polymodal.modalities.series.forms.pretrained import Pretrained as Given
 from polymodal.nn import checkpoint
-from polymodal.nn.backbone import Frozen
+from polymodal.nn.backbone import Frozen, projection
 from polymodal.nn.masked import all_real
 
 
@@ -22,16 +22,18 @@ class Pretrained(Encoder):
 
     Args:
         form: series/pretrained; its `tune` says whether the model is trained on.
-        width: of the tokens.
+        width: of the tokens; None: the model's own.
         dropout: of a tuned model's tokens, of a frozen one's outputs.
     """
 
     kind = "series"
     form = "pretrained"
+    bare = True
 
-    def __init__(self, form: Form, width: int, *, dropout: float = 0.1) -> None:
+    def __init__(self, form: Form, width: int | None, *, dropout: float = 0.1) -> None:
         super().__init__()
         assert isinstance(form, Given)
+        self.width = width or form.size
         self.frozen = None if form.tune else Frozen(form.size, width, dropout, form.channels)
         self.tuned = _Tuned(form, width, dropout) if form.tune else None
 
@@ -51,14 +53,14 @@ class Pretrained(Encoder):
 class _Tuned(nn.Module):
     """A model's outputs, projected, with each channel's own vector added."""
 
-    def __init__(self, form: Given, width: int, dropout: float) -> None:
+    def __init__(self, form: Given, width: int | None, dropout: float) -> None:
         super().__init__()
         weights = checkpoint.has_weights(form.path)
         self.backbone = Patches(form.path, form.channels, weights=weights)
         self.project = nn.Sequential(
-            nn.LayerNorm(form.size), nn.Linear(form.size, width), nn.Dropout(dropout)
+            nn.LayerNorm(form.size), projection(form.size, width), nn.Dropout(dropout)
         )
-        self.channels = nn.Parameter(0.02 * torch.randn(form.channels, width))
+        self.channels = nn.Parameter(0.02 * torch.randn(form.channels, width or form.size))
 
     def forward(self, data: Tensor) -> Tensor:
         values: Tensor = self.project(self.backbone(data)) + self.channels

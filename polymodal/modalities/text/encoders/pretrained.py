@@ -14,7 +14,7 @@ from polymodal.contract.form import Form
 from polymodal.modalities.text.forms.pretrained import TEXT
 from polymodal.modalities.text.forms.pretrained import Pretrained as Given
 from polymodal.modalities.text.hashing import SHAPES
-from polymodal.nn.backbone import Backbone, Frozen
+from polymodal.nn.backbone import Backbone, Frozen, projection
 
 
 class Pretrained(Encoder):
@@ -23,17 +23,18 @@ class Pretrained(Encoder):
     Args:
         form: text/pretrained; its `tune` says which, and of a frozen model `pool` whether there is
             one token a text or one a word.
-        width: of the tokens.
+        width: of the tokens; None: the model's own.
         words: one token a word, as labelling words needs; else one a piece, or as `pool` says.
         dropout: of a tuned model's tokens, of a frozen one's outputs.
     """
 
     kind = "text"
     form = "pretrained"
+    bare = True
     words = True
 
     def __init__(
-        self, form: Form, width: int, *, words: bool = False, dropout: float = 0.1
+        self, form: Form, width: int | None, *, words: bool = False, dropout: float = 0.1
     ) -> None:
         super().__init__()
         assert isinstance(form, Given)
@@ -44,6 +45,7 @@ class Pretrained(Encoder):
                 got=f"pool: {form.pool}",
                 do="set it in the recipe, beside `pretrained`",
             )
+        self.width = width or form.size
         self.frozen = None if form.tune else Frozen(form.size, width, dropout)
         self.tuned = _Tuned(form.path, width, words, dropout) if form.tune else None
 
@@ -68,12 +70,12 @@ class _Tuned(nn.Module):
     The shape brings back the capitals that an uncased model does not see.
     """
 
-    def __init__(self, path: str, width: int, words: bool, dropout: float) -> None:
+    def __init__(self, path: str, width: int | None, words: bool, dropout: float) -> None:
         super().__init__()
         self.backbone = Backbone(path, TEXT)
         self.norm = nn.LayerNorm(self.backbone.width)
-        self.project = nn.Linear(self.backbone.width, width)
-        self.shapes = nn.Embedding(SHAPES, width, padding_idx=0)
+        self.project = projection(self.backbone.width, width)
+        self.shapes = nn.Embedding(SHAPES, width or self.backbone.width, padding_idx=0)
         self.dropout = nn.Dropout(dropout)
         self.by_word = words
 

@@ -14,7 +14,7 @@ from polymodal.contract.form import Form
 from polymodal.modalities.video.forms.pretrained import VIDEO, outputs
 from polymodal.modalities.video.forms.pretrained import Pretrained as Given
 from polymodal.nn import processors
-from polymodal.nn.backbone import Backbone, Frozen
+from polymodal.nn.backbone import Backbone, Frozen, projection
 from polymodal.nn.masked import all_real
 
 
@@ -24,7 +24,7 @@ class Pretrained(Encoder):
 
     Args:
         form: video/pretrained; its `tune` says which.
-        width: of the tokens.
+        width: of the tokens; None: the model's own.
         tokens: at most so many of a model of video that is trained on, each the mean of as many
             positions that follow each other: models read clips from start to end.
         dropout: of a tuned model's tokens, of a frozen one's outputs.
@@ -32,10 +32,14 @@ class Pretrained(Encoder):
 
     kind: ClassVar[str] = "video"
     form: ClassVar[str] = "pretrained"
+    bare: ClassVar[bool] = True
 
-    def __init__(self, form: Form, width: int, *, tokens: int = 16, dropout: float = 0.1) -> None:
+    def __init__(
+        self, form: Form, width: int | None, *, tokens: int = 16, dropout: float = 0.1
+    ) -> None:
         super().__init__()
         assert isinstance(form, Given)
+        self.width = width or form.size
         self.frozen = None if form.tune else Frozen(form.size, width, dropout, form.places)
         self.tuned = _Tuned(form, width, tokens, dropout) if form.tune else None
 
@@ -58,7 +62,7 @@ class _Tuned(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, form: Given, width: int, tokens: int, dropout: float) -> None:
+    def __init__(self, form: Given, width: int | None, tokens: int, dropout: float) -> None:
         super().__init__()
         self.together, self.tokens = bool(form.together), tokens
         self.backbone = Backbone(form.path, VIDEO)
@@ -67,11 +71,12 @@ class _Tuned(nn.Module):
         self.register_buffer("scale", torch.tensor(scale)[:, None, None])
         self.project = nn.Sequential(
             nn.LayerNorm(self.backbone.width),
-            nn.Linear(self.backbone.width, width),
+            projection(self.backbone.width, width),
             nn.Dropout(dropout),
         )
         count = 1 if self.together else form.frames
-        self.times = nn.Parameter(0.02 * torch.randn(count, width)) if count > 1 else None
+        size = width or self.backbone.width
+        self.times = nn.Parameter(0.02 * torch.randn(count, size)) if count > 1 else None
 
     def forward(self, data: Tensor) -> Tensor:
         """`(batch, frames, height, width, 3)` uint8 -> `(batch, length, width)`."""
