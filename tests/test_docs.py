@@ -31,7 +31,7 @@ LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
 def shorter(budget: re.Match[str]) -> str:
     """Less time: the examples are to run, and nobody waits for better models."""
     seconds = int(budget[1]) * {"s": 1, "m": 60}[budget[2]]
-    return f"--budget {max(15, seconds // 3)}s"
+    return f"--budget {max(8, seconds // 6)}s"
 
 
 @pytest.fixture(scope="session")

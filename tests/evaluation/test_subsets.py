@@ -97,7 +97,7 @@ def test_every_encoder_runs_once_a_batch(run: pm.Run, frame: pd.DataFrame) -> No
     run.scores_without(prepared, np.arange(ROWS), every)
     for hook in hooks:
         hook.remove()
-    assert dict(calls) == dict.fromkeys(readers(module), -(-ROWS // BATCH))
+    assert dict(calls) == dict.fromkeys(readers(module), -(-ROWS // module.batch_size))
 
 
 def test_together_is_what_each_is_alone(run: pm.Run, frame: pd.DataFrame) -> None:

@@ -15,7 +15,7 @@ from polymodal.contract.resolve import overruled
 from polymodal.fitting import backbones as seen
 from polymodal.fitting import plan
 from polymodal.fitting.backbones import backbones, candidates, used
-from polymodal.fitting.clock import EXPERT_SHARE, EXTRA_PART, SPARED, Clock
+from polymodal.fitting.clock import EXPERT_SHARE, EXTRA_PART, FIRST_SHARE, SPARED, Clock
 from polymodal.fitting.trials import _way
 from polymodal.models.build import design
 from polymodal.nn import checkpoint
@@ -226,6 +226,7 @@ def test_what_is_tried_once_more_leaves_networks_their_time(bert_path, monkeypat
     clock = Clock(Recipe(budget=100.0), list(members.values()), 0.0)
     first, last = members["note+photo+table (linear, M)"], members["note+table (trees, M)"]
     monkeypatch.setattr(clock, "left", lambda: 80.0)
+    assert clock.expert(members["note+photo+table (linear)"]) == 80 * FIRST_SHARE
     assert clock.expert(first) == 80 * EXPERT_SHARE
     assert clock.expert(last) == 80 * EXPERT_SHARE * EXTRA_PART
     monkeypatch.setattr(clock, "left", lambda: 100 * SPARED - 1)
@@ -234,4 +235,4 @@ def test_what_is_tried_once_more_leaves_networks_their_time(bert_path, monkeypat
     # Whoever asks for an expert has it.
     asked = Clock(Recipe(budget=100.0, models=[last]), [last], 0.0)
     monkeypatch.setattr(asked, "left", lambda: 10.0)
-    assert asked.expert(last) == 10 * EXPERT_SHARE
+    assert asked.expert(last) == 10 * FIRST_SHARE
