@@ -19,17 +19,19 @@ from polymodal.contract.task import Array
 from polymodal.tasks import _masking, _patchwise, _wordwise
 from polymodal.tasks._choosing import Choosing, Chosen
 
-# Texts that are kept to take halves of.
-KEPT = 64
+# Texts that are kept to take ends of, and how many characters of them: of a few a network would
+# learn which they are, instead of what follows what.
+KEPT, CHARACTERS = 4096, 2**21
 
 
 class NextSentence(Choosing):
     """Binary cross-entropy: half of the texts keep their second half, half get another one's.
 
     A text is cut in the middle of its words or pieces, and the form's own mark of an end, or else a
-    hidden place, stands between; one of a single word is left out. Other halves are those of
+    hidden place, stands between; one of a single word is left out. Other halves are ends of
     training texts, which the task keeps, so that what is done to a row does not depend on the rows
-    beside it. Paper: "BERT" (Devlin et al. 2019, arXiv 1810.04805).
+    beside it; they are as long as the row's own, where the other text has so much. Paper: "BERT"
+    (Devlin et al. 2019, arXiv 1810.04805).
 
     Args:
         name: of the task.
@@ -42,7 +44,7 @@ class NextSentence(Choosing):
     def __init__(self, name: str, *, modality: str, conditioned: bool = False) -> None:
         self.name, self.modality, self.conditioned = name, modality, conditioned
         self.texts: list[Any] = []
-        self._halves: dict[str, list[Array]] = {}
+        self._whole: dict[str, list[Array]] = {}
 
     @property
     def ways(self) -> Sequence[str]:
@@ -62,7 +64,8 @@ class NextSentence(Choosing):
 
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         known = [cell for cell in cells if not is_missing(cell)]
-        self.state = {"texts": known[:: max(1, -(-len(known) // KEPT))]}
+        long = sum(len(str(cell)) for cell in known)
+        self.state = {"texts": known[:: max(1, -(-len(known) // KEPT), -(-long // CHARACTERS))]}
 
     @property
     def state(self) -> dict[str, Any]:
@@ -70,17 +73,17 @@ class NextSentence(Choosing):
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self.texts, self._halves = list(state["texts"]), {}
+        self.texts, self._whole = list(state["texts"]), {}
 
     def heads(
         self, width: int, views: Sequence[str], dropout: float, forms: Mapping[str, Form]
     ) -> nn.Module:
-        self.halves(forms)
+        self.others(forms)
         reader = _patchwise.Reader(width, self.modality, self.conditioned, 1, 2, dropout)
         return Chosen(reader)
 
-    def halves(self, forms: Mapping[str, Form]) -> list[Array]:
-        """The second halves of the texts that were kept, as the form encodes them.
+    def others(self, forms: Mapping[str, Form]) -> list[Array]:
+        """The texts that were kept and have two words or more, as the form encodes them.
 
         Raises:
             UserError: the model does not read the text, or in a form without words.
@@ -94,21 +97,21 @@ class NextSentence(Choosing):
                 do="leave the task out, or give the text an encoder that reads words or pieces",
             )
         key = form.fingerprint
-        if key not in self._halves:
+        if key not in self._whole:
             encoded = [form.encode(text) for text in self.texts]
-            self._halves[key] = [one[len(one) - len(one) // 2 :] for one in encoded if len(one) > 1]
-        return self._halves[key]
+            self._whole[key] = [one for one in encoded if len(one) > 1]
+        return self._whole[key]
 
     def spoil(self, batch: Batch, forms: Mapping[str, Form], generator: torch.Generator) -> Batch:
-        field, halves = batch.inputs[self.modality], self.halves(forms)
+        field, others = batch.inputs[self.modality], self.others(forms)
         assert field.mask is not None
         lengths = field.mask.sum(1)
-        able = field.present & (lengths > 1) & (len(halves) > 0)
+        able = field.present & (lengths > 1) & (len(others) > 0)
         drawn = _masking.uniform(_masking.keys(field, generator), 2, 1)
         own = drawn[:, 0] < 0.5
         ids = forms[self.modality].ids
         assert ids is not None
-        chosen = (drawn[:, 1] * len(halves)).long().tolist()
+        chosen = (drawn[:, 1] * len(others)).long().tolist()
         rows = []
         given = field.data.cpu().numpy()
         for i, length in enumerate(lengths.tolist()):
@@ -117,7 +120,10 @@ class NextSentence(Choosing):
                 middle = length - length // 2
                 mark = np.zeros_like(whole[:1])
                 mark[:, 0] = -1 if ids.separator is None else ids.separator
-                second = whole[middle:] if own[i] else halves[chosen[i]]
+                second = whole[middle:]
+                if not own[i]:
+                    other = others[chosen[i]]
+                    second = other[max(1, len(other) - len(second)) :]
                 whole = np.concatenate([whole[:middle], mark, second])[: ids.limit]
             rows.append(whole)
         spoiled = _padded(rows, given, field)

@@ -12,7 +12,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.batch import Batch, Field
 from polymodal.contract.task import Pass
 from polymodal.modalities.text.forms.words import Words
-from polymodal.tasks.next_sentence import KEPT, NextSentence
+from polymodal.tasks.next_sentence import CHARACTERS, KEPT, NextSentence
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -33,7 +33,7 @@ def field(rows: int, length: int) -> Field:
 
 
 def test_half_are_consecutive() -> None:
-    task, form = fitted(["one two three four", "five six seven eight"]), Words(subwords=0)
+    task, form = fitted(["one two three four", "five six", "1 2 3 4 5 6"]), Words(subwords=0)
     given = field(20_000, 6)
     batch = task.spoil(Batch({"note": given}, {}, torch.arange(20_000)), {"note": form}, seeded())
     target = batch.targets["next"]
@@ -44,17 +44,22 @@ def test_half_are_consecutive() -> None:
     assert torch.equal(spoiled.data[:, :3], given.data[:, :3])
     assert (spoiled.data[:, 3, 0] == -1).all()
     assert torch.equal(spoiled.data[own, 4:7], given.data[own, 3:])
-    other = spoiled.data[~own, 4:6, 0]
-    halves = [form.encode(text)[2:, 0].tolist() for text in task.texts]
-    assert {tuple(row) for row in other.tolist()} == {tuple(half) for half in halves}
+    # An end as long as its own, where the other text has more words than that.
+    ends = [form.encode(text)[1:, 0].tolist()[-3:] for text in task.texts]
+    found = spoiled.data[~own, 4:, 0] * spoiled.mask[~own, 4:]
+    padded = {tuple(end + [0] * (3 - len(end))) for end in ends}
+    assert {tuple(row) for row in found.tolist()} == padded
     assert spoiled.mask.sum(1)[own].unique().tolist() == [7]
-    assert spoiled.mask.sum(1)[~own].unique().tolist() == [6]
+    assert spoiled.mask.sum(1)[~own].unique().tolist() == [5, 7]
 
 
 def test_texts_that_are_kept() -> None:
     texts: list[str | None] = [None if i % 5 == 0 else f"text {i} of many" for i in range(500)]
     task = fitted(texts)
-    assert 0 < len(task.texts) <= KEPT and None not in task.texts
+    assert len(task.texts) == 400 and None not in task.texts
+    assert 0 < len(fitted(["a b"] * (2 * KEPT + 1)).texts) <= KEPT
+    long = fitted(["a long text " * 1000] * 500).texts
+    assert 0 < sum(map(len, long)) <= CHARACTERS
     assert task.columns == ("note",) and not task.is_known(None)
 
 
