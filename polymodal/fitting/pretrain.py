@@ -90,7 +90,7 @@ def pretrain(
     known = {name: build.folder_kind(cells) for name, cells in modalities.items()}
     asked = [task] if isinstance(task, str | dict) else list(task or ())
     targets = dict(recipe.targets) if recipe.targets and not asked else chosen(known, asked)
-    models = recipe.models or [_network(targets, known, len(table), fusion)]
+    models = recipe.models or [network(targets, known, len(table), fusion)]
     made = recipe.model_copy(update={"targets": targets, "models": models})
     return fit(
         table,
@@ -162,7 +162,7 @@ def _others(schema: Schema, columns: Sequence[str]) -> list[str]:
     return [name for name in known if name not in columns] if columns else []
 
 
-def _network(
+def network(
     targets: Mapping[str, Spec | None], known: Mapping[str, str], rows: int, fusion: Spec | None
 ) -> Member:
     """The network for some tasks, all of which are named.
@@ -172,7 +172,10 @@ def _network(
     """
     hides = any(_hides(spec) for spec in targets.values())
     size = max(SMALLEST, min(LARGEST, 2 ** ((rows // PARTS).bit_length() - 1) if rows else 0))
-    training = Training(batch_size=size, epochs=EPOCHS)
+    # A row whose other modality is hidden says nothing of a pair; where something is to be told
+    # again it has to be told without the others at times.
+    hidden = Training().modality_dropout if hides else 0
+    training = Training(batch_size=size, epochs=EPOCHS, modality_dropout=hidden)
     own = fusion or (HIDING if hides else FUSION)
     asked: dict[str, set[str]] = {}
     for name, spec in targets.items():

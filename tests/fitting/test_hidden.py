@@ -12,7 +12,7 @@ import pytest
 import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Recipe
-from polymodal.fitting.pretrain import chosen
+from polymodal.fitting.pretrain import chosen, network
 
 pytestmark = pytest.mark.whole
 
@@ -89,6 +89,13 @@ def test_what_is_learned_by_default() -> None:
         "masked_patches_a",
         "masked_patches_b",
     }
+
+
+def test_modalities_are_hidden_only_where_something_is_to_be_told_without_them() -> None:
+    known = {"note": "text", "photo": "image"}
+    for task, hidden in (("contrastive", False), ("masked_text", True)):
+        training = network(chosen(known, [task]), known, 1000, None).training
+        assert training is not None and (training.modality_dropout > 0) == hidden
 
 
 def test_mistakes_are_told(tmp_path: Path) -> None:
