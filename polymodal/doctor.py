@@ -43,6 +43,7 @@ EXTRAS = {
     "multilingual": "pretrained model of sentences in many languages",
     "peft": "`tuning: lora`",
     "pretrained": "pretrained models of all kinds at once",
+    "serve": "`polymodal serve`",
     "speech": "pretrained model of speech",
     "tensorboard": "`fit --track tensorboard`",
     "torchjd": "`balance: jacobian_descent`",

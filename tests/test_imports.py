@@ -23,6 +23,7 @@ FLOORS = {
     "cli": "words in, words out: a command is a function, and holds no logic",
     "doctor.py": "what this machine has, and what each lack means",
     "quickstart.py": "the main job on embedded data",
+    "serve": "runs over HTTP: routes, queues, and workers that hold the models",
     "fitting": "the conductor: read, check, split, prepare, train, combine, save",
     "evaluation": "a run measured: verdict, contributions, explanations, stress, comparisons",
     "report": "what is said of it: words, page, plots, console",

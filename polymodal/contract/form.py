@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -180,6 +180,10 @@ class Form(ABC):
         Returns:
             Column -> its rows; without those that have none.
         """
+        return {}
+
+    def choices(self) -> Mapping[str, Sequence[str]]:
+        """Column -> the names that it knows of its cells, of columns whose cells are names."""
         return {}
 
     def was_truncated(self, cell: Any) -> bool:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FOLDER = "modalities"
 # In a kind's folder: one file a package that brings pretrained models (`modalities._package`).
 PACKAGES = "packages"
+# How a cell may be given in JSON; a "matrix" is a list of lists of numbers, a "file" is base64.
+GIVEN = ("string", "number", "boolean", "strings", "numbers", "matrix", "file")
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class Kind(ABC):
         media: its cells are files, bytes or arrays (`table.media.Media`).
         words: its cells are words in order, of which each can be labelled.
         suffixes: of its files' names.
+        accepts: MIME types or suffixes of its files, as HTML has them: "image/*"; "" of none.
         encoder: the encoder when neither recipe nor plan says: strong on small data from scratch.
         raw: the encoder that leaves the work to a fusion with layers of its own.
         by_word: with `words`: the encoder that has a token a word when there are words to label.
@@ -141,6 +144,7 @@ class Kind(ABC):
     media: ClassVar[bool] = False
     words: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ()
+    accepts: ClassVar[str] = ""
     encoder: ClassVar[str]
     raw: ClassVar[str]
     by_word: ClassVar[str | None] = None
@@ -209,6 +213,10 @@ class Kind(ABC):
         if cell is None:
             return None
         return hashlib.blake2b(json.dumps(cell).encode(), digest_size=16).digest()
+
+    def given(self, column_kind: str) -> tuple[str, ...]:
+        """The types of a present cell in JSON, some of GIVEN."""
+        return ("file",) if self.media else ("string", "number", "boolean")
 
     # What equal cells and a column alone tell of a table's rows.
 

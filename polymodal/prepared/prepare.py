@@ -230,9 +230,12 @@ def prepare(
             expected="at least one present, readable cell",
             do=f"leave it out: `drop {columns[0].name}`",
         )
-    ledger.add("incomplete", f"{what} cannot be read: taken as missing", sorted(reasons))
+    names = ", ".join(column.name for column in columns)
+    lost = f"{what} cannot be read: taken as missing"
+    ledger.add("incomplete", lost, sorted(reasons), column=names)
     name = type(form).__module__.rpartition(".")[2]
-    ledger.add("truncated", f"{what} {form.beyond.format(form=f'{form.kind}/{name}')}", truncated)
+    cut = f"{what} {form.beyond.format(form=f'{form.kind}/{name}')}"
+    ledger.add("truncated", cut, truncated, column=names)
     return prepared
 
 

@@ -65,14 +65,14 @@ def strange(table: Table, forms: Iterable[Form], ledger: Ledger) -> None:
     """Note rows whose cells are not of their column's kind, or that no training row had."""
     for odd in table.odd:
         reason = f"the cell of '{odd.column}' is no {odd.kind} and counts as missing"
-        ledger.add("incomplete", reason, odd.rows, odd.example)
+        ledger.add("incomplete", reason, odd.rows, odd.example, odd.column)
     for form in forms:
         # A parent may know columns that this table has not.
         own = partial(_cells, table)
         for column, rows in form.unlearned(own).items():
             reason = f"'{column}' has a value that no training row has, or hardly any: it counts"
             shown = f"{table.cells(column)[rows[0]]!r:.80} in row {rows[0]}"
-            ledger.add("incomplete", f"{reason} as missing", rows, shown)
+            ledger.add("incomplete", f"{reason} as missing", rows, shown, column)
 
 
 def _others(schema: Schema) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,24 +78,55 @@ def retrieve(
     if query is not None:
         queries = [query] if isinstance(query, Mapping) else {source: [query]}
     asked = read(queries, cache=usable_folder(), encoding=run.recipe.data.encoding)
-    table = read(index, cache=usable_folder(), encoding=run.recipe.data.encoding)
-    wanted, rows = _vectors(run, asked, source, max_bad_rows)
-    found, known = _vectors(run, table, to, max_bad_rows)
-    similar, places = _nearest(wanted, found, min(k, len(found)), engine)
-    lines = [
-        (int(rows[i]), rank + 1, int(known[place]), float(value))
-        for i in range(len(rows))
-        for rank, (place, value) in enumerate(zip(places[i], similar[i], strict=True))
-        if place >= 0
-    ]
-    columns = zip(*lines, strict=True) if lines else ((), (), (), ())
-    names = ("query", "rank", "row", "similarity")
-    result: dict[str, list[Any]] = {n: list(c) for n, c in zip(names, columns, strict=True)}
-    for name in _told(run, table, to):
-        cells = table.cells(name)
-        if name not in result:
-            result[name] = [_shown(cells[row]) for row in result["row"]]
-    return result
+    return indexed(run, index, to, max_bad_rows).search(run, asked, source, k, engine, max_bad_rows)
+
+
+@dataclass(frozen=True)
+class Index:
+    """Rows of a table that can be searched again and again.
+
+    Attributes:
+        vectors: `(known, size)` unit vectors of the rows that have the modality.
+        rows: their numbers `(known,)`.
+        told: column -> what the table says there of all its rows.
+    """
+
+    vectors: Array
+    rows: Array
+    told: Mapping[str, Sequence[Any]]
+
+    def search(
+        self,
+        run: Run,
+        queries: Table,
+        source: str,
+        k: int,
+        engine: str = "exact",
+        max_bad_rows: int = 0,
+    ) -> dict[str, list[Any]]:
+        """As `retrieve`."""
+        wanted, rows = _vectors(run, queries, source, max_bad_rows)
+        similar, places = _nearest(wanted, self.vectors, min(k, len(self.vectors)), engine)
+        lines = [
+            (int(rows[i]), rank + 1, int(self.rows[place]), float(value))
+            for i in range(len(rows))
+            for rank, (place, value) in enumerate(zip(places[i], similar[i], strict=True))
+            if place >= 0
+        ]
+        columns = zip(*lines, strict=True) if lines else ((), (), (), ())
+        names = ("query", "rank", "row", "similarity")
+        result: dict[str, list[Any]] = {n: list(c) for n, c in zip(names, columns, strict=True)}
+        for name, cells in self.told.items():
+            if name not in result:
+                result[name] = [_shown(cells[row]) for row in result["row"]]
+        return result
+
+
+def indexed(run: Run, source: Any, to: str, max_bad_rows: int = 0) -> Index:
+    """The index of a table by one modality; arguments and errors as of `retrieve`."""
+    table = read(source, cache=usable_folder(), encoding=run.recipe.data.encoding)
+    vectors, rows = _vectors(run, table, to, max_bad_rows)
+    return Index(vectors, rows, {name: table.cells(name) for name in _told(run, table, to)})
 
 
 def comparable(run: Run) -> str | None:

@@ -43,6 +43,7 @@ class Audio(Medium):
         *("snd", "caf", "3ga", "mka", "weba", "ac3", "eac3", "w64", "rf64", "bwf", "voc"),
         *("wv", "ape", "tta", "mpc", "dsf"),
     )
+    accepts: ClassVar[str] = "audio/*"
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
     sampled: ClassVar[bool] = True

@@ -49,6 +49,7 @@ class Image(Medium):
         *("tga",),
     )
     axes: ClassVar = (3,)
+    accepts: ClassVar[str] = "image/*"
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
     sampled: ClassVar[bool] = True

@@ -34,10 +34,14 @@ class Series(Medium):
     columns: ClassVar = {"series": CELLS}
     order: ClassVar[int] = 40
     suffixes: ClassVar = ("npy", "csv", "tsv")
+    accepts: ClassVar[str] = ".npy,.csv,.tsv,.json"
     axes: ClassVar = (1, 2)
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
     described: ClassVar[str | None] = "features"
+
+    def given(self, column_kind: str) -> tuple[str, ...]:
+        return "numbers", "matrix", "file"
 
     def sniff(self, column: Seen) -> Guess | None:
         found = super().sniff(column)

@@ -71,6 +71,10 @@ class Table(Kind):
         lists = column_kind == "set" and levels == 1 and not pa.types.is_struct(inner)
         return arrow.is_plain(cells) or lists
 
+    def given(self, column_kind: str) -> tuple[str, ...]:
+        types = {"number": ("number", "string"), "set": ("strings", "string")}
+        return types.get(column_kind, ("string", "number", "boolean"))
+
     def mistake(self, column_kind: str, value: Any) -> str | None:
         if column_kind == "number":
             try:

@@ -52,6 +52,9 @@ class Text(Kind):
         Weights("E5", "intfloat/multilingual-e5-small", "", "MIT", "sentences of many languages"),
     )
 
+    def given(self, column_kind: str) -> tuple[str, ...]:
+        return "string", "strings"
+
     def sniff(self, column: Seen) -> Guess | None:
         if column.levels == 1 and arrow.is_text(column.inner):
             return Guess(self.name, "lists of words, some of them repeated", {"words": True})

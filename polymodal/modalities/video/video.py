@@ -37,6 +37,7 @@ class Video(Medium):
         *("ogm", "ogx", "flv", "f4v", "wmv", "asf", "wtv", "mxf", "dv"),
     )
     axes: ClassVar = (4,)
+    accepts: ClassVar[str] = "video/*"
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
     sampled: ClassVar[bool] = True

@@ -190,6 +190,9 @@ class Cells(Form):
                 self._encode_set(value, column, array[column.start : column.stop])
         return array
 
+    def choices(self) -> Mapping[str, Sequence[str]]:
+        return self._names
+
     def unlearned(self, cells: Callable[[str], Sequence[Any]]) -> dict[str, list[int]]:
         """Categories without a code, and sets with a member that has no slot."""
         found = {}

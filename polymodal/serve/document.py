@@ -1,0 +1,141 @@
+"""The OpenAPI document of a server: each run's requests and answers as they are checked."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from polymodal.serve import decisions, v1
+from polymodal.serve.hosted import Hosted
+from polymodal.serve.reading import FORM, JSON
+
+REF = "#/components/schemas/{model}"
+SORTS = {
+    "predict": "Predictions with probabilities.",
+    "embed": "Vectors of rows.",
+    "explain": "Which modality carried a prediction, and which parts of it.",
+    "retrieve": "Rows of the index that are most like one.",
+}
+ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+# What may be answered instead of an answer.
+REFUSALS = {
+    "400": "The request is wrong.",
+    "401": "A valid key is required.",
+    "403": "Asked by another name, or from a page of another origin.",
+    "404": "There is no such model.",
+    "408": "The body came too slowly.",
+    "413": "The request is too large.",
+    "415": "The body is of another type.",
+    "429": "Too much waits already.",
+    "503": "Not answered in time, or not now.",
+}
+
+
+def describe(hosted: Mapping[str, Hosted]) -> dict[str, Any]:
+    """The document."""
+    models = [
+        model
+        for own in hosted.values()
+        for what in own.shapes.requests
+        for model in (own.shapes.requests[what], own.shapes.answers[what])
+    ]
+    models += [v1.EmbeddingsRequest, decisions.Request]
+    modes = [(model, "validation") for model in models]
+    _, found = models_json_schema(modes, ref_template=REF)  # type: ignore[arg-type]
+    paths: dict[str, Any] = {}
+    first = next(iter(hosted.values()))
+    for own, base in [(first, ""), *((one, f"/runs/{one.name}") for one in hosted.values())]:
+        for what in own.shapes.requests:
+            paths[f"{base}/{what}"] = {"post": _operation(own, what, base)}
+    paths |= dict(_shared(hosted))
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Polymodal", "version": importlib.metadata.version("polymodal")},
+        "paths": paths,
+        "components": {
+            "schemas": {**found["$defs"], "Error": ERROR},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"key": []}],
+    }
+
+
+def _operation(own: Hosted, what: str, base: str) -> dict[str, Any]:
+    asked, answer = own.shapes.requests[what], own.shapes.answers[what]
+    return {
+        "operationId": f"{what}{base.replace('/', '_')}",
+        "summary": SORTS[what],
+        "requestBody": {
+            "required": True,
+            "content": {JSON: {"schema": _named(asked)}, FORM: {"schema": _form(own)}},
+        },
+        "responses": _responses(_named(answer)),
+    }
+
+
+def _form(own: Hosted) -> dict[str, Any]:
+    """One row as a form's fields; what else a request says stands in its address."""
+    fields: dict[str, Any] = {}
+    for column in own.shapes.described["inputs"]:
+        text: dict[str, Any] = {"type": "string"}
+        if "file" in column["given"]:
+            text = {"type": "string", "format": "binary", "contentMediaType": column["accepts"]}
+        elif "strings" in column["given"]:
+            text = {"type": "array", "items": text}
+        fields[column["name"]] = text
+    return {"type": "object", "properties": fields, "additionalProperties": False}
+
+
+def _shared(hosted: Mapping[str, Hosted]) -> Iterator[tuple[str, Any]]:
+    """Routes of all runs, and of whoever runs the machine."""
+    anything = {"type": "object"}
+    yield "/v1/models", {"get": _plain("models", "The runs that are served.", anything)}
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    one = _plain("model", "One of them.", anything)
+    yield "/v1/models/{name}", {"get": {**one, "parameters": [name]}}
+    if any("embed" in own.shapes.requests for own in hosted.values()):
+        yield "/v1/embeddings", {"post": _posted("embeddings", "Vectors.", v1.EmbeddingsRequest)}
+    if any(own.shapes.decides for own in hosted.values()):
+        summary = "Typed questions, answered with probabilities."
+        yield "/v1/systemone", {"post": _posted("systemone", summary, decisions.Request)}
+    yield "/runs", {"get": _plain("runs", "What each run reads and answers.", anything)}
+    yield "/health", {"get": _plain("health", "Whether the server lives.", anything)}
+    yield "/ready", {"get": _plain("ready", "Whether every run has a worker.", anything)}
+
+
+def _plain(name: str, summary: str, schema: Any) -> dict[str, Any]:
+    return {"operationId": name, "summary": summary, "responses": _responses(schema)}
+
+
+def _posted(name: str, summary: str, model: type[BaseModel]) -> dict[str, Any]:
+    body = {"required": True, "content": {JSON: {"schema": _named(model)}}}
+    return {**_plain(name, summary, {"type": "object"}), "requestBody": body}
+
+
+def _responses(schema: Any) -> dict[str, Any]:
+    error = {JSON: {"schema": {"$ref": REF.format(model="Error")}}}
+    refused = {code: {"description": what, "content": error} for code, what in REFUSALS.items()}
+    return {"200": {"description": "Answered.", "content": {JSON: {"schema": schema}}}, **refused}
+
+
+def _named(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": REF.format(model=model.model_config.get("title") or model.__name__)}

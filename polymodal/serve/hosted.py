@@ -1,0 +1,90 @@
+"""A run that is served, and how a route asks it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from fastapi import Request
+from fastapi.responses import Response
+
+from polymodal.serve.gate import ClientGone
+from polymodal.serve.lane import Lane
+from polymodal.serve.schema import Shapes
+
+# Seconds that a request waits before its client is watched: most are answered sooner.
+UNWATCHED = 0.05
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """A run that is served: its queue and its types."""
+
+    lane: Lane
+    shapes: Shapes
+
+    @property
+    def name(self) -> str:
+        return self.shapes.name
+
+    async def ask(self, request: Request, what: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """A worker's answer; requests whose options and types of cells are alike share a batch."""
+        options = {key: value for key, value in wanted.items() if key != "rows"}
+        alike = (json.dumps(options, sort_keys=True), _types(wanted["rows"]))
+        request.state.note = {"model": self.name, "rows": len(wanted["rows"])}
+        found: dict[str, Any] = await while_there(request, self.lane.ask(what, wanted, alike))
+        return found
+
+
+async def while_there(request: Request, answer: Awaitable[Any]) -> Any:
+    """An answer, unless the client goes away: then nothing waits for it any longer."""
+    task = asyncio.ensure_future(answer)
+    gone: asyncio.Task[None] | None = None
+    try:
+        await asyncio.wait({task}, timeout=UNWATCHED)
+        if not task.done():
+            gone = asyncio.create_task(_gone_away(request))
+            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        for one in (task, gone):
+            if one is not None and not one.done():
+                one.cancel()
+
+
+async def _gone_away(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def vector(content: bytes, coded: str) -> Any:
+    """Little-endian float32 as numbers, or in base64."""
+    if coded == "base64":
+        return base64.b64encode(content).decode()
+    return np.frombuffer(content, "<f4").tolist()
+
+
+def _types(rows: Any) -> tuple[tuple[str, str], ...]:
+    """What sort of value stands in each column: Arrow holds one sort in a column."""
+    return tuple(
+        sorted(
+            {
+                (name, "list" if isinstance(value, list) else type(value).__name__)
+                for row in rows
+                for name, value in row.items()
+                if value is not None
+            }
+        )
+    )
+
+
+def answered(value: Any, status: int = 200) -> Response:
+    content = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Response(content.encode("utf-8", "replace"), status, media_type="application/json")

@@ -1,0 +1,72 @@
+"""What Prometheus reads at /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """Counts of one server."""
+
+    def __init__(self) -> None:
+        self.registry = own = CollectorRegistry()
+        ProcessCollector(registry=own)
+        PlatformCollector(registry=own)
+        self.requests = Counter(
+            "polymodal_requests",
+            "Requests by what was answered.",
+            ["route", "status"],
+            registry=own,
+        )
+        self.seconds = Histogram(
+            "polymodal_request_seconds",
+            "From the first byte in to the last byte out.",
+            ["route"],
+            buckets=SECONDS,
+            registry=own,
+        )
+        self.in_hand = Gauge("polymodal_requests_in_hand", "Not answered yet.", registry=own)
+        self.held = Gauge("polymodal_bytes_held", "Of requests in hand.", registry=own)
+        self.rows = Counter("polymodal_rows", "Answered.", ["model", "sort"], registry=own)
+        self.waiting = Gauge("polymodal_rows_waiting", "In the queue.", ["model"], registry=own)
+        self.ready = Gauge("polymodal_workers_ready", "Of a model.", ["model"], registry=own)
+        self.batch = Histogram(
+            "polymodal_batch_rows", "Computed at once.", ["model"], buckets=ROWS, registry=own
+        )
+        self.batch_seconds = Histogram(
+            "polymodal_batch_seconds",
+            "That a batch took.",
+            ["model"],
+            buckets=SECONDS,
+            registry=own,
+        )
+        self.workers = Counter(
+            "polymodal_workers", "Lost and restarted.", ["model", "event"], registry=own
+        )
+
+    def of_lane(self, model: str, event: str, rows: int = 0, seconds: float = 0.0) -> None:
+        """What a `Lane` tells."""
+        if event == "batch":
+            self.batch.labels(model).observe(rows)
+            self.batch_seconds.labels(model).observe(seconds)
+        else:
+            self.workers.labels(model, event).inc()
+
+    def text(self, lanes: Sequence[tuple[str, int, int]]) -> bytes:
+        """The page.
+
+        Args:
+            lanes: each model's name, waiting rows and ready workers.
+        """
+        for name, waiting, ready in lanes:
+            self.waiting.labels(name).set(waiting)
+            self.ready.labels(name).set(ready)
+        return generate_latest(self.registry)

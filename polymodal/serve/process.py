@@ -1,0 +1,138 @@
+"""A worker seen from the server: started, asked, ended, and started again where it died."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from polymodal.base.errors import UserError
+from polymodal.serve import wire
+from polymodal.serve.errors import Refused
+
+# Seconds that a worker has to load its run.
+LOADING = 600
+
+
+class Lost(Exception):
+    """A worker died, or did not answer in time and was ended."""
+
+
+class Backend(Protocol):
+    """What answers batches of requests, one batch at a time."""
+
+    async def start(self) -> dict[str, Any]:
+        """Make it ready; what the server must know of the run (`Model.described`)."""
+
+    async def ask(
+        self, what: str, requests: Sequence[Mapping[str, Any]], seconds: float
+    ) -> list[Any]:
+        """An answer or a Refused for each request. Lost where there is none to be had."""
+
+    async def stop(self) -> None:
+        """End it; nothing is asked afterwards."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a worker is started with.
+
+    Attributes:
+        run: a run's folder.
+        index: the table that is searched, if any.
+        trust: execute the components of the user's own that the run brings.
+        threads: that one batch is computed by.
+        memory: bytes that requests may take beside the model.
+    """
+
+    run: Path
+    index: str | None = None
+    trust: bool = False
+    threads: int = 1
+    memory: int = 6 * 2**30
+
+
+class Process:
+    """A worker in a process of its own."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    async def start(self) -> dict[str, Any]:
+        """As of Backend. UserError: the run cannot be loaded."""
+        ours, theirs = socket.socketpair()
+        told = {
+            "socket": theirs.fileno(),
+            "run": str(self.source.run),
+            "index": self.source.index,
+            "trust": self.source.trust,
+            "threads": self.source.threads,
+            "memory": self.source.memory,
+        }
+        threads = {"OMP_NUM_THREADS": str(self.source.threads)}
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "polymodal.serve.worker", json.dumps(told)),
+                pass_fds=[theirs.fileno()],
+                env=os.environ | threads,
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        finally:
+            theirs.close()
+        self._reader, self._writer = await asyncio.open_connection(sock=ours)
+        try:
+            said = await asyncio.wait_for(wire.receive(self._reader), LOADING)
+        except (EOFError, OSError, TimeoutError) as error:
+            await self.stop()
+            raise Lost(f"the worker of {self.source.run} did not start") from error
+        if "failed" in said:
+            await self.stop()
+            raise UserError(said["failed"])
+        found: dict[str, Any] = said["ready"]
+        return found
+
+    async def ask(
+        self, what: str, requests: Sequence[Mapping[str, Any]], seconds: float
+    ) -> list[Any]:
+        assert self._reader is not None and self._writer is not None
+        try:
+            self._writer.write(wire.packed({"what": what, "requests": list(requests)}))
+            async with asyncio.timeout(seconds):
+                await self._writer.drain()
+                told = await wire.receive(self._reader)
+        except TimeoutError as error:
+            await self.stop()
+            raise Lost(f"no answer within {seconds:g} s") from error
+        except (EOFError, OSError) as error:
+            await self.stop()
+            raise Lost("the worker died") from error
+        except asyncio.CancelledError:
+            # Its answer would be taken for that of the next batch.
+            await self.stop()
+            raise
+        return [
+            Refused.from_json(one["refused"]) if "refused" in one else one["found"] for one in told
+        ]
+
+    async def stop(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
