@@ -222,7 +222,7 @@ def prepare(
             contents or Contents(table, cache), columns[0], form, cache, workers, progress
         )
         prepared = _arrange(entries, keys, flat, form, shape, reasons)
-    what = _describe(columns, table)
+    what, names = _describe(columns, table), ", ".join(c.name for c in columns)
     _judge(what, len(table), reasons, max_bad_rows)
     if shape is None and not prepared.present.any():
         raise UserError(
@@ -230,12 +230,10 @@ def prepare(
             expected="at least one present, readable cell",
             do=f"leave it out: `drop {columns[0].name}`",
         )
-    names = ", ".join(column.name for column in columns)
     lost = f"{what} cannot be read: taken as missing"
     ledger.add("incomplete", lost, sorted(reasons), column=names)
-    name = type(form).__module__.rpartition(".")[2]
-    cut = f"{what} {form.beyond.format(form=f'{form.kind}/{name}')}"
-    ledger.add("truncated", cut, truncated, column=names)
+    name = f"{form.kind}/{type(form).__module__.rpartition('.')[2]}"
+    ledger.add("truncated", f"{what} {form.beyond.format(form=name)}", truncated, column=names)
     return prepared
 
 

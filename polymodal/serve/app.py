@@ -79,7 +79,7 @@ def _answering(
         wanted = await asked(request, own.shapes, what)
         coded = wanted.pop("encoding_format", "float")
         found = await own.ask(request, what, wanted)
-        metrics.rows.labels(own.name, what).inc(len(found["rows"]))
+        metrics.of_answer(own.name, what, wanted | {"columns": own.shapes.columns}, found)
         if what == "embed":
             return answered(_embedded(found, coded, own.shapes.described["embeds"]))
         if what == "predict":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
@@ -36,6 +37,16 @@ class Metrics:
         self.in_hand = Gauge("polymodal_requests_in_hand", "Not answered yet.", registry=own)
         self.held = Gauge("polymodal_bytes_held", "Of requests in hand.", registry=own)
         self.rows = Counter("polymodal_rows", "Answered.", ["model", "sort"], registry=own)
+        # What a team watches to know when the world has moved away from the training rows.
+        self.missing = Counter(
+            "polymodal_cells_missing", "Of rows answered.", ["model", "column"], registry=own
+        )
+        self.strange = Counter(
+            "polymodal_cells_strange",
+            "Cut off, or of a value that training rows did not have.",
+            ["model", "column"],
+            registry=own,
+        )
         self.waiting = Gauge("polymodal_rows_waiting", "In the queue.", ["model"], registry=own)
         self.ready = Gauge("polymodal_workers_ready", "Of a model.", ["model"], registry=own)
         self.batch = Histogram(
@@ -59,6 +70,24 @@ class Metrics:
             self.batch_seconds.labels(model).observe(seconds)
         else:
             self.workers.labels(model, event).inc()
+
+    def of_answer(
+        self, model: str, sort: str, wanted: Mapping[str, Any], found: Mapping[str, Any]
+    ) -> None:
+        """Rows that were answered: what they lacked, and what of them was strange.
+
+        Args:
+            wanted: with "rows", and the "columns" of the run.
+            found: with "warnings".
+        """
+        rows = wanted["rows"]
+        self.rows.labels(model, sort).inc(len(rows))
+        for name in wanted["columns"]:
+            gone = sum(row.get(name) is None for row in rows)
+            if gone:
+                self.missing.labels(model, name).inc(gone)
+        for one in found["warnings"]:
+            self.strange.labels(model, one["column"]).inc()
 
     def text(self, lanes: Sequence[tuple[str, int, int]]) -> bytes:
         """The page.

@@ -224,14 +224,17 @@ class _Batch:
                 what = f"The cell of '{column}' in row {number} cannot be read as {wanted}"
                 param = f"rows.{number}.{column}"
                 refused.setdefault(own, Refused(400, what, param=param, code="unreadable"))
-            found[own]["warnings"] += [{"row": number, "message": one} for one in notes(row)]
+            found[own]["warnings"] += [{"row": number, **one} for one in notes(row)]
             found[own]["rows"].append(of(row))
         return [refused.get(i, one) for i, one in enumerate(found)]
 
-    def warnings(self, row: int) -> list[str]:
+    def warnings(self, row: int) -> list[dict[str, str]]:
         """What was cut off, and what a model never learned."""
-        told = self.ledger.of(row)
-        return [one.reason for one in told if one.doubtful or one.outcome == "truncated"]
+        return [
+            {"column": one.column, "message": one.reason}
+            for one in self.ledger.of(row)
+            if one.doubtful or one.outcome == "truncated"
+        ]
 
     def _unreadable(self, row: int) -> list[str]:
         """Columns whose cell no form could encode."""

@@ -102,7 +102,14 @@ async def test_a_category_that_was_never_learned_is_a_warning(serve: Any, make: 
     async with serve() as client:
         rows = [make.row(0), make.row(1) | {"colour": "mauve"}]
         told = (await client.post("/predict", json={"rows": rows})).json()["warnings"]
-        assert [one["row"] for one in told] == [1] and "'colour'" in told[0]["message"]
+        assert [(one["row"], one["column"]) for one in told] == [(1, "colour")]
+        assert "'colour'" in told[0]["message"]
+        text = (await client.get("/metrics")).text
+        assert 'polymodal_cells_strange_total{column="colour",model="first"} 1.0' in text
+        assert "polymodal_cells_missing_total{" not in text
+        await client.post("/predict", json={"row": {"note": "a"}})
+        text = (await client.get("/metrics")).text
+        assert 'polymodal_cells_missing_total{column="price",model="first"} 1.0' in text
 
 
 async def test_vectors(serve: Any, make: Any, made: Path) -> None:

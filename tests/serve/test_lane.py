@@ -23,7 +23,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.batches: list[list[Any]] = []
-        self.started = 0
+        self.started = self.asked = 0
         self.free = asyncio.Event()
         self.free.set()
 
@@ -32,6 +32,7 @@ class Worker:
         return {}
 
     async def ask(self, what: str, requests: Any, seconds: float) -> list[Any]:
+        self.asked += 1
         await self.free.wait()
         self.batches.append([one["rows"] for one in requests])
         if any("die" in one["rows"] for one in requests):
@@ -64,7 +65,7 @@ async def test_what_waits_is_one_batch_of_at_most_so_many_rows_that_are_alike() 
     own = await lane(worker, batch=4)
     worker.free.clear()
     first = asyncio.create_task(own.ask("a", {"rows": [0]}))
-    await until(lambda: own.waiting == 0)
+    await until(lambda: worker.asked == 1)
     sizes = [("a", 1), ("a", 2), ("b", 1), ("a", 1), ("a", 3), ("b", 1)]
     tasks = [asyncio.create_task(own.ask(w, {"rows": [w] * n})) for w, n in sizes]
     await until(lambda: own.waiting == 9)
