@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -98,7 +98,15 @@ class Served:
 
 
 class _Uvicorn(uvicorn.Server):
-    """It tells where it answers once it does."""
+    """It tells where it answers once it does, and leaves signals to whoever started it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def stop(self) -> None:
+        """Answer what is in hand, then end; asked twice, end at once."""
+        self.force_exit, self.should_exit = self.should_exit, True
 
     async def startup(self, *args: Any, **options: Any) -> None:
         await super().startup(*args, **options)
@@ -115,7 +123,17 @@ def serve(settings: Settings) -> None:
     """
     refuse_open(settings)
     to_stderr()
-    asyncio.run(_serve(settings))
+    with asyncio.Runner(loop_factory=_fastest()) as runner:
+        runner.run(_serve(settings))
+
+
+def _fastest() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop, where there is a build of it."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def refuse_open(settings: Settings) -> None:
@@ -156,9 +174,10 @@ async def _serve(settings: Settings) -> None:
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    if hasattr(signal, "SIGHUP"):
-        loop.add_signal_handler(signal.SIGHUP, again)
     server = _Uvicorn(config)
+    loop.add_signal_handler(signal.SIGHUP, again)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
     try:
         await server.serve()
     except SystemExit as error:  # uvicorn's word for an address that cannot be bound

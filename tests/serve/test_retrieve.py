@@ -52,7 +52,9 @@ async def test_rows_are_found_as_the_command_finds_them(
         assert [one["row"] for one in found] == wanted["row"]
         assert [one["similarity"] for one in found] == pytest.approx(wanted["similarity"], abs=1e-5)
         assert [one["across"] for one in found] == wanted["across"]
-        formed = await client.post("/retrieve?from=note&to=table&k=2", files={"note": (None, "red")})
+        formed = await client.post(
+            "/retrieve?from=note&to=table&k=2", files={"note": (None, "red")}
+        )
         assert len(formed.json()["rows"]) == 2
         for wrong in ({"to": "smell"}, {"k": 0}, {"k": "3"}, {"from": None}):
             answer = await client.post("/retrieve", json=asked | wrong)

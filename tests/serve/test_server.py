@@ -159,7 +159,7 @@ def test_the_client_of_the_protocol(start: Callable[..., Running], make: Any) ->
     import openai
 
     server = start(POLYMODAL_KEYS="the-key-of-this-test")
-    base = f"{server.client.base_url}v1"
+    base = f"{server.client.base_url}/v1"
     client = openai.OpenAI(api_key="the-key-of-this-test", base_url=base, max_retries=0)
     assert [one.id for one in client.models.list()] == ["first"]
     texts = ["good and new", "bad and old"]
@@ -183,7 +183,7 @@ def test_the_client_of_the_protocol(start: Callable[..., Running], make: Any) ->
 def test_what_the_document_says_is_so(start: Callable[..., Running], tmp_path: Path) -> None:
     """Requests made of the document itself, right ones and wrong ones."""
     server = start("--queue", "4096")
-    place = f"{server.client.base_url}openapi.json"
+    place = f"{server.client.base_url}/openapi.json"
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", place, "--max-examples", "25"),
         *("--mode", "all", "--seed", "1", "--workers", "1", "--suppress-health-check", "all"),
