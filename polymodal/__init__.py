@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from polymodal.base.later import after
+
 if TYPE_CHECKING:
     from polymodal.base.errors import PolymodalError as PolymodalError
     from polymodal.base.errors import UserError as UserError
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from polymodal.fitting.fit import fit as fit
     from polymodal.fitting.preflight import check as check
     from polymodal.fitting.pretrain import pretrain as pretrain
+    from polymodal.run.hf import PolymodalModel as PolymodalModel
     from polymodal.run.run import Run as Run
     from polymodal.run.saved import load as load
     from polymodal.run.search import retrieve as retrieve
@@ -35,6 +38,7 @@ _HOMES = {
     "read": "polymodal.table.read",
     "retrieve": "polymodal.run.search",
     "score": "polymodal.evaluation.scoring",
+    "PolymodalModel": "polymodal.run.hf",
     "Run": "polymodal.run.run",
     "Recipe": "polymodal.contract.recipe",
     "UserError": "polymodal.base.errors",
@@ -54,3 +58,16 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return list(__all__)
+
+
+def _known_to_transformers() -> None:
+    """AutoConfig opens the config.json of a run, and AutoModel what that describes."""
+    from transformers import AutoConfig
+
+    from polymodal.run.config import MODEL_TYPE, PolymodalConfig
+
+    AutoConfig.register(MODEL_TYPE, PolymodalConfig, exist_ok=True)
+
+
+# Imported for itself, transformers would take seconds.
+after("transformers.models.auto.configuration_auto", _known_to_transformers)
