@@ -62,7 +62,8 @@ class Ngrams(Form):
         return len(text) > self.limit and len(_words.words(text, marks=True)) > self.limit
 
     def _ids(self, tokens: list[str]) -> Iterator[int]:
-        for length in range(1, self.words + 1):
+        # No run is longer than the text, whatever a recipe asks for.
+        for length in range(1, min(self.words, len(tokens)) + 1):
             for start in range(len(tokens) - length + 1):
                 yield _hashing.identity(" ".join(tokens[start : start + length]))
         longest, run = self.words + LONGER, 0
@@ -83,6 +84,6 @@ def _inner(token: str, longest: int) -> tuple[int, ...]:
     edged = f"<{token}>"
     return tuple(
         _hashing.identity("c:" + edged[start : start + length])
-        for length in range(3, longest + 1)
+        for length in range(3, min(longest, len(edged)) + 1)
         for start in range(len(edged) - length + 1)
     )

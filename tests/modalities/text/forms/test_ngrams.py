@@ -151,3 +151,10 @@ def test_impossible_options_are_refused(options: dict[str, int]) -> None:
 def test_what_is_no_text_is_refused() -> None:
     with pytest.raises(UserError, match="not text"):
         Ngrams().encode(5)
+
+
+def test_longer_runs_than_the_text_cost_nothing() -> None:
+    text, most = "the yes one", 10**30
+    np.testing.assert_array_equal(
+        Ngrams(words=most, chars=most).encode(text), Ngrams(words=3, chars=5).encode(text)
+    )
