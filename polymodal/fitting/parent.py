@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from polymodal.models.weights import fill, fits
 from polymodal.run.run import Run
 from polymodal.run.saved import JSON, load
 from polymodal.table.schema import Schema
+from polymodal.tuning._held import Around, without
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ class Origin:
         for name, encoder in zip(module.names, module.encoders, strict=True):
             found[name] = self._difference(name, module, encoder)
             if not found[name]:
-                fill(encoder, theirs[self.old[name]].state_dict())
+                with _like(encoder, theirs[self.old[name]]):
+                    fill(encoder, theirs[self.old[name]].state_dict())
                 # Moved at `pretrained_lr`, as other weights that were learned before.
                 setattr(encoder, "is_backbone", True)  # noqa: B010
         return found
@@ -110,8 +113,10 @@ class Origin:
         form, own = module.read_in[name], self.forms[name]
         if type(form) is not type(own) or form.state != own.state:
             return "it is read in another form than the parent's, or has columns that it had not"
-        same = [type(one) for one in encoder.modules()] == [type(one) for one in theirs.modules()]
-        if not same or not fits(encoder, theirs.state_dict()):
+        with _like(encoder, theirs):
+            types = [[type(one) for one in module.modules()] for module in (encoder, theirs)]
+            same = types[0] == types[1] and fits(encoder, theirs.state_dict())
+        if not same:
             return "its encoder, alignment, options or width are not the parent's"
         return ""
 
@@ -136,6 +141,12 @@ class Origin:
             for name in self.spec.modalities
             if name not in taken and name not in self.left
         }
+
+
+def _like(encoder: nn.Module, theirs: nn.Module) -> AbstractContextManager[None]:
+    """Inside, an encoder has no prompt or prefix unless the parent's has: those are begun anew."""
+    held = any(isinstance(one, Around) for one in theirs.modules())
+    return nullcontext() if held else without(encoder)
 
 
 def origin(given: Parent, schema: Schema) -> Origin:

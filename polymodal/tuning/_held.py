@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -86,6 +88,20 @@ class Held(Chosen):
                 if not name.startswith("model."):
                     p.requires_grad_(True)
                     own.rates[f"{where}.{name}"] = self.lr or PACE * float(p.detach().std())
+
+
+@contextmanager
+def without(module: nn.Module) -> Iterator[None]:
+    """Inside, its pretrained models stand alone, as before vectors were put around them."""
+    models = ((backbone, getattr(backbone, "model", None)) for backbone in backbones(module))
+    held = [(backbone, model) for backbone, model in models if isinstance(model, Around)]
+    for backbone, around in held:
+        backbone.model = around.model
+    try:
+        yield
+    finally:
+        for backbone, around in held:
+            backbone.model = around
 
 
 def _first(field: Field) -> Field:
