@@ -52,7 +52,8 @@ def serve(
     from polymodal.serve.process import Source
 
     folders = _named(runs)
-    threads = max(1, (os.cpu_count() or 1) // (workers * len(folders)))
+    # One core is the server's own: threads that spin for it would keep all waiting.
+    threads = max(1, ((os.cpu_count() or 1) - 1) // (workers * len(folders)))
     sources = {n: Source(path, index, trust, threads) for n, path in folders.items()}
     server.serve(
         server.Settings(

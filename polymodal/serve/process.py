@@ -17,6 +17,8 @@ from polymodal.base.errors import UserError
 from polymodal.serve import wire
 from polymodal.serve.errors import Refused
 
+# What libraries that compute read at their start: how many threads they may have.
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Seconds that a worker has to load its run.
 LOADING = 600
 
@@ -83,7 +85,7 @@ class Process:
             "threads": self.source.threads,
             "memory": self.source.memory,
         }
-        threads = {"OMP_NUM_THREADS": str(self.source.threads)}
+        threads = dict.fromkeys(POOLS, str(self.source.threads))
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,

@@ -23,6 +23,7 @@ from polymodal.serve.lane import Lane, Pace
 from polymodal.serve.logs import to_stderr
 from polymodal.serve.metrics import Metrics
 from polymodal.serve.process import Lost, Process, Source
+from polymodal.serve.protocol import Bounded
 from polymodal.serve.schema import shapes
 
 logger = logging.getLogger("polymodal.serve")
@@ -157,6 +158,7 @@ async def _serve(settings: Settings) -> None:
         served.gate,
         host=settings.host,
         port=settings.port,
+        http=Bounded,
         log_config=None,
         access_log=False,
         server_header=False,

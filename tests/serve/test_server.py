@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -192,6 +194,28 @@ def test_what_the_document_says_is_so(start: Callable[..., Running], tmp_path: P
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert server.client.get("/ready").json()["ready"] is True
+
+
+def test_heads_that_are_none_too_large_or_too_slow(start: Callable[..., Running]) -> None:
+    server = start()
+    place = ("127.0.0.1", server.client.base_url.port)
+
+    def told(content: bytes) -> bytes:
+        with socket.create_connection(place, timeout=60) as connection:
+            with contextlib.suppress(OSError):  # it hangs up while there is more
+                connection.sendall(content)
+            answer = b""
+            with contextlib.suppress(OSError):
+                while part := connection.recv(65536):
+                    answer += part
+            return answer
+
+    large = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 200_000
+    assert b"400" in told(large)[:20] and b"too large" in told(large)
+    for broken in (b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/9.9\r\n\r\n", b"\0\0\0\0\r\n\r\n"):
+        assert b'"invalid_http"' in told(broken)
+    assert told(b"GET /health HTTP/1.1\r\n") == b""  # it hung up, some seconds later
+    assert server.client.get("/health").status_code == 200
 
 
 def test_a_run_that_cannot_be_loaded_is_one_error(tmp_path: Path) -> None:
