@@ -34,6 +34,7 @@ INSTRUCTIONS = {
 EXTRAS = {
     "cagrad": "`balance: jacobian_descent` with the rule of CAGrad",
     "captions": "BLEU and chrF of captions",
+    "constrained": "texts kept to patterns and JSON schemas",
     "datasets": "tables from `datasets` of Hugging Face",
     "efficientnet": "pretrained model of photographs",
     "excel": "tables from workbooks of Excel",
@@ -44,6 +45,7 @@ EXTRAS = {
     "peft": "`tuning: lora`",
     "pretrained": "pretrained models of all kinds at once",
     "serve": "`polymodal serve`",
+    "smollm2": "what opens a pretrained model that writes",
     "speech": "pretrained model of speech",
     "tensorboard": "`fit --track tensorboard`",
     "torchjd": "`balance: jacobian_descent`",

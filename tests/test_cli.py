@@ -120,7 +120,8 @@ def test_everything_that_a_recipe_can_name_is_listed(capsys: pytest.CaptureFixtu
     listed = capsys.readouterr().out.splitlines()
     root = Path(pm.__file__).parent
     parts = ["modalities/*/forms", "modalities/*/encoders", "modalities/*/corruptions"]
-    folders = [*parts, "align", "fusion", "tasks", "models/experts", "tuning", "train/balance"]
+    folders = [*parts, "align", "fusion", "tasks", "nn/decoders", "models/experts"]
+    folders += ["tuning", "train/balance"]
     files = [f for folder in folders for f in root.glob(f"{folder}/*.py") if f.stem[0] != "_"]
     files += root.glob("modalities/*/augment.py")
     assert sorted(line.split(maxsplit=2)[:2] for line in listed) == sorted(

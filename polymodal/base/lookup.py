@@ -271,6 +271,7 @@ def catalogue() -> list[tuple[str, str, str]]:
         "align",
         "fusion",
         "tasks",
+        "nn/decoders",
         "models/experts",
         "tuning",
         "train/balance",

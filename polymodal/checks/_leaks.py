@@ -64,7 +64,10 @@ def target_values(table: Table, target: Column) -> Array | None:
     if task is not None and task.one_class:
         names = [values.category(cell) for cell in cells]
         return np.where([name is None for name in names], -1, codes(names))
-    return numbers(cells) if task is not None and task.labels_of(()) is None else None
+    if task is None or task.labels_of(()) is not None:
+        return None
+    found = numbers(cells)
+    return None if np.isnan(found).all() else found
 
 
 def signals(table: Table, schema: Schema) -> Iterator[tuple[str, Column | None, Array]]:

@@ -131,7 +131,8 @@ def _targets(train: Table, schema: Schema, named: Mapping[str, Task]) -> list[Fi
             findings.append(Finding("info", what, missing))
         found = labels(train, target)
         if found is None:
-            different = len(set(train.cells(target.name)) - {None})
+            known = (cell for cell in train.cells(target.name) if cell is not None)
+            different = len({repr(cell) if isinstance(cell, list) else cell for cell in known})
         else:
             counts = Counter(label for row in found for label in set(row))
             different = len(counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,3 +56,23 @@ def doctor(
     say(json.dumps(found.to_json(), indent=1) if as_json else found.text())
     if not found.ready:
         raise typer.Exit(2)
+
+
+def plan(recipe: Annotated[Path, typer.Argument(help="A recipe.yaml.")]) -> None:
+    """What a recipe's networks take: numbers, memory and operations; nothing is trained."""
+    from polymodal.contract.resolve import load
+    from polymodal.fitting.sizes import HALF, WHOLE, sizes
+
+    for size in sizes(load(recipe)):
+        say(f"{size.name}: {size.numbers:,} numbers")
+        for name, count in size.parts.items():
+            say(f"  {name:<30} {count:>20,}")
+        weights = ", ".join(f"{size.numbers * b / 1e9:,.3f} GB at {b} bytes" for b in (WHOLE, HALF))
+        say(f"  memory: {weights} a number; trained {size.training / 1e9:,.3f} GB, and batches")
+        for name, work in size.decoders.items():
+            whole = work.operations(work.context) / 1e9
+            kept = work.kept * HALF / 1e3
+            say(
+                f"  {name}: {whole:,.3f} GFLOP to train on a place of a full context of "
+                f"{work.context:,}, {kept:,.1f} kB of keys and values a place at {HALF} bytes"
+            )

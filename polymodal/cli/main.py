@@ -59,6 +59,7 @@ app.command()(train.check)
 app.command(name="list")(info.list_components)
 app.command()(info.cache)
 app.command()(info.doctor)
+app.command()(info.plan)
 app.command()(train.quickstart)
 
 

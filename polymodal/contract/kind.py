@@ -236,10 +236,11 @@ class Kind(ABC):
     # What models read.
 
     def offered(self) -> tuple[Weights, ...]:
-        """Pretrained models that packages bring, installed or not; the one to prefer first."""
+        """Pretrained models that packages bring to read cells, installed or not; the best first."""
         folder = f"{FOLDER}/{self.name}/{PACKAGES}"
         found = [lookup.find(folder, name)() for name in lookup.names(folder)]
-        return tuple(one.weights() for one in sorted(found, key=lambda one: one.rank))
+        able = sorted((one for one in found if not one.writes), key=lambda one: one.rank)
+        return tuple(one.weights() for one in able)
 
     def installed(self) -> tuple[Weights, ...]:
         """Those of `offered` whose package is installed."""

@@ -63,4 +63,5 @@ class Predictor(nn.Module, ABC):
 
     def numbers(self) -> int:
         """How many numbers it has learned or holds: of a solver's they are buffers."""
-        return sum(tensor.numel() for tensor in self.state_dict().values())
+        held = sum(getattr(module, "held", 0) for module in self.modules())
+        return held + sum(tensor.numel() for tensor in self.state_dict().values())

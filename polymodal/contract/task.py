@@ -85,6 +85,7 @@ class Task(ABC):
         asked: the metric that the user wants models to be chosen and judged by, or None.
         averaged: whether answers are numbers of which sums and means make sense.
         spoils: whether it hides something from the model. It then has a forward pass of its own.
+        told: whether its answers say how likely the target was as well, where that is known.
         mines: whether it hides what depends on what the model finds alike: see `mined`.
         supports: what `support` is, in words.
         chooses: what `criterion` is, in words; "" where it is the primary metric.
@@ -107,6 +108,7 @@ class Task(ABC):
     asked: str | None = None
     averaged: ClassVar[bool] = True
     spoils: ClassVar[bool] = False
+    told: ClassVar[bool] = False
     mines: ClassVar[bool] = False
     supports: ClassVar[str] = "its answer"
     chooses: ClassVar[str] = "its loss"

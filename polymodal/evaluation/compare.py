@@ -135,7 +135,7 @@ def compare(
     facts: dict[str, dict[str, Any]] = {name: {} for name in targets}
     for folder, run in loaded.items():
         prepared = run.prepare(tables[folder], ledger, max_bad_rows=max_bad_rows)
-        scores = run.scores(prepared, rows, cache=usable_folder())
+        scores = run.scores(prepared, rows, cache=usable_folder(), targets=encoded)
         present = run.present(raw[folder], prepared)
         for name, chosen in models[folder].items():
             for who, shares in chosen.items():

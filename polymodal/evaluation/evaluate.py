@@ -69,7 +69,7 @@ class Evaluation:
         calibration: target of classes -> whether its probabilities are true.
         regions: target -> how often the truth lies in the regions that `predict` gives for 0.9,
             and how large these are (`regions.describe`).
-        robustness: target -> curves over corruptions and missing cells (`stress.stress`), if asked.
+        robustness: target -> curves over what is corrupted or missing (`stress.stress`), if asked.
         figures: target of classes -> its confusion matrix; of a number -> where the rows lie in
             the plane of true and predicted values (`figures`).
         slices: target -> where the fused model errs and its rivals do not (`slices.describe`).
@@ -224,11 +224,11 @@ def evaluate(
     ledger = Ledger()
     clusters = clusters_of(table, group, run.schema.group)
     prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
-    rows = np.arange(len(table))
+    rows, targets = np.arange(len(table)), run.targets(table)
     planned = sets.plan(list(run.schema.modalities()), len(table), contributions)
     if planned is not None and tell is not None:
-        tell(sets.announcement(run, prepared, len(table), planned))
-    scores, played = sets.play(run, prepared, len(table), planned)
+        tell(sets.announcement(run, prepared, len(table), planned, targets))
+    scores, played = sets.play(run, prepared, len(table), planned, targets)
     present = run.present(table, prepared)
     combined = run.combine(scores, present=present)
     predictions = run.pipeline.decoded(table, combined, present)
@@ -241,7 +241,7 @@ def evaluate(
         "measured": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     known = {}
-    for name, values in run.targets(table).items():
+    for name, values in targets.items():
         part = Part(run.tasks[name], values, clusters)
         known[name] = part.rows
         exchange = None
@@ -357,15 +357,13 @@ def _contributions(
     values[frozenset()] = part.task.constant(values[max(played, key=len)])
     targets = [part.targets[i] for i in own]
     clusters = None if part.clusters is None else part.clusters[own]
-    drawn = np.searchsorted(part.rows, exchange.rows)
-    return {
-        **game.contributions(part.task, values, targets, clusters, planned.walks),
-        "sample": game.interactions(
-            exchange,
-            [part.targets[i] for i in drawn],
-            None if part.clusters is None else part.clusters[drawn],
-        ),
-    }
+    found = game.contributions(part.task, values, targets, clusters, planned.walks)
+    if part.task.averaged:  # else there are no sums that interactions could be held against
+        drawn = np.searchsorted(part.rows, exchange.rows)
+        beside = None if part.clusters is None else part.clusters[drawn]
+        true = [part.targets[i] for i in drawn]
+        found["sample"] = game.interactions(exchange, true, beside)
+    return found
 
 
 def _alignment(exchange: game.Exchange, part: Part) -> dict[str, Any]:

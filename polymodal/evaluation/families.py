@@ -20,8 +20,8 @@ FEWEST_MOST = "references a row (fewest, most)"
 def families() -> dict[str, Family]:
     """Those of answers that no task has, and each task's own, by name."""
     found = {
-        "vqa": Family(_texts, _vqa, several=True, extracts=True),
-        "captions": Family(_texts, _captions, several=True),
+        "vqa": Family(references.texts, _vqa, several=True, extracts=True),
+        "captions": Family(references.texts, _captions, several=True),
         "retrieval": Family(_items, _retrieval, several=True),
     }
     own = {name: lookup.find("tasks", name).family() for name in lookup.names("tasks")}
@@ -68,18 +68,6 @@ def _retrieval(sides: Sides) -> tuple[Build, dict[str, Any]]:
         return reduce(alignment.Retrieval.followed_by, [found[name] for name in names]).metrics()
 
     return build, {name: one.conditions() for name, one in found.items()}
-
-
-def _texts(cells: Cells) -> list[str] | None:
-    """A row's texts: of several columns, of lists, of JSON lists."""
-    listed = [values.json_list(cell) if isinstance(cell, str) else cell for cell in cells]
-    parts = [
-        part
-        for cell, found in zip(cells, listed, strict=True)
-        for part in (found if isinstance(found, list) else [cell])
-    ]
-    texts = [text for text in map(references.text, parts) if text is not None]
-    return texts or None
 
 
 def _items(cells: Cells) -> Cells | None:

@@ -42,8 +42,9 @@ class Part(Known):
 
     @property
     def is_played(self) -> bool:
-        """Whether what modalities are worth can be told: there is one answer a row, a number."""
-        return self.task.words is None and self.task.averaged
+        """Whether what modalities are worth can be told: there is one answer a row, and it is
+        measured by what the target says of it."""
+        return self.task.words is None and (self.task.averaged or self.task.told)
 
     def metrics(self, scores: Answers) -> dict[str, dict[str, float]]:
         """Metric -> value and 95 % interval of scores of all rows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -85,24 +85,42 @@ def drawn(rows: int, most: int, seed: int = 0) -> Array:
 
 
 def play(
-    run: Run, prepared: Sequence[Prepared], rows: int, planned: Plan | None
+    run: Run,
+    prepared: Sequence[Prepared],
+    rows: int,
+    planned: Plan | None,
+    targets: Mapping[str, Prepared],
 ) -> tuple[dict[str, Any], dict[Names, Any]]:
-    """Members' scores of all rows, and those of the planned rows with every planned set."""
+    """Members' scores of all rows, and those of the planned rows with every planned set.
+
+    Args:
+        targets: encoded, for answers that say how likely they were.
+    """
     everything, folder = np.arange(rows), usable_folder()
     if planned is None:
-        return run.scores(prepared, everything, cache=folder), {}
+        return run.scores(prepared, everything, cache=folder, targets=targets), {}
     everyone = max(planned.sets, key=len)
     absent = [everyone - team for team in planned.sets]
-    found = run.scores_without(prepared, planned.rows, absent, folder)
+    found = run.scores_without(prepared, planned.rows, absent, folder, targets=targets)
     played = dict(zip(planned.sets, found, strict=True))
     if len(planned.rows) == rows:
         return played[everyone], played
-    return run.scores(prepared, everything, cache=folder), played
+    return run.scores(prepared, everything, cache=folder, targets=targets), played
 
 
-def announcement(run: Run, prepared: Sequence[Prepared], rows: int, planned: Plan) -> str:
-    """About how long the plan takes, in words, and what sampling would; what is kept takes none."""
-    seconds = _seconds(run, prepared)
+def announcement(
+    run: Run,
+    prepared: Sequence[Prepared],
+    rows: int,
+    planned: Plan,
+    targets: Mapping[str, Prepared],
+) -> str:
+    """About how long the plan takes, in words, and what sampling would; what is kept takes none.
+
+    Args:
+        targets: as of `play`.
+    """
+    seconds = _seconds(run, prepared, targets)
     names, everything = list(run.schema.modalities()), np.arange(rows)
     said = f"scoring {len(planned.sets)} sets of modalities"
     answers = seconds([frozenset(names)], everything)
@@ -120,7 +138,9 @@ def announcement(run: Run, prepared: Sequence[Prepared], rows: int, planned: Pla
     return f"{said}; `contributions sampled`: {took}"
 
 
-def _seconds(run: Run, prepared: Sequence[Prepared]) -> Callable[[Sequence[Names], Array], float]:
+def _seconds(
+    run: Run, prepared: Sequence[Prepared], targets: Mapping[str, Prepared]
+) -> Callable[[Sequence[Names], Array], float]:
     """(sets, rows) -> about how many seconds to score what of them is not kept.
 
     Encoders run once, the rest once a set. Members are timed when they are first asked for.
@@ -130,7 +150,8 @@ def _seconds(run: Run, prepared: Sequence[Prepared]) -> Callable[[Sequence[Names
     def seconds(sets: Sequence[Names], rows: Array) -> float:
         absent = [everyone - team for team in sets]
         total = 0.0
-        for name, left in run.unscored(prepared, rows, absent, usable_folder()).items():
+        left_of = run.unscored(prepared, rows, absent, usable_folder(), targets)
+        for name, left in left_of.items():
             if left:
                 encode, fuse = costs(name)
                 total += encode + sum(fuse[len(gone)] for gone in left)

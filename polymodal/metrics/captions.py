@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -168,13 +169,13 @@ def _rouge_l(guess: Words, gold: Words) -> float:
     return 2 * common_words(guess, gold) / total if total else 0.0
 
 
-def common_words(a: Words, b: Words) -> int:
+def common_words(a: Sequence[Hashable], b: Sequence[Hashable]) -> int:
     """The length of the longest common subsequence.
 
     One bit a word of `a`, which is 0 where the subsequence grows: all of a column of the usual
     table at once. Paper: "Bit-parallel LCS-length computation revisited" (Hyyrö 2004).
     """
-    places: dict[str, int] = defaultdict(int)
+    places: dict[Hashable, int] = defaultdict(int)
     for i, word in enumerate(a):
         places[word] |= 1 << i
     whole = (1 << len(a)) - 1
@@ -183,6 +184,11 @@ def common_words(a: Words, b: Words) -> int:
         met = row & places.get(word, 0)
         row = ((row + met) | (row - met)) & whole
     return len(a) - row.bit_count()
+
+
+def installed() -> bool:
+    """Whether sacrebleu is, which counts for BLEU and chrF."""
+    return find_spec("sacrebleu") is not None
 
 
 def version() -> str:

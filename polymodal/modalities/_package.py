@@ -34,6 +34,7 @@ class Package(ABC):
         knows: what it was trained on, in words.
         ready: the folder in the module that is in Hugging Face's form already; None: `convert`.
         alone: whether pip must leave out what the package depends on, which is not needed here.
+        writes: whether it is a model that writes, and none to read cells with.
         rank: of a kind's packages the one of the lowest rank is preferred.
         version: raised by hand whenever `convert` changes what it writes.
     """
@@ -46,6 +47,7 @@ class Package(ABC):
     knows: ClassVar[str]
     ready: ClassVar[str | None] = None
     alone: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
     rank: ClassVar[int] = 0
     version: ClassVar[int] = 1
 

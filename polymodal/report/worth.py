@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from html import escape
 
 from polymodal.base.spelling import cut
@@ -36,20 +37,6 @@ def contributions(shown: Shown, target: str) -> list[str]:
         zero,
         signed=True,
     )
-    sample = found["sample"]
-    perceptual = plots.forest(
-        shown,
-        [
-            Mark(f"{escape(cut(name, 40))} exchanged", (*at, "sample", "perceptual", name))
-            for name in sample["perceptual"]
-            if name in felt
-        ],
-        zero,
-        signed=True,
-    )
-    gain = plots.forest(
-        shown, [Mark("interaction", (*at, "sample", "emap_gain"))], zero, signed=True
-    )
     orders = f" and {shown.number(*at, 'orders')} orders of joining" if found["orders"] else ""
     cards = [
         card(
@@ -63,15 +50,9 @@ def contributions(shown: Shown, target: str) -> list[str]:
             f'<p class="note">Shapley values: shares of what all add to nothing, in '
             f"{found['metric']}.</p>{none}{worth if felt else ''}{_use(shown, target)}",
         ),
-        card(
-            "What it loses when cells are exchanged among rows",
-            f'<p class="note">A sample of {shown.number(*at, "sample", "rows")} rows. Perceptual '
-            f"score: the share of its {found['metric']} that goes when one modality's cells are "
-            f"those of other rows.</p>{perceptual}<h4>Gain over its additive part (EMAP)</h4>"
-            f'<p class="note">In {found["metric"]}: near 0, no modality changes what another '
-            f"means.</p>{gain}",
-        ),
     ]
+    if "sample" in found:
+        cards.append(_exchanged(shown, target, felt))
     if found["cooperation"]:
         cooperation = card(
             "Cooperation",
@@ -86,6 +67,37 @@ def contributions(shown: Shown, target: str) -> list[str]:
         )
         cards.insert(2, cooperation)
     return cards
+
+
+def _exchanged(shown: Shown, target: str, felt: Collection[str]) -> str:
+    """What cells of other rows cost, and what is owed to interactions.
+
+    Args:
+        felt: modalities on which answers depend.
+    """
+    at = ("contributions", target)
+    found, zero = shown.at(*at), [Line(0.0, "zero")]
+    perceptual = plots.forest(
+        shown,
+        [
+            Mark(f"{escape(cut(name, 40))} exchanged", (*at, "sample", "perceptual", name))
+            for name in found["sample"]["perceptual"]
+            if name in felt
+        ],
+        zero,
+        signed=True,
+    )
+    gain = plots.forest(
+        shown, [Mark("interaction", (*at, "sample", "emap_gain"))], zero, signed=True
+    )
+    return card(
+        "What it loses when cells are exchanged among rows",
+        f'<p class="note">A sample of {shown.number(*at, "sample", "rows")} rows. Perceptual '
+        f"score: the share of its {found['metric']} that goes when one modality's cells are "
+        f"those of other rows.</p>{perceptual}<h4>Gain over its additive part (EMAP)</h4>"
+        f'<p class="note">In {found["metric"]}: near 0, no modality changes what another '
+        f"means.</p>{gain}",
+    )
 
 
 def _nothing(span: dict[str, float | None]) -> bool:

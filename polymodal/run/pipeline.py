@@ -229,14 +229,19 @@ class Pipeline:
         prepared: Encoded,
         rows: np.ndarray[Any, Any],
         absent: Sequence[Collection[str]],
+        targets: Mapping[str, Prepared] | None = None,
     ) -> list[dict[str, Answers]]:
         """A member's scores for every set in `absent` of modalities to leave out.
+
+        Args:
+            targets: encoded, for tasks whose answers are to say how likely they were (`told`).
 
         Returns:
             For each set: target -> one array of scores a row.
         """
         member = self.members[name]
-        collator = Collator(self.inputs(name, prepared), {})
+        own_targets = {n: t for n, t in (targets or {}).items() if self.tasks[n].told}
+        collator = Collator(self.inputs(name, prepared), own_targets)
         own = [frozenset(gone) & frozenset(member.forms) for gone in absent]
         with lookup.blaming(lambda: named.names(member.spec.model_dump())):
             found = predict_without(member.module, self.asked(name), collator, rows, absent=own)

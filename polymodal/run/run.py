@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -17,12 +17,13 @@ from polymodal.checks.seen import Seen
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Answers, Task
+from polymodal.contract.writing import Said
 from polymodal.metrics.alignment import unit
 from polymodal.prepared import targets as encoding
 from polymodal.prepared.cache import usable_folder
 from polymodal.prepared.index import CacheError
 from polymodal.prepared.prepare import Prepared
-from polymodal.run import frames
+from polymodal.run import frames, writing
 from polymodal.run.pipeline import Pipeline, Trained
 from polymodal.run.rows import whole
 from polymodal.run.scored import key_of, missing, remembered, versions
@@ -214,6 +215,22 @@ class Run:
         with self._answering():
             return self.pipeline.predict_row(row, absent=absent, ledger=ledger, interval=interval)
 
+    def write(self, source: Any, *, target: str | None = None, **how: Any) -> list[list[Said]]:
+        """Every row's texts, the best first: `run.write(rows, temperature=0.8, samples=3)`.
+
+        Args:
+            source: as of `predict`.
+            target: what is written; None: the only target of texts.
+            how: any of `nn.manner.Manner`: longest, beams, temperature, choices, schema, ...
+        """
+        with self._answering():
+            rows = whole(self.schema, source, Ledger()) if frames.are_rows(source) else source
+            return writing.write(self.pipeline, self.table(rows), target, how)
+
+    def stream(self, row: Mapping[str, Any], **how: Any) -> Iterator[str]:
+        """One row's text as it is written, part by part; `target` and others as of `write`."""
+        return writing.stream(self.pipeline, row, how.pop("target", None), how)
+
     @contextmanager
     def _answering(self) -> Iterator[None]:
         """Rows from anywhere, and a run from anywhere: what fits together nowhere is one error."""
@@ -271,9 +288,10 @@ class Run:
         absent: Collection[str] = (),
         cache: Path | None = None,
         members: Sequence[str] | None = None,
+        targets: Mapping[str, Prepared] | None = None,
     ) -> dict[str, dict[str, Answers]]:
         """Member -> target -> one array of scores a row."""
-        return self.scores_without(prepared, rows, [frozenset(absent)], cache, members)[0]
+        return self.scores_without(prepared, rows, [frozenset(absent)], cache, members, targets)[0]
 
     def scores_without(
         self,
@@ -282,21 +300,24 @@ class Run:
         absent: Sequence[frozenset[str]],
         cache: Path | None = None,
         members: Sequence[str] | None = None,
+        targets: Mapping[str, Prepared] | None = None,
     ) -> list[dict[str, dict[str, Answers]]]:
         """`scores` for every set in `absent` of modalities to leave out, each encoded once.
 
         Args:
             cache: where scores are kept, so that they are not computed again; None: nowhere.
             members: all by default.
+            targets: encoded, for answers that are to say how likely they were.
         """
+        told = {n: t for n, t in (targets or {}).items() if self.tasks[n].told}
         found: list[dict[str, dict[str, Answers]]] = [{} for _ in absent]
         for name in self.members if members is None else members:
             own = self._sets_of(name, absent)
-            compute = partial(self.pipeline.score, name, prepared, rows)
+            compute = partial(self.pipeline.score, name, prepared, rows, targets=told)
             if cache is None:
                 scored = compute(absent=own)
             else:
-                scored = remembered(cache, self._key(name, prepared, rows), own, compute)
+                scored = remembered(cache, self._key(name, prepared, rows, told), own, compute)
             for one, gone in zip(found, absent, strict=True):
                 one[name] = scored[own.index(gone & frozenset(self.members[name].forms))]
         return found
@@ -307,12 +328,14 @@ class Run:
         rows: np.ndarray[Any, Any],
         absent: Sequence[frozenset[str]],
         cache: Path | None,
+        targets: Mapping[str, Prepared] | None = None,
     ) -> dict[str, list[frozenset[str]]]:
         """Member -> what of its modalities to leave out `scores_without` would have to compute."""
         if cache is None:
             return {name: self._sets_of(name, absent) for name in self.members}
+        told = {n: t for n, t in (targets or {}).items() if self.tasks[n].told}
         return {
-            name: missing(cache, self._key(name, prepared, rows), self._sets_of(name, absent))
+            name: missing(cache, self._key(name, prepared, rows, told), self._sets_of(name, absent))
             for name in self.members
         }
 
@@ -344,11 +367,19 @@ class Run:
         read = frozenset(self.members[name].forms)
         return list(dict.fromkeys(gone & read for gone in absent))
 
-    def _key(self, name: str, prepared: Encoded, rows: np.ndarray[Any, Any]) -> bytes:
+    def _key(
+        self,
+        name: str,
+        prepared: Encoded,
+        rows: np.ndarray[Any, Any],
+        told: Mapping[str, Prepared],
+    ) -> bytes:
         """Under which a member's scores are kept."""
         member = self.members[name]
         built = [member.spec.model_dump(), asdict(member.kernels), versions()]
         inputs = self.pipeline.inputs(name, prepared)
+        # No modality has such a name.
+        inputs |= {f"\0{target}": values for target, values in told.items()}
         return key_of(member.module, built, self.pipeline.asked(name), inputs, rows)
 
     # -- what it is made of -----------------------------------------------------------------

@@ -21,18 +21,23 @@ from polymodal.table.schema import Column
 
 def _tasks() -> tuple[type[Task], ...]:
     """The tasks that a target's kind may mean, in the order in which they are asked for it."""
-    return _found(lookup.places("tasks"))
+    found = (one for one in _found(lookup.places("tasks")) if one.order is not None)
+    return tuple(sorted(found, key=lambda task: task.order or 0))
 
 
 @cache
 def _found(places: tuple[str, ...]) -> tuple[type[Task], ...]:
-    found = [lookup.find("tasks", name) for name in lookup.names("tasks")]
-    return tuple(sorted((one for one in found if one.order is not None), key=lambda t: t.order))
+    return tuple(lookup.find("tasks", name) for name in lookup.names("tasks"))
 
 
-def kinds() -> dict[str, type[Task]]:
-    """Kind of target column -> the task that it means, by name."""
-    found = {one.kind: one for one in _tasks() if one.kind is not None}
+def kinds(declared: bool = True) -> dict[str, type[Task]]:
+    """Kind of target column -> the task that it means, by name.
+
+    Args:
+        declared: those of tasks that are asked for nothing too: such a kind has to be declared.
+    """
+    tasks = _found(lookup.places("tasks")) if declared else _tasks()
+    found = {one.kind: one for one in tasks if one.kind is not None}
     return {kind: found[kind] for kind in sorted(found)}
 
 
@@ -51,12 +56,14 @@ def target(
     else:
         guessed = _guess_target(table, name)
         column = Column(name, guessed.kind, guessed.reason, guessed.details)
-    allowed = (*kinds(), *reads)
+    allowed = (*kinds(name in declared), *reads)
     if column.kind not in allowed and reads and name not in declared:
         column = Column(name, reads[0], "what its task predicts")
     if column.kind not in allowed:
         mark = values.joins(table.cells(name))
         advice = f"if it is one of them, say so: `kind {name}=category`"
+        if column.kind in kinds():
+            advice += f"; to have such texts written: `kind {name}={column.kind}`"
         if mark is not None:
             advice = f"if '{mark}' parts several labels of a row, say so: `kind {name}=set`"
         raise UserError(

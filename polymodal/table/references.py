@@ -44,3 +44,15 @@ def answers(sides: Sides, name: str) -> list[str | None]:
     if sides.extract is None:
         return found
     return [None if one is None else sides.extract(one) for one in found]
+
+
+def texts(cells: Cells) -> list[str] | None:
+    """A row's texts: of several columns, of lists, of JSON lists."""
+    listed = [values.json_list(cell) if isinstance(cell, str) else cell for cell in cells]
+    parts = [
+        part
+        for cell, several in zip(cells, listed, strict=True)
+        for part in (several if isinstance(several, list) else [cell])
+    ]
+    found = [one for one in map(text, parts) if one is not None]
+    return found or None

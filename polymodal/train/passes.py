@@ -39,16 +39,17 @@ def passes(
 
 
 def told(batch: Batch, tasks: Mapping[str, Task]) -> dict[str, Field]:
-    """What tasks have hidden themselves, for heads that must know how much of it there is."""
+    """What tasks have hidden themselves, for heads that must know how much of it there is, and what
+    answers are to say the likelihood of."""
     return {
         name: batch.targets[name]
         for name, task in tasks.items()
-        if task.spoils and name in batch.targets
+        if (task.spoils or task.told) and name in batch.targets
     }
 
 
 def seen(name: str, task: Task, batch: Batch, found: Outputs) -> Pass:
-    """A pass without its target, but for what the task has hidden itself."""
+    """A pass without its target, but for what `told` has."""
     target = told(batch, {name: task}).get(name)
     views = found.views.get(name, {})
     return Pass(batch.inputs, found.fused, found.logits[name], views, target)

@@ -125,6 +125,12 @@ class Pieces(Form):
         short = len(text.encode()) + 3 <= self.limit and isinstance(cell, str)
         return not short and (len(text) > self._most or len(self._uncut(cell)) > self.limit - 2)
 
+    def bytes(self) -> list[bytes]:
+        """What each number stands for in a text; b"" of marks."""
+        signs = {sign: bytes([number]) for number, sign in enumerate(_signs())}
+        made = [b"".join(signs[sign] for sign in name) for name in self.names[len(MARKS) :]]
+        return [b""] * len(MARKS) + made
+
     @cached_property
     def tokenizer(self) -> Any:
         """The `tokenizers.Tokenizer`, which has no marks of its own and begins with a blank."""
@@ -177,6 +183,13 @@ def _alphabet() -> list[str]:
     from tokenizers import pre_tokenizers
 
     return sorted(pre_tokenizers.ByteLevel.alphabet())
+
+
+def _signs() -> list[str]:
+    """The sign of each byte, from 0: its own where it is printed, else one after the 255th."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(number if number in plain else next(others)) for number in range(BYTES)]
 
 
 def _cutter() -> Any:

@@ -1,0 +1,62 @@
+"""Writing: a task whose answers are texts, which can be asked for in other manners than its own."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from polymodal.contract.batch import Fused
+from polymodal.contract.task import Task
+
+
+@dataclass(frozen=True)
+class Said:
+    """A text that a model wrote.
+
+    Attributes:
+        text: what it says.
+        log_likelihood: of all its pieces, the end included if it came.
+        finish: "stop" where the model ended it, "length" where there was no more room.
+        choices: where it had to be one of some texts, each one's log-likelihood, and the same a
+            piece.
+    """
+
+    text: str
+    log_likelihood: float
+    finish: str
+    choices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+class Writing(Task):
+    """A task that writes."""
+
+    @abstractmethod
+    def planned(self) -> nn.Module:
+        """A `nn.decoder.Decoder` as it writes, without its numbers: on the meta device.
+
+        Before `fit`, of as many pieces as are allowed.
+        """
+
+    @abstractmethod
+    def write(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> list[list[Said]]:
+        """Texts for every row, as many as asked for, the best first.
+
+        Args:
+            head: what `heads` returned, trained.
+            how: what is asked for instead of the task's own manner.
+
+        Raises:
+            UserError: there is no such manner.
+        """
+
+    @abstractmethod
+    def stream(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> Iterator[str]:
+        """One row's text as it is written, part by part."""
+
+    @abstractmethod
+    def blank(self) -> Said:
+        """What is said of a row without anything."""

@@ -1,0 +1,109 @@
+"""In what manner texts are asked for, what they may say, and what was written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from polymodal.base.errors import UserError
+
+
+class Rule(Protocol):
+    """What texts may say: a state for what is written so far. States are never changed."""
+
+    def start(self) -> Any: ...
+
+    def allowed(self, state: Any) -> Tensor:
+        """`(vocabulary,)` bool: the pieces that may come next, the end among them where it may."""
+
+    def then(self, state: Any, piece: int) -> Any:
+        """The state after one more piece."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How texts are written.
+
+    Attributes:
+        longest: pieces at most, the end not counted.
+        beams: the best so many beginnings are kept; 1: the likeliest piece always, or a drawn one.
+        penalty: of a beam's length: its log-probability is divided by the length to this power.
+        temperature: what scores are divided by before a piece is drawn; 0: none is drawn.
+        top_k: only the likeliest so many pieces are drawn from; 0: all.
+        top_p: only the likeliest pieces that make up this probability together are drawn from.
+        samples: different texts a row: so many drawn ones, or so many of the beams.
+        seed: of what is drawn. What a row gets depends on no other row.
+        choices: texts, of which the likeliest a piece is written.
+        pattern: a regular expression that a text has to match as a whole.
+        schema: a JSON schema that a text has to satisfy.
+    """
+
+    longest: int = 64
+    beams: int = 1
+    penalty: float = 1.0
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    samples: int = 1
+    seed: int = 0
+    choices: Sequence[str] = ()
+    pattern: str = ""
+    schema: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name, fine, wanted in (
+            ("longest", self.longest >= 1, "1 or more"),
+            ("beams", self.beams >= 1, "1 or more"),
+            ("temperature", 0 <= self.temperature < math.inf, "0 or more"),
+            ("top_k", self.top_k >= 0, "0 or more"),
+            ("top_p", 0 < self.top_p <= 1, "more than 0, at most 1"),
+            ("samples", self.samples >= 1, "1 or more"),
+            ("choices", len(set(self.choices)) == len(self.choices), "different texts"),
+        ):
+            if not fine:
+                got = getattr(self, name)
+                raise UserError(f"{name}={got} is out of range", expected=wanted)
+        asked = [n for n in ("choices", "pattern", "schema") if getattr(self, n)]
+        if len(asked) > 1 or (self.choices and (self.temperature or self.samples > 1)):
+            raise UserError(
+                f"{' and '.join(asked)} cannot be kept to at once",
+                expected="choices, pattern or schema; choices without temperature or samples",
+            )
+        if self.temperature and self.beams > 1:
+            raise UserError(
+                "Texts are drawn, or found by beams",
+                expected="temperature=0 with several beams, or beams=1",
+                got=f"temperature={self.temperature:g}, beams={self.beams}",
+            )
+        if not self.temperature and (self.top_k or self.top_p < 1):
+            raise UserError(
+                "top_k and top_p say what pieces are drawn from, and none is drawn",
+                expected="a temperature above 0",
+                do="set temperature: 1, or leave them out",
+            )
+        if not self.temperature and self.samples > self.beams:
+            raise UserError(
+                f"samples={self.samples} different texts are asked for",
+                expected="a temperature above 0, or as many beams",
+                got=f"temperature=0, beams={self.beams}",
+            )
+
+
+@dataclass(frozen=True)
+class Text:
+    """What was written.
+
+    Attributes:
+        ids: pieces, without the end.
+        logs: each one's log-probability by the model itself, and last the end's if it came: of one
+            that was drawn or allowed by a rule too.
+        ended: whether the end was written; else there was no more room.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    logs: list[float] = field(default_factory=list)
+    ended: bool = False

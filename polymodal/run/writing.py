@@ -1,0 +1,96 @@
+"""Texts asked of a run in any manner: several, by beams, kept to a rule, or as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from polymodal.base.devices import device_of
+from polymodal.base.errors import UserError
+from polymodal.contract.batch import Fused
+from polymodal.contract.writing import Said, Writing
+from polymodal.prepared.collate import Collator
+from polymodal.run import patterns
+from polymodal.run.pipeline import Pipeline
+from polymodal.run.rows import whole
+from polymodal.table.ledger import Ledger
+from polymodal.table.read import Table
+from polymodal.table.schema import CONSTANT, FUSED
+
+# Rows at a time.
+BATCH = 256
+
+
+def write(
+    pipeline: Pipeline, table: Table, target: str | None, how: Mapping[str, Any]
+) -> list[list[Said]]:
+    """Texts for every row of a table, as many as asked for, the best first.
+
+    Args:
+        target: the task that writes; None: the only one that does.
+        how: `nn.manner.Manner`'s keys.
+    """
+    task = _task(pipeline, target)
+    found: list[list[Said]] = [[task.blank()] for _ in range(len(table))]
+    for rows, head, fused in _fused(pipeline, table, task):
+        for row, said in zip(rows, task.write(head, fused, how), strict=True):
+            found[row] = said
+    return found
+
+
+def stream(
+    pipeline: Pipeline, row: Mapping[str, Any], target: str | None, how: Mapping[str, Any]
+) -> Iterator[str]:
+    """One row's text as it is written, part by part."""
+    task, ledger = _task(pipeline, target), Ledger()
+    table = pipeline.table(whole(pipeline.schema, [row], ledger))
+    parts = list(_fused(pipeline, table, task))
+    ledger.warn()
+    if not parts:
+        yield task.blank().text
+    for _, head, fused in parts:
+        yield from task.stream(head, fused, how)
+
+
+def _task(pipeline: Pipeline, target: str | None) -> Writing:
+    """The task that writes."""
+    able = {name: task for name, task in pipeline.tasks.items() if isinstance(task, Writing)}
+    if target is None and len(able) == 1:
+        return next(iter(able.values()))
+    if target not in able:
+        raise UserError(
+            f"The run does not write {'anything' if target is None else repr(target)}",
+            expected=f"one of the targets {', '.join(able)}" if able else "a target of texts",
+            got=f"the targets {', '.join(pipeline.tasks)}",
+            do="name the target that is to be written" if able else "use `predict`",
+        )
+    return able[target]
+
+
+def _fused(
+    pipeline: Pipeline, table: Table, task: Writing
+) -> Iterator[tuple[list[int], nn.Module, Fused]]:
+    """Rows, the head that writes them, and what it goes on from; none of rows with nothing."""
+    own = pipeline.weights[FUSED][task.name]
+    prepared = dict(pipeline.encode(table, Ledger(), list(own)))
+    standing = pipeline.standing()
+    for here, rows in patterns.grouped(pipeline.present(table, prepared)):
+        shares = standing.answering(task.name, here) or own
+        name = max(shares, key=lambda member: shares[member])
+        if name == CONSTANT:
+            continue
+        if not set(pipeline.members[name].forms.values()) <= set(prepared):
+            prepared |= pipeline.encode(table, Ledger(), [name])
+        module: Any = pipeline.members[name].module
+        head = module.heads[module.targets.index(task.name)]
+        collator = Collator(pipeline.inputs(name, prepared), {})
+        for start in range(0, len(rows), BATCH):
+            part = rows[start : start + BATCH]
+            with torch.no_grad():
+                batch = collator(np.asarray(part)).to(device_of(module))
+                fused = module.fuse(module.encode(batch.inputs), tasks=()).fused
+            yield part.tolist(), head, fused

@@ -1,0 +1,232 @@
+"""Texts to be written, as pieces, and the network that writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from polymodal.contract.batch import Decided, Field, Fused
+from polymodal.contract.form import Form
+from polymodal.modalities.text.forms.pieces import PAD, SEP, Pieces
+from polymodal.nn import rules
+from polymodal.nn.decoder import Decoder, Prompt
+from polymodal.nn.decoding import pieces, write
+from polymodal.nn.manner import Manner, Rule, Text
+from polymodal.nn.tokens import Tokens
+from polymodal.table import references
+
+Array = np.ndarray[Any, Any]
+
+# What stands before each text of a row; no piece has this number.
+START = -1
+# Columns of an answer: of its first line, and of one for each piece.
+ENDED, NATS, PLACES, USUAL = range(4)
+ID, LOG = range(2)
+
+
+class Trained(Tokens):
+    """A tokenizer that is trained on texts, as `text/pieces` has it.
+
+    Args:
+        pieces: fitted.
+    """
+
+    end = SEP
+
+    def __init__(self, pieces: Pieces) -> None:
+        self.pieces, self.count = pieces, pieces.count
+
+    def numbers(self, text: str) -> Array:
+        found = self.pieces.encode(text)[1:, 0].astype(np.int64)
+        return found[:-1] if self.pieces.was_truncated(text) else found
+
+    def text(self, numbers: Sequence[int] | Array) -> str:
+        return self.pieces.decode(np.asarray(numbers, np.int64))
+
+    def rule(self, manner: Manner) -> Rule | None:
+        # The tokenizer puts a blank before every text.
+        return rules.learned(self.pieces.bytes(), self.end, " ", manner)
+
+
+class Written(Form):
+    """A row's texts as `(pieces,)`: START before each, the end behind it.
+
+    A text that is longer than the tokenizer's limit is cut and has no end, so that nothing is
+    learned of where it ends.
+
+    Args:
+        tokens: the tokenizer.
+    """
+
+    kind, dtype, ragged = "target", "int64", True
+
+    def __init__(self, tokens: Tokens) -> None:
+        self.tokens = tokens
+
+    def encode(self, cell: Any) -> Array:
+        parts = [np.zeros(0, np.int64)]
+        for text in references.texts([cell]) or []:
+            parts += [np.array([START]), self.tokens.numbers(text)]
+        return np.concatenate(parts).astype(np.int64)
+
+    def decode(self, array: Array) -> str | list[str]:
+        """The text, or all of them where there are several."""
+        found = self.texts(array)
+        return found[0] if len(found) == 1 else found
+
+    def texts(self, array: Array) -> list[str]:
+        parts = np.split(array, np.flatnonzero(array == START))[1:]
+        return [self.tokens.text(part[1:]) for part in parts]
+
+
+def unpacked(target: Field) -> tuple[Tensor, Tensor, Tensor]:
+    """Each text of a batch's targets: pieces and mask `(texts, longest)`, and its row `(texts,)`.
+
+    Texts of rows whose target is missing have no real place.
+    """
+    assert target.mask is not None
+    known = target.mask & target.present.unsqueeze(1)
+    begins = known & (target.data == START)
+    number = begins.flatten().long().cumsum(0).view_as(begins) - 1
+    rows = begins.nonzero()[:, 0]
+    real = known & ~begins
+    texts = number[real]
+    # Pieces of a text follow one another: its first is where the count of all before it ends.
+    counts = torch.bincount(texts, minlength=len(rows))
+    first = counts.cumsum(0) - counts
+    places = torch.arange(len(texts), device=texts.device) - first[texts]
+    longest = int(counts.max()) if len(counts) else 0
+    ids = torch.full((len(rows), max(1, longest)), PAD, device=texts.device)
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    ids[texts, places] = target.data[real]
+    mask[texts, places] = True
+    return ids, mask, rows
+
+
+class Writer(nn.Module):
+    """The modalities' tokens, projected, and a decoder that goes on from them.
+
+    The prompt is every token of every modality, as the fusion leaves it, in the order of the
+    modalities, and last the fused vector, which is there in every row. `crosses`: the prompt is the
+    fused vector alone, and all layers read the tokens by cross-attention.
+
+    Args:
+        decoder: what writes.
+        width: of tokens and fused vector.
+        count: modalities.
+        crosses: see above.
+        tokens: of texts.
+        manner: how they are written where nothing else is asked.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        width: int,
+        count: int,
+        dropout: float,
+        *,
+        crosses: bool,
+        tokens: Tokens,
+        manner: Manner,
+    ) -> None:
+        super().__init__()
+        self.decoder, self.crosses = decoder, crosses
+        self.tokens, self.manner = tokens, manner
+        self.dropout = nn.Dropout(dropout)
+        # Encoders' tokens are of any scale, and one that is loud would drown all others.
+        self.project = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, decoder.width),
+            nn.GELU(),
+            nn.Linear(decoder.width, decoder.width),
+        )
+        self.whose = nn.Parameter(0.02 * torch.randn(count + 1, decoder.width))
+
+    def forward(self, fused: Fused, target: Field | None = None) -> Decided:
+        """In training what the targets cost; else texts, and what known targets would cost.
+
+        Returns:
+            "nats" `(texts,)` and "places" of each target, and its "row"; beside them, but for
+            training, "written": each row's Text.
+        """
+        prompt = self.prompt(fused)
+        found: dict[str, Any] = {}
+        if target is not None:
+            ids, mask, rows = unpacked(target)
+            logs = self.decoder.taught(prompt.take(rows), ids, mask)
+            found = {"nats": -logs.sum(1), "places": mask.sum(1), "row": rows}
+        if not self.training:
+            found["written"] = [own[0] for own in self.write(prompt, self.manner)]
+        return Decided(found)
+
+    def write(self, prompt: Prompt, manner: Manner) -> list[list[Text]]:
+        """Texts for every row, the best first: of choices all of them."""
+        if manner.choices:
+            return self._weighed(prompt, manner.choices)
+        rule = self.tokens.rule(manner)
+        return write(self.decoder, prompt, self.tokens.end, manner, rule)
+
+    def pieces(self, prompt: Prompt, manner: Manner) -> Iterator[int]:
+        """One row's text, piece by piece, without the end."""
+        rule = self.tokens.rule(manner)
+        for _, ids, _ in pieces(self.decoder, prompt, self.tokens.end, manner, rule):
+            yield from (piece for piece in ids if piece != self.tokens.end)
+
+    @torch.no_grad()
+    def _weighed(self, prompt: Prompt, choices: Sequence[str]) -> list[list[Text]]:
+        """Each row's choices with their log-probabilities, the likeliest a piece first."""
+        numbers = [torch.from_numpy(self.tokens.numbers(choice)) for choice in choices]
+        ids = nn.utils.rnn.pad_sequence(numbers, batch_first=True, padding_value=PAD)
+        lengths = torch.tensor([len(one) for one in numbers])
+        mask = torch.arange(ids.shape[1]) < lengths.unsqueeze(1)
+        ids, mask = ids.to(prompt.mask.device), mask.to(prompt.mask.device)
+        found: list[list[Text]] = []
+        for row in range(len(prompt.mask)):
+            same = torch.full((len(choices),), row, device=ids.device)
+            logs = self.decoder.taught(prompt.take(same), ids, mask)
+            own = [
+                Text(piece[real][:-1].tolist(), log[real].tolist(), True)
+                for piece, real, log in zip(ids, mask, logs, strict=True)
+            ]
+            found.append(sorted(own, key=lambda text: -sum(text.logs) / len(text.logs)))
+        return found
+
+    def prompt(self, fused: Fused) -> Prompt:
+        values = [tokens.values for tokens in fused.tokens.values()]
+        masks = [tokens.mask for tokens in fused.tokens.values()]
+        parts = [*values, fused.pooled.unsqueeze(1)]
+        vectors = torch.cat(
+            [
+                self.project(self.dropout(part)) + own
+                for part, own in zip(parts, self.whose, strict=True)
+            ],
+            1,
+        )
+        mask = torch.cat(masks, 1)
+        always = torch.ones_like(mask[:, :1])
+        if not self.crosses:
+            return Prompt(vectors, torch.cat([mask, always], 1))
+        # Some place has to be real: the fused vector is one of those that are read.
+        seen = torch.cat([mask, always], 1)
+        return Prompt(vectors[:, -1:], always, vectors, seen)
+
+
+def answered(text: Text, end: int, nats: float = 0.0, places: int = 0, usual: float = 0.0) -> Array:
+    """A text as an answer `(1 + pieces, 4)`, with what the target would have cost.
+
+    Args:
+        end: the piece that ends a text.
+        nats: of the target's pieces together.
+        places: how many these are; 0: it is not known.
+        usual: the nats of these by how often pieces come.
+    """
+    found = np.zeros((1 + len(text.logs), 4))
+    found[0] = text.ended, nats, places, usual
+    ends = [end] * (len(text.logs) - len(text.ids))
+    found[1:, ID], found[1:, LOG] = [*text.ids, *ends], text.logs
+    return found

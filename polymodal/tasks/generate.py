@@ -1,0 +1,377 @@
+"""A text is written, piece by piece, by a decoder that has read the other columns."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from polymodal.base import lookup
+from polymodal.base.errors import UserError
+from polymodal.base.words import words
+from polymodal.contract.batch import Fused
+from polymodal.contract.form import Form
+from polymodal.contract.kind import worded
+from polymodal.contract.metric import Metric
+from polymodal.contract.recipe import Spec, name_of, options_of
+from polymodal.contract.task import Answers, Array, Judged, Pass
+from polymodal.contract.writing import Said, Writing
+from polymodal.metrics import captions, summed
+from polymodal.metrics.answers import normalised
+from polymodal.metrics.texts import texts
+from polymodal.modalities.text.forms.pieces import Pieces
+from polymodal.nn.decoder import Decoder
+from polymodal.nn.manner import Manner, Text
+from polymodal.nn.tokens import Tokens
+from polymodal.table import references
+from polymodal.tasks import _labels
+from polymodal.tasks._written import (
+    ENDED,
+    ID,
+    LOG,
+    NATS,
+    PLACES,
+    USUAL,
+    Trained,
+    Writer,
+    Written,
+    answered,
+)
+
+# Pieces of a text at most; what is longer is cut in training.
+LIMIT = 1024
+# Answers of so many words, as the middle one has, are right or wrong; longer ones are like others.
+SHORT = 3
+# So many texts are compared, to find the one that is most like all.
+SAMPLE = 200
+READS = ("prefix", "attention")
+# What stands for bytes that are no letter yet.
+HALF = "\N{REPLACEMENT CHARACTER}"
+
+
+class Generate(Writing):
+    """Cross-entropy of each piece of the answer, told by those before it and by the modalities.
+
+    The pieces are those of a tokenizer that is trained on the training rows' targets (the form
+    `pieces` of texts), the end among them. Every modality's tokens are projected and stand before
+    the text in the decoder's sequence, in the manner of "Visual Instruction Tuning" (Liu et al.
+    2023, arXiv 2304.08485), or are read by cross-attention. A cell may hold several texts (a list,
+    or one in JSON): all are learned, and the best counts.
+
+    A text has no mean, and one of next-piece probabilities would need all models at each step and
+    one tokenizer for all: the best model writes. Neighbours: `classify` where answers are few.
+
+    Args:
+        name: the target's column.
+        decoder: a file of `nn/decoders`, with its options.
+        reading: "prefix" or "attention" (of decoders that have it: gpt2).
+        vocabulary: pieces that the tokenizer knows at most.
+        decoding: how texts are written: `longest`, `beams`, `penalty`, `temperature`, `top_k`,
+            `top_p`, `seed`, and what they have to keep to: `choices`, `pattern` or `schema`
+            (`nn.manner.Manner`); by default the likeliest piece always, and as many of them as
+            the longest training text has.
+    """
+
+    kind: ClassVar[str | None] = worded()
+    reads: ClassVar[tuple[str, ...]] = (worded(),)
+    averaged: ClassVar[bool] = False
+    told: ClassVar[bool] = True
+    supports = "how much of it is written again"
+    chooses = "nats a piece"
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        decoder: Spec = "gpt2",
+        reading: str = "prefix",
+        vocabulary: int = 4096,
+        decoding: Mapping[str, Any] | None = None,
+    ) -> None:
+        if reading not in READS:
+            raise UserError(
+                f"The task '{name}' cannot read by '{reading}'",
+                expected=f"reading: {' or '.join(READS)}",
+            )
+        self.name, self.decoder, self.reading = name, decoder, reading
+        self.vocabulary, self.decoding = vocabulary, decoding
+        found, options = self._kind()
+        lookup.check_options(found, name_of(decoder), options)
+        if self.crosses and not found.able:
+            able = [n for n in lookup.names("nn/decoders") if lookup.find("nn/decoders", n).able]
+            raise UserError(
+                f"The decoder '{name_of(decoder)}' has no cross-attention",
+                expected=f"one that has: {', '.join(able)}",
+                do="name one of them (`decoder`), or let it read otherwise (reading: prefix)",
+            )
+        lookup.check_options(Manner, "decoding", decoding or {})
+        self._manner(1)
+
+    @property
+    def crosses(self) -> bool:
+        return self.reading == READS[1]
+
+    @classmethod
+    def labels_of(cls, cells: Sequence[Any]) -> None:
+        return None
+
+    # -- what is written -----------------------------------------------------------------------
+
+    def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
+        """Train the tokenizer; learn how long texts are, and how often pieces come.
+
+        Raises:
+            UserError: all texts are one, or there is none.
+        """
+        given = [references.texts([cell]) or [] for cell in cells]
+        every = [text for own in given for text in own]
+        if len(set(every)) < 2:
+            raise _labels.nothing_to_learn(self.name, repr(every[0]) if every else "no text at all")
+        pieces = Pieces(vocabulary=self.vocabulary, limit=LIMIT)
+        decoder, options = self._kind()
+        tokens = decoder.tokens(LIMIT, options)
+        if tokens is None:
+            pieces.fit(every)
+            tokens = Trained(pieces)
+        encoded = [tokens.numbers(text) for text in every]
+        ids, counts = np.unique(np.concatenate(encoded), return_counts=True)
+        self.state = {
+            "merges": pieces.state["merges"],
+            "digest": decoder.digest(options),
+            "counts": [ids.tolist(), counts.tolist()],
+            "common": _common(every),
+            "longest": max(len(own) for own in encoded),
+            "words": float(np.median([len(words(text)) for text in every])),
+            "cut": sum(int(own[-1]) != tokens.end for own in encoded),
+        }
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return dict(self._state)
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self._state = dict(state)
+        decoder, options = self._kind()
+        tokens = decoder.tokens(LIMIT, options)
+        if tokens is None:
+            pieces = Pieces(vocabulary=self.vocabulary, limit=LIMIT)
+            pieces.state = {"merges": state["merges"]}
+            tokens = Trained(pieces)
+        self.tokens: Tokens = tokens
+        self.form: Written = Written(tokens)
+        self.primary = "exact_match" if state["words"] <= SHORT else "cider_d"
+        self.exact = state["words"] <= SHORT
+        # Everything may come, though it has not come yet.
+        counts = np.ones(tokens.count)
+        counts[state["counts"][0]] += state["counts"][1]
+        self._usual = np.log(counts / counts.sum())
+
+    def _kind(self) -> tuple[type[Decoder], dict[str, Any]]:
+        """The decoder's class and options."""
+        return lookup.find("nn/decoders", name_of(self.decoder)), options_of(self.decoder)
+
+    def remarks(self) -> list[tuple[str, str]]:
+        """Of texts that are cut."""
+        cut = self._state["cut"]
+        if not cut:
+            return []
+        what = f"{cut:,} texts of '{self.name}' have more than {LIMIT:,} pieces"
+        return [("warning", f"{what}: their ends are not learned")]
+
+    def is_known(self, cell: Any) -> bool:
+        return references.texts([cell]) is not None
+
+    def _manner(self, longest: int, how: Mapping[str, Any] | None = None) -> Manner:
+        return Manner(**{"longest": longest, **(self.decoding or {}), **(how or {})})
+
+    @torch.no_grad()
+    def write(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> list[list[Said]]:
+        writer, manner = self._asked(head, how)
+        found = writer.write(writer.prompt(fused), manner)
+        if not manner.choices:
+            return [[self._said(text) for text in own] for own in found]
+        said = []
+        for own in found:
+            sums = {self.tokens.text(text.ids): (sum(text.logs), len(text.logs)) for text in own}
+            each = {name: (log, log / count) for name, (log, count) in sums.items()}
+            said.append([replace(self._said(own[0]), choices=each)])
+        return said
+
+    @torch.no_grad()
+    def stream(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> Iterator[str]:
+        writer, manner = self._asked(head, how)
+        if manner.choices or manner.beams > 1 or manner.samples > 1:
+            raise UserError(
+                "Such a text is known as a whole only",
+                expected="one text, written piece by piece: no choices, beams or samples",
+                do="ask for it with `write`",
+            )
+        ids, given = [], ""
+        for piece in writer.pieces(writer.prompt(fused), manner):
+            ids.append(piece)
+            text = self.tokens.text(ids)
+            # Half a letter is told with its other half.
+            if not text.endswith(HALF) and len(text) > len(given):
+                yield text[len(given) :]
+                given = text
+        if rest := self.tokens.text(ids)[len(given) :]:
+            yield rest
+
+    def blank(self) -> Said:
+        return self._said(self._constant())
+
+    def _asked(self, head: nn.Module, how: Mapping[str, Any]) -> tuple[Writer, Manner]:
+        assert isinstance(head, Writer)
+        lookup.check_options(Manner, "write", how)
+        return head, self._manner(self._state["longest"], how)
+
+    def _said(self, text: Text) -> Said:
+        finish = "stop" if text.ended else "length"
+        return Said(self.tokens.text(text.ids), sum(text.logs), finish)
+
+    def _constant(self) -> Text:
+        """The commonest text; its pieces are as likely as they come often."""
+        ids = self.tokens.numbers(self._state["common"])
+        ended = bool(len(ids)) and bool(ids[-1] == self.tokens.end)
+        return Text(ids[: len(ids) - ended].tolist(), self._usual[ids].tolist(), ended)
+
+    # -- learning ------------------------------------------------------------------------------
+
+    def heads(
+        self, width: int, views: Sequence[str], dropout: float, forms: Mapping[str, Form]
+    ) -> nn.Module:
+        decoder, options = self._kind()
+        if decoder.digest(options) != self._state["digest"]:
+            raise UserError(
+                f"The decoder of '{self.name}' is another than it was learned with",
+                expected=f"the same files as then at {options.get('path')}",
+                do="put them back there, or fit again",
+            )
+        return Writer(
+            self._decoder(self.tokens.count),
+            width,
+            len(forms),
+            dropout,
+            crosses=self.crosses,
+            tokens=self.tokens,
+            manner=self._manner(self._state["longest"]),
+        )
+
+    def planned(self) -> nn.Module:
+        with torch.device("meta"):
+            return self._decoder(self.tokens.count if hasattr(self, "tokens") else self.vocabulary)
+
+    def _decoder(self, pieces: int) -> Decoder:
+        found = lookup.build("nn/decoders", self.decoder, pieces, self.crosses)
+        assert isinstance(found, Decoder)
+        return found
+
+    def loss(self, done: Pass) -> Tensor:
+        """Mean over all pieces of all texts, their ends included."""
+        nats, places = done.output["nats"], done.output["places"]
+        return nats.sum() / places.sum().clamp(min=1)
+
+    def likelihood(self, done: Pass) -> Tensor:
+        with torch.no_grad():
+            nats, places = self._costs(done)
+            return torch.exp(-nats / places.clamp(min=1))
+
+    def _costs(self, done: Pass) -> tuple[Tensor, Tensor]:
+        """What each row's texts cost, and how many pieces they have."""
+        assert done.target is not None
+        rows, own = len(done.target.present), done.output
+        zeros = torch.zeros(rows, device=own["nats"].device)
+        nats = zeros.index_add(0, own["row"], own["nats"].float())
+        return nats, zeros.index_add(0, own["row"], own["places"].float())
+
+    # -- answers -------------------------------------------------------------------------------
+
+    def answer(self, done: Pass) -> list[Array]:
+        """Each row's text, `(1 + pieces, 4)` as `_written.answered` has it."""
+        written: Sequence[Text] = done.output["written"]
+        if done.target is None:
+            return [answered(text, self.tokens.end) for text in written]
+        nats, places = (each.tolist() for each in self._costs(done))
+        data = done.target.data.cpu().numpy()
+        known = (done.target.present.unsqueeze(1) & (done.target.data >= 0)).cpu().numpy()
+        if done.target.mask is not None:
+            known &= done.target.mask.cpu().numpy()
+        usual = [-float(self._usual[ids[own]].sum()) for ids, own in zip(data, known, strict=True)]
+        found = zip(written, nats, places, usual, strict=True)
+        return [answered(text, self.tokens.end, cost, int(n), u) for text, cost, n, u in found]
+
+    def merge(self, answers: Mapping[str, Answers], shares: Mapping[str, float]) -> list[Array]:
+        """Those of the model of the largest share."""
+        return list(answers[max(shares, key=lambda name: shares[name])])
+
+    def constant(self, like: Answers) -> list[Array]:
+        """The commonest text, or the one most like all; pieces are as likely as they come often."""
+        text, end = self._constant(), self.tokens.end
+        heads = [answer[0] for answer in like]
+        return [answered(text, end, head[USUAL], int(head[PLACES]), head[USUAL]) for head in heads]
+
+    def decode(self, answers: Answers) -> dict[str, list[Any]]:
+        """Beside the text its log-likelihood, and whether it ended ("stop") or had no more room."""
+        return {
+            self.name: self._texts(answers),
+            f"{self.name}.log_likelihood": [float(a[1:, LOG].sum()) for a in answers],
+            f"{self.name}.finish": ["stop" if a[0, ENDED] else "length" for a in answers],
+        }
+
+    def _texts(self, answers: Answers) -> list[str]:
+        return [self.tokens.text(answer[1:, ID].astype(np.int64)) for answer in answers]
+
+    # -- measuring -----------------------------------------------------------------------------
+
+    def metrics(self, answers: Answers, targets: Answers) -> dict[str, Metric]:
+        """See `metrics.texts`; and perplexity, where it is known what the targets would cost."""
+        if not len(targets):
+            return {}
+        found = texts(self._texts(answers), [self.form.texts(target) for target in targets])
+        heads = np.stack([answer[0] for answer in answers])
+        if heads[:, PLACES].sum():
+            found["perplexity"] = summed.perplexity(heads[:, NATS], heads[:, PLACES])
+        return found
+
+    def criterion(self, answers: Answers, targets: Answers) -> float:
+        """Nats a piece of the targets."""
+        heads = np.array([answer[0] for answer in answers]).reshape(len(answers), 4)
+        return float(heads[:, NATS].sum() / max(1.0, heads[:, PLACES].sum()))
+
+    def judged(self, answers: Answers, targets: Answers) -> Judged:
+        """A text is right if it is one of the references, as `metrics.answers` compares them."""
+        given = self._texts(answers)
+        right = np.array(
+            [
+                normalised(text) in map(normalised, self.form.texts(target))
+                for text, target in zip(given, targets, strict=True)
+            ],
+            bool,
+        )
+        told = np.array([zlib.crc32(text.encode()) for text in given], float)
+        heads = np.array([answer[0] for answer in answers]).reshape(len(answers), 4)
+        return Judged(told, right, heads[:, NATS] / heads[:, PLACES].clip(min=1))
+
+    def support(self, answer: Array, answered: Array) -> float:
+        mine, other = (one[1:, ID].astype(int).tolist() for one in (answer, answered))
+        total = len(mine) + len(other)
+        return 2 * captions.common_words(mine, other) / total if total else 1.0
+
+
+def _common(every: Sequence[str]) -> str:
+    """The commonest text; where none comes twice, the one that shares most words with others."""
+    (text, count), *_ = Counter(sorted(every)).most_common(1)
+    if count > 1:
+        return text
+    sample = every[:: -(-len(every) // SAMPLE)]
+    likes = [
+        captions.rouge_l([one] * len(sample), [[other] for other in sample]).sum() for one in sample
+    ]
+    return sample[int(np.argmax(likes))]
