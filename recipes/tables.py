@@ -1,0 +1,206 @@
+"""The tables that the recipes of this folder read, made of what was downloaded, or drawn.
+
+    python recipes/tables.py scenes
+    git clone https://github.com/Jakobovski/free-spoken-digit-dataset
+    python recipes/tables.py digits free-spoken-digit-dataset/recordings
+    python recipes/tables.py home free-spoken-digit-dataset/recordings
+    git clone https://github.com/leondz/emerging_entities_17
+    python recipes/tables.py entities emerging_entities_17
+    git clone --depth 1 https://github.com/aeon-toolkit/aeon
+    python recipes/tables.py motions aeon/aeon/datasets/data/BasicMotions
+    python recipes/tables.py clips
+    python recipes/tables.py reviews "Womens Clothing E-Commerce Reviews.csv"   # from Kaggle
+
+Each writes train.csv and test.csv into recipes/data/NAME, which is where the recipes look.
+Scenes and clips are drawn, `--rows` of them, and so is what the sensor of `home` sees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from polymodal.builtin import _render, scenes
+
+DATA = Path(__file__).parent / "data"
+Tables = dict[str, pd.DataFrame]
+
+
+def pictures(folder: Path, rows: int) -> Tables:
+    """Pictures with captions; one in eleven for the test."""
+    columns, splits = ("picture", "caption"), {"train": 10 / 11, "test": 1 / 11}
+    scenes.write(folder, rows, 0, "hard", columns, 64, splits)
+    return {name: pd.read_csv(folder / f"{name}.csv")[list(columns)] for name in splits}
+
+
+def digits(source: Path, folder: Path) -> Tables:
+    """Spoken digits, DIGIT_SPEAKER_NUMBER.wav; by their authors' advice 0 to 4 are for the test."""
+    rows: dict[str, list[dict[str, str]]] = {"train": [], "test": []}
+    (folder / "sound").mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.glob("*_*_*.wav")):
+        digit, _, number = path.stem.split("_")
+        shutil.copy(path, folder / "sound")
+        split = "test" if int(number) < 5 else "train"
+        rows[split].append({"sound": f"sound/{path.name}", "command": digit})
+    return {name: pd.DataFrame(own) for name, own in rows.items()}
+
+
+# What the first digits ask of a house, and what its sensor sees: how far somebody in the room
+# sways, and what is done with the wish.
+WISHES = ("lights", "heating", "blinds", "music", "door")
+SEEN = {"empty": None, "sitting": "{} low", "walking": "{} high", "falling": "call for help"}
+
+
+def home(source: Path, folder: Path) -> Tables:
+    """A spoken wish, a sensor's three channels, drawn, and what is to be done: 12 answers.
+
+    Neither is enough: what is wished only the sound tells, whether anybody is there to wish it,
+    or has fallen, only the sensor.
+    """
+    rng = np.random.default_rng(0)
+    (folder / "sensor").mkdir(parents=True, exist_ok=True)
+    found = {}
+    for name, table in digits(source, folder).items():
+        table = table[table["command"].astype(int) < len(WISHES)].reset_index(drop=True)
+        wishes, paths, actions = table.pop("command"), [], []
+        for i, wish in enumerate(wishes.astype(int)):
+            state = str(rng.choice(list(SEEN)))
+            paths.append(f"sensor/{name}-{i}.npy")
+            np.save(folder / paths[-1], _moved(state, rng))
+            action = SEEN[state]
+            actions.append("nothing" if action is None else action.format(WISHES[wish]))
+        found[name] = table.assign(sensor=paths, action=actions)
+    return found
+
+
+def _moved(state: str, rng: np.random.Generator) -> np.ndarray:
+    """Four seconds of acceleration at 25 Hz, `(100, 3)`, in units of gravity."""
+    time = np.arange(100) / 25
+    found = rng.normal(0, 0.05, (100, 3))
+    if state == "walking":
+        found += 0.3 * np.sin(2 * np.pi * rng.uniform(1.6, 2.2) * time[:, None] + rng.random(3) * 6)
+    elif state == "sitting":
+        found += 0.08 * np.sin(2 * np.pi * rng.uniform(0.2, 0.4) * time[:, None])
+    elif state == "falling":
+        at = rng.integers(20, 80)
+        found[at : at + 3] += rng.uniform(1, 2) * rng.choice([-1, 1], 3)
+    return found.astype(np.float32)
+
+
+def entities(source: Path, folder: Path) -> Tables:
+    """Words and tags of WNUT-17, whose files have a line a word and an empty line a sentence."""
+    files = {"train": "wnut17train.conll", "test": "emerging.test.annotated"}
+    return {name: pd.DataFrame(_sentences(source / file)) for name, file in files.items()}
+
+
+def _sentences(path: Path) -> Iterator[dict[str, str]]:
+    blocks = path.read_text(encoding="utf-8").replace("\t\n", "\n").split("\n\n")
+    for block in blocks:
+        pairs = [line.split("\t") for line in block.splitlines() if "\t" in line]
+        if pairs:
+            words, tags = ([pair[i].strip() for pair in pairs] for i in range(2))
+            yield {"words": json.dumps(words), "tags": json.dumps(tags)}
+
+
+def motions(source: Path, folder: Path) -> Tables:
+    """Basic motions: six channels of a watch's sensors, in the text form of the UEA archive."""
+    (folder / "sensor").mkdir(parents=True, exist_ok=True)
+    found = {}
+    for name in ("train", "test"):
+        text = (source / f"BasicMotions_{name.upper()}.ts").read_text(encoding="utf-8")
+        lines = text.partition("@data")[2].split()
+        rows = []
+        for i, line in enumerate(lines):
+            *channels, label = line.split(":")
+            steps = np.array([one.split(",") for one in channels], np.float32).T
+            rows.append({"sensor": f"sensor/{name}-{i}.npy", "activity": label})
+            np.save(folder / rows[-1]["sensor"], steps)
+        found[name] = pd.DataFrame(rows)
+    return found
+
+
+def clips(folder: Path, rows: int) -> Tables:
+    """Clips of 16 frames: a disc grows or shrinks while it goes to a side; a fourth to test."""
+    rng = np.random.default_rng(0)
+    (folder / "clip").mkdir(parents=True, exist_ok=True)
+    found = []
+    for i in range(rows):
+        grows, right = rng.random(2) < 0.5
+        way = np.linspace(0, 1, 16)
+        sizes = rng.uniform(0.08, 0.12) + 0.14 * (way if grows else 1 - way)
+        across = 0.3 + 0.4 * (way if right else 1 - way) + rng.uniform(-0.08, 0.08)
+        down, shades = rng.uniform(0.35, 0.65), (int(rng.integers(20, 90)), 200)
+        frames = [_render.disc(x, down, r, 64, shades) for x, r in zip(across, sizes, strict=True)]
+        noisy = [_render.speckled(frame, 20, rng) for frame in frames]
+        path = f"clip/{i}.mp4"
+        (folder / path).write_bytes(_render.mp4(np.stack(noisy)))
+        event = f"{'comes' if grows else 'goes'} from the {'left' if right else 'right'}"
+        found.append({"clip": path, "event": event})
+    table, train = pd.DataFrame(found), rows * 3 // 4
+    return {"train": table[:train], "test": table[train:]}
+
+
+def reviews(source: Path, folder: Path) -> Tables:
+    """Women's E-Commerce Clothing Reviews: the texts, each once, a fifth of them for the test."""
+    table = pd.read_csv(source)
+    table.columns = table.columns.str.lower().str.replace(" ", "_")
+    texts = table[["review_text"]].dropna().drop_duplicates()
+    mixed = texts.sample(frac=1, random_state=0)
+    train = len(mixed) * 4 // 5
+    return {"train": mixed[:train], "test": mixed[train:]}
+
+
+# What is made of a folder or file, and what is drawn, with its usual number of rows.
+MADE: dict[str, Callable[[Path, Path], Tables]] = {
+    "digits": digits,
+    "home": home,
+    "entities": entities,
+    "motions": motions,
+    "reviews": reviews,
+}
+DRAWN: dict[str, tuple[Callable[[Path, int], Tables], int]] = {
+    "scenes": (pictures, 5500),
+    "clips": (clips, 800),
+}
+
+
+def write(name: str, source: Path | None, folder: Path, rows: int | None = None) -> dict[str, Path]:
+    """Write a table's splits and media into a folder.
+
+    Args:
+        source: of what is made; None for what is drawn.
+        rows: of what is drawn, both splits together.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if source is not None:
+        tables = MADE[name](source, folder)
+    else:
+        draw, usual = DRAWN[name]
+        tables = draw(folder, rows or usual)
+    paths = {split: folder / f"{split}.csv" for split in tables}
+    for split, table in tables.items():
+        table.to_csv(paths[split], index=False)
+        print(f"{paths[split]}: {len(table)} rows")
+    return paths
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("name", choices=[*MADE, *DRAWN])
+    parser.add_argument("source", type=Path, nargs="?", help="what was downloaded")
+    parser.add_argument("--rows", type=int, help="of what is drawn, both tables together")
+    parser.add_argument("--out", type=Path, help="recipes/data/NAME unless told otherwise")
+    given = parser.parse_args()
+    if (given.name in MADE) != bool(given.source and given.source.exists()):
+        parser.error(f"{', '.join(MADE)} are made of a folder or file that exists, others of none")
+    write(given.name, given.source, given.out or DATA / given.name, given.rows)
+
+
+if __name__ == "__main__":
+    main()
