@@ -21,6 +21,7 @@ from polymodal.base.devices import device_of
 from polymodal.base.errors import UserError
 from polymodal.base.files import read_json, whole, write_text
 from polymodal.contract import named
+from polymodal.contract.recipe import Member
 from polymodal.run.config import PolymodalConfig
 from polymodal.run.run import Run
 from polymodal.run.saved import load, save
@@ -146,10 +147,11 @@ class PolymodalModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             )
         _refuse_code(self.run)
         measured = None if metrics is None else _measured(self.run, Path(metrics))
-        card = lookup.find("report", "card")(self.run, measured, license).text()
+        run = _abroad(self.run)
+        card = lookup.find("report", "card")(run, measured, license).text()
         with whole(folder) as temporary:
             temporary.mkdir()
-            save(_abroad(self.run), temporary)
+            save(run, temporary)
             self.config.save_pretrained(temporary)
             write_text(temporary / CARD, card)
 
@@ -214,22 +216,41 @@ def register() -> None:
     AutoModel.register(PolymodalConfig, PolymodalModel, exist_ok=True)
 
 
+def _short(path: str | None) -> str | None:
+    """A path without the folders that it lies in; what is none as it is."""
+    return PurePath(path).name if path is not None and PurePath(path).is_absolute() else path
+
+
 def _abroad(run: Run) -> Run:
-    """A copy that does not tell where tables and parents lie on this machine.
+    """A copy that does not tell where tables, parents and models lie on this machine.
 
     The run itself stays at home where it is.
     """
 
-    def short(path: str | None) -> str | None:
-        return path and PurePath(path).name
+    def shortened(member: Member) -> Member:
+        read = {
+            name: one.model_copy(update={"pretrained": _short(one.pretrained)})
+            for name, one in member.modalities.items()
+        }
+        return member.model_copy(update={"modalities": read})
 
     recipe, origin = run.recipe, dict(run.origin)
-    update: dict[str, Any] = {"train": short(recipe.train), "valid": short(recipe.valid)}
+    update: dict[str, Any] = {"train": _short(recipe.train), "valid": _short(recipe.valid)}
+    update["models"] = [shortened(member) for member in recipe.models or []] or None
     if recipe.parent is not None:
-        update["parent"] = recipe.parent.model_copy(update={"run": short(recipe.parent.run)})
+        update["parent"] = recipe.parent.model_copy(update={"run": _short(recipe.parent.run)})
+    if "source" in origin:
+        origin["source"] = _short(origin["source"])
     if "parent" in origin:
-        origin["parent"] = {**origin["parent"], "run": short(origin["parent"]["run"])}
-    return replace(run, recipe=recipe.model_copy(update=update), origin=origin)
+        origin["parent"] = {**origin["parent"], "run": _short(origin["parent"]["run"])}
+    origin["pretrained"] = [
+        {**one, "name": _short(one["name"])} for one in origin.get("pretrained", ())
+    ]
+    members = {
+        name: replace(one, spec=shortened(one.spec)) for name, one in run.pipeline.members.items()
+    }
+    pipeline = replace(run.pipeline, members=members)
+    return replace(run, pipeline=pipeline, recipe=recipe.model_copy(update=update), origin=origin)
 
 
 def _refuse_code(run: Run) -> None:
@@ -250,14 +271,20 @@ def _measured(run: Run, path: Path) -> dict[str, Any]:
     """What `evaluate` wrote; UserError if it is of another run."""
     found = read_json(path / METRICS if path.is_dir() else path)
     try:
-        whose = {key: found["origin"].get(key) for key in ("source", "rows", "types")}
+        whose = _whose(found["origin"])
         same = set(found["targets"]) == set(run.tasks) and found["rows"] >= 0
     except (AttributeError, KeyError, TypeError):
         same, whose = False, {}
-    if not same or whose != {key: run.origin.get(key) for key in whose}:
+    if not same or whose != _whose(run.origin):
         raise UserError(
             f"'{path}' is no evaluation of this run",
             expected=f"the {METRICS} that `evaluate` wrote of {run.folder or 'it'}",
             do="evaluate this run, or leave `metrics` out",
         )
     return dict(found)
+
+
+def _whose(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells runs apart that were fitted on different tables."""
+    kept = {key: origin.get(key) for key in ("rows", "types")}
+    return {**kept, "source": _short(origin.get("source"))}

@@ -90,7 +90,9 @@ def saved(run: pm.Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_what_is_saved_answers_what_the_run_answers_and_is_a_run(run: pm.Run, saved: Path) -> None:
+def test_what_is_saved_answers_what_the_run_answers_and_is_a_run(
+    run: pm.Run, saved: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     given = table(30)
     wanted = run.predict(given)
     for found in (
@@ -102,8 +104,10 @@ def test_what_is_saved_answers_what_the_run_answers_and_is_a_run(run: pm.Run, sa
         pd.testing.assert_frame_equal(found(given), wanted)
         np.testing.assert_array_equal(found.run.embed(given), run.embed(given))
     pd.testing.assert_frame_equal(pm.load(saved).predict(given), wanted)
-    assert str(run.folder) not in "".join(
-        (saved / name).read_text() for name in ("config.json", "README.md", "recipe.yaml")
+    # Nothing says where it all lay: tables, models, the run itself.
+    names = ("config.json", "README.md", "recipe.yaml", "run.json")
+    assert str(tmp_path_factory.getbasetemp()) not in "".join(
+        (saved / name).read_text() for name in names
     )
     assert run.folder is not None and run.folder.name == "run"
 
@@ -122,6 +126,15 @@ def test_the_configuration_tells_what_it_reads_and_predicts(run: pm.Run, saved: 
     assert model.device.type == "cpu" and model.dtype == torch.float32
     with pytest.raises(UserError, match="of its configuration alone"):
         AutoModel.from_config(found)
+
+
+def test_what_was_saved_is_saved_again_the_same(run: pm.Run, saved: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    assert run.folder is not None
+    model = AutoModel.from_pretrained(saved)
+    model.save_pretrained(again, metrics=run.folder / "test", license="apache-2.0")
+    for name in ("README.md", "config.json", "recipe.yaml", "run.json", "model.safetensors"):
+        assert (again / name).read_bytes() == (saved / name).read_bytes(), name
 
 
 def test_no_pickle_and_no_code_is_among_the_files(saved: Path) -> None:
