@@ -101,7 +101,8 @@ def _curve(
     levels: Sequence[tuple[dict[str, Any], Mapping[str, Any]]],
     known: Known,
 ) -> dict[str, Any]:
-    """The metric at each level: of the fused model, of each rival and of their late fusion.
+    """The metric at each level: of the fused model, of each rival and of their late fusion, where
+    answers have a mean.
 
     Args:
         levels: members' scores, and which rows have which modality.
@@ -122,7 +123,7 @@ def _curve(
         answers = {who: run.combine(scores, who, [target], present)[target] for who in values}
         for who, own in answers.items():
             values[who].append(measure(own))
-        if rivals:
+        if rivals and task.averaged:
             share = dict.fromkeys(rivals, 1 / len(rivals))
             late.append(measure(task.merge({who: answers[who] for who in rivals}, share)))
     fused = np.array(values.pop("fused"))

@@ -50,6 +50,8 @@ LIMIT = 1024
 SHORT = 3
 # So many texts are compared, to find the one that is most like all.
 SAMPLE = 200
+# Pieces at least that a text may have which has to keep to a rule.
+RULED = 256
 READS = ("prefix", "attention")
 # What stands for bytes that are no letter yet.
 HALF = "\N{REPLACEMENT CHARACTER}"
@@ -189,7 +191,10 @@ class Generate(Writing):
         return references.texts([cell]) is not None
 
     def _manner(self, longest: int, how: Mapping[str, Any] | None = None) -> Manner:
-        return Manner(**{"longest": longest, **(self.decoding or {}), **(how or {})})
+        given = {**(self.decoding or {}), **(how or {})}
+        # What a rule asks for may be longer than any training text.
+        ruled = given.get("pattern") or given.get("schema") is not None
+        return Manner(**{"longest": max(longest, RULED) if ruled else longest, **given})
 
     @torch.no_grad()
     def write(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> list[list[Said]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from polymodal.models.model import Model
+from polymodal.nn.held import Held
 
 # AdamW keeps two numbers beside each that learns.
 KEPT = 2
@@ -54,8 +55,7 @@ def learned(model: Model, kept: Mapping[str, int] | None = None, tuning: str = "
         kept: modality -> numbers of a pretrained model of which there are only outputs.
         tuning: what people call the mode that chose.
     """
-    params = list(model.parameters())
-    free = [p for p in params if p.requires_grad]
+    free = [p for p in model.parameters() if p.requires_grad]
     parts: dict[str, nn.Module] = {
         **dict(zip(model.names, model.encoders, strict=True)),
         "fusion": model.fusion,
@@ -63,16 +63,22 @@ def learned(model: Model, kept: Mapping[str, int] | None = None, tuning: str = "
     }
     still = []
     for name, part in parts.items():
-        held = sum(p.numel() for p in part.parameters() if not p.requires_grad)
-        whole = sum(p.numel() for p in part.parameters())
+        held = _frozen(part)
+        whole = held + sum(p.numel() for p in part.parameters() if p.requires_grad)
         if held:
             still.append(name if held == whole else f"{held:,} numbers of {name}")
     outside = kept or {}
     still += [f"the pretrained model of {name}" for name in outside]
     return Learned(
         sum(p.numel() for p in free),
-        sum(p.numel() for p in params if not p.requires_grad) + sum(outside.values()),
+        _frozen(model) + sum(outside.values()),
         sum(KEPT * p.numel() * p.element_size() for p in free),
         still,
         tuning,
     )
+
+
+def _frozen(part: nn.Module) -> int:
+    """Numbers that do not learn: its own, and those of what it only holds (`nn.held`)."""
+    own = sum(p.numel() for p in part.parameters() if not p.requires_grad)
+    return own + sum(module.held for module in part.modules() if isinstance(module, Held))

@@ -10,7 +10,12 @@ import torch
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
+from polymodal.fusion.sum import Sum
+from polymodal.modalities.table.encoders.mlp import Mlp
+from polymodal.modalities.table.forms.cells import Cells
+from polymodal.models.model import Model
 from polymodal.nn.decoder import Prompt
+from polymodal.train.learned import learned
 
 WORDS = ["red", "blue", "cross", "square", "a", "one", ".", " "]
 KINDS = ["llama", "gpt2", "qwen3"]
@@ -126,6 +131,12 @@ def test_a_task_with_a_frozen_decoder_is_restored_and_refuses_another(tmp_path):
     again.state = json.loads(json.dumps(task.state))
     head = again.heads(8, [], 0.0, {"photo": None})
     assert sum(p.numel() for p in head.parameters()) < head.decoder.backbone.held
+    form = Cells(columns=[{"name": "size", "kind": "number"}])
+    form.fit([{"size": 1.0}, {"size": 2.0}])
+    encoders, fusion = {"photo": Mlp(form, 8)}, Sum(["photo"], 8)
+    told = learned(Model(encoders, fusion, {"said": again}, 8))
+    assert told.frozen == head.decoder.backbone.held
+    assert told.still == [f"{told.frozen:,} numbers of said"]
     assert again.encode(["a red cross"])[0].tolist() == [-1, 6, 2, 4, 1]
     with torch.device("meta"):
         assert sum(p.numel() for p in again.planned().parameters()) == head.decoder.backbone.held

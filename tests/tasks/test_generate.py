@@ -351,6 +351,9 @@ def test_texts_keep_to_what_they_are_asked_to(run):
     loud = {"temperature": 3.0, "samples": 4, "longest": 40}
     for own in run.write(given, pattern="(very )?(hot|[0-9]{2,3} degrees)", **loud):
         assert all(re.fullmatch("(very )?(hot|[0-9]{2,3} degrees)", said.text) for said in own)
+    long = "(very ){30}hot"
+    for (said,) in run.write(given[:2], pattern=long):
+        assert said.finish == "stop" and re.fullmatch(long, said.text)
     schema = {"type": "object", "properties": {"warm": {"type": "boolean"}}, "required": ["warm"]}
     for own in run.write(given, schema={**schema, "additionalProperties": False}, **loud):
         assert all(list(json.loads(said.text)) == ["warm"] for said in own)
@@ -404,6 +407,17 @@ def test_the_verdict_and_what_each_modality_is_worth(found, tmp_path):
     assert "sample" not in found.contributions["said"]
     found.save(tmp_path / "measured")
     assert "What each modality is worth" in (tmp_path / "measured" / "report.html").read_text()
+
+
+@pytest.mark.whole
+def test_texts_have_curves_over_corruptions_and_no_mean(run):
+    test = rows(20, seed=2)
+    found = pm.evaluate(run, test, robustness=True, explain=0, contributions="none")
+    curves = found.robustness["said"]
+    note = curves["missing"]["note"]
+    assert note["fused"][0] > note["fused"][-1]
+    every = [*curves["missing"].values(), *curves["corruptions"]["note"].values()]
+    assert not [one for one in every if "late_fusion" in one or "rho" in one]
 
 
 @pytest.mark.whole
