@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Any
 
@@ -44,7 +45,8 @@ def canonical(cell: Any) -> str:
 
 @lru_cache(1 << 16)  # names come again and again
 def _spelled(text: str) -> str:
-    text = text.strip()
+    # Which blank stands in a name, and how its accents are composed, nobody sees.
+    text = " ".join(unicodedata.normalize("NFC", text).split())
     if text.lower() in ("true", "false"):
         return text.lower()
     if whole := _WHOLE.fullmatch(text):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from polymodal.base.errors import UserError
 from polymodal.contract.kind import Guess
@@ -78,13 +79,22 @@ def looked_into(table: Table, name: str) -> Guess:
                 whole = media.size is None and by_name
                 found[by_name if whole else kind_of_content(media.head(64))] += 1
     except UserError as error:
-        return Guess.skip(f"cannot be read as media: {error.what}")
+        fields = _fields(column.type)
+        return Guess.skip(fields or f"cannot be read as media: {error.what}")
     if not found:
         return Guess.skip("no cell holds anything")
     kind, count = found.most_common(1)[0]
     if kind is None or count < MOST * found.total():
         return Guess.skip("files, bytes or nested values of no known media format")
     return Guess(kind, f"{count} of {found.total()} files looked into are {kind}")
+
+
+def _fields(kind: pa.DataType) -> str:
+    """What objects in cells are, in words; "" if they may be files."""
+    if not pa.types.is_struct(kind) or {"bytes", "path"} & {field.name for field in kind}:
+        return ""
+    names = ", ".join(f"'{field.name}'" for field in list(kind)[:6])
+    return f"objects with the fields {names}: give each a column of its own"
 
 
 def _some(cells: Sequence[Any]) -> list[Any]:

@@ -39,4 +39,6 @@ def guess(table: Table, name: str) -> Guess:
             return found
     if pa.types.is_struct(data.type) or holds_binary(data.type):
         return _files.looked_into(table, name)
-    return Guess.skip("nested values that no kind stands for, or nothing but empty lists")
+    if column.levels and pa.types.is_null(column.inner):
+        return Guess.skip("nothing but empty lists")
+    return Guess.skip(f"nested values that no kind stands for ({data.type})"[:200])

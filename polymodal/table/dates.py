@@ -55,12 +55,14 @@ _DAYS = re.compile(
     r"(?:maan|dins|woens|donder|vrij|zater|zon)dag)\.?,?\s+(?=[^\s])", re.I,
 )  # fmt: skip
 _TIME = (
-    r"(?P<h>\d{1,2}):(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d|60)(?:[.,](?P<f>\d{1,9}))?)?\s*"
+    r"(?P<h>\d{1,2})(?::|h(?=\d\d))(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d|60)(?:[.,](?P<f>\d{1,9}))?)?\s*"
     r"(?P<half>[ap]\.?m\.?)?\s*(?:uhr|h)?"
 )
 _ZONE = r"\s*(?P<zone>z|utc|gmt|(?:utc|gmt)?[+-]\d{2}:?\d{2}|[+-]\d{2}(?!\d))?"
 _CLOCK = re.compile(rf"{_TIME}|(?P<hour>\d{{1,2}})\s*(?P<noon>[ap]\.?m\.?)", re.I)
-_AFTER = rf"(?:[\sT,]+(?:at\s+|um\s+|à\s+)?{_TIME}{_ZONE}(?:\s*\(?[A-Z]{{3,4}}\)?)?)?"
+_AFTER = (
+    rf"(?:(?:[\sT,]+|:(?=\d\d:))(?:at\s+|um\s+|à\s+)?{_TIME}{_ZONE}(?:\s*\(?[A-Z]{{3,4}}\)?)?)?"
+)
 _NUMERIC = re.compile(
     rf"(?P<a>\d{{4}}|\d\d?)(?P<mark>[-/.]\s?)(?P<b>\d\d?)(?P=mark)(?P<c>\d{{4}}|\d\d?)\.?{_AFTER}",
     re.I,
@@ -69,8 +71,8 @@ _CJK = re.compile(
     rf"(\d{{4}})\s*[年년]\s*(\d{{1,2}})\s*[月월]\s*(?:(\d{{1,2}})\s*[日일])?{_AFTER}", re.I
 )
 _DAY_NAME = re.compile(
-    rf"(?P<d>\d{{1,2}})(?:st|nd|rd|th|er|\.|º)?[\s-]*(?:de\s+)?(?P<n>[^\W\d_]{{3,12}})\.?,?[\s-]*"
-    rf"(?:de\s+)?'?(?P<y>\d{{4}}|\d{{2}}){_AFTER}", re.I,
+    rf"(?P<d>\d{{1,2}})(?:st|nd|rd|th|er|\.|º)?[\s/-]*(?:de\s+)?(?P<n>[^\W\d_]{{3,12}})\.?,?[\s/-]*"
+    rf"(?:de\s+)?'?(?P<y>\d{{4}}|\d{{2}})(?:\s*г(?:\.|ода)?)?{_AFTER}", re.I,
 )  # fmt: skip
 _NAME_DAY = re.compile(
     rf"(?P<n>[^\W\d_]{{3,12}})\.?\s*(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<y>\d{{4}}){_AFTER}",
@@ -84,6 +86,7 @@ _YEAR_NAME = re.compile(r"(?P<y>\d{4})[\s/-]+(?P<n>[^\W\d_]{3,12})(?:[\s/-]+(?P<
 # Years that need no day beside them to be some.
 _RECENT = re.compile(r"(?:1[89]|2[01])\d\d")
 _MONTH = re.compile(r"(\d{4})[-/.](0?[1-9]|1[0-2])")
+_MONTH_FIRST = re.compile(r"(0?[1-9]|1[0-2])[-/]((?:19|20)\d\d)")
 _QUARTER = re.compile(r"(\d{4})[\s-]*Q([1-4])|Q([1-4])[\s/-]*(\d{4})", re.I)
 _WEEK = re.compile(r"(\d{4})-?W(\d{2})(?:-?([1-7]))?", re.I)
 _COMPACT = re.compile(
@@ -153,13 +156,18 @@ def _today() -> int:
 
 
 def _written(text: str, order: str) -> datetime.datetime | None:
-    text = _bare(text)
-    if not 4 <= len(text) <= 50:
+    if len(text) > LONGEST:
         return None
-    try:
-        return _numeric(text, order) or _named(text) or _other(text)
-    except (ValueError, OverflowError):  # 31 February
-        return None
+    # "Mar" is a Tuesday too.
+    for bare in dict.fromkeys((tidy(text), _bare(text))):
+        if 4 <= len(bare) <= 50:
+            try:
+                found = _numeric(bare, order) or _named(bare) or _other(bare)
+            except (ValueError, OverflowError):  # 31 February
+                return None
+            if found is not None:
+                return found
+    return None
 
 
 def _numeric(text: str, order: str) -> datetime.datetime | None:
@@ -199,6 +207,8 @@ def _other(text: str) -> datetime.datetime | None:
         return _made(match[1], int(match[2]), int(match[3] or 1), match)
     if match := _MONTH.fullmatch(text):
         return datetime.datetime(int(match[1]), int(match[2]), 1)
+    if match := _MONTH_FIRST.fullmatch(text):
+        return datetime.datetime(int(match[2]), int(match[1]), 1)
     if match := _QUARTER.fullmatch(text):
         year, quarter = int(match[1] or match[4]), int(match[2] or match[3])
         return datetime.datetime(year, 3 * quarter - 2, 1)

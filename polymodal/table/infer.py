@@ -109,12 +109,19 @@ def infer(
             f"{table.source} has no column left to learn from",
             expected="at least one input column",
             got=reasons or "target columns only",
-            do="declare one, for example `kind COLUMN=number`",
+            do=_about_inputs(skipped),
         )
     read = typed(schema, table)
     for column in schema:
         _check_cells(read, column)
     return schema
+
+
+def _about_inputs(skipped: Mapping[str, str]) -> str:
+    others = [name for name, why in skipped.items() if why not in ("dropped", "declared")]
+    if others:
+        return f"mend the cells, or say what they are, for example `kind {others[0]}=text`"
+    return "leave fewer columns out" if skipped else "add the columns to predict it from"
 
 
 def _reads_of(
@@ -220,6 +227,10 @@ def _check_arguments(
         for name in names:
             if name not in table.names:
                 what = f"{table.source} has no column '{name}' ({flag})"
+                several = [part.strip() for part in str(name).split(",")]
+                if len(several) > 1 and set(several) <= set(table.names):
+                    alone = ", ".join(f"{flag[:-1]} {one}`" for one in several)
+                    raise UserError(what, expected="one column", do=f"name each alone: {alone}")
                 raise lookup.unknown(what, str(name), table.names, "check the table's header")
     if group is not None and not arrow.is_plain(table.data.column(group).type):
         raise UserError(
@@ -227,6 +238,12 @@ def _check_arguments(
             expected="one name or number a row",
             got=f"values of type {table.data.column(group).type}",
             do="name another column (`group`), or join its values into one text",
+        )
+    if group in targets:
+        raise UserError(
+            f"The column '{group}' is both the target and the group",
+            expected="a group whose rows have several values of the target",
+            do="name another `group`, or none: each value would be on one side of the split",
         )
     for name, count in Counter(targets).items():
         if count > 1 or name in drop:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.table import dates, numerals
 from polymodal.table.nothing import PROGRAMS
 
 # What stands between numbers, the first first; a comma may also be a decimal point.
@@ -22,6 +23,8 @@ _DECIMAL = re.compile(r"\d[.,]\d|\d\.(?!\d)|\d[eE]")
 # Cells that tell what a column is; and so many numbers a cell are a series, or so many with
 # decimals: fewer whole numbers may be labels, dates or measures.
 SAMPLE, MANY, SOME = 200, 8, 3
+# Characters of one number at most.
+ONE = 20
 
 
 def numbers(text: str) -> np.ndarray[Any, Any] | list[Any] | None:
@@ -35,6 +38,8 @@ def numbers(text: str) -> np.ndarray[Any, Any] | list[Any] | None:
         number alone.
     """
     text = text.strip()
+    if text[:1] in ("'", '"') and text[-1:] == text[:1]:  # quoted once too often
+        text = text[1:-1].strip()
     call = _CALL.fullmatch(text)
     if call is not None:
         text = call[1][: call[1].rfind("]") + 1]
@@ -109,9 +114,18 @@ def number(word: str) -> float | None:
         return None
 
 
+def _is_one(text: str) -> bool:
+    """Whether the marks in a text may part the thousands of one number, or a date's parts."""
+    bare = text.strip()
+    grouped = " " not in bare and len(bare) <= ONE and numerals.grouped(bare) is not None
+    return grouped or dates.moment(bare, "dmy") is not None
+
+
 def is_series(cells: list[Any]) -> bool:
     """Whether nearly all of a column's texts list so many numbers that they are series."""
     sample = list(islice((str(cell) for cell in cells), SAMPLE))
+    if sum(map(_is_one, sample)) >= 0.9 * len(sample):
+        return False
     counts, decimals, brackets = [], 0, 0
     for text in sample:
         bare = text.replace(SHORTENED, " ") if "[" in text else text

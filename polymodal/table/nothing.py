@@ -10,12 +10,16 @@ PROGRAMS = frozenset({"nan", "na", "n/a", "null", "none", "?", "-"})
 _PEOPLE = """
 ?? ??? -- --- . .. ... * / \\ _ n.a. n.a n/d nd nat nil tbd tba tbc
 missing unknown unk unbekannt inconnu inconnue desconocido empty blank undefined unavailable error
-err invalid k.a. ka keine s/o s.o. n.v.t. nvt н/д 无 未知 不明 なし
+err invalid k.a. ka keine s/o s.o. n.v.t. nvt н/д 无 無 未知 不明 不详 不適用 不适用 なし 없음 미상
+… — – ——— · // nodata no_data not_available onbekend okänd ukendt ukjent desconhecido sconosciuto
+bilinmiyor неизвестно 0000-00-00 00.00.0000 00/00/0000 00-00-0000
 #value! #ref! #div/0! #name? #num! #null! #error!
 """
 _PHRASES = (
     "not available,not applicable,not known,no data,no answer,no value,not reported,not measured,"
-    "keine angabe,k. a.,n. a."
+    "not recorded,not provided,not specified,not stated,0000-00-00 00:00:00,keine angabe,"
+    "k. a.,n. a.,"
+    "nicht bekannt,нет данных,sin datos,non renseigné,não informado,brak danych,غير معروف"
 )
 WORDS = PROGRAMS | {*_PEOPLE.split(), *_PHRASES.split(",")}
 

@@ -27,6 +27,8 @@ SLIP = 0.02
 FEW = 20
 # Shares of the cells that must agree where a kind is inferred, and where it was declared.
 NEARLY_ALL, HALF = 0.95, 0.5
+# Digits from which on floats leave some whole numbers out.
+LONG = 16
 _CODE = re.compile(r"0\d+")
 _VERSION = re.compile(r"([1-9]\d?)\.\d{1,2}\.\d{2}")
 
@@ -84,7 +86,7 @@ def find(
     if not is_text(data.type):
         return _typed(data, order)
     counts = counted(data)
-    if not counts:
+    if not counts or (not declared and _too_long(counts)):
         return None
     if decimal is None and order is None:
         fast = _plain(data, counts, declared)
@@ -143,6 +145,9 @@ def _typed(data: pa.ChunkedArray, order: str | None) -> Found | None:
         known = values[np.isfinite(values)]
         if not len(known):
             return None
+        long = types.is_integer(kind) and known.max() > 2**53
+        if long and _too_long(map(str, data.drop_null().unique().to_pylist())):
+            return None
         odd = len(values) - len(known)
         # Whole numbers with a gap come as floats from some programs.
         whole = _spans_dates(known) and bool(np.all(known == np.floor(known)))
@@ -173,6 +178,12 @@ def _like_codes(counts: Mapping[str, int]) -> bool:
     """Whether more cells than a slip begin like 007."""
     zeros = sum(n for text, n in counts.items() if _CODE.fullmatch(text.strip()))
     return zeros > 0.01 * sum(counts.values())
+
+
+def _too_long(whole: Iterable[str]) -> bool:
+    """Whether floats cannot tell whole numbers apart that are written out: codes, no quantities."""
+    written = [text for text in whole if len(text) >= LONG and text.strip().isdecimal()]
+    return len({float(text) for text in written}) < NEARLY_ALL * len(written)
 
 
 def _may_be_missing(own: Mapping[str, int], rest: Mapping[str, int]) -> bool:

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
-from polymodal.table.units import unit_of
+from polymodal.table.units import part_of, unit_of, zero_of
 
 # What may stand before a number without changing it. "AB1001" and "CA-12" are names.
 _ABOUT = re.compile(
@@ -25,12 +25,12 @@ _MARKS = str.maketrans(
     | dict.fromkeys("\u00a0\u2007\u2008\u2009\u200a\u202f\u2002\u2003\u3000\t", " ")
     | dict.fromkeys("\u200b\u200e\u200f\ufeff\u2060\u2066\u2069", None)
     | {"’": "'", "ʼ": "'", "`": "'", "´": "'", "′": "'", "″": '"', "٫": ".", "٬": ",", "٪": "%"}
-    | {"μ": "µ", "×": "x", "✕": "x", "⁄": "/", "∕": "/"}
+    | {"℃": "°C", "℉": "°F", "μ": "µ", "×": "x", "✕": "x", "⁄": "/", "∕": "/"}
 )
 _CORE = r"(?:\d[\d.,' ]*\d|\d)(?:[.,](?!\d))?|[.,]\d+"
 _SHAPE = re.compile(
     rf"(?P<sign>[-+]?)\s*(?P<before>[^\d\s.,+-][^\d.,+-]{{0,7}}?\.?)?\s*(?P<inner>[-+]?)\s*"
-    rf"(?P<core>{_CORE})(?P<power>(?:[eE]|\s?x\s?10\s?(?:\^|(?=[-+]))|\s?\*\s?10\^)[-+]?\d+)?"
+    rf"(?P<core>{_CORE})(?P<power>(?:[eE]|[dD](?=[-+]\d)|\s?x\s?10\s?(?:\^|(?=[-+]))|\s?\*\s?10\^)[-+]?\d+)?"
     rf"\s*(?P<after>[^\d\s+-][^\d]{{0,24}}|\+|-)?"
 )
 _GROUPED = re.compile(r"\d{1,3}(?:([.,' ])\d{3})(?:\1\d{3})*")
@@ -60,6 +60,14 @@ _JOINTS = re.compile(
 # A range rises; what does not is a telephone or a part number.
 _RANGE = re.compile(r"[\d%a-z€$]\s*[-~]\s*[\d.$€£]")
 _POINT = re.compile(r"(?:POINT\s*)?[(\[](.*)[)\]]", re.I)
+# "12,- €" and "CHF 12.—": no cents.
+_NO_CENTS = re.compile(r"(?<=\d)[.,]\s?-{1,2}(?![-\s]*\d)")
+# "5 ft 11 in", "1m80", "3 years, 4 months"; hours and less are lengths of time (`span`).
+_COMPOUND = re.compile(
+    r"(?P<a>\d+)\s*(?P<u>'|[a-z]{1,6})\.?,?\s*(?:and\s+)?"
+    r"(?P<b>\d+(?:[.,]\d+)?)\s*(?P<v>\"|''|[a-z]{1,6})?\.?",
+    re.I,
+)
 _COMPASS = re.compile(r"([\d.,]+)\s*°?\s*([NSEWnsew])")
 MOST_PARTS = 4
 
@@ -159,34 +167,59 @@ def one(text: str, decimal: str, factor: Callable[[str], float | None]) -> float
     negative = text.startswith("(") and text.endswith(")")
     match = _SHAPE.fullmatch(text[1:-1].strip() if negative else text)
     if match is None:
-        return _degrees(text)
+        return _odd(text, factor)
     before, after, power = match["before"] or "", match["after"] or "", match["power"] or ""
     if match["sign"] and match["inner"]:
         return None
     minus = "-" in (match["sign"], match["inner"])
-    if after.strip() == "-":
+    if after.strip() in ("-", "DR"):  # a debit
         after, minus = "", not minus
     unit = unit_of(before, after)
     if unit is None:
-        return _degrees(text)
+        return _odd(text, factor)
     value = amount(match["core"], decimal)
     worth = factor(unit)
     if value is None or worth is None:
-        return _degrees(text)
+        return _odd(text, factor)
     exponent = int(re.findall(r"[-+]?\d+", power)[-1]) if power else 0
     if abs(exponent) > 300:  # beyond what a float holds: a name such as 7e4526b
         return None
     value *= worth * 10.0**exponent
     if not math.isfinite(value):
         return None
-    return -value if minus or negative else value
+    return (-value if minus or negative else value) + zero_of(unit, worth)
 
 
 def _bare(text: str) -> str:
     """A cell without what says that its number is not exact."""
-    text = tidy(text)
+    text = _NO_CENTS.sub("", tidy(text))
     about = _ABOUT.match(text)
     return text[about.end() :] if about else text
+
+
+def _odd(text: str, factor: Callable[[str], float | None]) -> float | None:
+    """What is no number with a unit: degrees, or a size in two units."""
+    two = _compound(text)
+    if two is None:
+        return _degrees(text)
+    worth = factor(two[0])
+    return None if worth is None else two[1] * worth
+
+
+def _compound(text: str) -> tuple[str, float] | None:
+    """A size in two units as a number of the first one, with its name; None if it is none."""
+    match = _COMPOUND.fullmatch(text.strip())
+    if match is None:
+        return None
+    first, second = match["u"].lower(), (match["v"] or "").lower()
+    first, second = ("ft", "in") if first == "'" and second in ("", '"', "''") else (first, second)
+    first = {"st": "stone", "yrs": "years", "yr": "years"}.get(first, first)
+    if match["u"] == "m" and not second and len(match["b"]) == 2:
+        second = "cm"
+    share = part_of(second, first)
+    if share is None:
+        return None
+    return first, float(match["a"]) + float(match["b"].replace(",", ".")) * share
 
 
 def unit(text: str) -> str | None:
@@ -197,6 +230,9 @@ def unit(text: str) -> str | None:
         return None
     text = _bare(text)
     match = _SHAPE.fullmatch(text.strip("() "))
+    two = _compound(text) if match is None or match["after"] else None
+    if two is not None:
+        return two[0]
     if match is None:
         return "" if _degrees(text) is not None else None
     after = match["after"] or ""

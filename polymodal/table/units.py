@@ -8,7 +8,7 @@ import unicodedata
 # What a unit is in the first one of its family.
 FAMILIES: tuple[dict[str, float], ...] = (
     {"kg": 1, "g": 1e-3, "mg": 1e-6, "µg": 1e-9, "ug": 1e-9, "t": 1e3, "lb": 0.45359237}
-    | {"lbs": 0.45359237, "oz": 0.028349523125},
+    | {"lbs": 0.45359237, "oz": 0.028349523125, "stone": 6.35029318},
     {"m": 1, "cm": 1e-2, "mm": 1e-3, "µm": 1e-6, "um": 1e-6, "km": 1e3, "in": 0.0254}
     | {"inch": 0.0254, "inches": 0.0254, '"': 0.0254, "ft": 0.3048, "feet": 0.3048, "mi": 1609.344}
     | {"miles": 1609.344, "mile": 1609.344, "yd": 0.9144},
@@ -56,6 +56,8 @@ _CURRENCIES = (
 )
 _MONEY = frozenset(_CURRENCIES.split())
 _ORDINAL = frozenset({"st", "nd", "rd", "th", "º", "ª", "er", "e", "."})
+# Temperatures, of which a unit is not all: 0 °C are 32 °F.
+_DEGREES = {"°c": 1.8, "°f": 1.0}
 
 
 class Units:
@@ -135,6 +137,8 @@ def settled(units: dict[str, int]) -> dict[str, float] | None:
     for family in FAMILIES:
         if set(named) <= set(family):
             return {u: family[u] / family[common] for u in named}
+    if set(named) == set(_DEGREES):
+        return {u: _DEGREES[u] / _DEGREES[common] for u in named}
     if len(named) == 1:
         return {common: 1.0}
     rare = sum(named.values()) - named[common]
@@ -142,4 +146,20 @@ def settled(units: dict[str, int]) -> dict[str, float] | None:
     stems = {u.rstrip("s.").strip() for u in named}
     if len(stems) == 1 or (rare <= 0.02 * total and len(named) <= 3):
         return dict.fromkeys(named, 1.0)
+    return None
+
+
+def zero_of(unit: str, worth: float) -> float:
+    """What the zero of a unit of that worth is in the commonest one: only temperatures have one."""
+    if unit not in _DEGREES or worth == 1:
+        return 0.0
+    return 32.0 if unit == "°c" else -32.0 * worth
+
+
+def part_of(small: str, large: str) -> float | None:
+    """What a unit is in a larger one, as inches in feet; None if they do not go so together."""
+    for family in FAMILIES:
+        if small in family and large in family and family[small] < family[large]:
+            timed = "h" in family and large not in ("year", "years", "month", "months")
+            return None if timed else family[small] / family[large]
     return None

@@ -118,7 +118,7 @@ INPUTS: list[tuple[str, str, Sequence[Any], str, str]] = [
     ("a", "video", column(lambda i: npy(np.zeros((2, 4, 4, 3)))), "video", "clips as arrays"),
     ("a", "series", column(lambda i: npy(np.zeros((4, 4)))), "series", "channels as arrays"),
     ("a", "skip", column(lambda i: b"who knows" + bytes([i % 99])), "no known", "bytes"),
-    ("a", "skip", column(lambda i: {"left": i}), "cannot be read as media", "objects"),
+    ("a", "skip", column(lambda i: {"left": i}), "with the fields 'left'", "objects"),
     ("a", "series", column(lambda i: [1.0] * (1 + i % 5)), "lists of numbers", "lists"),
     ("a", "series", column(lambda i: str([i, 2])), "lists of numbers", "JSON lists"),
     ("a", "series", column(lambda i: [[1.0, 2.0]] * (1 + i % 5)), "nested", "channels"),
@@ -266,6 +266,72 @@ def ner_table(words: Any = list, **columns: Sequence[Any]) -> Table:
     return table_of(tokens=[words(cell) for cell in tokens], **columns, y=tags)
 
 
+def test_few_long_texts_are_texts_and_few_long_classes_stay_classes() -> None:
+    texts = [sentence(30) for _ in range(12)]
+    table = {"said": [texts[i % 12] for i in range(ROWS)], "y": LABEL}
+    assert infer(read(table), ["y"]).column("said").kind == "text"
+    assert infer(read({**table, "n": POISSON}), ["said"]).targets[0].kind == "category"
+
+
+@pytest.mark.parametrize(
+    ("make", "first"),
+    [
+        (lambda i: f"{1 + i % 9},{10 + i % 80},{100 + i}", 110_100),
+        (lambda i: f"{1 + i % 9},{100 + i % 800},{100 + i}", 1_100_100),
+        (lambda i: f"2024. {1 + i % 12}. {1 + i % 28}.", datetime.datetime(2024, 1, 1)),
+    ],
+)
+def test_one_number_or_date_with_marks_is_no_series(make: Any, first: Any) -> None:
+    table = read({"n": column(make), "y": LABEL})
+    schema = infer(table, ["y"])
+    assert schema.column("n").kind == "number"
+    assert typed(schema, table).cells("n")[0] == first
+
+
+def test_a_series_that_is_quoted_once_too_often_is_one() -> None:
+    cells = column(lambda i: '"0.5,0.25,' + str(i / 8) + '"')
+    assert infer(read({"n": cells, "y": LABEL}), ["y"]).column("n").kind == "series"
+
+
+def test_numbers_of_three_digits_in_a_row_stay_a_series() -> None:
+    cells = column(lambda i: " ".join(str(100 + (i * k) % 90) for k in range(8)))
+    assert infer(read({"n": cells, "y": LABEL}), ["y"]).column("n").kind == "series"
+
+
+@pytest.mark.parametrize("make", [str, int])
+def test_whole_numbers_that_no_float_tells_apart_are_codes(make: Any) -> None:
+    cells = column(lambda i: make(9_000_000_000_000_000_000 + i % 300))
+    said = infer(read({"n": cells, "x": POISSON, "y": LABEL}), ["y"]).skipped["n"]
+    assert said.startswith("an id: 300 different codes in 400 cells")
+
+
+def test_codes_are_called_so_in_many_languages() -> None:
+    cells = choice(*range(10_000, 10_100, 2))
+    for name in ("PLZ", "código postal", "kundenCode", "邮政编码"):
+        assert infer(read({name: cells, "y": LABEL}), ["y"]).column(name).kind == "category"
+    assert infer(read({"plzen": cells, "y": LABEL}), ["y"]).column("plzen").kind == "number"
+
+
+@pytest.mark.parametrize("cells", [["{Bern,Wien}", "{Wien}", "{}"], ["{'Wien', 'Bern'}", "set()"]])
+def test_sets_as_databases_and_python_print_them_are_sets(cells: list[str]) -> None:
+    table = read({"s": [cells[i % len(cells)] for i in range(ROWS)], "y": LABEL})
+    assert infer(table, ["y"]).column("s").kind == "set"
+    assert sorted(table.cells("s")[0]) == ["Bern", "Wien"]
+
+
+def test_arrays_as_databases_print_them_keep_their_order() -> None:
+    table = read({"s": ["{0.5,0.25,0.25,0.125}"] * ROWS, "y": LABEL})
+    assert infer(table, ["y"], {"s": "series"}).column("s").kind == "series"
+    assert table.cells("s")[0] == [0.5, 0.25, 0.25, 0.125]
+    objects = read({"s": ['{"a": 1}', '{"a": 2}'], "t": ["{name}", "{b=c}"], "y": ["u", "v"]})
+    assert objects.cells("s")[0] == '{"a": 1}' and objects.cells("t")[1] == "{b=c}"
+
+
+def test_objects_in_cells_are_named_as_such() -> None:
+    table = read({"o": [{"a": 1, "b": "x"}] * ROWS, "x": POISSON, "y": LABEL})
+    assert "objects with the fields 'a', 'b'" in infer(table, ["y"]).skipped["o"]
+
+
 def test_tags_find_the_words_they_label() -> None:
     schema = infer(ner_table(), ["y"])
     assert schema.targets[0].kind == "tags"
@@ -372,6 +438,21 @@ def test_drop_and_group() -> None:
     assert schema.skipped == {"patient": "the group that rows belong to", "b": "dropped"}
     kept = infer(table, ["y"], {"patient": "category"}, (), "patient")
     assert [c.name for c in kept.inputs] == ["a", "patient", "b"]
+
+
+def test_advice_that_can_help() -> None:
+    table = read({"x": POISSON, "y": LABEL})
+    for arguments, said in (
+        ({"drop": ["x"]}, "leave fewer columns out"),
+        ({"group": "y"}, "both the target and the group"),
+    ):
+        with pytest.raises(UserError, match=said):
+            infer(table, ["y"], **arguments)
+    with pytest.raises(UserError) as caught:
+        infer(table, ["x, y"])
+    assert "--target x, --target y" in caught.value.for_shell()
+    with pytest.raises(UserError, match="add the columns"):
+        infer(read({"y": LABEL}), ["y"])
 
 
 def test_several_targets() -> None:

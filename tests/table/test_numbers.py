@@ -77,6 +77,26 @@ def read(cells: list[Any], **said: Any) -> list[Any]:
         ("36:15", 130500, lambda i: f"{i}:15"),
         ("08:29", datetime.time(8, 29), lambda i: f"{i % 24:02}:15"),
         ("8:29 PM", datetime.time(20, 29), lambda i: f"{1 + i % 12}:15 AM"),
+        ("CHF 9’426.—", 9426, lambda i: f"CHF {i}’250.50"),
+        ("12,- €", 12, lambda i: f"{i},50 €"),
+        ("5.50 DR", -5.5, lambda i: f"{i}.25 CR"),
+        ("0.5D+02", 50, lambda i: f"{i}.5D+00"),
+        ("5'6\"", 5.5, lambda i: f"{i}'3\""),
+        ("5 ft 6 in", 5.5, lambda i: f"{i} ft 3 in"),
+        ("6 lb 8 oz", 6.5, lambda i: f"{i} lb 4 oz"),
+        ("11 st 7 lb", 11.5, lambda i: f"{i} st 3 lb"),
+        ("1m80", 1.8, lambda i: f"1m{60 + i}"),
+        ("3 years, 6 months", 3.5, lambda i: f"{i} years, 2 months"),
+        ("50°F", 10, lambda i: f"{i} °C"),
+        ("10℃", 50, lambda i: f"{60 + i} °F"),
+        ("14h05", datetime.time(14, 5), lambda i: f"{i % 24:02}h15"),
+        ("15 февраля 2023 г.", datetime.datetime(2023, 2, 15), lambda i: f"{i} мая 2023 г."),
+        ("11/mar/2023", datetime.datetime(2023, 3, 11), lambda i: f"{1 + i % 28}/fev/2023"),
+        ("Mar 5, 2024", datetime.datetime(2024, 3, 5), lambda i: f"Jul {1 + i % 28}, 2023"),
+        ("Mar 2024", datetime.datetime(2024, 3, 1), lambda i: f"Mar {1990 + i}"),
+        ("05/2023", datetime.datetime(2023, 5, 1), lambda i: f"{1 + i % 12:02}/2022"),
+        ("7/Oct/2023:05:38:44 +0000", datetime.datetime(2023, 10, 7, 5, 38, 44),
+         lambda i: f"{1 + i % 28}/Nov/2023:05:38:44 +0000"),
         ("31.01.2024", datetime.datetime(2024, 1, 31), lambda i: f"{1 + i % 28}.12.2023"),
         ("1/31/2024", datetime.datetime(2024, 1, 31), lambda i: f"12/{1 + i % 28}/2023"),
         ("31/1/24 14:05", datetime.datetime(2024, 1, 31, 14, 5), lambda i: f"{i}/2/23 1:00"),
@@ -94,7 +114,25 @@ def test_what_a_cell_means_among_its_like(
 
 
 @pytest.mark.parametrize(
-    "word", ["?", "-", "n/a", "NA", "None", "nan", "unknown", "#DIV/0!", "k.A.", "refused", "—"]
+    "word",
+    [
+        "?",
+        "-",
+        "n/a",
+        "NA",
+        "None",
+        "nan",
+        "unknown",
+        "#DIV/0!",
+        "k.A.",
+        "refused",
+        "—",
+        "…",
+        "..",
+        "нет данных",
+        "0000-00-00",
+        "not stated",
+    ],
 )
 def test_a_word_among_numbers_is_a_missing_cell(word: str) -> None:
     cells = [word if i % 8 == 0 else f"{i / 7:.3f}" for i in range(ROWS)]

@@ -175,10 +175,24 @@ def _matrix(media: Media, values: Any) -> np.ndarray[Any, Any]:
         raise UserError(
             f"{media.label} is not a series of numbers",
             expected=FORMATS,
-            got=f"{array.ndim} axes of {array.dtype}, starting {array.flat[0]!r}",
+            got=f"{_stranger(array)!r:.80}, of {array.size:,} values on {array.ndim} axes",
             do="convert or drop the row, or overrule the column's kind with `kind`",
         )
     return array[:, None] if array.ndim == 1 else array
+
+
+def _stranger(array: np.ndarray[Any, Any]) -> Any:
+    """The first value that is no number; the first of all where every one is."""
+    found = (v for v in array.ravel().tolist() if not _is_number(v))
+    return next(found, array.flat[0])
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _gapped(values: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -21,10 +21,18 @@ GAPS = 2
 RARE = 0.25
 # Words of a name at most, on average.
 PAIR = 2.2
+# Texts of so many words on average are texts, however few: of another one the words may be known.
+LONG = 10
 # Words of a code at most, in scripts that put no spaces between them; and what ends a sentence.
 TOKEN = 3
 SENTENCE = tuple(".?!。！？．।॥؟۔።។၊။…")
-_CODE_WORDS = frozenset({"id", "ids", "uuid", "guid", "code", "zip", "zipcode", "postcode", "sku"})
+_CODE_WORDS = frozenset(
+    {"id", "ids", "uuid", "guid", "code", "codes", "zip", "zipcode", "postcode", "postal", "sku"}
+    | {"plz", "postleitzahl", "kennung", "cep", "codigo", "código", "codice", "kode", "kod", "kodu"}
+    | {"код", "индекс"}
+)
+# Their names have no blanks between words.
+_CODE_PARTS = ("编码", "编号", "代码", "邮编", "郵便番号", "コード", "번호", "코드")
 
 
 def of_lists(cells: list[Any]) -> Guess | None:
@@ -101,14 +109,15 @@ def of_strings(name: str, cells: list[str]) -> Guess | None:
     # One or two words that come back name things: a network of its own would learn no more of them.
     names = (words < 1.5 and different <= rows / 2) or (words <= PAIR and different <= rows / 4)
     phrases = words <= 4 and different <= min(100, rows / 10)
-    if (few or names or phrases) and not (sentences and words >= 3):
+    if (few or names or phrases) and words < LONG and not (sentences and words >= 3):
         return Guess("category", found)
     return None
 
 
 def _called_code(name: str) -> bool:
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
-    return any(word.lower() in _CODE_WORDS for word in words)
+    words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
+    named = any(word.lower() in _CODE_WORDS for word in words)
+    return named or any(part in name for part in _CODE_PARTS)
 
 
 def _evenly_spaced(found: np.ndarray[Any, Any]) -> bool:

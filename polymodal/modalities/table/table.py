@@ -46,7 +46,7 @@ class Table(Kind):
         found = numbers.find(column.data)
         if found is not None:
             return sniff.of_numbers(column.name, found)
-        if arrow.is_number(column.inner):
+        if arrow.is_number(column.inner) and not pa.types.is_integer(column.inner):
             return Guess("number", "numbers, many of them infinite")
         return sniff.of_strings(column.name, [str(cell) for cell in column.cells])
 

@@ -36,6 +36,14 @@ def npy(array: np.ndarray[Any, Any]) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.parametrize("value", ['[0.5, "high", 0.25]', ["0.5", "high", "0.25"]])
+def test_a_word_among_numbers_is_named(value: Any) -> None:
+    with pytest.raises(UserError) as caught:
+        fitted([1.0, 2.0]).encode(cell(value))
+    assert "row 3, column 's' is not a series of numbers" in caught.value.what
+    assert caught.value.got == "'high', of 3 values on 1 axes"
+
+
 @pytest.mark.parametrize(
     "value",
     [
