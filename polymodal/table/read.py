@@ -20,6 +20,7 @@ from polymodal.table.fetch import is_address, struck
 from polymodal.table.media import Media, kind_of_name
 from polymodal.table.named import Named
 from polymodal.table.readers import (
+    _posing,
     columnar,
     delimited,
     excel,
@@ -286,6 +287,7 @@ def _read_file(path: Path, base: str | None, cache: Path | None, encoding: str |
             f"'{path}' is not of a known table format",
             expected=f"a file that ends in {', '.join(SUFFIXES)}, or a folder",
             got=f"'{path.suffix}'",
+            do=_posing.advice(suffix),
         )
     try:
         status = path.stat()
@@ -311,6 +313,8 @@ def _parse(
     """A file's rows, and the file that its own cells may point into."""
     if suffix in PARQUET:
         return columnar.read_parquet(path, cache)
+    if suffix in CSV + JSON:
+        _posing.refuse(path)
     if suffix in CSV:
         return delimited.read(path, encoding), path
     if suffix in EXCEL:
@@ -339,6 +343,7 @@ def _in_memory(source: Any) -> pa.Table:
         f"A table cannot be read from {called}",
         expected="a path, a pandas DataFrame, a pyarrow Table, a datasets.Dataset, a list of "
         "mappings or a mapping of lists",
+        do="make one of these of it: `pandas.DataFrame(...)`, or `list(...)` of an iterator",
     )
 
 

@@ -86,6 +86,42 @@ def test_a_column_that_would_fill_the_memory_is_refused(suffix: str, tmp_path: P
     assert time.process_time() - start < 5
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+@pytest.mark.parametrize("inside", ["lists", "structs", "lists of structs"])
+def test_codes_in_lists_and_structs_are_measured_too(
+    inside: str, suffix: str, tmp_path: Path
+) -> None:
+    codes = pa.array(np.zeros(200_000, np.int32))
+    cells: pa.Array = pa.DictionaryArray.from_arrays(codes, pa.array(["x" * 100_000]))
+    if "structs" in inside:
+        cells = pa.StructArray.from_arrays([cells], ["k"])
+    if "lists" in inside:
+        cells = pa.ListArray.from_arrays(pa.array(range(0, 200_001, 100), pa.int32()), cells)
+    path = tmp_path / f"t{suffix}"
+    table = pa.table({"a": cells})
+    if suffix == ".parquet":
+        pq.write_table(table, path, compression="zstd")
+    else:
+        feather.write_feather(table, path, compression="zstd")
+    with pytest.raises(UserError, match=r"far more memory|in .* bytes"):
+        read(path)
+
+
+def test_few_codes_in_lists_are_labels(tmp_path: Path) -> None:
+    codes = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 1]), pa.array(["a", "b"]))
+    table = pa.table({"s": pa.ListArray.from_arrays(pa.array([0, 2, 2, 4]), codes)})
+    feather.write_feather(table, tmp_path / "t.arrow")
+    assert read(tmp_path / "t.arrow").cells("s") == [["a", "b"], [], [None, "b"]]
+
+
+def test_lists_that_a_file_only_claims_are_refused(tmp_path: Path) -> None:
+    ends = np.linspace(0, 70_000_000, 5, dtype=np.int32)
+    lists = pa.ListArray.from_arrays(pa.array(ends), pa.array(np.zeros(70_000_000, np.int8)))
+    pq.write_table(pa.table({"a": lists}), tmp_path / "t.parquet", compression="zstd")
+    with pytest.raises(UserError, match="4 rows with 70,000,000 values"):
+        read(tmp_path / "t.parquet")
+
+
 def test_what_repeats_is_read_as_ever(tmp_path: Path) -> None:
     texts = [f"text {i % 7}" * 50 for i in range(20_000)]
     table = pa.table({"t": texts, "b": pa.array([b"x" * (i % 5) for i in range(20_000)])})

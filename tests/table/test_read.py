@@ -10,8 +10,11 @@ import os
 import tarfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -193,6 +196,72 @@ def test_arrays_pictures_and_sounds_in_memory() -> None:
         assert first["picture"].bytes().startswith(b"\x89PNG")
         assert first["sound"].bytes().startswith(b"RIFF")
         assert table.cells("path") == ["a.png"]
+
+
+SHAPED = {"x": [0.5, 0.25, 1.5], "y": ["u", "v", "u"]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps(SHAPED),
+        *(pd.DataFrame(SHAPED).to_json(orient=way) for way in ("columns", "index", "split")),
+        pd.DataFrame(SHAPED).to_json(orient="records"),
+        pd.DataFrame(SHAPED).to_json(orient="table"),
+        json.dumps({"count": 3, "rows": pd.DataFrame(SHAPED).to_dict(orient="records")}),
+    ],
+)  # fmt: skip
+def test_every_shape_of_a_json_file(tmp_path: Path, content: str) -> None:
+    table = read(write(tmp_path / "a.json", content))
+    assert table.cells("x") == SHAPED["x"] and table.cells("y") == SHAPED["y"]
+
+
+def test_one_object_may_be_one_row(tmp_path: Path) -> None:
+    for row in ({"s": [0.5, 0.25]}, {"s": [0.5, 0.25], "x": 1}, {"x": 1, "y": "u"}):
+        assert read(write(tmp_path / "a.json", json.dumps(row))).data.to_pylist() == [row]
+    lines = '{"s": [1, 2], "t": [3, 4]}\n{"s": [5, 6], "t": [7, 8]}\n'
+    assert len(read(write(tmp_path / "a.json", lines))) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "git lfs pull"),
+        (b"\xef\xbb\xbf<!DOCTYPE html><html></html>", "a web page"),
+        (b"PK\x03\x04rest", "call it .xlsx"),
+        (b"\x1f\x8brest", "gunzip"),
+        (b"PAR1rest", "call it .parquet"),
+    ],
+)
+def test_what_is_no_table_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    for suffix in ("csv", "jsonl"):
+        assert said in fails(write(tmp_path / f"a.{suffix}", content))
+
+
+def test_what_to_do_with_files_of_other_suffixes(tmp_path: Path) -> None:
+    for suffix, said in {"csv.gz": "unpack", "txt": ".tsv", "xls": "xlsx", "pkl": "pandas"}.items():
+        assert said in fails(write(tmp_path / f"a.{suffix}", "x"))
+
+
+def test_an_encoding_is_told_by_more_than_its_first_letter(tmp_path: Path) -> None:
+    text = "x,色,y\n" + "1,とても良い,u\n" * 5
+    assert "encoding='shift_jis'" in fails(write(tmp_path / "a.csv", text.encode("shift_jis")))
+
+
+def test_what_python_has_of_its_own_is_read() -> None:
+    colour = Enum("Colour", "RED BLUE")
+    row = {
+        "set": frozenset({"b", "a"}),
+        "range": range(3),
+        "enum": colour.RED,
+        "share": Fraction(1, 4),
+        "id": UUID(int=7),
+        "path": PurePosixPath("a.png"),
+    }
+    table = read([{**row, "enum": colour.BLUE}, row])
+    assert table.cells("set") == [["a", "b"]] * 2 and table.cells("range")[0] == [0, 1, 2]
+    assert table.cells("enum") == ["BLUE", "RED"] and table.cells("share")[0] == 0.25
+    assert table.cells("id")[0].endswith("-000000000007") and table.cells("path")[0] == "a.png"
 
 
 # -- Hugging Face ----------------------------------------------------------------------------
@@ -517,6 +586,8 @@ def test_broken_json(tmp_path: Path, content: str | bytes, said: str) -> None:
         ({"a": [1, 2], "b": [1]}, "a: 2, b: 1"),
         ({"a": [1, "x"]}, "row 1: 'x'"),
         (pd.DataFrame({"a": [1, "x"]}), "row 1: 'x'"),
+        ({"a": [[0.5], [0.25, "high"], [1.0]]}, "(row 1)"),
+        ({"a": [1j, 2j]}, "holds values of a type that no table has"),
         ([{"a": 1}, 3], "row 1 is not a mapping"),
         (7, "cannot be read from the given int"),
     ],

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import math
+import os
+from collections import deque
 from collections.abc import Mapping
-from pathlib import Path
+from enum import Enum
+from fractions import Fraction
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
@@ -22,13 +26,24 @@ def cell(value: Any) -> Any:
     """A value as Arrow can hold it.
 
     Arrays of two axes or more become .npy bytes, sounds WAV bytes, pictures PNG bytes (.npy bytes
-    where a pixel is a float or 32 bits wide), tensors arrays or numbers, intervals and periods
-    texts.
+    where a pixel is a float or 32 bits wide), tensors arrays or numbers, intervals, periods
+    and paths texts; sets and ranges become lists, fractions numbers.
     """
     if isinstance(value, float) and math.isnan(value):
         return None
-    if isinstance(value, Path):
+    if type(value) in (str, int, bool):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, UUID):
         return str(value)
+    if isinstance(value, Enum):
+        return value.value if isinstance(value, str | int) else value.name
+    if isinstance(value, Fraction):
+        return float(value)
+    if isinstance(value, set | frozenset | range | deque):
+        ordered = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+        return [cell(one) for one in ordered]
     name, package = type(value).__name__, type(value).__module__.partition(".")[0]
     if name in _MISSING:
         return None

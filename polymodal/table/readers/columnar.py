@@ -22,7 +22,7 @@ from polymodal.base import files, sealed
 from polymodal.base.arrow import holds_binary
 from polymodal.base.errors import UserError
 from polymodal.base.files import whole
-from polymodal.table.readers.plain import MOST_BYTES
+from polymodal.table.readers._spelled import MOST_BYTES
 
 # Binary columns of a Parquet file up to this size are simply read.
 SPOOL_BYTES = 256 * 2**20
@@ -59,12 +59,15 @@ def read_parquet(path: Path, cache: Path | None) -> tuple[pa.Table, Path]:
 
 
 def _refuse_bomb(path: Path, metadata: pq.FileMetaData) -> None:
-    """UserError if a file says that it holds far more rows than its size can mean."""
-    cells = metadata.num_rows * max(1, metadata.num_columns)
+    """UserError if a file says that it holds far more rows, or lists, than its size can mean."""
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    # Of lists these are all that stands in them.
+    held = sum(group.column(i).num_values for group in groups for i in range(group.num_columns))
+    cells = max(held, metadata.num_rows * max(1, metadata.num_columns))
     if cells * 8 > max(MOST_BYTES, 1000 * path.stat().st_size):
         raise UserError(
-            f"{path} says that it holds {metadata.num_rows:,} rows of {metadata.num_columns:,} "
-            f"columns in {path.stat().st_size:,} bytes",
+            f"{path} says that it holds {metadata.num_rows:,} rows with {cells:,} values in "
+            f"{path.stat().st_size:,} bytes",
             expected="a file whose size is that of its rows",
             do="check where it comes from",
         )

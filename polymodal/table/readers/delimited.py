@@ -198,28 +198,35 @@ def _long_cells() -> Iterator[None]:
 # Encodings that tables come in, each with a stretch of letters that it is told by.
 _LIKELY = (
     ("cp1251", re.compile(r"(?<!\w)[А-ЯЁ]?[а-яё]{2,}(?!\w)")),
-    ("gb18030", re.compile("[\u4e00-\u9fff]{2}")),
+    # Kana of Shift JIS are hardly ever Chinese; its Han characters nearly always look so.
     ("shift_jis", re.compile("[\u3040-\u30ff]{2}")),
+    ("gb18030", re.compile("[\u4e00-\u9fff]{2}")),
     ("euc_kr", re.compile("[\uac00-\ud7af]{2}")),
 )
+# Bytes of lines in letters of their own that are enough to tell.
+_SEEN = 4096
 
 
 def _unreadable(path: Path, encoding: str) -> UserError:
     """Where the first byte is that is not of the encoding, and which one it may be."""
-    start, bad = 0, b""
+    start, bad, seen = 0, b"", b""
     decoder = "utf-8" if encoding.startswith("utf-8") else encoding
     where = ""
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
+            if bad:
+                seen += b"" if line.isascii() else line
+                if len(seen) > _SEEN:
+                    break
+                continue
             try:
                 line.decode(decoder)
             except UnicodeError as error:
                 at = getattr(error, "start", 0)
                 where = f"byte 0x{line[at]:02x} at offset {start + at}, in line {number}"
-                bad = line
-                break
+                bad = seen = line
             start += len(line)
-    likely = _likely(bad)
+    likely = _likely(seen)
     shown = bad.decode(likely, errors="replace").strip()
     return UserError(
         f"{path} is not {'UTF-8' if decoder == 'utf-8' else encoding}",
@@ -241,4 +248,10 @@ def _likely(line: bytes) -> str:
                     return name
             except UnicodeError:
                 continue
+    for name in ("cp1252", *(name for name, _ in _LIKELY)):  # cp1252 has not all bytes
+        try:
+            line.decode(name)
+        except UnicodeError:
+            continue
+        return name
     return "cp1252"

@@ -16,14 +16,21 @@ from polymodal.table.readers.plain import check_names
 
 # Levels of lists in a cell: of a clip three, and somebody may wrap it.
 DEEPEST = 16
+# Names under which a JSON file has its rows.
+_ROWS = ("data", "rows", "records", "items", "results", "examples", "instances")
 
 
 def read_json(path: Path) -> pa.Table:
     """JSON lines (one object a row), or one JSON list of objects.
 
+    In a .json file also the other shapes that pandas writes, and rows under a name ("data").
+
     Raises:
         UserError: a line that is no JSON object (with its number), or not UTF-8.
     """
+    whole = _object(path) if path.suffix.lower() == ".json" else None
+    if whole is not None:
+        return _shaped(whole, str(path))
     rows: list[Any] = []
     number, line = 0, b""
     try:
@@ -40,6 +47,47 @@ def read_json(path: Path) -> pa.Table:
             got=repr(line[:200]),
         ) from error
     return from_rows(rows, str(path))
+
+
+def _object(path: Path) -> dict[str, Any] | None:
+    """What a file holds if it is one object with lists or objects in it; None otherwise."""
+    content = path.read_bytes()
+    try:
+        found = json.loads(content) if content.lstrip().startswith(b"{") else None
+    except (ValueError, RecursionError):  # rows, a line each, or broken: that is told with its line
+        return None
+    nested = isinstance(found, dict) and any(isinstance(v, list | dict) for v in found.values())
+    return found if nested else None
+
+
+def _shaped(whole: Mapping[str, Any], source: str) -> pa.Table:
+    """One JSON object as a table: columns of lists or of rows by name, or rows under a name."""
+    values = list(whole.values())
+    names, lines = whole.get("columns"), whole.get("data")
+    if (
+        isinstance(names, list)
+        and isinstance(lines, list)
+        and all(isinstance(line, list) and len(line) == len(names) for line in lines)
+    ):
+        return from_rows([dict(zip(names, line, strict=True)) for line in lines], source)
+    lists_of_rows = {
+        name: lines
+        for name, lines in whole.items()
+        if isinstance(lines, list) and lines and isinstance(lines[0], Mapping)
+    }
+    for name, lines in lists_of_rows.items():
+        if name in _ROWS or len(whole) == 1:
+            return from_rows(lines, source)
+    if all(isinstance(value, Mapping) for value in values):
+        # Which of both are numbered are the rows.
+        if all(name.isdecimal() for name in whole):
+            return from_rows(values, source)
+        if all(values) and all(name.isdecimal() for inner in values for name in inner):
+            return from_columns({n: list(v.values()) for n, v in whole.items()}, source)
+    lists = len(values) > 1 and all(isinstance(v, list) for v in values)
+    if lists and len({len(v) for v in values}) == 1:
+        return from_columns(whole, source)
+    return from_rows([whole], source)
 
 
 def from_rows(rows: Sequence[Any], source: str) -> pa.Table:
@@ -157,13 +205,33 @@ def _array(name: str, cells: Iterable[Any], source: str) -> pa.Array:
             shown = {kind: reprlib.repr(values[i])[:60] for kind, i in kinds.items()}
             got = ", ".join(f"{kind} (row {kinds[kind]}: {text})" for kind, text in shown.items())
         else:
-            got = str(error)[:200]
+            got = f"{str(error)[:200]} (row {_stray(values)})"
+            if not isinstance(next(v for v in values if v is not None), list | tuple | Mapping):
+                raise UserError(
+                    f"{source}: column '{name}' holds values of a type that no table has",
+                    expected="numbers, texts, dates, lists of them, bytes or arrays",
+                    got=got,
+                    do="convert them before",
+                ) from error
         raise UserError(
             f"{source}: column '{name}' mixes types of values",
             expected="values of one type",
             got=got,
             do="convert them, or write None where a value is missing",
         ) from error
+
+
+def _stray(values: Sequence[Any]) -> int:
+    """The first row at which a column can no longer be held."""
+    low, high = 0, len(values)
+    while low < high - 1:
+        middle = (low + high) // 2
+        try:
+            pa.array(values[:middle])
+            low = middle
+        except (pa.ArrowException, ValueError, TypeError):
+            high = middle
+    return low
 
 
 def _depth(value: Any, most: int) -> int:
