@@ -358,7 +358,8 @@ RUNS: dict[str, Case] = {
         [*PREDICT[:5], "new.csv/p.csv"],
         "cannot be written",
     ),
-    "predictions over a folder": (new(NEW), [*PREDICT[:5], "run"], "cannot be written"),
+    "predictions over a folder": (new(NEW), [*PREDICT[:5], "run"], "a folder in a file's place"),
+    "predictions called a Parquet file": (new(NEW), [*PREDICT[:5], "p.parquet"], "p.csv"),
     "predictions on a full disk": (new(NEW), [*PREDICT[:5], "/dev/full"], "no space left"),
     "evaluate without targets": (text(NEW), EVALUATE, "'label'"),
     "evaluate an empty target": (text(HEADER + "x,1,\n"), EVALUATE, "no values"),
@@ -367,7 +368,7 @@ RUNS: dict[str, Case] = {
     "evaluation below a file": (
         lambda _: None,
         [*EVALUATE[:5], "t.csv/test"],
-        "cannot be written",
+        "a file in a folder's place",
     ),
 }
 

@@ -140,6 +140,13 @@ def damaged(path: Path, error: Exception) -> UserError:
 
 
 def _refused(path: Path, error: Exception) -> UserError:
+    if isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError):
+        return UserError(
+            f"'{path}' cannot be written",
+            expected="a new place, or what stands there already to be of the same sort",
+            got="a folder in a file's place" if path.is_dir() else "a file in a folder's place",
+            do="write somewhere else (`out`, or POLYMODAL_CACHE for the cache)",
+        )
     return UserError(
         f"'{path}' cannot be written",
         expected="a writable place with room on its disk",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
+
+import numpy as np
 
 from polymodal.base import arrow
 from polymodal.checks._finding import Finding
@@ -17,6 +20,11 @@ from polymodal.table.values import short
 
 # So many different values at least are much variety to leave unread.
 VARIED = 20
+# Numbers that stand for nothing, and in what share of the cells at least.
+_STAND_IN = re.compile(
+    r"-1|-?9{1,9}(?:\.9+|0*)|-?8{2,9}|-?1e\+?[23]\d|-?32767|-32768|-?2147483647|-2147483648"
+)
+STANDING = 0.02
 # Shares of cells that say that they hold several labels, or that values come back.
 SEVERAL, REPEATED = 0.1, 0.5
 
@@ -27,7 +35,7 @@ def doubts(train: Table, schema: Schema) -> list[Finding]:
     for target in schema.targets:
         found += _words(train, target)
     for column in schema:
-        found += _joined(train, column) + _either(train, column)
+        found += _joined(train, column) + _either(train, column) + _stand_ins(train, column)
     for name, why in schema.skipped.items():
         if name != schema.group and why not in ("dropped", "declared"):
             found += _skipped(train, schema, name, why)
@@ -64,23 +72,52 @@ def _either(train: Table, column: Column) -> list[Finding]:
     return [Finding("info", f"{what} nowhere which it is", 1, short(cell), advice)]
 
 
+def _stand_ins(train: Table, column: Column) -> list[Finding]:
+    """A number that keeps coming back far from all others: one that programs write for nothing."""
+    data = train.data.column(column.name)
+    if column.kind != "number" or not arrow.is_number(data.type):
+        return []
+    cells = np.array([float(c) for c in data.drop_null().to_pylist()])
+    findings = []
+    for number in (cells.min(), cells.max()) if len(cells) else ():
+        rest, count = cells[cells != number], int((cells == number).sum())
+        if count < STANDING * len(cells) or count < 3 or len(rest) < count:
+            continue
+        far = float(np.abs(rest - number).min()) > float(np.ptp(rest))
+        if far and _STAND_IN.fullmatch(f"{number:.15g}"):
+            what = f"{count:,} cells of '{column.name}' are {number:.15g}, far from all others"
+            advice = f"If it says that nothing is known: `missing {column.name}={number:.15g}`"
+            findings.append(Finding("warning", what, count, advice=advice))
+    return findings
+
+
 def _joined(train: Table, column: Column) -> list[Finding]:
     """Names that look like several labels in one cell."""
-    if column.kind != "category" or not arrow.is_text(train.data.column(column.name).type):
+    data = train.data.column(column.name)
+    if column.kind not in ("category", kind.worded()) or not arrow.is_text(data.type):
         return []
     cells = [cell for cell in train.cells(column.name) if cell is not None]
+    if not cells:
+        return []
     most = values.joins(cells)
+
+    def few(parts: Counter[Any]) -> bool:
+        return 2 * len(parts) <= len(set(cells))
+
     for mark in values.SEPARATORS:
         joined = [cell for cell in cells if mark in cell.strip(mark)]
         parts: Counter[Any] = Counter(p.strip() for cell in cells for p in cell.split(mark))
         # Labels come back in other company; "Paris, France" does not.
         come_back = len(joined) >= SEVERAL * len(cells) and len(parts) < len(set(cells)) + 1
+        if column.kind == kind.worded():
+            # The words of texts are many, and labels few.
+            come_back, most = len(joined) >= SEVERAL * len(cells) and few(parts), None
         if come_back or mark == most:
             alone = sum(cell.strip() in parts for cell in set(cells) - set(joined))
             if not alone and len(parts) > len(set(joined)) / 2 and mark != most:
                 continue
             what = f"{len(joined):,} of {len(cells):,} cells of '{column.name}' hold several names"
-            what += f" between '{mark}'"
+            what += f" between {mark!r}"
             advice = f"If each is a label of its own: `kind {column.name}=set`"
             return [Finding("warning", what, len(joined), values.short(joined[0]), advice)]
     return []
@@ -90,7 +127,7 @@ def _skipped(train: Table, schema: Schema, name: str, why: str) -> list[Finding]
     """A column with much in it that no model reads, or whose values say which rows go together."""
     data = train.data.column(name)
     if not arrow.is_plain(data.type):
-        return []
+        return [Finding("warning", f"No model reads '{name}': {why}", len(data) - data.null_count)]
     cells = [cell for cell in data.to_pylist() if cell is not None]
     different = len(set(cells))
     if different <= VARIED:

@@ -122,3 +122,13 @@ def row_of(arguments: list[str]) -> dict[str, str]:
             )
         row[name] = value if equals else rest.pop(0)
     return row
+
+
+def csv_only(out: Path) -> None:
+    """UserError if a CSV file to be written is called as tables of another format are."""
+    if out.suffix.lower() in (".tsv", ".xlsx", ".json", ".jsonl", ".parquet", ".arrow", ".feather"):
+        raise UserError(
+            f"'{out}' would be called {out.suffix} and hold CSV",
+            expected="a name that ends in .csv",
+            do=f"`out {out.with_suffix('.csv')}`",
+        )

@@ -223,7 +223,7 @@ def check(
     max_bad_rows: BadRows = 0,
     allow_urls: Urls = False,
 ) -> None:
-    """The pre-flight alone: columns, kinds, leaks, duplicates, bad cells; 2 if a fit would fail."""
+    """Look at a table before a fit: kinds, leaks, duplicates, bad cells; 2 if a fit would fail."""
     from polymodal.fitting.preflight import check as check_table
     from polymodal.report.console import Show
 

@@ -20,6 +20,7 @@ from polymodal.cli.options import (
     Overwrite,
     Trust,
     Urls,
+    csv_only,
     row_of,
     table,
 )
@@ -135,6 +136,7 @@ def predict(
             do="--data FILE --out FILE.csv for a table; > FILE to keep one row's prediction",
         )
     if out is not None:
+        csv_only(out)
         refuse_input(out, data)
         if not overwrite:
             refuse_file(out, "row,")
@@ -206,6 +208,7 @@ def retrieve(
     from polymodal.run.search import retrieve as search
 
     if out is not None:
+        csv_only(out)
         refuse_input(out, index, queries)
     elif queries is not None:
         raise UserError("No output file was given", do="--out found.csv")

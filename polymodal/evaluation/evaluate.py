@@ -30,6 +30,7 @@ from polymodal.report.examples import Examples
 from polymodal.report.page import page
 from polymodal.report.words import Plain, counted, grid, span, written
 from polymodal.run.run import Run
+from polymodal.run.saved import opened
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.table.schema import Schema
@@ -194,7 +195,7 @@ def refuse(folder: Path, *sources: Any) -> None:
 
 
 def evaluate(
-    run: Run,
+    run: Run | str | Path,
     source: Any,
     *,
     group: str | None = None,
@@ -204,7 +205,7 @@ def evaluate(
     max_bad_rows: int = 0,
     tell: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Measure a run on a table that has its target columns.
+    """Measure a run, or that of a folder, on a table that has its target columns.
 
     Every encoder runs once a batch: the scores with every set of modalities come from its output.
 
@@ -220,8 +221,8 @@ def evaluate(
         tell: called with a line about how long scoring takes, before it begins; None: that is not
             measured.
     """
+    run, ledger = opened(run), Ledger()
     table = run.table(source, require_targets=True)
-    ledger = Ledger()
     clusters = clusters_of(table, group, run.schema.group)
     prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
     rows, targets = np.arange(len(table)), run.targets(table)

@@ -16,6 +16,7 @@ parts: SPANS more) and one through its encoder and the fusion.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from polymodal.metrics.contribution import Names, shapley, subsets
 from polymodal.prepared.cells import cells
 from polymodal.prepared.prepare import Prepared
 from polymodal.run.run import Run
+from polymodal.run.saved import opened
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.train.loop import collect
@@ -42,7 +44,7 @@ SAMPLE = 32
 
 
 def explain(
-    run: Run,
+    run: Run | str | Path,
     source: Any,
     rows: Sequence[int],
     targets: Sequence[str] | None = None,
@@ -52,6 +54,7 @@ def explain(
     """Explain the fused model's answers to some rows; each is explained on its own.
 
     Args:
+        run: or its folder.
         source: a table, in any form that `read` takes.
         rows: numbers of its rows.
         targets: some of the run's; all by default.
@@ -68,6 +71,7 @@ def explain(
     Raises:
         UserError: the table has no such row.
     """
+    run = opened(run)
     table = run.table(source)
     wrong = [row for row in rows if not 0 <= row < len(table)]
     if wrong:

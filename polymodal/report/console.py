@@ -112,7 +112,7 @@ class Show:
         for heading in ("column", "use", "kind", "why"):
             grid.add_column(heading, overflow="fold")
         for row in describe(schema, table):
-            grid.add_row(*[Text(self.written(str(cell))) for cell in row])
+            grid.add_row(*[Text(inert(self.written(str(cell)))) for cell in row])
         self.console.print(grid)
         advice = self.written("Wrong? Overrule it: `kind COLUMN=KIND`, or `drop COLUMN`.")
         self.console.print(f"{advice}\n", markup=False)

@@ -212,6 +212,13 @@ class Run:
             Each target's prediction under its name and, for classes, a probability under
             "target=class".
         """
+        if not isinstance(row, Mapping):
+            raise UserError(
+                "A row is a mapping of columns to cells",
+                expected='{"COLUMN": VALUE, ...}',
+                got=f"{type(row).__name__} {row!r}"[:200],
+                do="name the column; `predict` takes tables",
+            )
         with self._answering():
             return self.pipeline.predict_row(row, absent=absent, ledger=ledger, interval=interval)
 

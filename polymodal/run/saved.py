@@ -137,6 +137,11 @@ def _files(described: Mapping[str, Any], folder: Path) -> list[str]:
     return sorted(found)
 
 
+def opened(run: Run | str | Path) -> Run:
+    """A run, or the one in a folder."""
+    return load(run) if isinstance(run, str | Path) else run
+
+
 def load(folder: str | Path, *, trust: bool = False) -> Run:
     """Load a run.
 

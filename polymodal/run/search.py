@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from polymodal.contract.task import Array
 from polymodal.metrics.alignment import unit
 from polymodal.prepared.cache import usable_folder
 from polymodal.run.run import Run
+from polymodal.run.saved import opened
 from polymodal.table.infer import validate
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table, read
@@ -30,7 +32,7 @@ ENGINES = ("exact", "faiss")
 
 
 def retrieve(
-    run: Run,
+    run: Run | str | Path,
     index: Any,
     *,
     query: Any = None,
@@ -44,7 +46,7 @@ def retrieve(
     """The rows of a table whose `to` is most like a query's `source`.
 
     Args:
-        run: with a task that compares modalities, such as `pretrain` makes.
+        run: or its folder; with a task that compares modalities, such as `pretrain` makes.
         index: the table that is searched; it needs the column `to`.
         query: one cell of the column `source`: a text, a path, a picture; or of a joint modality a
             mapping of columns.
@@ -64,6 +66,7 @@ def retrieve(
         UserError: the run compares nothing or not these, both or none of `query` and `queries` are
             given, or a table lacks the column.
     """
+    run = opened(run)
     if (query is None) == (queries is None):
         raise UserError(
             "Nothing to search for" if query is None else "Both a query and a table of them",

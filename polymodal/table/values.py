@@ -19,7 +19,7 @@ from polymodal.table import dates, reading
 # Shares of present cells that must agree.
 MOST, NEARLY_ALL = 0.9, 0.95
 # The first wins a tie: a comma may stand inside a name where another separator is in use.
-SEPARATORS = (";", "|", ",")
+SEPARATORS = (";", "|", ",", "\n", "；", "、", "，")
 
 
 def number(value: Any) -> float:
@@ -89,7 +89,7 @@ def joins(values: Sequence[Any]) -> str | None:
     Such cells mostly hold several labels; a comma stands inside names too.
     """
     texts = [value for value in values if isinstance(value, str)]
-    for mark in (one for one in SEPARATORS if one != ","):
+    for mark in (one for one in SEPARATORS if one not in (",", "，")):
         if texts and sum(mark in text.strip(f"{mark} ") for text in texts) >= len(texts) / 2:
             return mark
     return None

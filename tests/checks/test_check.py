@@ -500,6 +500,32 @@ def test_labels_in_one_cell_are_suggested_as_a_set(cache: Path, mark: str) -> No
     assert not any("several names" in what for what in found_in({"y": places}, cache))
 
 
+@pytest.mark.parametrize("mark", ["、", ";", "\n"])
+def test_labels_in_cells_of_many_mixtures_are_suggested_as_a_set(cache: Path, mark: str) -> None:
+    names = ["wool", "rain", "snow", "ice", "hail", "fog", "sun", "wind"]
+    cells = [mark.join(some) for some in permutations(names, 3)][:120]
+    found = found_in({"y": list("ab") * 60, "x": cells}, cache)
+    assert any("several names" in what for what in found)
+    said = [f"the {a}, the {b} and the {i}" for i, (a, b) in enumerate(permutations(names, 2))]
+    found = found_in({"y": list("ab") * 28, "x": said}, cache)
+    assert not any("several names" in what for what in found)
+
+
+def test_numbers_that_stand_for_nothing_are_asked_for(cache: Path) -> None:
+    y = list("ab") * 60
+    for word in (-999, 9999, -1):
+        cells = [word if i % 9 == 0 else 40 + i % 30 for i in range(120)]
+        found = found_in({"y": y, "n": cells}, cache)
+        assert any(f"14 cells of 'n' are {word}, far" in what for what in found)
+    ages = [99 if i % 9 == 0 else 40 + i % 60 for i in range(120)]
+    assert not any("far from" in what for what in found_in({"y": y, "n": ages}, cache))
+
+
+def test_objects_that_no_model_reads_are_a_warning(cache: Path) -> None:
+    found = found_in({"y": list("ab") * 60, "o": [{"a": i} for i in range(120)]}, cache)
+    assert any(what.startswith("No model reads 'o': objects with the field") for what in found)
+
+
 def test_a_group_is_suggested_where_values_come_back(cache: Path) -> None:
     columns = {"y": list("ab") * 60, "case": [f"case-{i // 2}" for i in range(120)]}
     assert any("values of 'case' come back" in what for what in found_in(columns, cache))

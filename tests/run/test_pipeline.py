@@ -18,7 +18,7 @@ import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Recipe
 from polymodal.run import run as running
-from polymodal.run.saved import FORMAT, save
+from polymodal.run.saved import FORMAT, opened, save
 from polymodal.table.ledger import Ledger
 
 pytestmark = pytest.mark.whole
@@ -152,8 +152,15 @@ def test_a_column_of_nearly_an_inputs_name_is_an_error_where_that_input_lacks(
             run.predict_row({**row, name: "a.png"})
 
 
+def test_a_run_may_be_named_by_its_folder(made: Any, run: pm.Run) -> None:
+    assert opened(run) is run
+    assert opened(str(made[1])).schema == run.schema
+
+
 def test_bad_cells_are_said(run: pm.Run, table: pd.DataFrame) -> None:
     row = rows_of(table)[0]
+    with pytest.raises(UserError, match="A row is a mapping of columns"):
+        run.predict_row("x")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="no input column 'pictrue'"):
         run.predict_row({"pictrue": "a.png"})
     with pytest.raises(UserError, match=r"(?s)'x' .* not of kind number.*'high' in row 0"):
