@@ -125,9 +125,16 @@ def kind_of_name(name: str) -> str | None:
     return next((name for name, kind in kinds().items() if suffix in kind.suffixes), None)
 
 
+def unquoted(name: str) -> str:
+    """A name without blanks and quotes around it."""
+    name = name.strip()
+    quoted = len(name) > 2 and name[0] in "'\"" and name[-1] == name[0]
+    return name[1:-1].strip() if quoted else name
+
+
 def suffix_of(name: str) -> str:
     """What a file's name ends in: "a/b.PNG " -> "png"; of an address, what its path ends in."""
-    name = name.strip()
+    name = unquoted(name)
     path = name.split("?")[0].split("#")[0] if is_address(name) else name
     return os.path.splitext(path)[1].lower().lstrip(".")
 

@@ -17,7 +17,7 @@ import numpy as np
 from polymodal.base.errors import UserError
 from polymodal.table import inline, listed
 from polymodal.table.fetch import is_address, struck
-from polymodal.table.media import NPY, Media, kind_of_name, load_npy, preview, wav
+from polymodal.table.media import NPY, Media, kind_of_name, load_npy, preview, unquoted, wav
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,8 @@ def _resolve_text(text: str, base: str | None, label: str, reach: Reach) -> Medi
     content = inline.decoded(bare)
     if content is not None:
         return resolve(content, base, label, reach)
+    if unquoted(bare) != bare:
+        bare = text = unquoted(bare)
     if base is not None and is_address(base):
         # What came from there names nothing here.
         if bare.lower().startswith("file:"):

@@ -145,6 +145,7 @@ def folder(tmp_path: Path) -> Path:
 def test_cells_that_name_files_are_media_and_never_ids(folder: Path) -> None:
     assert told(folder, [f"id-{i:04d}" for i in range(20)])[0] == "image"
     assert told(folder, [f" {i}.png\t" for i in range(20)])[0] == "image"
+    assert told(folder, [f'"{i}.png"' for i in range(20)])[0] == "image"
     assert told(folder, [f"{i}.wavx" for i in range(20)])[0] == "audio"
     assert told(folder, [f"{i}.png" for i in range(15)] + ["/dev/zero"])[0] == "image"
     assert told(folder, [str(folder / f"id-{i:04d}") for i in range(20)])[0] == "image"

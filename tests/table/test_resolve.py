@@ -42,7 +42,7 @@ def content(cell: Any, base: Path | None = None, reach: Reach = ALLOWED) -> byte
 
 @pytest.mark.parametrize(
     "spelt",
-    [" {}", "{} ", "\t{}\n", "./{}", "x/../{}", "file:{abs}", "file://{abs}", "file://localhost{abs}"],
+    [" {}", "{} ", "\t{}\n", '"{}"', " '{}'", "./{}", "x/../{}", "file:{abs}", "file://{abs}", "file://localhost{abs}"],
 )  # fmt: skip
 def test_blanks_and_spellings_of_a_path_do_not_matter(spelt: str, tmp_path: Path) -> None:
     (tmp_path / "a b.png").write_bytes(PNG)
