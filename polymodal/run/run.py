@@ -213,12 +213,8 @@ class Run:
             "target=class".
         """
         if not isinstance(row, Mapping):
-            raise UserError(
-                "A row is a mapping of columns to cells",
-                expected='{"COLUMN": VALUE, ...}',
-                got=f"{type(row).__name__} {row!r}"[:200],
-                do="name the column; `predict` takes tables",
-            )
+            what, got = "A row is a mapping of columns to cells", f"{type(row).__name__} {row!r}"
+            raise UserError(what, expected='{"COLUMN": VALUE, ...}', got=got[:200])
         with self._answering():
             return self.pipeline.predict_row(row, absent=absent, ledger=ledger, interval=interval)
 
