@@ -24,6 +24,7 @@ FLOORS = {
     "doctor.py": "what this machine has, and what each lack means",
     "quickstart.py": "the main job on embedded data",
     "serve": "runs over HTTP: routes, queues, and workers that hold the models",
+    "export": "a run in other hands: graphs and a package that need no run; smaller models",
     "fitting": "the conductor: read, check, split, prepare, train, combine, save",
     "evaluation": "a run measured: verdict, contributions, explanations, stress, comparisons",
     "report": "what is said of it: words, page, plots, console",

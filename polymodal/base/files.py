@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
-import re
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +16,8 @@ import numpy as np
 from safetensors import SafetensorError
 
 from polymodal.base.errors import UserError
+from polymodal.base.sheets import csv_of
 
-# What a spreadsheet takes for the start of a formula, blanks before it or not; and what it may.
-_FORMULA = re.compile(r"[\s\x00]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
-_NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)*|[.,]\d+)([eE][+-]?\d+)?\s?%?")
 # No document of ours comes near it; twenty times as much memory is needed to parse one.
 LARGEST_JSON = 128 * 2**20
 
@@ -103,24 +98,8 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Write columns of equal length as a CSV file with a header.
-
-    A text that a spreadsheet would compute ("=1+1") gets an apostrophe before it, as OWASP advises;
-    one that is a number stays as it is.
-    """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow([_plain(name) for name in columns])
-    writer.writerows([_plain(c) for c in row] for row in zip(*columns.values(), strict=True))
-    write_text(path, text.getvalue())
-
-
-def _plain(cell: Any) -> Any:
-    if isinstance(cell, list):
-        return json.dumps(cell, ensure_ascii=False)
-    if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
-        return f"'{cell}"
-    return cell
+    """Write columns of equal length as a CSV file: see `sheets.csv_of`."""
+    write_text(path, csv_of(columns))
 
 
 def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:

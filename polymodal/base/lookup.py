@@ -23,8 +23,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-
 from polymodal.base.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -218,6 +216,9 @@ def chosen(component: Any) -> dict[str, Any]:
 
 def check_options(cls: type[Any], name: str, given: Mapping[str, Any]) -> None:
     """Fail on an option that the component does not have, or on a value of the wrong type."""
+    # Whoever builds components without a check need not have it.
+    from pydantic import TypeAdapter, ValidationError
+
     known, types = options(cls), get_type_hints(cls.__init__)
     for key, value in given.items():
         if key not in known:

@@ -18,7 +18,7 @@ _ONE = ("", "{name}={all!r}")
 _FLAG = ("", "")
 _SINGLE = """
 budget contributions data encoding explain extract folds fusion group max_bad_rows metric on out
-prediction reference references seed split target task test valid
+prediction reference references seed split target task test to valid
 """
 OPTIONS = {
     "kind": _NAMED,
@@ -27,7 +27,7 @@ OPTIONS = {
     "match": _EACH,
     "missing": _WORDS,
     "drop": _LIST,
-    **dict.fromkeys(("overwrite", "trust", "allow_urls"), _FLAG),
+    **dict.fromkeys(("overwrite", "trust", "allow_urls", "force"), _FLAG),
     **dict.fromkeys(_SINGLE.split(), _ONE),
 }
 _SHARE = re.compile(r"0?\.\d+")

@@ -15,7 +15,7 @@ import typer
 
 from polymodal.base.errors import PolymodalError
 from polymodal.base.say import say
-from polymodal.cli import info, serve, train, use
+from polymodal.cli import deliver, info, serve, train, use
 
 app = typer.Typer(
     help="From a table of text, images, audio, video, series, numbers and categories "
@@ -55,6 +55,9 @@ app.command()(use.embed)
 app.command()(use.retrieve)
 app.command()(use.score)
 app.command()(serve.serve)
+app.command()(deliver.export)
+app.command()(deliver.compress)
+app.command()(deliver.drift)
 app.command()(train.check)
 app.command(name="list")(info.list_components)
 app.command()(info.cache)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from polymodal.base import lookup
 from polymodal.base.spelling import canonical, is_missing
+from polymodal.contract import answers as _answers
 from polymodal.contract.batch import Batch, Field, Fused, Outputs
 from polymodal.contract.form import Form
 from polymodal.contract.kind import Guess
@@ -25,8 +26,7 @@ from polymodal.contract.scoring import Family
 
 Array = np.ndarray[Any, Any]
 
-# What a model says of rows: one array a row, of one shape or (words, n) each.
-Answers = Sequence[Array]
+Answers = _answers.Answers
 
 
 @dataclass(frozen=True)
@@ -284,11 +284,17 @@ class Task(ABC):
 
     def merge(self, answers: Mapping[str, Answers], shares: Mapping[str, float]) -> list[Array]:
         """One model's answers from those of its members: their weighted mean."""
-        return list(sum(share * joined(answers[name]) for name, share in shares.items()))
+        return _answers.mean(answers, shares)
 
     @abstractmethod
     def constant(self, like: Answers) -> list[Array]:
         """The answer to no input at all, for every row: shaped as a model's own answers `like`."""
+
+    @property
+    def plain_decode(self) -> tuple[str, dict[str, Any]] | None:
+        """The function of `tasks/_decoding.py` that is `decode`, and its options, JSON-able; None
+        if there is none: what the task answers is then not known where torch is not."""
+        return None
 
     @abstractmethod
     def decode(self, answers: Answers) -> dict[str, list[Any]]:
@@ -387,13 +393,3 @@ def of_kind(kind: str) -> type[Task] | None:
     """The same as a class."""
     name = default(kind)
     return None if name is None else lookup.find("tasks", name)
-
-
-def joined(values: Answers) -> Any:
-    """Rows as one array to calculate with; of objects where their lengths differ."""
-    if len({np.shape(v) for v in values}) == 1:
-        return np.stack(list(values))
-    found = np.empty(len(values), object)
-    for i, value in enumerate(values):
-        found[i] = value
-    return found

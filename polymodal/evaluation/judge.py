@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from polymodal.base.devices import device_of, wait
+from polymodal.contract.answers import CONSTANT
 from polymodal.contract.metric import Metric
 from polymodal.contract.task import Answers, Task
 from polymodal.metrics import doubts
@@ -31,7 +32,7 @@ from polymodal.metrics.verdict import Test, verdict_of_metric
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared
 from polymodal.run.run import Run
-from polymodal.table.schema import CONSTANT, FUSED
+from polymodal.table.schema import FUSED
 
 Against = Literal["single", "constant"]
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.checks.seen import seen
+from polymodal.contract.answers import CONSTANT
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Answers, Task
 from polymodal.fitting.backbones import used as read_with
@@ -30,7 +31,7 @@ from polymodal.run.pipeline import Pipeline
 from polymodal.run.run import Run
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
-from polymodal.table.schema import CONSTANT, FUSED
+from polymodal.table.schema import FUSED
 
 # Of a line of the leaderboard: the model, a modality's own best, always the same answer, one of
 # what the first two combine.

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.contract.answers import likeliest
 from polymodal.contract.metric import Metric
 from polymodal.contract.task import Task
 from polymodal.metrics import _weighted as weighted
@@ -28,15 +29,6 @@ def primary(task: Task, scores: Sequence[Array], targets: Sequence[Array]) -> Me
     """
     undefined = Metric(lambda w: np.full(len(w), np.nan))
     return task.metrics(scores, targets).get(task.primary, undefined)
-
-
-def likeliest(scores: Array) -> Array:
-    """Each row's likeliest class `(rows,)`; -1, which is no class, where a probability is none.
-
-    Args:
-        scores: `(rows, classes)` probabilities.
-    """
-    return np.where(np.isfinite(scores).all(1), scores.argmax(1), -1)
 
 
 def decisions(predicted: Array, targets: Array, classes: int) -> dict[str, Metric]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.contract.task import Answers, joined
+from polymodal.contract.answers import Answers, joined
 
 ROUNDS = 25
 # To count, a round must lower the loss by this share of it: less is the validation rows' luck.

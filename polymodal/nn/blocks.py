@@ -79,8 +79,8 @@ class Descriptors(Block):
 
     def _values(self, field: Field) -> Tensor:
         values = ((field.data - self.mean) * self.scale).clamp(-LIMIT, LIMIT)
-        sections = torch.tensor(self.sections or (self.width,), device=values.device)
-        length = sections.sqrt().repeat_interleave(sections, output_size=self.width)
+        lengths = [count**0.5 for count in self.sections or (self.width,) for _ in range(count)]
+        length = torch.tensor(lengths, dtype=torch.float32, device=values.device)
         return torch.where(field.present.unsqueeze(1), values / length, 0)
 
 

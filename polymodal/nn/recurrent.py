@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from polymodal.base.errors import UserError
 
+# More positions than any sequence has.
+LONG = 2**40
+
 
 class Lstm(nn.Module):
     """Long short-term memory (Hochreiter and Schmidhuber 1997; both ways: Graves 2005).
@@ -39,7 +42,7 @@ class Lstm(nn.Module):
         """`(batch, length, width)`, `(batch, length)` bool -> `(batch, length, self.width)`."""
         places = torch.arange(mask.shape[1], device=mask.device)
         # Real positions first, in their order.
-        order = (~mask).to(torch.int8).argsort(dim=1, stable=True)
+        order = torch.where(mask, places, places + LONG).argsort(1)
         real = mask.sum(1, keepdim=True)
         turned = torch.where(places < real, real - 1 - places, places)
         values = _taken(values, order)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
 from polymodal.prepared.cache import Files
-from polymodal.table import tags
+from polymodal.table import cuts
 from polymodal.table.media import Media
 from polymodal.table.read import Table
 from polymodal.table.schema import Column
@@ -154,4 +154,4 @@ def _cell(table: Table, column: Column, room: kind.Kind, row: int, value: Any) -
     """What stands in a row of a column whose kind is not joint, as its kind reads it."""
     if room.media:
         return table.medium(value, row, column.name)
-    return room.read(tags.pieces(value, column.details.get("cut")))
+    return room.read(cuts.pieces(value, column.details.get("cut")))

@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from polymodal.base.spelling import cut, inert
+from polymodal.contract.answers import CONSTANT
 from polymodal.report.sentences import SAME, headline, missing, sentence
 from polymodal.report.words import Plain, counted, span, written
 from polymodal.run.run import Run
-from polymodal.table.schema import CONSTANT
 
 # A class with fewer rows is learned and measured by chance as much as by what it is.
 FEW = 20

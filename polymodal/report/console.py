@@ -25,6 +25,7 @@ from rich.text import Text
 from polymodal.base.options import for_python, for_shell
 from polymodal.base.spelling import inert
 from polymodal.checks.check import Report
+from polymodal.contract.answers import CONSTANT
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member
 from polymodal.contract.task import Task as Aim
@@ -32,7 +33,7 @@ from polymodal.report.sentences import SAME, made_of, pretrained
 from polymodal.report.words import Plain, counted, span, written
 from polymodal.run.run import Run
 from polymodal.table.read import Table
-from polymodal.table.schema import CONSTANT, Schema
+from polymodal.table.schema import Schema
 from polymodal.train.learned import Learned
 
 # Without a terminal, one line this often instead of a moving bar.

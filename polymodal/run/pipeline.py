@@ -22,8 +22,9 @@ from polymodal.metrics.conformal import Strangeness
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared, prepare
 from polymodal.run import patterns, regions
+from polymodal.run.presence import Encoded, presence, spread, to_ignore
 from polymodal.run.rows import ignored, strange, whole
-from polymodal.run.standing import Encoded, Present, Standing, presence, spread, to_ignore
+from polymodal.run.standing import Present, Standing
 from polymodal.table.infer import validate
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table, read

@@ -25,9 +25,10 @@ from polymodal.prepared.index import CacheError
 from polymodal.prepared.prepare import Prepared
 from polymodal.run import frames, writing
 from polymodal.run.pipeline import Pipeline, Trained
+from polymodal.run.presence import Encoded
 from polymodal.run.rows import whole
 from polymodal.run.scored import key_of, missing, remembered, versions
-from polymodal.run.standing import Encoded, Present
+from polymodal.run.standing import Present
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.table.schema import FUSED, Schema

@@ -26,6 +26,7 @@ from polymodal.base.files import damaged, whole
 from polymodal.base.tensors import read_tensors, write_tensors
 from polymodal.checks.seen import Seen
 from polymodal.contract import named, resolve
+from polymodal.contract.answers import CONSTANT
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe
 from polymodal.metrics import doubts
@@ -35,7 +36,7 @@ from polymodal.nn import checkpoint
 from polymodal.run.pipeline import Pipeline, Trained
 from polymodal.run.run import Run
 from polymodal.run.scored import versions
-from polymodal.table.schema import CONSTANT, FUSED, Schema
+from polymodal.table.schema import FUSED, Schema
 from polymodal.train.kernels import Kernels
 
 # What `_with_backbone` calls a backbone's folder.

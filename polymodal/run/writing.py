@@ -11,6 +11,7 @@ from torch import nn
 
 from polymodal.base.devices import device_of
 from polymodal.base.errors import UserError
+from polymodal.contract.answers import CONSTANT
 from polymodal.contract.batch import Fused
 from polymodal.contract.writing import Said, Writing
 from polymodal.prepared.collate import Collator
@@ -19,7 +20,7 @@ from polymodal.run.pipeline import Pipeline
 from polymodal.run.rows import whole
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
-from polymodal.table.schema import CONSTANT, FUSED
+from polymodal.table.schema import FUSED
 
 # Rows at a time.
 BATCH = 256

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from polymodal.base.arrow import is_text
 from polymodal.table import dates, numerals
+from polymodal.table.columns import counted
 from polymodal.table.nothing import is_word
-from polymodal.table.reading import counted
 
 # Cells at a column's start that tell whether it is of numbers, and which mark it shows.
 HEAD, SAMPLE, NUMBERS = 500, 50, 20

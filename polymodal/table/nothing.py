@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# What programs write where there is nothing, and nobody else writes. "NA" may be a name: the column
+# decides (`table.reading`).
+MARKS = ("", "<NA>", "#N/A", "#N/A N/A", "NaT", "\\N", "(null)")
+
 # What programs write. In a list of numbers, and as all that a column holds, these are no values.
 PROGRAMS = frozenset({"nan", "na", "n/a", "null", "none", "?", "-"})
 

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 
 from polymodal.base.arrow import is_text
 from polymodal.table import dates, numerals
+from polymodal.table.columns import counted
 from polymodal.table.dates import scalar, seconds
 from polymodal.table.nothing import is_word
-from polymodal.table.reading import Reading, counted
+from polymodal.table.reading import Reading
 from polymodal.table.units import Units, settled
 
 # So many other words at most, in this share of cells at most, say that a number is not known.

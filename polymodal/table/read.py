@@ -29,7 +29,8 @@ from polymodal.table.readers import (
     remote,
     shards,
 )
-from polymodal.table.readers.plain import check_names, plain
+from polymodal.table.readers.plain import plain
+from polymodal.table.readers.separated import check_names
 from polymodal.table.resolve import ANYWHERE, Reach, is_outside, resolve
 
 CSV = (".csv", ".tsv", ".tab", ".psv")

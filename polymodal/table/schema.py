@@ -14,8 +14,6 @@ UNREAD = ("tags", "skip")
 
 # What the model of all modalities is called; no modality may be called so.
 FUSED = "fused"
-# And what always gives the same answer.
-CONSTANT = "constant"
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Column:
         reason: why it has this kind, in words for the printed table ("declared", "98 % of 2 700
             values are paths of .wav files", ...).
         details: what else the kind means, JSON-able: of tags, `{"text": the column they label,
-            "cut": how its strings are cut into words (`table.tags.CUTS`)}`; of a string column that
+            "cut": how its strings are cut into words (`table.cuts.CUTS`)}`; of a string column that
             they label, the same "cut"; of a text given as lists of words, `{"words": True}`; of a
             column that is skipped because it only identifies rows, `{"identifies": True}`; of cells
             that are not written as computers write them, `{"reads": how (`table.reading.Reading`),

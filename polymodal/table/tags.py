@@ -1,21 +1,18 @@
-"""Tags of words: how cells spell them, and how a text is cut into the words that they label."""
+"""Tags of words: how cells spell them, and how many words of a text they label."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polymodal.base import words
 from polymodal.base.arrow import depth, is_list, is_text
+from polymodal.table.cuts import CUTS
 from polymodal.table.values import NEARLY_ALL, json_list
 
-# How a string is cut into words, the first first: tags were mostly made for words between spaces.
-CUTS: dict[str, Callable[[str], list[str]]] = {"spaces": str.split, "characters": words.split}
 # What may stand between tags that are joined in one cell.
 BETWEEN = (",", ";", "|")
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
@@ -90,11 +87,3 @@ def cut_for(tags: pa.ChunkedArray, texts: pa.ChunkedArray) -> str | None:
         if levels == 1:
             break
     return None
-
-
-def pieces(cell: Any, cut: str | None) -> Any:
-    """A text's cell as the list of its words, where they are other ones than its own kind takes."""
-    if cut is None or not isinstance(cell, str):
-        return cell
-    found = CUTS[cut](cell)
-    return cell if found == words.split(cell) == cell.split() else found

@@ -13,6 +13,7 @@ from polymodal.base import lookup
 from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
+from polymodal.table import columns as _columns
 from polymodal.table import marks, numbers, reading
 from polymodal.table.nothing import PROGRAMS, is_word
 from polymodal.table.read import Odd, Table
@@ -83,7 +84,7 @@ class Stated:
             words = [*self.missing.get(ALL, ()), *self.missing.get(name, ())]
             if words:
                 found["missing"] = words
-                column = columns[name] = reading.blanked(column, words)
+                column = columns[name] = _columns.blanked(column, words)
             if name in either:
                 read = _leant(shown, either[name], column, found)
             elif is_text(column.type):
@@ -92,7 +93,7 @@ class Stated:
                 read = None
                 self._check_typed(table, name, column)
             if read is not None:
-                column, _ = reading.read_column(column, read)
+                column, _ = _columns.read_column(column, read)
                 found["reads"] = read.to_json()
             if found:
                 kept[name] = found
@@ -158,9 +159,9 @@ def _without_words(table: Table) -> Table:
         first = column[0].as_py() if is_text(column.type) else ""
         if first is not None and first.strip().lower() not in PROGRAMS:
             continue
-        words = reading.counted(column)
+        words = _columns.counted(column)
         if words and all(word.strip().lower() in PROGRAMS for word in words):
-            emptied[name] = reading.blanked(column, map(str.strip, words))
+            emptied[name] = _columns.blanked(column, map(str.strip, words))
     return replace(table, data=pa.table(columns | emptied)) if emptied else table
 
 
@@ -180,7 +181,7 @@ def typed(schema: Iterable[Column], table: Table) -> Table:
     for column in schema:
         if column.name not in columns:
             continue
-        cells = reading.blanked(columns[column.name], column.details.get("missing", ()))
+        cells = _columns.blanked(columns[column.name], column.details.get("missing", ()))
         columns[column.name] = cells
         room = known.get(column.kind)
         if room is None or pa.types.is_null(cells.type):
@@ -210,7 +211,7 @@ def gone(room: kind.Kind, data: pa.ChunkedArray) -> dict[str, int]:
     """Words in cells of texts or of names of files that say that nothing is known."""
     if not is_text(data.type) or not (room.media or room.words):
         return {}
-    counts = reading.counted(data)
+    counts = _columns.counted(data)
     words = {text: n for text, n in counts.items() if is_word(text)}
     if not words:
         return {}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from polymodal.contract.form import Form
+from polymodal.tasks import _decoding
 
 Array = np.ndarray[Any, Any]
 # A cell to what it names: a label, a number, labels.
@@ -74,8 +74,7 @@ class Members(Form):
 
     def decode(self, array: Array) -> str:
         """The labels at one half or more, written as the training cells were."""
-        labels = [name for name, yes in zip(self.classes, array >= 0.5, strict=True) if yes]
-        return self.between.join(labels) if self.between else json.dumps(labels)
+        return _decoding.listed(array, self.classes, self.between)
 
 
 class Codes(Form):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import canonical, is_missing
+from polymodal.contract.answers import likeliest
 from polymodal.contract.batch import Field
 from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
@@ -24,7 +25,7 @@ from polymodal.metrics.answers import failures
 from polymodal.metrics.contribution import discrepancy_ratio
 from polymodal.table import numbers, references, values
 from polymodal.table.read import Table
-from polymodal.tasks import _labels
+from polymodal.tasks import _decoding, _labels
 from polymodal.tasks._forms import Code
 
 UNLIKELY = "share of labels that are not the likeliest class of the probabilities beside them"
@@ -152,11 +153,12 @@ class Classify(Supervised):
         counts = np.asarray(self.counts, float)
         return counts / counts.sum()
 
+    @property
+    def plain_decode(self) -> tuple[str, dict[str, Any]]:
+        return "one_class", {"classes": self.classes}
+
     def decode(self, answers: Answers) -> dict[str, list[Any]]:
-        p = self._shares(answers)
-        best = [None if i < 0 else self.classes[i] for i in metrics.likeliest(p)]
-        shares = {f"{self.name}={c}": p[:, i].tolist() for i, c in enumerate(self.classes)}
-        return {self.name: best, **shares}
+        return _decoding.one_class(self.name, answers, self.classes)
 
     def metrics(self, answers: Answers, targets: Answers) -> dict[str, Metric]:
         return metrics.classification(self._shares(answers), _codes(targets))
@@ -167,7 +169,7 @@ class Classify(Supervised):
 
     def judged(self, answers: Answers, targets: Answers) -> Judged:
         p, y = self._shares(answers), _codes(targets)
-        best = metrics.likeliest(p)
+        best = likeliest(p)
         return Judged(best, best == y, _surprise(p, y))
 
     def strangeness(self, answers: Answers, targets: Answers) -> Array:
@@ -204,7 +206,7 @@ class Classify(Supervised):
         return calibration.described(self._shares(answers), _codes(targets), clusters)
 
     def figures(self, answers: Answers, targets: Answers) -> dict[str, Any]:
-        guessed, codes = metrics.likeliest(self._shares(answers)), _codes(targets)
+        guessed, codes = likeliest(self._shares(answers)), _codes(targets)
         is_one = guessed >= 0
         return {"confusion": figures.confusion(codes[is_one], guessed[is_one], self.classes)}
 

@@ -21,7 +21,7 @@ from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import metrics
 from polymodal.table import references, values
 from polymodal.table.read import Table
-from polymodal.tasks import _labels
+from polymodal.tasks import _decoding, _labels
 from polymodal.tasks._forms import Members
 
 
@@ -152,11 +152,13 @@ class Multilabel(Supervised):
     def answer_of(self, logits: Tensor) -> Tensor:
         return _labels.in_full(logits).sigmoid()
 
+    @property
+    def plain_decode(self) -> tuple[str, dict[str, Any]]:
+        return "labels", {"classes": self.classes, "between": self._between}
+
     def decode(self, answers: Answers) -> dict[str, list[Any]]:
         """The labels of probability one half or more, written as the training cells were."""
-        p = np.asarray(answers)
-        shares = {f"{self.name}={c}": p[:, i].tolist() for i, c in enumerate(self.classes)}
-        return {self.name: [self.form.decode(row) for row in p], **shares}
+        return _decoding.labels(self.name, answers, self.classes, self._between)
 
     def metrics(self, answers: Answers, targets: Answers) -> dict[str, Metric]:
         return metrics.multilabel(*self._stacked(answers, targets))

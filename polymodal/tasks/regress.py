@@ -23,7 +23,7 @@ from polymodal.metrics import figures, metrics
 from polymodal.table import numbers, references
 from polymodal.table import values as _values
 from polymodal.table.read import Table
-from polymodal.tasks import _labels
+from polymodal.tasks import _decoding, _labels
 from polymodal.tasks._forms import Amount
 
 ERRORS: dict[str, Callable[..., Tensor]] = {
@@ -153,8 +153,12 @@ class Regress(Supervised):
         values = logits.double() * self.scale + self.mean
         return values.clamp(self.low - margin, self.high + margin)
 
+    @property
+    def plain_decode(self) -> tuple[str, dict[str, Any]]:
+        return "amounts", {}
+
     def decode(self, answers: Answers) -> dict[str, list[Any]]:
-        return {self.name: np.asarray(answers)[:, 0].tolist()}
+        return _decoding.amounts(self.name, answers)
 
     def metrics(self, answers: Answers, targets: Answers) -> dict[str, Metric]:
         """rmse, mae and r2 in the column's unit."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from polymodal.contract.task import Answers, Array, Judged
 from polymodal.metrics import metrics
 from polymodal.table import references, tags
 from polymodal.table.read import Table
-from polymodal.tasks import _labels, _schemes
+from polymodal.tasks import _decoding, _labels, _schemes
 from polymodal.tasks._forms import Codes
 from polymodal.tasks._schemes import Scheme, Tags
 
@@ -181,11 +180,7 @@ class Tag(Supervised):
 
     def _written(self, found: list[str | None]) -> str:
         """Tags as the training cells have them; a list in JSON unless all of those were joined."""
-        if self._scheme is not None and not self._scheme.plain:
-            found = _schemes.written(found, self._scheme)
-        if self._between is None or None in found:
-            return json.dumps(found, ensure_ascii=False)
-        return self._between.join(map(str, found))
+        return _decoding.written(found, self._scheme, self._between)
 
     def is_known(self, cell: Any) -> bool:
         """Whether some word has a tag."""
@@ -207,9 +202,14 @@ class Tag(Supervised):
     def answer_of(self, logits: Tensor) -> Tensor:
         return _labels.in_full(logits).softmax(-1)
 
+    @property
+    def plain_decode(self) -> tuple[str, dict[str, Any]]:
+        state = {key: self.state[key] for key in ("classes", "scheme", "between")}
+        return "tags", {**state, "constrained": self.constrained}
+
     def decode(self, answers: Answers) -> dict[str, list[Any]]:
         """Rows' answers `(words, tags)` each -> one column, written as the training cells are."""
-        return {self.name: [self.form.decode(self._best(row)) for row in answers]}
+        return _decoding.tags(self.name, answers, **self.plain_decode[1])
 
     def metrics(self, answers: Answers, targets: Answers) -> dict[str, Metric]:
         """See `metrics.tagging`: strict entities, words with and without O."""
@@ -248,10 +248,7 @@ class Tag(Supervised):
 
     def _best(self, scores: Array) -> Array:
         """The likeliest tag codes `(words,)` of one row."""
-        best = scores.argmax(-1)
-        if not self.constrained or _orphan([self.classes[i] for i in best]) is None:
-            return best
-        return _viterbi(np.log(scores.clip(np.finfo(scores.dtype).tiny)), self.classes)
+        return _decoding.best(scores, self.classes, self.constrained)
 
 
 def _joined(table: Table, name: str) -> bool:
@@ -303,38 +300,6 @@ def scheme_of(column: str, sequences: Sequence[Tags]) -> Scheme | None:
             got=", ".join(classes[:10]),
         )
     return found
-
-
-def _may_follow(tag: str, before: str) -> bool:
-    return not tag.startswith("I-") or before in (tag, "B-" + tag[2:])
-
-
-def _orphan(tags: Sequence[str | None]) -> str | None:
-    """The first I-X that follows neither B-X nor I-X, or None."""
-    before: str | None = "O"
-    for tag in tags:
-        # What follows an unknown tag cannot be judged.
-        if tag is not None and before is not None and not _may_follow(tag, before):
-            return tag
-        before = tag
-    return None
-
-
-def _viterbi(scores: np.ndarray[Any, Any], classes: Sequence[str]) -> np.ndarray[Any, Any]:
-    """The valid IOB2 sequence of codes with the greatest sum of `scores (words, tags)`."""
-    allowed = [[_may_follow(tag, before) for tag in classes] for before in classes]
-    penalty = np.where(allowed, 0, -np.inf)
-    start = np.where([_may_follow(tag, "O") for tag in classes], 0, -np.inf)
-    best = scores[0] + start
-    back = np.zeros(scores.shape, np.intp)
-    for word in range(1, len(scores)):
-        paths = best[:, None] + penalty
-        back[word] = paths.argmax(0)
-        best = paths.max(0) + scores[word]
-    codes = [int(best.argmax())]
-    for word in range(len(scores) - 1, 0, -1):
-        codes.append(int(back[word, codes[-1]]))
-    return np.array(codes[::-1])
 
 
 def _scored(sides: Sides) -> tuple[Build, dict[str, Any]]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from polymodal.contract.answers import likeliest
 from polymodal.metrics import metrics
 from polymodal.metrics.calibration import reliability
 
@@ -269,7 +270,7 @@ def test_report_as_text_shows_every_figure_to_the_digit():
 @pytest.mark.parametrize("bad", [[np.nan, np.nan], [np.nan, 0.2], [0.2, np.nan], [np.inf, 0.0]])
 def test_probabilities_that_are_none_are_no_class(bad: list[float]) -> None:
     scores, targets = np.array([[0.9, 0.1], bad, bad]), np.array([0, 0, 1])
-    assert metrics.likeliest(scores).tolist() == [0, -1, -1]
+    assert likeliest(scores).tolist() == [0, -1, -1]
     found = metrics.classification(scores, targets)
     assert value(found, "accuracy", np.ones(3)) == pytest.approx(1 / 3)
     report = metrics.classification_report(targets, scores, ["a", "b"])

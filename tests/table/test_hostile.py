@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from polymodal.base.errors import UserError
 from polymodal.table.read import read
-from polymodal.table.readers.plain import check_names
+from polymodal.table.readers.separated import check_names
 
 LINES = {
     "deep": "[" * 100_000,

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polymodal.table import dates, numerals
+from polymodal.table.columns import read_column
 from polymodal.table.numbers import find
-from polymodal.table.reading import Reading, read_column
+from polymodal.table.reading import Reading
 from polymodal.table.units import Units
 
 ROWS = 60

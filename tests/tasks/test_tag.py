@@ -16,7 +16,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
 from polymodal.prepared.targets import prepared
 from polymodal.table import tags
-from polymodal.tasks import tag
+from polymodal.tasks import _decoding
 from polymodal.tasks.tag import Tag
 
 CELLS = [["O", "B-X", "I-X"], '["B-Y", "O"]', np.array(["B-Y", "I-Y"], object), None]
@@ -72,7 +72,7 @@ def test_prediction_is_the_likeliest_valid_sequence(seed, words):
     valid = [
         path
         for path in itertools.product(range(5), repeat=words)
-        if tag._orphan([task.classes[i] for i in path]) is None
+        if _decoding.orphan([task.classes[i] for i in path]) is None
     ]
     best = max(valid, key=lambda path: sum(np.log(scores[w, i]) for w, i in enumerate(path)))
     predicted = json.loads(task.decode([scores])["y"][0])

@@ -16,7 +16,8 @@ from polymodal.modalities import _drawing
 from polymodal.modalities.table import sniff
 from polymodal.modalities.table.block import Slotted
 from polymodal.modalities.table.forms.cells import Cells
-from polymodal.table import numbers, reading, values
+from polymodal.table import columns, numbers, values
+from polymodal.table.reading import Reading
 
 
 @final
@@ -62,7 +63,7 @@ class Table(Kind):
         """Numbers and dates as such; other cells as they are."""
         if column_kind != "number" or not arrow.is_plain(data.type):
             return data, {}
-        return reading.read_column(data, reading.Reading.from_json(details.get("reads", {})))
+        return columns.read_column(data, Reading.from_json(details.get("reads", {})))
 
     def fits(self, column_kind: str, cells: pa.DataType) -> bool:
         if column_kind == "number" and pa.types.is_fixed_size_list(cells):

@@ -10,6 +10,7 @@ from torch import Tensor
 from polymodal.contract.batch import Field
 from polymodal.contract.block import Array, Cellwise
 from polymodal.modalities.text.hashing import SPACE
+from polymodal.nn.bag import places
 from polymodal.nn.blocks import Sparse, chunks
 
 # An n-gram seen in one row only has nothing to teach about another.
@@ -53,7 +54,7 @@ class Ngrams(Sparse):
     def entries(self, field: Field) -> tuple[Tensor, Tensor]:
         assert field.mask is not None
         ids = torch.where(field.mask, field.data[..., 0], SPACE).long()
-        place = torch.searchsorted(self.ids, ids)
+        place = places(self.ids, ids)
         known = (self.ids[place] == ids) & field.mask
         counts = torch.where(known, field.data[..., 1], 1)
         weights = torch.where(known, (1 + counts.log()) * self.idf[place], 0)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from polymodal.base.errors import UserError
+from polymodal.models.experts._walked import Walked
 
 # Bytes of the hash that stands before the text: LightGBM ends the process over a damaged one.
 SEAL = 16
@@ -54,6 +55,10 @@ class Forest(nn.Module):
         content = (trees + end + "\n").encode()
         sealed = _digest(content) + content if end else b""
         self.text = torch.from_numpy(np.frombuffer(sealed, np.uint8).copy())
+
+    def walked(self) -> Walked:
+        """The same trees where there is no LightGBM."""
+        return Walked(self.content, self.size)
 
     @property
     def numbers(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from polymodal.base.errors import MissingExtra, UserError
-from polymodal.table.readers.plain import check_names
+from polymodal.table.readers.separated import check_names
 
 # What Excel shows where a formula failed.
 _ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!"})

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from polymodal.base.errors import UserError
 from polymodal.table.readers._cells import cell as as_held
-from polymodal.table.readers.plain import check_names
+from polymodal.table.readers.separated import check_names
 
 # Levels of lists in a cell: of a clip three, and somebody may wrap it.
 DEEPEST = 16

@@ -6,33 +6,14 @@ import ast
 import csv
 import json
 import re
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from polymodal.base.arrow import is_text
-from polymodal.base.errors import UserError
+from polymodal.table.nothing import MARKS
 from polymodal.table.readers._spelled import spelled_out
-
-# What programs write where there is nothing, and nobody else writes. "NA" may be a name: the column
-# decides (`table.reading`).
-MARKS = ("", "<NA>", "#N/A", "#N/A N/A", "NaT", "\\N", "(null)")
-
-
-def check_names(names: Sequence[str], source: str) -> None:
-    """UserError if a column name occurs twice."""
-    counts = Counter(names)
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    if twice:
-        raise UserError(
-            f"{source} has columns of the same name",
-            expected="every name once",
-            got=", ".join(f"'{name}' {counts[name]} times" for name in twice[:8]),
-            do="rename or remove them",
-        )
 
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.modalities.text.hashing import SPACE
+from polymodal.nn.bag import places
 
 # An id seen in one row only has nothing to teach about another row.
 LEAST = 2
@@ -51,7 +52,7 @@ class Vocabulary(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Ids of any shape to their numbers, int64; 0 where unknown or none."""
         ids = ids.long()
-        at = torch.searchsorted(self.ids, ids).clamp(max=len(self.ids) - 1)
+        at = places(self.ids, ids).clamp(max=len(self.ids) - 1)
         return torch.where(self.ids[at] == ids, at + 1, 0)
 
 

@@ -1,0 +1,95 @@
+"""Commands that hand a run on. Heavy imports happen inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polymodal.base.say import say
+from polymodal.cli.options import BadRows, Trust, Urls, table
+
+# The exit code of `drift --fail-on-drift` where a column drifted: neither ours nor a mistake.
+DRIFTED = 3
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    to: Annotated[
+        str, typer.Option(help="onnx: graphs for onnxruntime; torch: programs for PyTorch.")
+    ] = "onnx",
+    data: Annotated[
+        str | None,
+        typer.Option(help="Table whose rows prove it; by default the training table."),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Of it at most.")] = 200,
+    allow_urls: Urls = False,
+    trust: Trust = False,
+) -> None:
+    """A folder that predicts raw rows without this package, proven to answer as the run does."""
+    from polymodal.export.export import export as export_run
+    from polymodal.run.saved import load
+
+    given = None if data is None else table(data, allow_urls)
+    say(export_run(load(run, trust=trust), out, to, given, rows))
+
+
+def compress(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    data: Annotated[str, typer.Option(help="Table with the target columns, to measure it on.")],
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    to: Annotated[str, typer.Option(help="int8: matrix products in 8 bits.")] = "int8",
+    force: Annotated[
+        bool, typer.Option("--force", help="Write it even if it is slower or worse.")
+    ] = False,
+    allow_urls: Urls = False,
+    trust: Trust = False,
+) -> None:
+    """As export, but smaller: what it costs and brings is measured here, and must be worth it."""
+    from polymodal.export.compress import compress as compress_run
+    from polymodal.run.saved import load
+
+    found = compress_run(load(run, trust=trust), table(data, allow_urls), out, to, force=force)
+    say(found.text())
+    for reason in found.refused:
+        say(f"Written all the same: {reason}.")
+
+
+def drift(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    data: Annotated[str, typer.Option(help="Table of new rows.")],
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Rows to hold them against; by default the training table."),
+    ] = None,
+    level: Annotated[float, typer.Option(help="At which a test rejects.")] = 0.05,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    fail_on_drift: Annotated[
+        bool, typer.Option("--fail-on-drift", help="Exit code 3 if a column drifted.")
+    ] = False,
+    max_bad_rows: BadRows = 0,
+    allow_urls: Urls = False,
+    trust: Trust = False,
+) -> None:
+    """Whether new rows are like the training rows, column by column, with a test of each."""
+    from polymodal.base.claims import refuse_file, refuse_input
+    from polymodal.evaluation.drift import drift as drift_of
+    from polymodal.run.saved import load
+
+    if out is not None:
+        refuse_input(out, data, reference)
+        refuse_file(out, "{")
+    found = drift_of(
+        load(run, trust=trust),
+        table(data, allow_urls),
+        reference=None if reference is None else table(reference, allow_urls),
+        level=level,
+        max_bad_rows=max_bad_rows,
+    )
+    if out is not None:
+        found.save(out)
+    say(found.text())
+    if fail_on_drift and found.drifted:
+        raise typer.Exit(DRIFTED)

@@ -1,0 +1,304 @@
+"""A run as a folder that answers without it: graphs, preprocessing, and a proof that both agree."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from polymodal.base import lookup
+from polymodal.base.claims import holds
+from polymodal.base.errors import MissingExtra, UserError
+from polymodal.base.files import whole, write_json, write_text
+from polymodal.contract import kind
+from polymodal.contract.form import Form
+from polymodal.export import bundle, graphs, parity
+from polymodal.export.graphs import Flat
+from polymodal.export.parity import Apart
+from polymodal.run.pipeline import Pipeline
+from polymodal.run.run import Run
+from polymodal.run.scored import versions
+from polymodal.table.ledger import Ledger
+from polymodal.table.read import Table
+from polymodal.table.schema import FUSED, Column
+
+# What is exported to -> the module of `export/package` that computes it, and its files' suffix.
+RUNTIMES = {"onnx": ("by_onnx", ".onnx"), "torch": ("by_torch", ".pt2")}
+MANIFEST, GRAPHS = "model.json", "graphs"
+# Rows of the example that a program is traced with.
+EXAMPLE = 4
+# What a run needs and an exported model does not.
+HEAVY = ("torch", "transformers", "pyarrow", "pandas", "scipy", "sklearn", "lightgbm", "pydantic")
+_ABOUT = """A model exported by Polymodal, whose code (Apache-2.0) is in `polymodal_model`.
+
+    pip install -r requirements.txt
+    python predict.py rows.csv predictions.csv
+
+or, from Python: `import polymodal_model; polymodal_model.predict([{"column": cell}])`.
+"""
+_INIT = '''"""An exported model: `predict([{"column": cell}, ...])`."""
+
+from functools import cache
+
+from polymodal_model.export.package.model import Model, load
+
+
+@cache
+def model() -> Model:
+    return load()
+
+
+def predict(rows):
+    """Columns of predictions for rows, each a mapping of column to cell."""
+    return model().predict(rows)
+'''
+
+
+def export(run: Run, out: Path, to: str = "onnx", data: Any = None, rows: int = 200) -> str:
+    """Write a folder that predicts raw rows as the run does: `python OUT/predict.py rows.csv`.
+
+    `OUT/polymodal_model` is a package that needs `OUT/requirements.txt`, and neither PyTorch (but
+    for to="torch") nor this package. All of it is proven on real rows (`export.parity`) before the
+    folder gets its name.
+
+    Args:
+        out: a new folder, or one that an export has written.
+        to: "onnx": ONNX graphs; "torch": programs of `torch.export`.
+        data: the table whose rows prove it; by default the training table.
+        rows: of it at most.
+
+    Raises:
+        UserError: a form, a task or an operation cannot go along; answers differ; there are no rows
+            to prove it with.
+
+    Returns:
+        What was proven, in words.
+    """
+    if to not in RUNTIMES:
+        raise UserError(f"There is no export to '{to}'", expected=f"one of {', '.join(RUNTIMES)}")
+    refuse(out)
+    runtime, suffix = RUNTIMES[to]
+    try:
+        graph_of = importlib.import_module(f"polymodal.export.package.{runtime}").Graph
+    except ImportError as error:
+        raise MissingExtra("onnxruntime", "onnx", "An export to ONNX") from error
+    model = run.pipeline
+    members = parity.used(model)
+    along = _sources(model, members, runtime)
+    described = _described(model, members, runtime)
+    table = _rows(run, members, data, rows)
+    prepared = model.encode(table, Ledger(), members)
+    apart = []
+    with whole(out) as folder:
+        package = folder / bundle.COPY
+        (package / GRAPHS).mkdir(parents=True)
+        for i, name in enumerate(members):
+            inputs = model.inputs(name, prepared)
+            fields = {n: one.gather(np.arange(len(table))) for n, one in inputs.items()}
+            ragged = {n: field.mask is not None for n, field in fields.items()}
+            flat = Flat(model.members[name].module, ragged, graphs.answered(model.asked(name)))
+            first = np.arange(EXAMPLE) % len(table)
+            program = graphs.program(flat, {n: parity.some(f, first) for n, f in fields.items()})
+            path = package / GRAPHS / f"{i}{suffix}"
+            if to == "onnx":
+                graphs.write_onnx(program, flat, path)
+            else:
+                graphs.write_torch(program, path)
+            ends = {"inputs": flat.inputs, "outputs": flat.outputs}
+            described["members"][name] |= {"file": f"{GRAPHS}/{path.name}", **ends}
+            try:
+                graph = graph_of(path, flat.inputs, flat.outputs)
+            except Exception as error:  # of the runtime, which has classes of its own
+                raise UserError(
+                    f"The graph of '{name}' cannot be computed: nothing was written",
+                    expected=f"operations that are known to {to}",
+                    got=str(error)[:300],
+                    do="report it; the run itself can be served meanwhile",
+                ) from error
+            apart.append(parity.member(name, graph, flat, fields, model, prepared))
+        write_json(package / MANIFEST, described)
+        _write_sources(folder, along)
+        _check_alone(folder, to)
+        apart.append(parity.whole(package, model, table))
+        for compiled in list(folder.rglob("__pycache__")):
+            shutil.rmtree(compiled)
+        if out.exists():
+            shutil.rmtree(out)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return _said(out, members, len(table), apart, size)
+
+
+def refuse(out: Path) -> None:
+    """UserError if a folder to be written is there and was not written by an export."""
+    if out.exists() and not holds(out / bundle.COPY / MANIFEST, ("runtime", "members")):
+        raise UserError(
+            f"'{out}' is there already, and would be replaced",
+            expected="a new folder, or one that an export has written",
+            do="give another `out`",
+        )
+
+
+def _sources(model: Pipeline, members: Sequence[str], runtime: str) -> bundle.Sources:
+    used = {i for name in members for i in model.members[name].forms.values()}
+    light = (*bundle.LIGHT, *(["torch"] if runtime == "by_torch" else []))
+    own = [f"polymodal.export.package.{runtime}", bundle.MODEL, bundle.SCRIPT]
+    return bundle.sources([*own, *(_module(model.forms[i]) for i in sorted(used))], light)
+
+
+def _module(form: Form) -> str:
+    name = type(form).__module__
+    if not name.startswith("polymodal."):
+        raise UserError(
+            f"The form {lookup.name_of(type(form))} cannot go along with an exported model",
+            expected="a form that is built in",
+            do="serve the run itself",
+        )
+    return name
+
+
+def _described(model: Pipeline, members: Sequence[str], runtime: str) -> dict[str, Any]:
+    """All but the graphs and the code; JSON-able."""
+    schema, shares = model.schema, model.weights[FUSED]
+    # Only the forms that these members read go along, numbered anew.
+    every = sorted({i for name in members for i in model.members[name].forms.values()})
+    place = {old: new for new, old in enumerate(every)}
+    targets = graphs.answered({name: model.tasks[name] for name in shares})
+    grouped = schema.modalities()
+    rooms = {name: kind.of(columns[0].kind) for name, columns in grouped.items()}
+    named = (n for n in schema.skipped if n == schema.group or n in schema.identifiers)
+    return {
+        "runtime": runtime,
+        "versions": versions(),
+        "columns": [_column(column) for column in schema.inputs],
+        "naming": list(named),
+        "modalities": {
+            name: {
+                "columns": [column.name for column in columns],
+                **{trait: getattr(rooms[name], trait) for trait in ("joint", "media", "words")},
+            }
+            for name, columns in grouped.items()
+        },
+        "forms": [
+            {
+                "module": type(model.forms[i]).__module__.removeprefix("polymodal."),
+                "class": type(model.forms[i]).__name__,
+                "settings": model.forms[i].settings,
+                "state": model.forms[i].state,
+                "shape": model.shapes[i],
+            }
+            for i in every
+        ],
+        "targets": {
+            name: {
+                "decoding": task.plain_decode,
+                "prior": task.prior().tolist(),
+                "words": task.words,
+            }
+            for name, task in targets.items()
+        },
+        "members": {
+            name: {
+                "forms": {n: place[i] for n, i in model.members[name].forms.items()},
+                "targets": list(model.members[name].module.targets),
+            }
+            for name in members
+        },
+        "weights": shares,
+        "partial": [{"present": sorted(t), "weights": w} for t, w in model.partial.items()],
+    }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    """How its cells are read one by one: see `export.package.cells`."""
+    room, text = kind.of(column.kind), pa.chunked_array([["1"]])
+    # Whether texts become numbers, or spell lists, the kind says.
+    read, _ = room.typed(column.kind, column.details, text)
+    lists = room.fits(column.kind, pa.list_(pa.string()))
+    return {
+        "name": column.name,
+        "details": column.details,
+        "numbers": read.type != text.type,
+        "listed": lists
+        and not room.media
+        and (not room.words or column.details.get("words", False)),
+    }
+
+
+def _rows(run: Run, members: Sequence[str], data: Any, most: int) -> Table:
+    """Rows with which to prove it, whose cells can all be read.
+
+    Raises:
+        UserError: there are none.
+    """
+    model, source = run.pipeline, run.origin.get("source") if data is None else data
+    if source is None or (data is None and not os.path.exists(str(source))):
+        raise UserError(
+            "There are no rows to prove the export with",
+            expected="the training table" if source is None else f"the training table, {source}",
+            got="no such file",
+            do="`data TABLE`: any table with the run's columns",
+        )
+    table = model.table(source, encoding=run.recipe.data.encoding)
+    spread = np.linspace(0, len(table) - 1, min(most, len(table))).astype(int)
+    table = table.take(np.unique(spread))
+    prepared = model.encode(table, Ledger(), members, max_bad_rows=len(table))
+    bad = {row for one in prepared.values() for row in one.bad.tolist()}
+    if len(bad) == len(table):
+        raise UserError(
+            "No row can be read to prove the export with",
+            expected=f"rows of {table.source} whose media are there",
+            do="`data TABLE`: another table with the run's columns",
+        )
+    return table.take([row for row in range(len(table)) if row not in bad])
+
+
+def _write_sources(folder: Path, along: bundle.Sources) -> None:
+    package = folder / bundle.COPY
+    for name, source in along.files.items():
+        write_text(package / name, source)
+    for inner in {path.parent for path in package.rglob("*.py")} | {package / "export"}:
+        for place in (inner, *inner.parents):
+            if place == folder:
+                break
+            (place / "__init__.py").touch()
+    write_text(package / "__init__.py", _INIT)
+    write_text(folder / "predict.py", along.files[bundle.path_of(bundle.SCRIPT)])
+    write_text(folder / "requirements.txt", along.requirements())
+    write_text(folder / "README.md", _ABOUT)
+
+
+def _check_alone(folder: Path, to: str) -> None:
+    """That the package can be imported where nothing heavy is."""
+    gone = [name for name in (*HEAVY, bundle.OURS) if name != to]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({gone!r})); sys.path.insert(0, sys.argv[1]);"
+        f"import {bundle.COPY}; {bundle.COPY}.model()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-IB", "-c", code, str(folder)], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise UserError(
+            "The exported package cannot be imported by itself: nothing was written",
+            expected=f"that it needs none of {', '.join(gone)}",
+            got=done.stderr.strip().splitlines()[-1][:300],
+            do="report it; the run itself can be served meanwhile",
+        )
+
+
+def _said(out: Path, members: Sequence[str], rows: int, apart: Sequence[Apart], size: int) -> str:
+    most = max(one.most for one in apart)
+    return (
+        f"{out}: {', '.join(members)}; {size / 2**20:.1f} MiB. Proven on {rows} rows, with every "
+        f"set of modalities missing: answers at most {most:.1g} apart.\n"
+        f"Next: pip install -r {out}/requirements.txt\n"
+        f"      python {out}/predict.py ROWS.csv"
+    )
