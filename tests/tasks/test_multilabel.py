@@ -81,7 +81,7 @@ def test_bias_is_the_frequency():
 
 
 def test_predictions_read_back_as_they_were_written():
-    scores = np.array([[0.9, 0.5, 0.1], [0.1, 0.1, 0.1]])
+    scores = np.array([[0.9, 0.5, 0.1], [0.1, 0.1, 0.49]])
     for cells, texts in ((LISTS, ['["a", "b"]', "[]"]), (["a|b", "b|c"], ["a|b", ""])):
         task = fitted(cells)
         columns = task.decode(scores)
