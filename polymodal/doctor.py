@@ -42,6 +42,7 @@ EXTRAS = {
     "minilm": "pretrained model of English sentences",
     "mlflow": "`fit --track mlflow`",
     "multilingual": "pretrained model of sentences in many languages",
+    "onnx": "`polymodal export`: a folder that predicts without PyTorch",
     "peft": "`tuning: lora`",
     "pretrained": "pretrained models of all kinds at once",
     "serve": "`polymodal serve`",

@@ -36,6 +36,9 @@ def test_no_task_is_imported_by_name() -> None:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
                 "polymodal.tasks"
             ):
+                # What several tasks share is none.
+                if all(alias.name.startswith("_") for alias in node.names):
+                    continue
                 wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}")
     assert not wrong, "\n".join(wrong)
 

@@ -135,7 +135,9 @@ def compare(
     facts: dict[str, dict[str, Any]] = {name: {} for name in targets}
     for folder, run in loaded.items():
         prepared = run.prepare(tables[folder], ledger, max_bad_rows=max_bad_rows)
-        scores = run.scores(prepared, rows, cache=usable_folder(), targets=encoded)
+        # What a run says the likelihood of is spelled as it spells it.
+        own = encoded if run is first else run.targets(tables[folder])
+        scores = run.scores(prepared, rows, cache=usable_folder(), targets=own)
         present = run.present(raw[folder], prepared)
         for name, chosen in models[folder].items():
             for who, shares in chosen.items():

@@ -352,7 +352,7 @@ MISTAKES = {
         ["--metric", "regress"],
         "1 of 2 rows",
     ),
-    "no tags": ("reference,prediction\n{},b\n", ["--metric", "tag"], "list of tags"),
+    "no tags": ("reference,prediction\n{1: 2},b\n", ["--metric", "tag"], "list of tags"),
     "no references": ("reference,prediction\n,b\n", ["--metric", "classify"], "No row has"),
     "an item twice": (
         "reference,prediction\na,b;b;a\n",

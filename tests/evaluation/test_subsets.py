@@ -185,7 +185,7 @@ def test_the_cost_is_the_encoders_once_and_the_rest_once_a_set(
     assert planned is not None
     # Two batches: (8 + 4 * 1 + 6 * 2 + 4 * 3 + 4) s each, against (8 + 4) s, and
     # half a second for each of 16 calls, against 2.
-    said = sets.announcement(run, prepared, 2 * BATCH, planned)
+    said = sets.announcement(run, prepared, 2 * BATCH, planned, {})
     assert said.startswith(
         "scoring 15 sets of modalities: about 96 s, the answers alone about 26 s"
     )
