@@ -136,8 +136,8 @@ def compare(
     for folder, run in loaded.items():
         prepared = run.prepare(tables[folder], ledger, max_bad_rows=max_bad_rows)
         # What a run says the likelihood of is spelled as it spells it.
-        own = encoded if run is first else run.targets(tables[folder])
-        scores = run.scores(prepared, rows, cache=usable_folder(), targets=own)
+        spelled = encoded if run is first else run.targets(tables[folder])
+        scores = run.scores(prepared, rows, cache=usable_folder(), targets=spelled)
         present = run.present(raw[folder], prepared)
         for name, chosen in models[folder].items():
             for who, shares in chosen.items():
