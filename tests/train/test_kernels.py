@@ -48,3 +48,24 @@ def test_the_choice_is_remembered_and_the_seconds_are_not(
 
     assert chosen(60.0, 40.0) == measure.Kernels("bf16", "plain", "contiguous", 1, seconds=40.0)
     assert chosen(2.0) == measure.Kernels("bf16", "plain", "contiguous", 1, seconds=2.0)
+
+
+def test_threads_that_wait_for_each_other_are_found_however_late_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    field = Field(torch.ones(4, 3), None, torch.ones(4, dtype=torch.bool))
+    batch = Batch({"x": field}, {}, torch.arange(4))
+    took = iter([60.0, 1.0])
+    monkeypatch.setattr(measure, "_cores", lambda: 2)
+    monkeypatch.setattr(measure, "_shortest", lambda step: next(took))
+    found = measure.choose(
+        Net(),
+        batch,
+        lambda outputs, _: outputs.logits["y"].sum(),
+        Training(),
+        torch.device("cpu"),
+        tmp_path,
+        limit=0.0,
+    )
+    assert (found.threads, found.seconds) == (1, 1.0)
+    assert not (tmp_path / "kernels.json").exists()
