@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from typed import files, one_error, polymodal
 
-from polymodal.cli import main as cli
 from polymodal.fitting import fit as fitting
 from polymodal.fitting import learn
 from polymodal.table.media import Media
@@ -392,30 +392,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def polymodal(*words: str) -> int:
-    """The exit code of a command, run in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["polymodal", *words])
-        try:
-            cli.main()
-        except SystemExit as stopped:
-            return int(stopped.code or 0)
-    return 0
-
-
-def files(folder: Path) -> list[str]:
-    """What lies in a folder, but for the cache."""
-    found = (path.relative_to(folder) for path in folder.rglob("*"))
-    return sorted(str(path) for path in found if path.parts[0] != "cache")
-
-
 def assert_one_error(capsys: pytest.CaptureFixture[str], says: str) -> None:
     shown = capsys.readouterr().err
-    assert "Traceback" not in shown
-    starts = [i for i, line in enumerate(shown.splitlines()) if line.startswith("Error: ")]
-    assert len(starts) == 1, shown
-    error = "\n".join(shown.splitlines()[starts[0] :])
-    assert says.lower() in " ".join(error.lower().split()), shown
+    error = one_error(shown, says)
     # What would have been right, or is to be done now; of flags and commands Typer says it.
     says_how = ("\n  expected:", "\n  do:", "No such", "Invalid value")
     assert any(words in error for words in says_how), shown

@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from polymodal.cli import main as cli
+from typed import files, one_error, polymodal
 
 pytestmark = pytest.mark.whole
 
@@ -213,34 +211,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: Path) -> P
     return tmp_path
 
 
-def polymodal(*words: str) -> int:
-    """The exit code of a command, run in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["polymodal", *words])
-        try:
-            cli.main()
-        except SystemExit as stopped:
-            return int(stopped.code or 0)
-    return 0
-
-
-def files(folder: Path) -> list[str]:
-    """What lies in a folder, but for the cache."""
-    found = (path.relative_to(folder) for path in folder.rglob("*"))
-    return sorted(str(path) for path in found if path.parts[0] != "cache")
-
-
 def refused(case: Case, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make, words, says = case
     make(here)
     before = files(here)
     assert polymodal(*words) == 2
     shown = capsys.readouterr().err
-    assert "Traceback" not in shown
-    starts = [i for i, line in enumerate(shown.splitlines()) if line.startswith("Error: ")]
-    assert len(starts) == 1, shown
-    error = " ".join(shown.splitlines()[starts[0] :])
-    assert says.lower() in " ".join(error.lower().split()), shown
+    error = " ".join(one_error(shown, says).splitlines())
     assert any(word in error for word in (" expected: ", " do: ", "Invalid value")), shown
     assert files(here) == before
 
