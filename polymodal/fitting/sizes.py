@@ -11,7 +11,6 @@ from torch import nn
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
-from polymodal.contract.batch import Field
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
 from polymodal.contract.kind import of
@@ -23,14 +22,13 @@ from polymodal.fitting import plan
 from polymodal.fitting.backbones import backbones
 from polymodal.models import build
 from polymodal.models.model import Model
+from polymodal.nn.blocks import chunks
 from polymodal.nn.decoder import Decoder
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import cells
 from polymodal.prepared.prepare import Prepared
 from polymodal.table.ledger import Ledger
 
-# Rows at a time.
-BATCH = 256
 # Bytes of a number: as it is trained, and where two are enough.
 WHOLE, HALF = 4, 2
 
@@ -162,7 +160,7 @@ def _size(
     for name, encoder in zip(network.names, network.encoders, strict=True):
         if name in given:
             assert isinstance(encoder, Encoder)
-            encoder.adapt(_fields(given[name]))
+            encoder.adapt(chunks(given[name], np.arange(len(given[name]))))
     parts = {
         **{name: _count(one) for name, one in zip(network.names, network.encoders, strict=True)},
         "fusion": _count(network.fusion),
@@ -177,11 +175,6 @@ def _size(
             work[name] = Work.of(task.planned())
     training = member.training or Training()
     return Size(member.name, parts, training.ema > 0, work)
-
-
-def _fields(given: Prepared) -> Iterator[Field]:
-    for start in range(0, len(given), BATCH):
-        yield given.gather(np.arange(start, min(start + BATCH, len(given))))
 
 
 def _count(module: nn.Module) -> int:

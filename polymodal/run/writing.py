@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -21,9 +20,6 @@ from polymodal.run.rows import whole
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.table.schema import FUSED
-
-# Rows at a time.
-BATCH = 256
 
 
 def write(
@@ -89,9 +85,8 @@ def _fused(
         module: Any = pipeline.members[name].module
         head = module.heads[module.targets.index(task.name)]
         collator = Collator(pipeline.inputs(name, prepared), {})
-        for start in range(0, len(rows), BATCH):
-            part = rows[start : start + BATCH]
+        for positions, batch in collator.sequential(rows, module.batch_size):
             with torch.no_grad():
-                batch = collator(np.asarray(part)).to(device_of(module))
-                fused = module.fuse(module.encode(batch.inputs), tasks=()).fused
-            yield part.tolist(), head, fused
+                inputs = batch.to(device_of(module)).inputs
+                fused = module.fuse(module.encode(inputs), tasks=()).fused
+            yield rows[positions].tolist(), head, fused
