@@ -40,7 +40,7 @@ LINES = {
     "no object": "1",
     "a string": '"a"',
     "structs and numbers": '{"a": {"b": 1}}\n{"a": 2}',
-    "numbers and texts": '{"a": 1}\n{"a": "b"}',
+    "numbers and lists": '{"a": 1}\n{"a": ["b"]}',
     "types in a struct": '{"a": {"b": 1}}\n{"a": {"b": "c"}}',
     "types in a list": '{"a": [1, "b"]}',
     "names of numbers": '[{"a": 1}, {"a": [{}]}]',

@@ -180,7 +180,7 @@ def _array(name: str, cells: Iterable[Any], source: str) -> pa.Array:
                 got=f"a {type(value).__name__} in row {i}",
             )
     try:
-        return pa.array(values)
+        return pa.array(_written(values))
     except UnicodeEncodeError as error:
         row = next(i for i, value in enumerate(values) if _is_half(value))
         raise UserError(
@@ -219,6 +219,14 @@ def _array(name: str, cells: Iterable[Any], source: str) -> pa.Array:
             got=got,
             do="convert them, or write None where a value is missing",
         ) from error
+
+
+def _written(values: list[Any]) -> list[Any]:
+    """Numbers among texts as a CSV file of them has them; other values as they are."""
+    kinds = {type(one) for one in values} - {type(None)}
+    if str not in kinds or not kinds <= {str, bool, int, float}:
+        return values
+    return [None if one is None or one != one else str(one) for one in values]
 
 
 def _stray(values: Sequence[Any]) -> int:
