@@ -25,6 +25,8 @@ _STAND_IN = re.compile(
     r"-1|-?9{1,9}(?:\.9+|0*)|-?8{2,9}|-?1e\+?[23]\d|-?32767|-32768|-?2147483647|-2147483648"
 )
 STANDING = 0.02
+# First letters of two bytes and more of UTF-8, read a byte a letter, and one that follows them.
+_LEAD = re.compile("[\u00c2-\u00f4][^\x00-\x7f]")
 # Shares of cells that say that they hold several labels, or that values come back.
 SEVERAL, REPEATED = 0.1, 0.5
 
@@ -36,6 +38,7 @@ def doubts(train: Table, schema: Schema) -> list[Finding]:
         found += _words(train, target)
     for column in schema:
         found += _joined(train, column) + _either(train, column) + _stand_ins(train, column)
+        found += _garbled(train, column)
     for name, why in schema.skipped.items():
         if name != schema.group and why not in ("dropped", "declared"):
             found += _skipped(train, schema, name, why)
@@ -104,7 +107,7 @@ def _joined(train: Table, column: Column) -> list[Finding]:
     def few(parts: Counter[Any]) -> bool:
         return 2 * len(parts) <= len(set(cells))
 
-    for mark in values.SEPARATORS:
+    for mark in (*values.SEPARATORS, *values.RARER):
         joined = [cell for cell in cells if mark in cell.strip(mark)]
         parts: Counter[Any] = Counter(p.strip() for cell in cells for p in cell.split(mark))
         # Labels come back in other company; "Paris, France" does not.
@@ -121,6 +124,32 @@ def _joined(train: Table, column: Column) -> list[Finding]:
             advice = f"If each is a label of its own: `kind {column.name}=set`"
             return [Finding("warning", what, len(joined), values.short(joined[0]), advice)]
     return []
+
+
+def _garbled(train: Table, column: Column) -> list[Finding]:
+    """Texts in UTF-8 that a program took for a Western encoding: "cafÃ©" for "café"."""
+    if not arrow.is_text(train.data.column(column.name).type):
+        return []
+    cells = [cell for cell in train.cells(column.name) if cell is not None]
+    meant = {cell: right for cell in cells if (right := _meant(cell)) is not None}
+    if not meant:
+        return []
+    count, (cell, right) = sum(cell in meant for cell in cells), next(iter(meant.items()))
+    what = f"{count:,} of {len(cells):,} cells of '{column.name}' were UTF-8 read as something else"
+    advice = f"Write the table again from its source, so that {short(cell)} is {short(right)}"
+    return [Finding("warning", what, count, short(cell), advice)]
+
+
+def _meant(text: str) -> str | None:
+    """What a garbled text was; None if it is none, as nearly every text with such letters is."""
+    if not _LEAD.search(text):
+        return None
+    for encoding in ("cp1252", "latin-1"):
+        try:
+            return text.encode(encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+    return None
 
 
 def _skipped(train: Table, schema: Schema, name: str, why: str) -> list[Finding]:

@@ -20,6 +20,8 @@ from polymodal.table import dates, reading
 MOST, NEARLY_ALL = 0.9, 0.95
 # The first wins a tie: a comma may stand inside a name where another separator is in use.
 SEPARATORS = (";", "|", ",", "\n", "；", "、", "，")
+# Marks that stand inside names as often ("R&B", "AC/DC"): separators where the parts come back.
+RARER = ("/", "&", "#", "+")
 
 
 def number(value: Any) -> float:
@@ -76,11 +78,24 @@ def parts(value: Any, separator: str | None) -> list[Any]:
 
 
 def separator(values: Sequence[Any]) -> str | None:
-    """The separator that most of a set column's texts contain; None if none contains any."""
+    """The separator that most of a set column's texts contain; None if none contains any.
+
+    One of `RARER` is only where no other is, and where it leaves half as many names as cells or
+    fewer.
+    """
     texts = [v for v in values if isinstance(v, str) and json_list(v) is None]
-    counts = {mark: sum(mark in text for text in texts) for mark in SEPARATORS}
+    counts = {mark: sum(mark in text for text in texts) for mark in (*SEPARATORS, *RARER)}
     best = max(SEPARATORS, key=counts.__getitem__)
-    return best if counts[best] else None
+    if counts[best]:
+        return best
+    best = max(RARER, key=counts.__getitem__)
+    return best if counts[best] and _come_back(texts, best) else None
+
+
+def _come_back(texts: Sequence[str], mark: str) -> bool:
+    """Whether a separator leaves half as many names as cells, or fewer."""
+    parts = {part.strip() for text in texts for part in text.split(mark)} - {""}
+    return 2 * len(parts) <= len(set(texts))
 
 
 def joins(values: Sequence[Any]) -> str | None:
@@ -89,8 +104,9 @@ def joins(values: Sequence[Any]) -> str | None:
     Such cells mostly hold several labels; a comma stands inside names too.
     """
     texts = [value for value in values if isinstance(value, str)]
-    for mark in (one for one in SEPARATORS if one not in (",", "，")):
-        if texts and sum(mark in text.strip(f"{mark} ") for text in texts) >= len(texts) / 2:
+    for mark in (one for one in (*SEPARATORS, *RARER) if one not in (",", "，")):
+        inside = sum(mark in text.strip(f"{mark} ") for text in texts)
+        if texts and 2 * inside >= len(texts) and (mark in SEPARATORS or _come_back(texts, mark)):
             return mark
     return None
 

@@ -468,7 +468,7 @@ def test_the_task_that_is_asked_for_has_a_say(cache: Path) -> None:
     assert not any("empty 'y'" in what or "have no 'y'" in what for what in told)
 
 
-@pytest.mark.parametrize("mark", [";", "|"])
+@pytest.mark.parametrize("mark", [";", "|", "/", " & "])
 @pytest.mark.parametrize("labels", [3, 8])
 def test_labels_in_most_cells_are_suggested_as_a_set(cache: Path, mark: str, labels: int) -> None:
     """Of few labels, all pairs; of more, so many that the target is no category at all."""
@@ -496,11 +496,14 @@ def test_labels_in_one_cell_are_suggested_as_a_set(cache: Path, mark: str) -> No
     assert any(
         "several names" in what for what in found_in({"y": list("abcd") * 20, "x": cells}, cache)
     )
-    places = ["Paris, France", "Rome, Italy", "Bonn, Germany"] * 20
-    assert not any("several names" in what for what in found_in({"y": places}, cache))
+    for places in (
+        ["Paris, France", "Rome, Italy", "Bonn, Germany"],
+        ["R&B", "AC/DC", "C++", "C#", "rock", "km/h"],
+    ):
+        assert not any("several names" in what for what in found_in({"y": places * 20}, cache))
 
 
-@pytest.mark.parametrize("mark", ["、", ";", "\n"])
+@pytest.mark.parametrize("mark", ["、", ";", "\n", "/", "#", " + "])
 def test_labels_in_cells_of_many_mixtures_are_suggested_as_a_set(cache: Path, mark: str) -> None:
     names = ["wool", "rain", "snow", "ice", "hail", "fog", "sun", "wind"]
     cells = [mark.join(some) for some in permutations(names, 3)][:120]
@@ -509,6 +512,17 @@ def test_labels_in_cells_of_many_mixtures_are_suggested_as_a_set(cache: Path, ma
     said = [f"the {a}, the {b} and the {i}" for i, (a, b) in enumerate(permutations(names, 2))]
     found = found_in({"y": list("ab") * 28, "x": said}, cache)
     assert not any("several names" in what for what in found)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+def test_texts_read_in_another_encoding_are_told(cache: Path, encoding: str) -> None:
+    right = ["été chaud", "a plain day", "garçon naïf", "Grüße aus Köln"]
+    wrong = [text.encode().decode(encoding) for text in right]
+    found = found_in({"y": list("ab") * 40, "x": wrong * 20}, cache)
+    assert any("60 of 80 cells of 'x' were UTF-8" in what for what in found)
+    whole = [*right, "Âme et Île", "ÃO", "Ñandú", "日本語", "â la carte"]
+    found = found_in({"y": list("ab") * 36, "x": whole * 8}, cache)
+    assert not any("UTF-8" in what for what in found)
 
 
 def test_numbers_that_stand_for_nothing_are_asked_for(cache: Path) -> None:

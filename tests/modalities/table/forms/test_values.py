@@ -102,3 +102,8 @@ def test_the_separator_is_the_one_most_cells_have() -> None:
     assert separator(["a, b", "c", None]) == ","
     assert separator(["a", ["x;y"], '["p;q"]']) is None
     assert members("a;b", None) == ["a", "b"]
+    # A mark that names have in them parts only what comes back.
+    pairs = ["red/blue", "red", "blue/green", "green/red", "blue", "green/blue"]
+    assert separator(pairs) == "/"
+    assert separator(["AC/DC", "R&B", "rock"]) is None
+    assert separator([*pairs, "red;blue"]) == ";"
