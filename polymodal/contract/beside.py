@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,8 @@ from polymodal.contract.kind import kinds
 Array = np.ndarray[Any, Any]
 # The encoder and the form of a pretrained model, in every kind that has them.
 PRETRAINED = "pretrained"
+# The form of an encoder that a run has learned, of any kind, and the file that describes one.
+LEARNED, ENCODER = "learned", "encoder.json"
 # The form of a kind whose cells a frozen model reads too, for experts.
 BESIDE = "beside"
 
@@ -36,7 +39,8 @@ class Beside(Form):
     A kind has it if its folder of forms has a file `beside.py` with a class of this kind.
 
     Args:
-        path: folder or hub id of the model.
+        path: name of a package of weights, folder or hub id of the model, or a folder with an
+            encoder that a run has learned.
         described: options of the kind's described form.
 
     Attributes:
@@ -54,7 +58,7 @@ class Beside(Form):
         self.path, self.described = path, dict(described or {})
         folder, name = f"modalities/{self.kind}/forms", kinds()[self.kind].described
         assert name is not None
-        self.frozen: Form = lookup.build(folder, {"name": PRETRAINED, "path": path})
+        self.frozen: Form = frozen(self.kind, path)
         self.plain: Form = lookup.build(folder, {"name": name, **self.described})
         self.made_of = (self.frozen, self.plain)
         self.ragged = self.plain.ragged
@@ -151,6 +155,24 @@ class Beside(Form):
     def lines(self, columns: int) -> int:
         """How many lines of a ragged array the model's vector takes."""
         return -(-self.width // columns)
+
+
+def frozen(kind: str, path: str) -> Form:
+    """The form that reads a kind's cells by a frozen model.
+
+    Args:
+        path: as of its form `pretrained`, or a folder with an encoder that a run has learned.
+    """
+    if learned(path):
+        found: Form = lookup.find("modalities", LEARNED)(kind=kind, path=path)
+        return found
+    made: Form = lookup.build(f"modalities/{kind}/forms", {"name": PRETRAINED, "path": path})
+    return made
+
+
+def learned(path: str) -> bool:
+    """Whether a folder holds an encoder that a run has learned (`modalities.learned`)."""
+    return (Path(path) / ENCODER).is_file()
 
 
 def vector(array: Array) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,7 @@ import numpy as np
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.checks._finding import Finding
-from polymodal.contract.beside import PRETRAINED
-from polymodal.contract.form import Form
+from polymodal.contract.beside import PRETRAINED, frozen, learned
 from polymodal.contract.kind import Kind, Weights, of
 from polymodal.contract.recipe import Member, Recipe
 from polymodal.nn import checkpoint
@@ -37,6 +36,8 @@ TUNED_READINGS = 3
 TUNED_EPOCHS = 4
 MEMBER_PART = 0.4
 SAMPLE = 32
+# What is said of the parent's encoders, with which experts read.
+PARENT, KNOWS = "parent", "the rows of the run that the fit starts from, without labels"
 # What brings all packages at once.
 EXTRA = "polymodal[pretrained]"
 
@@ -48,25 +49,35 @@ class Backbones:
     Attributes:
         of: modality -> what reads it, the one to prefer first; none is empty.
         tunable: those of them whose first may also be trained on.
+        learned: modality -> the parent's encoder of it, which only experts read with.
         findings: what people should know: what was left out, and what could be had.
     """
 
     of: dict[str, list[Weights]] = field(default_factory=dict)
     tunable: frozenset[str] = frozenset()
+    learned: dict[str, Weights] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
 
 def backbones(
-    contents: Contents, schema: Schema, recipe: Recipe, tagged: frozenset[str]
+    contents: Contents,
+    schema: Schema,
+    recipe: Recipe,
+    tagged: frozenset[str],
+    theirs: Mapping[str, str],
 ) -> Backbones:
     """What the plan may read cells with, by looking and by timing a sample.
 
     Args:
         contents: of all rows.
         tagged: modalities whose words some task labels: a model is trained on for those.
+        theirs: modality -> a folder with the parent's encoder of it.
     """
     found = Backbones()
-    if recipe.models or recipe.pretrained == "none":
+    if recipe.models:
+        return found
+    spent = _learned(found, contents, schema, recipe, theirs)
+    if recipe.pretrained == "none":
         return found
     begun = time.perf_counter()
     looking = math.inf if recipe.budget is None else LOOKING_PART * recipe.budget
@@ -93,7 +104,7 @@ def backbones(
                 found.findings.append(Finding("info", f"{weights.name}: {error.what}", 0))
                 continue
             wanted.append((seconds * (TUNED_READINGS if name in tagged else 1), name, weights))
-    _afford(found, wanted, recipe, tagged)
+    _afford(found, wanted, recipe, tagged, spent)
     # What is preferred comes first again.
     for name, own in found.of.items():
         order = [one for _, of_name, one in wanted if of_name == name]
@@ -153,10 +164,31 @@ def used(members: Sequence[Member], schema: Schema) -> list[dict[str, Any]]:
 
 def described(room: Kind, path: str) -> Weights:
     """What is known of the model in a folder or of a hub id."""
+    if learned(path):
+        return Weights(PARENT, path, "", "", KNOWS)
     for one in (*room.installed(), *room.hub):
         if one.path == path:
             return one
     return Weights(path, path, "", checkpoint.licence(path), "")
+
+
+def _learned(
+    found: Backbones,
+    contents: Contents,
+    schema: Schema,
+    recipe: Recipe,
+    theirs: Mapping[str, str],
+) -> float:
+    """The parent's encoders for which there is time, and the seconds that they take."""
+    spent = 0.0
+    for name, path in theirs.items():
+        column = schema.modalities()[name][0]
+        room, weights = of(column.kind), described(of(column.kind), path)
+        seconds = _seconds(room, weights, *_sample(contents, column))
+        if recipe.budget is None or spent + seconds <= FROZEN_PART * recipe.budget:
+            found.learned[name] = weights
+            spent += seconds
+    return spent
 
 
 def _afford(
@@ -164,9 +196,13 @@ def _afford(
     wanted: Sequence[tuple[float, str, Weights]],
     recipe: Recipe,
     tagged: frozenset[str],
+    spent: float,
 ) -> None:
-    """Those for which there is time, the fastest first."""
-    spent = 0.0
+    """Those for which there is time, the fastest first.
+
+    Args:
+        spent: seconds that are gone already.
+    """
     for seconds, name, weights in sorted(wanted, key=lambda one: one[0]):
         part = TUNED_PART if name in tagged else FROZEN_PART
         if name in tagged and name in found.of:
@@ -211,7 +247,7 @@ def _seconds(room: Kind, weights: Weights, sample: Sequence[Any], count: int) ->
     Raises:
         UserError: the model cannot be opened, or had.
     """
-    form = _form(room, weights)
+    form = frozen(room.name, weights.path)
     readable = []
     for cell in sample:
         with contextlib.suppress(UserError):
@@ -229,17 +265,11 @@ def _seconds(room: Kind, weights: Weights, sample: Sequence[Any], count: int) ->
     return min(once(), once()) / len(readable) * count
 
 
-def _form(room: Kind, weights: Weights, **options: Any) -> Form:
-    spec = {"name": PRETRAINED, "path": weights.path, **options}
-    found = lookup.build(f"modalities/{room.name}/forms", spec)
-    assert isinstance(found, Form)
-    return found
-
-
 def _trainable(room: Kind, weights: Weights) -> bool:
     """Whether a model may be trained on; some are only heard or seen with."""
+    spec = {"name": PRETRAINED, "path": weights.path, "tune": True}
     try:
-        _form(room, weights, tune=True)
+        lookup.build(f"modalities/{room.name}/forms", spec)
     except UserError:
         return False
     return True

@@ -214,7 +214,8 @@ def _fitted(
     taken = 0.0 if members is None else spent(out, request, recipe.budget)
     if members is None:
         rows, tasks = len(division.train), aims.tasks.values()
-        read = backbones(data.contents, data.schema, recipe, plan.tagged(tasks))
+        vectors = {} if parent is None or recipe.models else parent.vectors()
+        read = backbones(data.contents, data.schema, recipe, plan.tagged(tasks), vectors)
         show.findings(checks.Report(read.findings))
         known = plan.facts(data.table, data.schema, rows, recipe, tasks, read)
         if parent is not None:

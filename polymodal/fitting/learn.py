@@ -21,7 +21,7 @@ from polymodal.contract.task import Answers
 from polymodal.fitting.job import Job
 from polymodal.fitting.learner import Learner, Pace, Trial
 from polymodal.models import build
-from polymodal.models.weights import fill
+from polymodal.nn.weights import fill
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.targets import known
 from polymodal.run.pipeline import Trained

@@ -7,6 +7,7 @@ weights, or not at all, and for what does not there is a reason.
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -17,12 +18,15 @@ from torch import nn
 
 from polymodal.base import lookup, sealed
 from polymodal.base.errors import UserError
+from polymodal.contract.beside import BESIDE
 from polymodal.contract.form import Form
-from polymodal.contract.kind import kinds
+from polymodal.contract.kind import FOLDER, kinds
 from polymodal.contract.recipe import Member, Modality, Parent
+from polymodal.modalities import learned
 from polymodal.models import build
+from polymodal.models.aligned import Aligned
 from polymodal.models.model import Model
-from polymodal.models.weights import fill, fits
+from polymodal.nn.weights import fill, fits
 from polymodal.run.run import Run
 from polymodal.run.saved import JSON, load
 from polymodal.table.schema import Schema
@@ -41,6 +45,7 @@ class Origin:
         forms: modality of the table -> the form that the parent reads it in.
         old: modality of the table -> what the parent calls it.
         left: modality of either -> why nothing of it is taken over.
+        labelled: whether it has learned from labels.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Origin:
     forms: Mapping[str, Form]
     old: Mapping[str, str]
     left: dict[str, str] = field(default_factory=dict)
+    labelled: bool = False
 
     @property
     def width(self) -> int:
@@ -84,6 +90,34 @@ class Origin:
                 return None
             theirs, mine = ({**one, "columns": None} for one in (theirs, mine))
         return copy.deepcopy(own) if theirs == mine else None
+
+    def vectors(self) -> dict[str, str]:
+        """Modality -> a folder with the parent's encoder, as frozen models have it, for experts.
+
+        Of a parent that has learned from labels there are none: it may know the answers of these
+        rows by heart, and held-out rows would be none.
+        """
+        found: dict[str, str] = {}
+        for name, old in self.old.items() if not self.labelled else ():
+            form, modality = self.forms[name], self.spec.modalities[old]
+            if BESIDE not in lookup.names(f"{FOLDER}/{form.kind}/forms"):
+                continue
+            encoder = self.module.encoders[self.module.names.index(old)]
+            around = isinstance(encoder, Aligned)
+            spec = build.encoder_spec(modality, form.kind, self.spec.fusion)
+            bare = lookup.find(f"{FOLDER}/{form.kind}/encoders", spec["name"]).bare
+            own = modality.width if around else self.width
+            path = learned.keep(
+                form,
+                spec,
+                build.align_spec(self.spec, old) if around else None,
+                (own if own or bare else self.width, self.width),
+                {("" if around else "encoder.") + k: v for k, v in encoder.state_dict().items()},
+                hashlib.blake2b(f"{self.hash} {old}".encode(), digest_size=16).hexdigest(),
+            )
+            if path is not None:
+                found[name] = path
+        return found
 
     def start(self, module: nn.Module) -> dict[str, str]:
         """Load the parent's encoders into a network with nothing learned.
@@ -193,7 +227,9 @@ def origin(given: Parent, schema: Schema) -> Origin:
             do="say which is which: `match NEW=OLD`, or leave the parent out",
         )
     forms = {new: run.forms[member.forms[one]] for new, one in old.items()}
-    return Origin(str(folder), sealed.hashed(folder / JSON), member.spec, module, forms, old, left)
+    hash_ = sealed.hashed(folder / JSON)
+    labelled = any(task.columns for task in run.tasks.values())
+    return Origin(str(folder), hash_, member.spec, module, forms, old, left, labelled)
 
 
 def settled(found: Sequence[Mapping[str, str]], given: Origin) -> dict[str, str]:

@@ -42,6 +42,7 @@ class Facts:
         forms: modality -> options of its media form, from a sample of its cells.
         backbones: modality -> the pretrained models that the budget affords for it.
         tunable: those of them whose first model it affords to train on.
+        learned: modality -> the parent's encoder of it, as experts read it.
         tagged: modalities whose words some task labels.
         started: modality -> how the parent reads it, whose encoder and form it starts from.
         width: of the parent's tokens, or None.
@@ -53,6 +54,7 @@ class Facts:
     forms: dict[str, dict[str, Any]] = field(default_factory=dict)
     backbones: Mapping[str, Sequence[Weights]] = field(default_factory=dict)
     tunable: frozenset[str] = frozenset()
+    learned: Mapping[str, Weights] = field(default_factory=dict)
     tagged: frozenset[str] = frozenset()
     asked: dict[str, set[str]] = field(default_factory=dict)
     solvable: bool = True
@@ -74,6 +76,7 @@ def facts(
         rows,
         backbones=read.of,
         tunable=read.tunable,
+        learned=read.learned,
         tagged=tagged(tasks),
         solvable=solvable,
     )
@@ -181,9 +184,10 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
     # Without a text whose words are labelled there is nothing to tag.
     subsets = [subset for subset in subsets if known.tagged <= set(subset)]
     rounds = _rounds(known)
+    helps = [*rounds, *([known.learned] if known.learned else [])]
     for subset in subsets if known.solvable else ():
         own = {name: folders[name] for name in subset}
-        for expert, readable, read in _experts(own, rounds, known.rows):
+        for expert, readable, read in _experts(own, helps, known.rows):
             label = ", ".join([expert, *_called(read)])
             add(f"{'+'.join(readable)} ({label})", readable, read, expert)
     # Words are read by the model alone, beside experts' n-grams; of media a network that sees them

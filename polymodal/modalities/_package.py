@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import warnings
 from abc import ABC
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -83,17 +84,27 @@ class Package(ABC):
         if self.ready is not None:
             return source / self.ready
         name = f"{lookup.name_of(type(self))}-{importlib.metadata.version(self.pip)}-{self.version}"
-        target = _kept() / name
-        if not target.is_dir():
-            try:
-                with whole(target) as temporary:
-                    temporary.mkdir()
-                    self.convert(source, temporary)
-            except UserError:
-                # Another process may have been faster.
-                if not target.is_dir():
-                    raise
-        return target
+        return kept(name, lambda to: self.convert(source, to))
+
+
+def kept(name: str, write: Callable[[Path], None]) -> Path:
+    """A folder of weights in the cache, written at the first call.
+
+    Args:
+        name: of the folder: what it is, a version, and a number, with hyphens between.
+        write: is given the folder, which is empty.
+    """
+    target = _kept() / name
+    if not target.is_dir():
+        try:
+            with whole(target) as temporary:
+                temporary.mkdir()
+                write(temporary)
+        except UserError:
+            # Another process may have been faster.
+            if not target.is_dir():
+                raise
+    return target
 
 
 def unpickled(file: Path) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
+from polymodal.contract.beside import ENCODER
 from polymodal.contract.kind import FOLDER, PACKAGES
 
 CONFIG = "config.json"
@@ -23,7 +24,7 @@ INDEX = "model.safetensors.index.json"
 WEIGHTS = ("model.safetensors", "model-*.safetensors", INDEX, "*.tflite")
 VOCABULARY = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 MARKS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
-SETTINGS = (CONFIG, PREPROCESSOR, *VOCABULARY, *MARKS)
+SETTINGS = (CONFIG, PREPROCESSOR, ENCODER, *VOCABULARY, *MARKS)
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5")
 
 
@@ -41,6 +42,8 @@ def folder(path: str) -> Path:
     found = _packaged(path) or Path(path).expanduser()
     if not found.is_dir():
         found = _fetch(path)
+    if (found / ENCODER).is_file():
+        return found
     if not (found / CONFIG).is_file():
         raise UserError(
             f"'{path}' holds no Hugging Face model",

@@ -31,7 +31,8 @@ AT_ONCE = 500
 SETTLED_SECONDS = 2.0
 # The folder of scores (`scored.py`).
 SCORES = "scores"
-# The folder of weights that packages brought in another form (`modalities._package`).
+# The folder of weights that packages brought in another form, and of runs' encoders
+# (`modalities._package`).
 WEIGHTS = "weights"
 _HASHED = re.compile(r"[0-9a-f]{32}(-[0-9a-f]{32})?\.[a-z]+")
 _CONVERTED = re.compile(r"[a-z0-9_]+-[0-9A-Za-z.+!]+-[0-9]+")

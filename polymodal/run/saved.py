@@ -31,8 +31,8 @@ from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe
 from polymodal.metrics import doubts
 from polymodal.metrics.conformal import Strangeness
-from polymodal.models.weights import fill
 from polymodal.nn import checkpoint
+from polymodal.nn.weights import fill
 from polymodal.run.pipeline import Pipeline, Trained
 from polymodal.run.run import Run
 from polymodal.run.scored import versions

@@ -15,7 +15,7 @@ from polymodal.contract.batch import Field, Tokens
 from polymodal.models import aligned
 from polymodal.models.aligned import Aligned
 from polymodal.models.model import Model
-from polymodal.models.weights import fill
+from polymodal.nn.weights import fill
 from polymodal.train.losses import losses
 
 SIZE, WIDTH = 12, 8

@@ -18,7 +18,7 @@ from polymodal.contract.batch import Batch, Field, Outputs
 from polymodal.contract.kind import kinds
 from polymodal.contract.supervised import Supervised
 from polymodal.models.model import Model
-from polymodal.models.weights import fill
+from polymodal.nn.weights import fill
 from polymodal.train.losses import losses
 
 FUSIONS = lookup.names("fusion")

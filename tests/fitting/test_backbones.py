@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from polymodal.base.errors import UserError
+from polymodal.contract.beside import ENCODER
 from polymodal.contract.kind import Weights, kinds
 from polymodal.contract.recipe import Member, Modality, Recipe, options_of
 from polymodal.contract.resolve import overruled
@@ -47,9 +49,14 @@ def weights(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return told
 
 
-def found(budget: float | None = None, tagged: frozenset[str] = frozenset(), **keys: Any) -> Any:
+def found(
+    budget: float | None = None,
+    tagged: frozenset[str] = frozenset(),
+    own: dict[str, str] | None = None,
+    **keys: Any,
+) -> Any:
     recipe = Recipe(budget=budget, **keys)
-    return backbones(SimpleNamespace(), SCHEMA, recipe, tagged)  # type: ignore[arg-type]
+    return backbones(SimpleNamespace(), SCHEMA, recipe, tagged, own or {})  # type: ignore[arg-type]
 
 
 def test_what_is_installed_comes_before_the_hub_and_none_takes_nothing(weights) -> None:
@@ -102,6 +109,28 @@ def test_models_are_taken_while_their_readings_take_a_part_of_the_budget(weights
     assert [one.path for one in both.of["note"]] == [INSTALLED.path, second]
     one = found(budget=29 / seen.FROZEN_PART, pretrained="hub")
     assert [one.path for one in one.of["note"]] == [INSTALLED.path]
+
+
+def test_a_parents_encoders_are_for_experts_whatever_else_may_read_cells(
+    weights, tmp_path: Path
+) -> None:
+    (tmp_path / ENCODER).touch()
+    path = str(tmp_path)
+    weights["seconds"][path] = 10.0
+    one = found(budget=20 / seen.FROZEN_PART + 1, own={"note": path})
+    assert one.of == {"note": [INSTALLED]} and one.learned["note"].path == path
+    # It has the time first, and needs no leave of `pretrained`, which is of others' models.
+    short = found(budget=19 / seen.FROZEN_PART, own={"note": path})
+    assert short.of == {} and list(short.learned) == ["note"]
+    assert list(found(own={"note": path}, pretrained="none").learned) == ["note"]
+    assert found(budget=9 / seen.FROZEN_PART, own={"note": path}).learned == {}
+    known = plan.Facts(500, backbones=one.of, learned=one.learned)
+    members = {m.name: m for m in plan.members(SCHEMA, known, Recipe())}
+    assert members["note (linear, parent)"].modalities["note"].pretrained == path
+    networks = [m for m in members.values() if design(m).paced]
+    assert all(m.modalities[n].pretrained != path for m in networks for n in m.modalities)
+    (told,) = used([members["note (linear, parent)"]], SCHEMA)
+    assert told["name"] == "parent" and told["reads"] == ["note"] and "labels" in told["knows"]
 
 
 @pytest.mark.parametrize(("budget", "tried"), [(100.0, 1), (1000.0, 2)])

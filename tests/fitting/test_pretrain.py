@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from typer.testing import CliRunner
 
 import polymodal as pm
 from polymodal.base.errors import UserError
+from polymodal.contract.beside import ENCODER, frozen
 from polymodal.contract.recipe import Parent, Recipe
 from polymodal.fitting.parent import origin
 from polymodal.models import build
 from polymodal.models.model import Model
+from polymodal.prepared.prepare import Prepared
 
 pytestmark = pytest.mark.whole
 
@@ -147,6 +150,68 @@ def _renamed(parent: Any) -> dict[str, Any]:
     from polymodal.tasks.contrastive import Contrastive
 
     return {"contrastive": Contrastive("contrastive", modalities=["text", "table"])}
+
+
+def test_experts_read_what_the_parent_made_of_rows_without_labels(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
+    parent, data = pm.load(folder), columns(40, seed=2)
+    found = origin(Parent(run=str(folder)), _schema(data))
+    # Cells of a table have no form that a frozen model's outputs stand beside.
+    (name, path), *others = found.vectors().items()
+    assert name == "note" and not others and found.vectors() == {name: path}
+    form, net = frozen("text", path), parent.members["net"].module
+    notes = [*data["note"], ""]
+    alone = np.stack([form.encode(note)[0] for note in notes])
+    cells = found.forms["note"].encode_many(notes)
+    field = Prepared.of(cells, found.forms["note"], cells[0].shape[1:]).gather(np.arange(41))
+    with torch.inference_mode():
+        wanted = net.eval().encoders[0](field).mean().numpy()
+    np.testing.assert_allclose(alone, wanted, atol=1e-5)
+    together = [one[0] for one in form.encode_many(notes)]
+    np.testing.assert_allclose(np.stack(together), alone, atol=1e-5)
+    # A run brings along what its experts read with.
+    expert = {"learner": "linear", "modalities": {"note": {"pretrained": path}}}
+    few = {n: cells[:12] for n, cells in data.items() if n in ("note", "label")}
+    made = Recipe.model_validate({"models": [{"name": "one", **expert}], "data": {"valid": 0.25}})
+    run = pm.fit(few, "label", recipe=made, out=tmp_path / "run", show=pm_silent())
+    again = pm.load(tmp_path / "run")
+    shutil.rmtree(tmp_path / "cache")
+    assert again.predict(few)["label"] == run.predict(few)["label"]
+    # A parent that knows labels may know those of the rows that are held out.
+    told = pm.fit(data, "label", recipe=recipe(), out=tmp_path / "told", show=pm_silent())
+    assert "note" in told.members["net"].spec.modalities
+    assert origin(Parent(run=str(tmp_path / "told")), _schema(data)).vectors() == {}
+
+
+def test_an_encoder_that_is_none_is_one_clear_error(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
+    path = Path(origin(Parent(run=str(folder)), _schema(columns(8))).vectors()["note"])
+    whole = json.loads((path / ENCODER).read_text())
+    evil = tmp_path / "evil.py"
+    evil.write_text("raise SystemExit('executed')")
+
+    def refused() -> None:
+        with pytest.raises(UserError, match="is missing or damaged"):
+            frozen("text", str(path)).encode("red square")
+
+    for wrong in (
+        {**whole, "kind": "image"},
+        {**whole, "encoder": {"name": f"{evil}:Evil"}},
+        {**whole, "form": None},
+        {key: value for key, value in whole.items() if key != "align"},
+        {**whole, "encoder": {"name": "lstm"}},
+    ):
+        (path / ENCODER).write_text(json.dumps(wrong))
+        refused()
+    (path / ENCODER).write_text(json.dumps(whole))
+    frozen("text", str(path)).encode("red square")
+    weights = path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-9])
+    refused()
 
 
 def test_rows_are_found_by_another_modality(folder: Path, tmp_path: Path) -> None:

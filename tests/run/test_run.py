@@ -18,7 +18,7 @@ from polymodal.base.errors import UserError
 from polymodal.base.files import write_csv
 from polymodal.contract.recipe import Recipe
 from polymodal.fitting.combine import best_first
-from polymodal.models.weights import fill
+from polymodal.nn.weights import fill
 from polymodal.report.console import Show, leaderboard
 
 pytestmark = pytest.mark.whole

@@ -18,7 +18,7 @@ from polymodal.base import lookup
 from polymodal.contract.beside import vector
 from polymodal.contract.recipe import Recipe
 from polymodal.models.experts._layered import Components
-from polymodal.models.weights import fill
+from polymodal.nn.weights import fill
 from polymodal.prepared.prepare import Joined, prepare
 from polymodal.report.console import leaderboard
 from polymodal.table.ledger import Ledger

@@ -20,7 +20,7 @@ from polymodal.models.experts import _convex, _stacking
 from polymodal.models.experts._convex import STRENGTHS, choose, minimise, out_of_fold
 from polymodal.models.experts._problem import deal
 from polymodal.models.experts.linear import Linear
-from polymodal.models.weights import fill
+from polymodal.nn.weights import fill
 from polymodal.prepared.targets import prepared
 from polymodal.tasks.tag import Tag
 

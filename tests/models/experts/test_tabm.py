@@ -11,7 +11,7 @@ from torch import nn
 from polymodal.base import deadline
 from polymodal.models.experts import tabm
 from polymodal.models.experts._ensemble import Ensemble
-from polymodal.models.weights import fill
+from polymodal.nn.weights import fill
 
 SIZES = {"size": 2, "members": 5, "width": 7, "depth": 2, "bins": 4, "embedding": 3}
 

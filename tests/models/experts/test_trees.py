@@ -17,7 +17,7 @@ from polymodal.models.experts._boosting import boost, derivatives
 from polymodal.models.experts._forest import Forest
 from polymodal.models.experts._problem import deal
 from polymodal.models.experts.trees import Trees
-from polymodal.models.weights import fill
+from polymodal.nn.weights import fill
 from polymodal.tasks.tag import Tag
 
 

@@ -14,7 +14,7 @@ from polymodal.modalities.text.encoders.ngrams import Ngrams
 from polymodal.modalities.text.forms.ngrams import Ngrams as Form
 from polymodal.modalities.text.hashing import identity
 from polymodal.models.model import encoded
-from polymodal.models.weights import fill
+from polymodal.nn.weights import fill
 
 TEXTS = ["a red house", "a red red fox", "the fox sees a house", "blue", "", "a red fox"]
 FORM = Form()

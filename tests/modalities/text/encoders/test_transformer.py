@@ -16,7 +16,7 @@ from polymodal.modalities.text.augment import Augment as Text
 from polymodal.modalities.text.encoders.embedding import Embedding
 from polymodal.modalities.text.encoders.transformer import Transformer
 from polymodal.modalities.text.forms.words import Words
-from polymodal.models.weights import fill
+from polymodal.nn.weights import fill
 from polymodal.train.kernels import Kernels
 
 TEXTS = ["Anna sees Bob", "the house", "Bob sees the red house in London", "", None]
