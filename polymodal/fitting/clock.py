@@ -47,6 +47,11 @@ class Clock:
         """Whether there is a budget."""
         return self.recipe.budget is not None
 
+    @property
+    def divides(self) -> bool:
+        """Whether the plan's networks share a budget."""
+        return self.limited and not self.recipe.models
+
     def left(self) -> float:
         """Seconds of the budget for all that is still to be trained."""
         if self.recipe.budget is None:

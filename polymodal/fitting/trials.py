@@ -28,6 +28,7 @@ from polymodal.fitting.data import Division
 from polymodal.fitting.folder import checkpoints
 from polymodal.fitting.job import Job
 from polymodal.fitting.learner import Pace
+from polymodal.fitting.twins import behind
 from polymodal.metrics.doubts import Attempt
 from polymodal.models import build
 from polymodal.prepared.targets import Known
@@ -85,8 +86,10 @@ def train(
     for member in experts:
         trials.attempt(member, clock.expert(member))
     trials.round(first)
+    first = [m for m in first if m not in trials.waiting]
     trials.again(first, experts)
-    for i, member in enumerate(further := [m for m in networks if clock.is_further(m)]):
+    further = trials.waiting + [m for m in networks if clock.is_further(m)]
+    for i, member in enumerate(further):
         trials.attempt_further(member, len(further) - i, first)
     if not trials.trained and trials.diverged:
         raise trials.diverged[0]
@@ -114,6 +117,7 @@ class Trials:
         trained, scores: as of `Candidates`.
         skipped: name -> why it is not trained.
         paces: of the networks that were measured.
+        waiting: networks whose twins come first; see `twins.behind`.
     """
 
     def __init__(self, job: Job, division: Division, clock: Clock, out: Path, show: Show) -> None:
@@ -123,6 +127,7 @@ class Trials:
         self.skipped: dict[str, str] = {}
         self.diverged: list[Diverged] = []
         self.paces: dict[str, Pace] = {}
+        self.waiting: list[Member] = []
         # The one of the folds that is the holdout.
         self.part = ""
         scored = division.valid
@@ -201,6 +206,15 @@ class Trials:
         asked |= {f"{name} fusion" for name in asked}
         weights = self.clock.weights(members, self.paces)
         for i, member in enumerate(members):
+            if not at and len(member.modalities) > 1 and self.clock.divides:
+                rest = [m for m in members[i:] if m not in self.waiting]
+                told = self.job, self.scores, self.rows, self.paces
+                self.waiting += behind(rest, self.clock.members, *told)
+                weights = [
+                    w * (m not in self.waiting) for m, w in zip(members, weights, strict=True)
+                ]
+            if member in self.waiting:
+                continue
             # What one that is compared leaves is nobody's: the next would have an advantage.
             left, wanting = self.clock.left(), sum(weights[i:])
             if compare:
