@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +29,21 @@ def _folder(value: Any) -> Any:
     """A parent that is given as its folder alone."""
     return {"run": value} if isinstance(value, str) else value
 
+
+# Numbers without a point, such as 2e-4, which YAML 1.2 has and PyYAML takes for texts: a tag, how
+# they are written, and what they begin with.
+SCIENTIFIC = (
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Puts quotes around texts that would be read as such numbers."""
+
+
+_Dumper.add_implicit_resolver(*SCIENTIFIC)
 
 # A component in a recipe: its name, or a mapping with "name" and its options.
 Spec = Annotated[str | dict[str, Any], BeforeValidator(_named)]
@@ -291,7 +307,7 @@ class Recipe(_Strict):
         metric: what models are chosen, shown and judged by; None: each task's own primary metric.
         pretrained: which models trained elsewhere the plan may read cells with: "installed" by a
             package or in the hub's local cache, "hub" to download those of a short list too, or
-            "none", which also forbids what modalities name.
+            "none", which also forbids what modalities name, a parent's own models left out.
         seed: of everything random.
         budget: seconds for the whole fit; None: no limit of its own.
         parent: a run whose encoders and forms networks start from, by the columns' names; or None.
@@ -329,7 +345,9 @@ class Recipe(_Strict):
         for key in ("rivals", "compare"):
             if getattr(self, key) and not self.models:
                 raise ValueError(f"'{key}' goes with 'models'; the plan has rivals anyway")
-        for model in self.models or [] if self.pretrained == "none" else ():
+        # What a parent has learned, or was tuned from, is named in its fit's resolved models too.
+        alone = self.pretrained == "none" and self.parent is None
+        for model in self.models or [] if alone else ():
             for name, modality in model.modalities.items():
                 if modality.pretrained:
                     what = f"the pretrained model that '{model.name}' reads '{name}' with"
@@ -357,4 +375,5 @@ class Recipe(_Strict):
             setattr(self, key, None)
 
     def save(self, path: Path) -> None:
-        write_text(path, yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True))
+        options: dict[str, Any] = {"Dumper": _Dumper, "sort_keys": False, "allow_unicode": True}
+        write_text(path, yaml.dump(self.model_dump(), **options))

@@ -14,7 +14,17 @@ from pydantic import BaseModel, ValidationError
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract import named
-from polymodal.contract.recipe import SHORT, Data, Member, Modality, Parent, Recipe, Spec, Training
+from polymodal.contract.recipe import (
+    SCIENTIFIC,
+    SHORT,
+    Data,
+    Member,
+    Modality,
+    Parent,
+    Recipe,
+    Spec,
+    Training,
+)
 
 # A recipe that names thousands of columns is far smaller.
 LARGEST, MOST_VALUES, DEEPEST = 16 * 2**20, 500_000, 64
@@ -78,6 +88,9 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
         if self.flow_level >= DEEPEST:
             raise yaml.YAMLError(f"brackets in brackets, more than {DEEPEST} deep")
         super().fetch_flow_collection_start(token)
+
+
+_Loader.add_implicit_resolver(*SCIENTIFIC)
 
 
 def _parsed(path: Path) -> Any:

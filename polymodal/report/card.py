@@ -97,14 +97,14 @@ class Card:
         ]
 
     def _columns(self) -> list[str]:
-        schema = self.run.schema
+        schema = self.run.schema.discreet()
         lines = [
-            (_word(c.name), use, c.kind, _word(c.reason))
+            (_word(c.name), use, c.kind)
             for use, columns in (("input", schema.inputs), ("target", schema.targets))
             for c in columns
         ]
-        lines += [(_word(n), "not read", "", _word(why)) for n, why in schema.skipped.items()]
-        return _table(("column", "use", "kind", "why"), lines)
+        lines += [(_word(n), "not read", _word(why)) for n, why in schema.skipped.items()]
+        return _table(("column", "use", "kind, or why it is not read"), lines)
 
     def _data(self) -> list[str]:
         origin, ledger = self.run.origin, self.run.ledger

@@ -222,7 +222,8 @@ def _short(path: str | None) -> str | None:
 
 
 def _abroad(run: Run) -> Run:
-    """A copy that does not tell where tables, parents and models lie on this machine.
+    """A copy that does not tell where tables, parents and models lie on this machine, nor what
+    stands in cells that no model reads.
 
     The run itself stays at home where it is.
     """
@@ -249,7 +250,7 @@ def _abroad(run: Run) -> Run:
     members = {
         name: replace(one, spec=shortened(one.spec)) for name, one in run.pipeline.members.items()
     }
-    pipeline = replace(run.pipeline, members=members)
+    pipeline = replace(run.pipeline, members=members, schema=run.schema.discreet())
     return replace(run, pipeline=pipeline, recipe=recipe.model_copy(update=update), origin=origin)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from polymodal.base import lookup
@@ -14,6 +15,9 @@ UNREAD = ("tags", "skip")
 
 # What the model of all modalities is called; no modality may be called so.
 FUSED = "fused"
+
+# Behind it a reason may quote a cell: "constant: always ...", "an id: ..., such as ...".
+_QUOTED = re.compile(r"[:,;] ")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,20 @@ class Schema:
     skipped: dict[str, str] = field(default_factory=dict)
     identifiers: tuple[str, ...] = ()
     reads: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def discreet(self) -> Schema:
+        """The same for others' eyes: without the cells that reasons and details quote."""
+
+        def told(column: Column) -> Column:
+            details = {key: value for key, value in column.details.items() if key != "open"}
+            return Column(column.name, column.kind, details=details)
+
+        return replace(
+            self,
+            inputs=tuple(map(told, self.inputs)),
+            targets=tuple(map(told, self.targets)),
+            skipped={name: _QUOTED.split(why)[0] for name, why in self.skipped.items()},
+        )
 
     def __iter__(self) -> Iterator[Column]:
         yield from self.inputs

@@ -35,6 +35,27 @@ def test_a_saved_recipe_loads_to_the_same(tmp_path: Path) -> None:
     assert resolve.load(tmp_path / "r.yaml") == first
 
 
+def test_nothing_pretrained_forbids_none_of_what_a_parent_has(tmp_path: Path) -> None:
+    expert = {"name": "a", "learner": "linear", "modalities": {"t": {"pretrained": "encoder-0-1"}}}
+    with pytest.raises(ValueError, match="forbids the pretrained model that 'a' reads 't' with"):
+        Recipe.model_validate({"models": [expert], "pretrained": "none"})
+    made = Recipe.model_validate({"models": [expert], "pretrained": "none", "parent": "/runs/one"})
+    made.save(tmp_path / "r.yaml")
+    assert resolve.load(tmp_path / "r.yaml").models == made.models
+
+
+def test_numbers_need_no_point_before_an_exponent_and_texts_stay_texts(tmp_path: Path) -> None:
+    tuning = "tuning: {name: mixed, rates: {a: 2e-4, b: 1E3, c: .5e1}}"
+    data = "data: {missing: {x: ['1e5', 7e, e5]}}"
+    loaded = resolve.load(write(tmp_path, f"{tuning}\n{data}"))
+    assert loaded.models is not None
+    rates = {"a": 0.0002, "b": 1000.0, "c": 5.0}
+    assert loaded.models[0].tuning == {"name": "mixed", "rates": rates}
+    assert loaded.data.missing == {"x": ["1e5", "7e", "e5"]}
+    loaded.save(tmp_path / "r.yaml")
+    assert resolve.load(tmp_path / "r.yaml") == loaded
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

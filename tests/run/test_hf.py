@@ -44,6 +44,8 @@ def table(rows: int = ROWS) -> pd.DataFrame:
             "a_b": rng.normal(size=rows) + kinds,
             "label": np.where(kinds == 1, "<yes>", "no"),
             "rare": np.where(np.arange(rows) < rows - 5, "often", "seldom"),
+            "owner": ["Ada Lovelace"] * rows,
+            "ticket": [f"T-{1000 + i * i}" for i in range(rows)],
         }
     )
 
@@ -107,11 +109,16 @@ def test_what_is_saved_answers_what_the_run_answers_and_is_a_run(
         pd.testing.assert_frame_equal(found(given), wanted)
         np.testing.assert_array_equal(found.run.embed(given), run.embed(given))
     pd.testing.assert_frame_equal(pm.load(saved).predict(given), wanted)
-    # Nothing says where it all lay: tables, models, the run itself.
+    # Nothing says where it all lay: tables, models, the run itself; nor what is in unread cells.
     names = ("config.json", "README.md", "recipe.yaml", "run.json")
-    assert str(tmp_path_factory.getbasetemp()) not in "".join(
-        (saved / name).read_text() for name in names
-    )
+    told = "".join((saved / name).read_text() for name in names)
+    assert str(tmp_path_factory.getbasetemp()) not in told
+    assert "Lovelace" not in told and "T-1000" not in told and "80 different codes" not in told
+    assert "| owner | not read | constant |" in told and "| ticket | not read | an id |" in told
+    assert {run.schema.skipped["owner"], run.schema.skipped["ticket"]} == {
+        "constant: always 'Ada Lovelace'",
+        "an id: 80 different codes in 80 cells, such as 'T-1000'",
+    }
     assert run.folder is not None and run.folder.name == "run"
 
 
