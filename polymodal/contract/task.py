@@ -173,6 +173,11 @@ class Task(ABC):
         return (self.name,)
 
     @property
+    def withheld(self) -> tuple[str, ...]:
+        """Those of `columns` that no model may read, and that new rows do not have."""
+        return ()
+
+    @property
     def words(self) -> str | None:
         """The text modality whose words are labelled; None if there is one answer a row."""
         return None

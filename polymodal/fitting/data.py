@@ -107,7 +107,9 @@ def opened(train: Any, valid: Any, recipe: Recipe, cache: Path) -> Opened:
     columns = [n for n in recipe.targets if n not in named or n in named[n].columns]
     reads = {name: task.reads for name, task in named.items()}
     stated = Stated(data.decimal, data.date, data.missing)
-    schema = infer.infer(table, columns, data.kinds, data.drop, data.group, reads, stated)
+    withheld = [n for t in named.values() for n in t.withheld if n in table.names]
+    drop = [*data.drop, *withheld]
+    schema = infer.infer(table, columns, data.kinds, drop, data.group, reads, stated)
     for task in named.values():
         for column in task.columns:
             if column not in table.names:

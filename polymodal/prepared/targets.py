@@ -13,13 +13,14 @@ from polymodal.table.read import Table
 
 
 def cells(task: Task, table: Table) -> list[Any]:
-    """What a task reads of every row: see `Task.columns`."""
+    """What a task reads of every row: see `Task.columns`. What is withheld may be lacking."""
     names = task.columns
     if not names:
         return [None] * len(table)
     if len(names) == 1:
         return table.cells(names[0])
-    columns = [table.cells(name) for name in names]
+    unknown = set(task.withheld) - set(table.names)
+    columns = [[None] * len(table) if n in unknown else table.cells(n) for n in names]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 

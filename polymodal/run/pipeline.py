@@ -23,7 +23,7 @@ from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared, prepare
 from polymodal.run import patterns, regions
 from polymodal.run.presence import Encoded, presence, spread, to_ignore
-from polymodal.run.rows import ignored, strange, whole
+from polymodal.run.rows import ignored, strange, told, whole
 from polymodal.run.standing import Present, Standing
 from polymodal.table.infer import validate
 from polymodal.table.ledger import Ledger
@@ -150,9 +150,9 @@ class Pipeline:
             interval: as `predict` takes it.
             cache, options: as `encode` takes them.
         """
-        used = self.used()
+        told(self.tasks, table)
         ignored(self.schema, table.names, ledger)
-        prepared = self.encode(table, ledger, used, cache, **options)
+        prepared = self.encode(table, ledger, used := self.used(), cache, **options)
         scores = score(used, prepared, np.arange(len(table)))
         present = self.present(table, prepared, gone)
         standing = self.standing()

@@ -7,7 +7,9 @@ from functools import partial
 from typing import Any
 
 from polymodal.base import lookup
+from polymodal.base.errors import UserError
 from polymodal.contract.form import Form
+from polymodal.contract.task import Task
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.table.schema import Schema
@@ -59,6 +61,18 @@ def ignored(schema: Schema, names: Iterable[Any], ledger: Ledger) -> None:
         more = f" and {len(strangers) - SHOWN:,} more" if len(strangers) > SHOWN else ""
         shown = ", ".join(strangers[:SHOWN]) + more
         ledger.remark(f"Columns that the training table did not have are ignored: {shown}")
+
+
+def told(tasks: Mapping[str, Task], table: Table) -> None:
+    """UserError if new rows have a column that would tell what is to be predicted."""
+    for task in tasks.values():
+        for name in task.withheld:
+            if name in table.names:
+                raise UserError(
+                    f"{table.source} has the column '{name}', which '{task.name}' is to write",
+                    expected="new rows without it: a model that learned to write it reads it never",
+                    do=f"leave '{name}' out; with it and the answers, `evaluate` measures the run",
+                )
 
 
 def strange(table: Table, forms: Iterable[Form], ledger: Ledger) -> None:

@@ -16,7 +16,7 @@ from polymodal.contract.writing import Said, Writing
 from polymodal.prepared.collate import Collator
 from polymodal.run import patterns
 from polymodal.run.pipeline import Pipeline
-from polymodal.run.rows import whole
+from polymodal.run.rows import told, whole
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.table.schema import FUSED
@@ -31,7 +31,8 @@ def write(
         target: the task that writes; None: the only one that does.
         how: `nn.manner.Manner`'s keys.
     """
-    task = _task(pipeline, target)
+    task = writing_task(pipeline, target)
+    told({task.name: task}, table)
     found: list[list[Said]] = [[task.blank()] for _ in range(len(table))]
     for rows, head, fused in _fused(pipeline, table, task):
         for row, said in zip(rows, task.write(head, fused, how), strict=True):
@@ -43,8 +44,9 @@ def stream(
     pipeline: Pipeline, row: Mapping[str, Any], target: str | None, how: Mapping[str, Any]
 ) -> Iterator[str]:
     """One row's text as it is written, part by part."""
-    task, ledger = _task(pipeline, target), Ledger()
+    task, ledger = writing_task(pipeline, target), Ledger()
     table = pipeline.table(whole(pipeline.schema, [row], ledger))
+    told({task.name: task}, table)
     parts = list(_fused(pipeline, table, task))
     ledger.warn()
     if not parts:
@@ -53,7 +55,7 @@ def stream(
         yield from task.stream(head, fused, how)
 
 
-def _task(pipeline: Pipeline, target: str | None) -> Writing:
+def writing_task(pipeline: Pipeline, target: str | None) -> Writing:
     """The task that writes."""
     able = {name: task for name, task in pipeline.tasks.items() if isinstance(task, Writing)}
     if target is None and len(able) == 1:

@@ -86,6 +86,7 @@ class Generate(Writing):
     told: ClassVar[bool] = True
     supports = "how much of it is written again"
     chooses = "nats a piece"
+    writer: ClassVar[type[Writer]] = Writer
 
     def __init__(
         self,
@@ -167,13 +168,16 @@ class Generate(Writing):
             pieces.state = {"merges": state["merges"]}
             tokens = Trained(pieces)
         self.tokens: Tokens = tokens
-        self.form: Written = Written(tokens)
+        self.form: Written = self._formed(tokens)
         self.primary = "exact_match" if state["words"] <= SHORT else "cider_d"
         self.exact = state["words"] <= SHORT
         # Everything may come, though it has not come yet.
         counts = np.ones(tokens.count)
         counts[state["counts"][0]] += state["counts"][1]
         self._usual = np.log(counts / counts.sum())
+
+    def _formed(self, tokens: Tokens) -> Written:
+        return Written(tokens)
 
     def _kind(self) -> tuple[type[Decoder], dict[str, Any]]:
         """The decoder's class and options."""
@@ -259,7 +263,7 @@ class Generate(Writing):
                 expected=f"the same files as then at {options.get('path')}",
                 do="put them back there, or fit again",
             )
-        return Writer(
+        return self.writer(
             self._decoder(self.tokens.count),
             width,
             len(forms),
