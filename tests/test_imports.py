@@ -27,6 +27,7 @@ FLOORS = {
     "export": "a run in other hands: graphs and a package that need no run; smaller models",
     "fitting": "the conductor: read, check, split, prepare, train, combine, save",
     "evaluation": "a run measured: verdict, contributions, explanations, stress, comparisons",
+    "reason": "strategies of answering with reasons, and tests of what answers rest on",
     "report": "what is said of it: words, page, plots, console",
     "run": "a trained model: its folder, its scores",
     "train": "the one loop, losses, kernels by timing, balancing, trackers",

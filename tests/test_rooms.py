@@ -13,9 +13,15 @@ ROOT = Path(__file__).parent.parent / "polymodal"
 # Where kinds may be named: their own rooms, and data that is made of some of them.
 ROOMS = ("modalities", "builtin")
 # Words that are like a kind's or a component's by chance: the column that tags label, the text that
-# LightGBM writes, the steps that a member made; and the one name that every augmentation has.
+# LightGBM writes, the part of a message, the steps that a member made; and the one name that every
+# augmentation has.
 ALIKE = {
-    "text": ("table/infer.py", "tasks/tag.py", "models/experts/_forest.py"),
+    "text": (
+        "table/infer.py",
+        "tasks/tag.py",
+        "models/experts/_forest.py",
+        "reason/endpoint.py",
+    ),
     "steps": ("report/console.py",),
 }
 SLOTS = ("augment",)

@@ -276,6 +276,7 @@ def catalogue() -> list[tuple[str, str, str]]:
         "models/experts",
         "tuning",
         "train/balance",
+        "reason/strategies",
         *(f"modalities/{kind}/corruptions" for kind in kinds),
     ]
     for folder in listed:

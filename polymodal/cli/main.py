@@ -15,7 +15,7 @@ import typer
 
 from polymodal.base.errors import PolymodalError
 from polymodal.base.say import say
-from polymodal.cli import deliver, info, serve, train, use
+from polymodal.cli import deliver, info, serve, think, train, use
 
 app = typer.Typer(
     help="From a table of text, images, audio, video, series, numbers and categories "
@@ -54,6 +54,8 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(use.embed)
 app.command()(use.retrieve)
 app.command()(use.score)
+app.command()(think.reason)
+app.command()(think.rationales)
 app.command()(serve.serve)
 app.command()(deliver.export)
 app.command()(deliver.compress)

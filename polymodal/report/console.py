@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import numpy as np
@@ -64,6 +65,30 @@ class _Inert(Console):
         for segment in super().render(renderable, options):
             is_name = segment.control is None
             yield Segment(inert(segment.text), segment.style) if is_name else segment
+
+
+@contextmanager
+def bar(stream: TextIO) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar that moves while one thing after another is done: what it is, how much, of how much.
+
+    Where nobody watches, a line every while.
+    """
+    console = _Inert(file=stream, highlight=False, emoji=False)
+    columns = TextColumn("  {task.description}", markup=False), BarColumn(), TimeRemainingColumn()
+    last, quiet = time.monotonic(), not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as own:
+        shown: dict[str, Any] = {}
+
+        def tell(what: str, done: int, of: int) -> None:
+            nonlocal last
+            if what not in shown:
+                shown[what] = own.add_task(what, total=of)
+            own.update(shown[what], completed=done, total=of)
+            if quiet and time.monotonic() - last > LINE_SECONDS:
+                last = time.monotonic()
+                console.print(f"  {what}: {done:,} of {of:,} rows", markup=False)
+
+        yield tell
 
 
 class Show:

@@ -156,7 +156,7 @@ class Table:
                 )
         tables, base = [self, *others], self.base
         if any(table.base != base for table in others):
-            tables, base = [_absolute(table) for table in tables], None
+            tables, base = [absolute(table) for table in tables], None
         reach, notes = tables[0].reach, tables[0].notes
         for table in tables[1:]:
             reach, notes = reach | table.reach, notes + table.notes
@@ -369,7 +369,7 @@ def _table(data: pa.Table, base: str | None, source: str) -> Table:
     return Table(pa.table(columns), base, source)
 
 
-def _absolute(table: Table) -> Table:
+def absolute(table: Table) -> Table:
     """The table with the paths of media that exist made absolute, so that it needs no base.
 
     UserError of one behind an address: only its base tells that its cells name nothing here.
