@@ -25,7 +25,7 @@ def write_tensors(
     own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     described = dict(metadata or {})
     with whole(path) as temporary:
-        save_file(own, temporary, metadata={**described, SEAL: _hash(own, described)})
+        save_file(own, temporary, metadata={**described, SEAL: hashed(own, described)})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -38,15 +38,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, "pt") as file:
             described = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if described.pop(SEAL, None) != _hash(tensors, described):
+        if described.pop(SEAL, None) != hashed(tensors, described):
             raise ValueError("its content is not the one that was written")
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
         raise damaged(path, error) from error
     return tensors, described
 
 
-def _hash(tensors: Mapping[str, Tensor], described: Mapping[str, str]) -> str:
-    """Of the metadata, and of names, types, shapes and contents of tensors on the CPU."""
+def hashed(tensors: Mapping[str, Tensor], described: Mapping[str, str]) -> str:
+    """A hash of metadata and of names, types, shapes and contents of tensors on the CPU."""
     import torch
 
     found = blake2b(repr(sorted(described.items())).encode(), digest_size=16)

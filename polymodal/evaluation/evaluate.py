@@ -29,6 +29,7 @@ from polymodal.report import sentences
 from polymodal.report.examples import Examples
 from polymodal.report.page import page
 from polymodal.report.words import Plain, counted, grid, span, written
+from polymodal.run.digest import digest
 from polymodal.run.run import Run
 from polymodal.run.saved import opened
 from polymodal.table.ledger import Ledger
@@ -68,8 +69,7 @@ class Evaluation:
         contributions: target -> what each modality and their combination are worth to the model
             (`game.contributions`, `game.interactions`).
         calibration: target of classes -> whether its probabilities are true.
-        regions: target -> how often the truth lies in the regions that `predict` gives for 0.9,
-            and how large these are (`regions.describe`).
+        regions: target -> how often regions for 0.9 hold the truth, and their size (`regions`).
         robustness: target -> curves over what is corrupted or missing (`stress.stress`), if asked.
         figures: target of classes -> its confusion matrix; of a number -> where the rows lie in
             the plane of true and predicted values (`figures`).
@@ -79,8 +79,8 @@ class Evaluation:
         explanations: target -> why the fused model answered as it did to some of the slices' rows,
             with their true values (`explain.explain`).
         warnings: what speaks against the figures, in words: rows that were learned from.
-        origin: of the run (`Run.origin`), with its folder under "run", and of what was measured:
-            "data" and "measured" (when).
+        origin: of the run (`Run.origin`), with its folder under "run" and its `digest`, and of what
+            was measured: "data" and "measured" (when).
         table: what was measured, for the report to show some of its rows.
         schema: of the run.
     """
@@ -237,6 +237,7 @@ def evaluate(
     found.warnings = run.warnings(table)
     found.origin = {
         **run.origin,
+        "digest": digest(run),
         "run": None if run.folder is None else str(run.folder),
         "data": table.source,
         "measured": datetime.now().astimezone().isoformat(timespec="seconds"),

@@ -23,6 +23,7 @@ from polymodal.base.files import read_json, whole, write_text
 from polymodal.contract import named
 from polymodal.contract.recipe import Member
 from polymodal.run.config import PolymodalConfig
+from polymodal.run.digest import digest
 from polymodal.run.run import Run
 from polymodal.run.saved import load, save
 from polymodal.run.scored import versions
@@ -100,7 +101,16 @@ class PolymodalModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             from huggingface_hub import snapshot_download
 
             given = {name: value for name, value in hub.items() if value is not None}
-            folder = Path(snapshot_download(str(pretrained_model_name_or_path), **given))
+            try:
+                folder = Path(snapshot_download(str(folder), **given))
+            # The hub's errors (not found, no access, offline, not an id) are kinds of these two.
+            except (OSError, ValueError) as error:
+                raise UserError(
+                    f"There is no folder '{folder}', and no such run could be had from the hub",
+                    expected="the folder of a run, or its name on the hub",
+                    got=str(error).strip().split("\n")[0],
+                    do="check the spelling; offline, give a folder",
+                ) from error
         run = load(folder / subfolder)
         return cls(config or described(run), run)
 
@@ -272,20 +282,14 @@ def _measured(run: Run, path: Path) -> dict[str, Any]:
     """What `evaluate` wrote; UserError if it is of another run."""
     found = read_json(path / METRICS if path.is_dir() else path)
     try:
-        whose = _whose(found["origin"])
-        same = set(found["targets"]) == set(run.tasks) and found["rows"] >= 0
-    except (AttributeError, KeyError, TypeError):
-        same, whose = False, {}
-    if not same or whose != _whose(run.origin):
+        same = found["origin"]["digest"] == digest(run) and set(found["targets"]) == set(run.tasks)
+        same = same and found["rows"] >= 0
+    except (KeyError, TypeError):
+        same = False
+    if not same:
         raise UserError(
             f"'{path}' is no evaluation of this run",
             expected=f"the {METRICS} that `evaluate` wrote of {run.folder or 'it'}",
             do="evaluate this run, or leave `metrics` out",
         )
     return dict(found)
-
-
-def _whose(origin: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells runs apart that were fitted on different tables."""
-    kept = {key: origin.get(key) for key in ("rows", "types")}
-    return {**kept, "source": _short(origin.get("source"))}

@@ -309,7 +309,12 @@ def test_the_metrics_of_another_run_are_no_figures_of_this_one(run: pm.Run, tmp_
     model = pm.PolymodalModel.from_run(run)
     assert run.folder is not None
     found = json.loads((run.folder / "test" / "metrics.json").read_text())
-    other = {**found, "origin": {**found["origin"], "rows": 3}}
+    # A run of the same table that came out otherwise.
+    twin = pm.load(run.folder)
+    for member in twin.members.values():
+        next(v for v in member.module.state_dict().values() if v.is_floating_point()).add_(0.01)
+    pm.evaluate(twin, table(40)).save(tmp_path / "twin")
+    other = json.loads((tmp_path / "twin" / "metrics.json").read_text())
     for i, document in enumerate((other, {**found, "targets": {}}, {"rows": 1}, [])):
         (tmp_path / f"{i}.json").write_text(json.dumps(document))
         with pytest.raises(UserError, match="no evaluation of this run"):
@@ -347,3 +352,5 @@ def test_what_is_damaged_or_no_run_is_told(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((saved / "config.json").read_bytes())
     with pytest.raises(UserError, match="not a finished run"):
         AutoModel.from_pretrained(tmp_path)
+    with pytest.raises(UserError, match="There is no folder 'no/such/run'"):
+        pm.PolymodalModel.from_pretrained("no/such/run")
