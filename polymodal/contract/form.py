@@ -186,6 +186,10 @@ class Form(ABC):
         """Column -> the names that it knows of its cells, of columns whose cells are names."""
         return {}
 
+    def open(self) -> None:
+        """Have ready what every cell needs; UserError if it cannot be had, which no cell is at
+        fault for."""
+
     def was_truncated(self, cell: Any) -> bool:
         """Whether `encode` leaves out the end of this cell, which is long for this form."""
         return False

@@ -8,7 +8,7 @@ import json
 from abc import ABC
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from polymodal.contract.form import Form
 from polymodal.nn import checkpoint
@@ -23,6 +23,9 @@ class PretrainedForm(Form, ABC):
     """
 
     backbone = "weights"
+    # Attributes that open the model's files when they are first asked for: what prepares a cell,
+    # and what a frozen model is.
+    opens: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, path: str, tune: bool) -> None:
         self.path, self.tune = path, tune
@@ -30,6 +33,10 @@ class PretrainedForm(Form, ABC):
         self.parallel = tune
         # The weights of one that is trained on are the encoder's, which a run keeps itself.
         self.backbone = "settings" if tune else "weights"
+
+    def open(self) -> None:
+        for name in (*self.opens, *(() if self.tune else ("_model",))):
+            getattr(self, name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PretrainedForm:
         """A form of its own with the same model, which is only read, and need not be of torch."""

@@ -46,7 +46,7 @@ class Learned(PretrainedForm):
         path: a folder that `keep` has written.
 
     Raises:
-        UserError: at the first cell: the folder is damaged, or of another kind.
+        UserError: when it is opened: the folder is damaged, or of another kind.
     """
 
     dtype = "float32"
@@ -74,7 +74,7 @@ class Learned(PretrainedForm):
             return []
         prepared = Prepared.of(arrays, form, arrays[0].shape[int(form.ragged) :])
         most = POSITIONS if form.ragged else CELLS
-        found = np.zeros((len(arrays), 1, self._network.width), np.float32)
+        found = np.zeros((len(arrays), 1, self._model.width), np.float32)
         for rows in batches(prepared.lengths.tolist(), most):
             for start in range(0, len(rows), CELLS):
                 some = np.array(rows[start : start + CELLS])
@@ -83,7 +83,7 @@ class Learned(PretrainedForm):
 
     @torch.inference_mode()
     def _vectors(self, prepared: Prepared, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        found: torch.Tensor = self._network(prepared.gather(rows).to(device()).masked())
+        found: torch.Tensor = self._model(prepared.gather(rows).to(device()).masked())
         return found.float().cpu().numpy()
 
     @cached_property
@@ -113,7 +113,7 @@ class Learned(PretrainedForm):
         return found
 
     @cached_property
-    def _network(self) -> _Network:
+    def _model(self) -> _Network:
         file = Path(self.path) / WEIGHTS[0]
         tensors, _ = read_tensors(file)
         try:

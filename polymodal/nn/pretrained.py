@@ -60,9 +60,8 @@ def load(path: str, half: Half, *, weights: bool = True, **settings: Any) -> Pre
         UserError: as `checkpoint.folder`; no whole safetensors weights, weights of another
             architecture, or a model of another kind.
     """
-    from transformers import AutoModel
-
     found, config = folder(path), _config(path)
+    opener, encodes = _opener(config)
     if weights:
         check_weights(path)
     for name, value in (STILL | settings).items():
@@ -71,13 +70,13 @@ def load(path: str, half: Half, *, weights: bool = True, **settings: Any) -> Pre
     with explained(f"The model in '{path}' cannot be loaded", "try transformers.AutoModel"):
         if weights:
             options = {"use_safetensors": True, "trust_remote_code": False, "dtype": "float32"}
-            model, info = AutoModel.from_pretrained(
+            model, info = opener.from_pretrained(
                 found, config=config, output_loading_info=True, **options
             )
             _check_missing(path, sorted(info["missing_keys"]))
         else:
-            model = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
-    if config.is_encoder_decoder:
+            model = opener.from_config(config)
+    if encodes:
         model = model.get_encoder()
     # CLIP's own halves have no part of that name since transformers 5.6; before, they had.
     model = getattr(model, half.part, model)
@@ -132,6 +131,19 @@ def hidden(model: nn.Module, **inputs: Tensor) -> Tensor:
     """A loaded model's last hidden state, `(batch, positions, width)`; maps are flattened."""
     values: Tensor = model(**inputs).last_hidden_state
     return values if values.dim() == 3 else values.flatten(2).transpose(1, 2)
+
+
+def _opener(config: Any) -> tuple[Any, bool]:
+    """The class that opens an architecture, and whether the model's encoder is all that is used.
+
+    Of T5 and its like that is the encoder's own class: many folders hold nothing else.
+    """
+    from transformers import AutoModel, AutoModelForTextEncoding
+    from transformers.models.auto import modeling_auto
+
+    name = modeling_auto.MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES.get(config.model_type, "")
+    alone = name.endswith("EncoderModel")
+    return AutoModelForTextEncoding if alone else AutoModel, alone or config.is_encoder_decoder
 
 
 def _config(path: str) -> Any:

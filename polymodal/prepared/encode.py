@@ -88,7 +88,9 @@ def _pool(form: Form, chunks: Iterator[list[Any]], workers: int) -> Iterator[lis
 
 
 def encode_here(chunk: list[Any], form: Form) -> list[Outcome]:
-    """Each cell's outcome, in this process."""
+    """Each cell's outcome, in this process; UserError if none can be encoded (`Form.open`)."""
+    if chunk:
+        form.open()
     try:
         return [
             (array, form.was_truncated(cell))

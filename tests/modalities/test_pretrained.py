@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
@@ -17,6 +18,7 @@ from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
 from polymodal.nn.checkpoint import MARKS, VOCABULARY
+from polymodal.prepared.encode import encode_here
 from polymodal.table.media import Media
 
 ARCHITECTURES = [
@@ -167,3 +169,24 @@ def test_a_model_of_another_kind_is_refused(
     with pytest.raises(UserError) as caught:
         used()
     assert checkpoint(name) in caught.value.what and caught.value.do
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("text", "bert"),
+        ("image", "vit"),
+        ("audio", "hubert"),
+        ("video", "vit"),
+        ("series", "patchtst"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_no_fault_of_the_cells(
+    kind: str, name: str, checkpoint: Callable[[str], str], tmp_path: Path
+) -> None:
+    path = shutil.copytree(checkpoint(name), tmp_path / "model")
+    save_file({"other": torch.zeros(1)}, path / "model.safetensors")
+    form = lookup.build(f"modalities/{kind}/forms", {"name": "pretrained", "path": str(path)})
+    form.fit(cells(kind))
+    with pytest.raises(UserError, match=r"do not fit its config\.json"):
+        encode_here(cells(kind), form)

@@ -72,6 +72,24 @@ def test_encoder_of_an_encoder_decoder(tmp_path: Path) -> None:
     assert hidden.shape == (1, 2, pretrained.width(path, TEXT))
 
 
+def test_an_encoder_that_was_saved_alone_is_the_same(tmp_path: Path) -> None:
+    from transformers import T5Config, T5EncoderModel, T5Model
+
+    config = T5Config(
+        vocab_size=32, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2, pad_token_id=0
+    )
+    T5Model(config).save_pretrained(tmp_path / "whole")
+    T5EncoderModel.from_pretrained(tmp_path / "whole").save_pretrained(tmp_path / "alone")
+    ids, mask = torch.tensor([[4, 5]]), torch.ones(1, 2).long()
+    whole, alone = (pretrained.load(str(tmp_path / n), TEXT) for n in ("whole", "alone"))
+    assert list(whole.state_dict()) == list(alone.state_dict())
+    hidden = [
+        pretrained.hidden(one, input_ids=ids, attention_mask=mask).detach()
+        for one in (whole, alone)
+    ]
+    assert torch.equal(*hidden)
+
+
 def test_halves_of_a_model_of_pictures_and_texts(tmp_path: Path) -> None:
     from transformers import CLIPConfig, CLIPModel
 

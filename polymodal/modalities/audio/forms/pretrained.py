@@ -100,8 +100,8 @@ class Pretrained(PretrainedForm):
         for row, sound in zip(data, sounds, strict=True):
             row[: len(sound)] = torch.from_numpy(sound)
         mask = torch.arange(data.shape[1]) < lengths.unsqueeze(1)
-        place = device_of(self._network)
-        tokens = self._network(data.to(place), mask.to(place))
+        place = device_of(self._model)
+        tokens = self._model(data.to(place), mask.to(place))
         values = tokens.values.cpu().numpy()
         return [one[real] for one, real in zip(values, tokens.mask.cpu().numpy(), strict=True)]
 
@@ -111,5 +111,5 @@ class Pretrained(PretrainedForm):
         return listener(self.path)
 
     @cached_property
-    def _network(self) -> Network:
+    def _model(self) -> Network:
         return self.listener.network().to(device())

@@ -38,6 +38,7 @@ class Pretrained(PretrainedForm, PictureForm):
     """
 
     version = 2
+    opens = ("_processor",)
 
     def __init__(self, *, path: str, tune: bool = False) -> None:
         super().__init__(path, tune)

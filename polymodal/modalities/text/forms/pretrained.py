@@ -42,6 +42,7 @@ class Pretrained(PretrainedForm):
 
     kind = "text"
     ragged = True
+    opens = ("_tokenizer",)
 
     def __init__(
         self, *, path: str, tune: bool = False, limit: int = 512, pool: str = "mean"

@@ -38,6 +38,8 @@ class Pretrained(PretrainedForm, ClipForm):
         frames: how many a model of pictures is given.
     """
 
+    opens = ("_processor",)
+
     def __init__(self, *, path: str, tune: bool = False, frames: int = 8) -> None:
         super().__init__(path, tune)
         if not 1 <= frames <= 256:
