@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from polymodal.align.mlp import layers
+from polymodal.base.errors import UserError
 from polymodal.contract.align import Align
 from polymodal.contract.batch import Tokens
 
@@ -36,6 +37,10 @@ class Residual(Align):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        if blocks < 1:
+            raise UserError(
+                "'align: residual' cannot be so", expected="blocks of 1 or more", got=str(blocks)
+            )
         self.project = nn.Identity() if size == width else nn.Linear(size, width)
         self.blocks = nn.ModuleList(
             nn.Sequential(

@@ -139,6 +139,14 @@ def build(folder: str, spec: str | Mapping[str, Any], *context: Any, **inner: An
     name = str(described.pop("name"))
     cls = find(folder, name)
     check_options(cls, name, described)
+    for key, default in options(cls).items():
+        if default is inspect.Parameter.empty and key not in {**described, **inner}:
+            raise UserError(
+                f"'{name}' is not told its option '{key}'",
+                expected=_signature(cls, name),
+                got=f"{described}" if described else "no options",
+                do=f"write {{name: {name}, {key}: ...}}",
+            )
     try:
         return cls(*context, **described, **inner)
     except UserError:

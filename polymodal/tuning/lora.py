@@ -46,13 +46,14 @@ class Lora(Chosen):
         lr: float = 1e-3,
         names: list[str] | None = None,
     ) -> None:
-        if rank < 1 or not 0 <= dropout < 1 or lr <= 0:
+        strength = 2.0 * rank if alpha is None else alpha
+        if rank < 1 or strength <= 0 or not 0 <= dropout < 1 or lr <= 0:
             raise UserError(
                 "'tuning: lora' cannot be so",
-                expected="a rank of 1 or more, a dropout from 0 to below 1, an lr above 0",
-                got=f"rank={rank}, dropout={dropout:g}, lr={lr:g}",
+                expected="a rank of 1 or more, alpha and lr above 0, a dropout from 0 to below 1",
+                got=f"rank={rank}, alpha={strength:g}, lr={lr:g}, dropout={dropout:g}",
             )
-        self.rank, self.alpha, self.layers = rank, 2.0 * rank if alpha is None else alpha, layers
+        self.rank, self.alpha, self.layers = rank, strength, layers
         self.stabilised, self.dora = stabilised, dora
         self.dropout, self.lr, self.names = dropout, lr, names or []
 

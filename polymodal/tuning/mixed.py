@@ -61,6 +61,13 @@ class Mixed(Tuning):
                 rate = self.rates[part]
                 module.requires_grad_(rate > 0)
                 own.rates |= {names[id(p)]: rate for p in module.parameters()}
+        if not any(p.requires_grad for p in own.parameters()):
+            raise UserError(
+                "'tuning: mixed' leaves nothing to learn",
+                expected="a part with a rate above 0",
+                got=", ".join(f"{name}: 0" for name in self.rates),
+                do=f"give one a rate: {', '.join(parts)}",
+            )
         for stem in inner.values() if self.decay < 1 else ():
             _decay(own, stem, names, self.decay)
         own.hold()

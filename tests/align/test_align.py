@@ -203,6 +203,8 @@ def test_residual_is_the_identity_at_the_start_and_learns():
     align(x).values.square().sum().backward()
     optimizer.step()
     assert not torch.equal(align(x).values, x.values)
+    with pytest.raises(UserError, match="blocks of 1 or more"):
+        Residual(6, 6, blocks=0)
 
 
 def test_hierarchical_adds_the_means_of_passage_and_whole():

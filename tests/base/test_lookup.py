@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,6 +118,20 @@ def test_a_class_that_cannot_be_built_is_an_error(source: str, tmp_path: Path) -
     file.write_text(f"class X:\n    {source}\n")
     with warnings.catch_warnings(), pytest.raises(UserError, match=r"(?s)cannot be built.*takes"):
         lookup.build("fusion", f"{file}:X", ["a", "b"], 8)
+
+
+@pytest.mark.parametrize(
+    ("folder", "spec", "option"),
+    [
+        ("tuning", "encoder", "names"),
+        ("tuning", {"name": "mixed", "decay": 0.5}, "rates"),
+        ("tasks", {"name": "masked_text", "share": 0.2}, "modality"),
+    ],
+)
+def test_an_option_that_must_be_given_is_asked_for(folder: str, spec: Any, option: str) -> None:
+    context = ["y"] if folder == "tasks" else []
+    with pytest.raises(UserError, match=f"(?s)not told its option '{option}'.*{option}: ..."):
+        lookup.build(folder, spec, *context)
 
 
 def test_what_fails_in_a_component_of_ones_own_is_told_with_its_line(tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ class Gradnorm(Balance):
 
 
 def _norm(loss: Tensor, params: Sequence[nn.Parameter]) -> Tensor:
+    if not params:  # all that is shared is frozen: there is nothing to balance
+        return loss.new_zeros(())
     found = torch.autograd.grad(loss, list(params), retain_graph=True, allow_unused=True)
     parts = [g.detach().square().sum() for g in found if g is not None]
     return torch.stack(parts).sum().sqrt() if parts else loss.new_zeros(())

@@ -123,6 +123,18 @@ def test_a_batch_may_lack_losses() -> None:
         assert p.grad is not None and p.grad[1] == 2 * p.grad[0] > 0
 
 
+def test_losses_that_share_nothing_that_learns_are_not_balanced() -> None:
+    """As of two targets' heads on what a parent has learned, all of which is frozen."""
+    for spec in RULES:
+        rule, heads = built(spec, ["a", "b"]), [nn.Parameter(torch.zeros(2)) for _ in range(2)]
+        losses = {n: Loss(p.sum() + 1) for n, p in zip("ab", heads, strict=True)}
+        own = {n: Part([p], (n,)) for n, p in zip("ab", heads, strict=True)}
+        rule.backward(losses, {**own, JOINT: Part([], ("a", "b"))})
+        for p in heads:
+            assert p.grad is not None and p.grad[0] == p.grad[1] > 0
+        assert all(w.grad is None or w.grad.isfinite().all() for w in rule.parameters())
+
+
 def test_what_cannot_be_balanced_is_one_clear_error() -> None:
     with pytest.raises(UserError, match="did you mean 'tasks'"):
         lookup.build("train/balance", {"name": "fixed", "over": "task"})
