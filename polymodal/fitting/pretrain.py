@@ -57,7 +57,7 @@ def pretrain(
         columns: the only ones to read; by default all.
         recipe: everything spelled out; its targets are the tasks, unless `task` names some.
         drop: columns to leave out, above all what is to be predicted later.
-        fusion: of the network; by default one that suits the tasks.
+        fusion: of the network, a recipe's too; by default one that suits the tasks.
         budget: seconds, or "30s", "5m", "2h".
         out: folder of the run; the same pretraining, interrupted there, is resumed.
         show: where progress goes; by default standard error, and nowhere with `Show.silent()`.
@@ -90,7 +90,8 @@ def pretrain(
     known = {name: build.folder_kind(cells) for name, cells in modalities.items()}
     asked = [task] if isinstance(task, str | dict) else list(task or ())
     targets = dict(recipe.targets) if recipe.targets and not asked else chosen(known, asked)
-    models = recipe.models or [network(targets, known, len(table), fusion)]
+    given = recipe if fusion is None or not recipe.models else overruled(recipe, fusion=fusion)
+    models = given.models or [network(targets, known, len(table), fusion)]
     made = recipe.model_copy(update={"targets": targets, "models": models})
     return fit(
         table,

@@ -60,7 +60,8 @@ def retrieve(
     Returns:
         Columns with a line for each query and rank: "query" (its row), "rank" from 1, "row" (of the
         index), "similarity" (cosine), and what the index says there of `to` and of columns that
-        only name a row. A query without a cell finds nothing.
+        only name a row, as "NAME.found" where a column is called like one of these four. A query
+        without a cell finds nothing.
 
     Raises:
         UserError: the run compares nothing or not these, both or none of `query` and `queries` are
@@ -120,8 +121,8 @@ class Index:
         names = ("query", "rank", "row", "similarity")
         result: dict[str, list[Any]] = {n: list(c) for n, c in zip(names, columns, strict=True)}
         for name, cells in self.told.items():
-            if name not in result:
-                result[name] = [_shown(cells[row]) for row in result["row"]]
+            own = f"{name}.found" if name in names else name
+            result[own] = [_shown(cells[row]) for row in result["row"]]
         return result
 
 

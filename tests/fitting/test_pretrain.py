@@ -234,6 +234,17 @@ def test_rows_are_found_by_another_modality(folder: Path, tmp_path: Path) -> Non
     np.testing.assert_allclose(whole["similarity"], 1, rtol=1e-5)
 
 
+def test_what_is_found_is_told_of_a_column_that_is_called_query_too() -> None:
+    data = {{"note": "query"}.get(name, name): cells for name, cells in columns(60).items()}
+    modalities = {"query": {"encoder": "ngrams"}, "table": {}}
+    network = {"name": "net", "modalities": modalities, "training": {**TRAINING, "epochs": 1}}
+    quick = Recipe.model_validate({"models": [network]})
+    run = pm.pretrain(data, recipe=quick, drop=["label"], show=pm_silent())
+    found = pm.retrieve(run, data, query="red square 1", source="query", to="query", k=2)
+    assert found["query"] == [0, 0]
+    assert found["query.found"] == [data["query"][row] for row in found["row"]]
+
+
 def test_tasks_are_learned_side_by_side_and_in_chunks(tmp_path: Path) -> None:
     tasks = [{"name": "contrastive", "chunk": 20}, "matching"]
     data = columns(90)
@@ -248,6 +259,17 @@ def test_tasks_are_learned_side_by_side_and_in_chunks(tmp_path: Path) -> None:
     assert {one["why"] for one in found.unjudged.values()} == {"unlabelled"}
     assert 0 <= run.predict_row({"note": "red square 1", "across": 0, "down": 0})["matching"] <= 1
     assert len(run.embed(columns(5))) == 5
+
+
+def test_a_fusion_takes_the_place_of_the_recipes(tmp_path: Path) -> None:
+    data = {name: cells for name, cells in columns(60).items() if name != "label"}
+    quick = recipe()
+    quick.models[0].training.epochs = 1
+    run = pm.pretrain(data, recipe=quick, fusion="gated", show=pm_silent())
+    assert [member.spec.fusion for member in run.members.values()] == ["gated"]
+    several = Recipe.model_validate({"models": [{"name": "a"}, {"name": "b"}]})
+    with pytest.raises(UserError, match="beside a recipe of several models"):
+        pm.pretrain(data, recipe=several, fusion="gated", show=pm_silent())
 
 
 def test_what_does_not_fit_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
