@@ -24,8 +24,7 @@ class Attention(nn.Module):
 
     Attributes:
         attention: the kernel: "sdpa" (PyTorch's fused one) or "plain" (two matrix products and a
-            softmax, which train faster where SDPA's backward is slow). `measure.Kernels.apply`
-            sets it.
+            softmax, which train faster where SDPA's backward is slow). `train.kernels` sets it.
     """
 
     def __init__(self, width: int, heads: int, *, bias: bool = False, dropout: float = 0.0) -> None:

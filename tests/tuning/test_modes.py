@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import DynamicCache
 
 from polymodal.base import lookup
 from polymodal.base.errors import MissingExtra, UserError
@@ -176,17 +177,26 @@ def test_prompt_and_prefix_count_and_begin_as_what_the_model_knows(
     assert count(made.learns().values()) == new(made.plain) + LAYERS * 2 * 3 * WIDTH
 
 
-def test_a_prefix_of_what_is_there_already_changes_no_average(tuned: Callable[..., Any]) -> None:
-    """Keys far below all others are never read; equal to one that is there, they count twice."""
-    made = tuned("bert", "prefix", length=2)
-    around = made.model.encoders[0].tuned.backbone.model
-    first = made.out()
-    assert not torch.allclose(first, made.out(made.plain))
+def test_a_prefix_is_read_as_transformers_reads_a_cache_of_it(tuned: Callable[..., Any]) -> None:
+    made = tuned("gpt2", "prefix", length=3)
+    around = made.model.eval().encoders[0].tuned.backbone.model
+    plain = made.plain.eval().encoders[0].tuned.backbone.model
+    field = made.batch.inputs["note"]
+    pieces, mask = field.data[..., 0].long(), field.mask.long()
+    rows, length = pieces.shape
+    cache = DynamicCache()
     with torch.no_grad():
-        for values, keys in zip(around.own_values, around.own_keys, strict=True):
-            values.weight.zero_()
-            keys.weight.zero_()
-    # Attention over n + 2 keys, of which 2 score 0 and give nothing, is less than over n.
+        for layer, own in enumerate(zip(around.own_keys, around.own_values, strict=True)):
+            held = (one.weight.view(3, around.heads, -1).transpose(0, 1) for one in own)
+            cache.update(*(one.expand(rows, -1, -1, -1) for one in held), layer)
+        found = around(input_ids=pieces, attention_mask=mask).last_hidden_state
+        wanted = plain(
+            input_ids=pieces,
+            past_key_values=cache,
+            attention_mask=torch.cat([mask.new_ones(rows, 3), mask], 1),
+            position_ids=torch.arange(length).expand(rows, -1),
+        ).last_hidden_state
+    torch.testing.assert_close(found[field.mask], wanted[field.mask], rtol=0, atol=1e-5)
     assert not torch.allclose(made.out(), made.out(made.plain))
 
 
@@ -234,6 +244,11 @@ def test_mixed_has_the_rates_that_it_names_and_freezes_at_0(tuned: Callable[...,
         tuned("bert", "mixed", rates={"fusoin": 0.1})
 
 
+def test_mixed_that_freezes_all_is_one_clear_error(tuned: Callable[..., Any]) -> None:
+    with pytest.raises(UserError, match="'tuning: mixed' leaves nothing to learn"):
+        tuned("bert", "mixed", rates={"note": 0.0, "fusion": 0.0, "y": 0.0})
+
+
 def test_statistics_of_frozen_batch_norms_stay(tuned: Callable[..., Any]) -> None:
     made = tuned("resnet", "mixed", rates={"note.backbone": 0.0})
     before = {k: v.clone() for k, v in made.model.state_dict().items() if "running" in k}
@@ -249,7 +264,10 @@ def test_a_model_that_is_not_made_for_it_is_one_clear_error(
         tuned("resnet", mode)
 
 
-@pytest.mark.parametrize(("mode", "options"), MODES, ids=str)
+# The others say what is to learn of any model.
+@pytest.mark.parametrize(
+    ("mode", "options"), [one for one in MODES if one[0] not in ("full", "mixed", "head")], ids=str
+)
 def test_without_anything_pretrained_there_is_nothing_to_tune(
     mode: str, options: dict[str, Any], plain: Callable[[str], Any]
 ) -> None:
@@ -257,9 +275,6 @@ def test_without_anything_pretrained_there_is_nothing_to_tune(
     for module in model.modules():
         if getattr(module, "is_backbone", False):
             module.is_backbone = False
-    # Those say what is to learn of any model.
-    if mode in ("full", "mixed", "head"):
-        return
     tuning = lookup.build("tuning", {"name": mode, **options})
     tuning.shape(model)
     with pytest.raises(UserError, match="has nothing to tune"):
@@ -283,6 +298,7 @@ def test_what_a_parent_has_learned_counts_as_pretrained(plain: Callable[[str], A
     [
         ("lora", {"rank": 0}),
         ("lora", {"dropout": 1.0}),
+        ("lora", {"alpha": 0.0}),
         ("prompt", {"length": 0}),
         ("prefix", {"lr": 0.0}),
         ("encoder", {"names": []}),
