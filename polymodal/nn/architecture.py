@@ -58,3 +58,21 @@ def check_sizes(hidden: int, heads: int, depth: int) -> None:
             got=f"heads={heads}, hidden={hidden}",
             do="set heads to 1, 2, 4 or 8, or change hidden",
         )
+
+
+def check_groups(hidden: int, heads: int, groups: int) -> None:
+    """UserError unless heads of this width can have grouped keys and rotary positions."""
+    if groups < 1 or heads % groups:
+        raise UserError(
+            f"{groups} groups of keys and values do not divide {heads} attention heads",
+            expected="groups that divide heads",
+            got=f"groups={groups}, heads={heads}",
+            do="set groups to 1, or to as many as heads",
+        )
+    if hidden // heads % 2:
+        raise UserError(
+            "Rotary positions turn pairs of numbers, and heads are of an odd width",
+            expected="hidden / heads is even",
+            got=f"hidden={hidden}, heads={heads}",
+            do="change hidden or heads",
+        )

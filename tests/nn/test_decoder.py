@@ -140,8 +140,10 @@ def test_groups_and_feed_are_sizes_of_the_model(name):
     spec = {"name": name, "hidden": 32, "heads": 4, "groups": 2, "feed": 48, "depth": 1}
     config = lookup.build("nn/decoders", spec, PIECES, False).model.config
     assert (config.num_key_value_heads, config.intermediate_size) == (2, 48)
-    with pytest.raises(UserError, match="3"):
+    with pytest.raises(UserError, match="3 groups of keys and values do not divide 4"):
         lookup.build("nn/decoders", {**spec, "groups": 3}, PIECES, False)
+    with pytest.raises(UserError, match="heads are of an odd width"):
+        lookup.build("nn/decoders", {**spec, "hidden": 36}, PIECES, False)
 
 
 def test_dropout_is_of_training_alone(built, prompt):

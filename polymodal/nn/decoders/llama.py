@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polymodal.nn.architecture import check_sizes
+from polymodal.nn.architecture import check_groups, check_sizes
 from polymodal.nn.decoder import Decoder
 
 
@@ -38,7 +38,7 @@ class Llama(Decoder):
         from transformers import LlamaConfig, LlamaModel
 
         check_sizes(hidden, heads, depth)
-        check_sizes(heads, groups, 1)
+        check_groups(hidden, heads, groups)
         config = LlamaConfig(
             vocab_size=vocabulary,
             max_position_embeddings=context,

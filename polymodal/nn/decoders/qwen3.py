@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polymodal.nn.architecture import check_sizes
+from polymodal.nn.architecture import check_groups, check_sizes
 from polymodal.nn.decoder import Decoder
 
 
@@ -37,7 +37,7 @@ class Qwen3(Decoder):
         from transformers import Qwen3Config, Qwen3Model
 
         check_sizes(hidden, heads, depth)
-        check_sizes(heads, groups, 1)
+        check_groups(hidden, heads, groups)
         config = Qwen3Config(
             vocab_size=vocabulary,
             max_position_embeddings=context,
