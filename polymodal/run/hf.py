@@ -7,7 +7,7 @@ know it, and README.md, the model card. There is no pickle in it, and no code.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -123,6 +123,17 @@ class PolymodalModel(PreTrainedModel):  # type: ignore[no-untyped-call]
     def dtype(self) -> torch.dtype:
         """What it is computed in."""
         return torch.float32
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Any:
+        # What `.to`, `.half` and their like all come to.
+        made = fn(torch.zeros(1)).dtype
+        if made != self.dtype:
+            raise UserError(
+                "A run answers as it was validated, in float32",
+                expected="another device at most: `.to(device)`",
+                got=str(made).removeprefix("torch."),
+            )
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def forward(self, rows: Any, **options: Any) -> dict[str, Any]:
         """Predictions of rows, as `Run.predict` takes and gives them."""

@@ -346,6 +346,15 @@ def test_what_would_change_its_answers_is_refused(saved: Path, given: dict[str, 
         AutoModel.from_pretrained(saved, **given)
 
 
+def test_it_is_moved_and_stays_in_its_precision(run: pm.Run, saved: Path) -> None:
+    model = pm.PolymodalModel.from_pretrained(saved)
+    for cast in (model.half, model.bfloat16, model.double, lambda: model.to(torch.float16)):
+        with pytest.raises(UserError, match="in float32"):
+            cast()
+    assert model.to("cpu").float() is model
+    pd.testing.assert_frame_equal(model(table(10)), run.predict(table(10)))
+
+
 def test_what_is_damaged_or_no_run_is_told(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a finished run"):
         pm.PolymodalModel.from_pretrained(tmp_path)
