@@ -142,7 +142,7 @@ def _opener(config: Any) -> tuple[Any, bool]:
     from transformers.models.auto import modeling_auto
 
     name = modeling_auto.MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES.get(config.model_type, "")
-    alone = name.endswith("EncoderModel")
+    alone = name.endswith("T5EncoderModel")
     return AutoModelForTextEncoding if alone else AutoModel, alone or config.is_encoder_decoder
 
 
