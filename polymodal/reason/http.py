@@ -93,7 +93,7 @@ class Server:
         )
 
     def _away(self, error: Exception) -> UserError:
-        reason = getattr(error, "reason", None) or error
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
         return UserError(
             f"The server at {self.url} does not answer",
             expected=f"an answer within {self.timeout:g} seconds",
