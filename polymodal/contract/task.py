@@ -76,8 +76,7 @@ class Task(ABC):
         kind: the kind of target column that it is the default for, or None.
         reads: kinds of column that it predicts though they are the default of no task, the first
             of them being what a column is taken for that could else be no target.
-        order: place among the tasks that are asked whether a column without a declared kind is a
-            target of theirs (`sniff`); None: it is not asked.
+        order: place among those asked whether a column is theirs (`sniff`); None: it is not asked.
         cells: what cells of its kind are, in words, where no modality reads that kind.
         form: how its target cells become arrays; known after `fit`.
         primary: the metric to show first.
@@ -91,10 +90,10 @@ class Task(ABC):
         chooses: what `criterion` is, in words; "" where it is the primary metric.
         one_class: whether a row's answer is exactly one class.
         classes: the names that it answers with, in order; known after `fit`. None for numbers.
-        aligns: whether an answer is `(modalities, size)`: a vector of each of its `names`, zeros
-            where that is absent, by which modalities and rows can be compared.
+        aligns: whether an answer is `(modalities, size)`: vectors of its `names` to compare, or 0s.
         needs: what a table must have for the task to be pretrained on it, in words.
         usual: whether pretraining that is told no task takes this one where the table suits.
+        lr: the peak rate that its networks learn at where nobody says another; None: the usual.
         chunk: rows whose graph is kept at once in training, for a loss that compares all rows of
             a large batch; None: the whole batch's. Its loss then reads `output` and `inputs`
             alone, and every tensor of `output` has a row of the batch on its first axis.
@@ -118,6 +117,7 @@ class Task(ABC):
     names: Sequence[str] = ()
     needs: ClassVar[str] = "a column of labels: it is fitted, not pretrained"
     usual: ClassVar[bool] = False
+    lr: ClassVar[float | None] = None
     chunk: int | None = None
     name: str
     form: Form

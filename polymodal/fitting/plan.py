@@ -48,6 +48,7 @@ class Facts:
         width: of the parent's tokens, or None.
         asked: modality -> what its encoder must declare for what is to be learned.
         solvable: whether solvers can be fitted to every task.
+        lr: the lowest rate that a task asks for, or None.
     """
 
     rows: int
@@ -58,6 +59,7 @@ class Facts:
     tagged: frozenset[str] = frozenset()
     asked: dict[str, set[str]] = field(default_factory=dict)
     solvable: bool = True
+    lr: float | None = None
     started: Mapping[str, Modality] = field(default_factory=dict)
     width: int | None = None
 
@@ -79,6 +81,7 @@ def facts(
         learned=read.learned,
         tagged=tagged(tasks),
         solvable=solvable,
+        lr=min((task.lr for task in tasks if task.lr is not None), default=None),
     )
     for task in tasks:
         for name, attributes in task.asks.items():
@@ -301,6 +304,8 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         update["form"] = _suggested(kind, form, known.forms.get(name, {})) | modality.form
         modalities[name] = modality.model_copy(update=update)
     settings = member.training or training(known.rows) if design.paced else None
+    if settings is not None and known.lr is not None and "lr" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"lr": known.lr})
     update = {**_tuning(member, modalities, known), "training": settings}
     return member.model_copy(update=update)
 

@@ -87,6 +87,9 @@ class Generate(Writing):
     supports = "how much of it is written again"
     chooses = "nats a piece"
     writer: ClassVar[type[Writer]] = Writer
+    # At the usual rate encoders are pushed along while all scores still move far, and never learn
+    # what is fine: colours, and no shapes.
+    lr: ClassVar[float | None] = 5e-4
 
     def __init__(
         self,

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.beside import ENCODER
 from polymodal.contract.kind import Weights, kinds
-from polymodal.contract.recipe import Member, Modality, Recipe, options_of
+from polymodal.contract.recipe import Member, Modality, Recipe, Training, options_of
 from polymodal.contract.resolve import overruled
 from polymodal.fitting import backbones as seen
 from polymodal.fitting import plan
-from polymodal.fitting.backbones import backbones, candidates, used
+from polymodal.fitting.backbones import Backbones, backbones, candidates, used
 from polymodal.fitting.clock import EXPERT_SHARE, EXTRA_PART, FIRST_SHARE, SPARED, Clock
 from polymodal.fitting.trials import _way
 from polymodal.models.build import design
@@ -202,6 +203,21 @@ def test_the_plan_tries_every_expert_with_and_without(bert_path, vit_path) -> No
     assert networks["note"].modalities["note"].pretrained == bert_path
     without = plan.members(SCHEMA, plan.Facts(2000), Recipe())
     assert not any(m.pretrained for one in without for m in one.modalities.values())
+
+
+def test_a_task_may_ask_for_a_lower_rate_and_the_recipe_knows_better() -> None:
+    networks = [one for one in plan.members(SCHEMA, plan.Facts(2000), Recipe()) if one.training]
+    assert {one.training.lr for one in networks if one.training} == {Training().lr}
+    slow = plan.members(SCHEMA, plan.Facts(2000, lr=3e-4), Recipe())
+    assert {one.training.lr for one in slow if one.training} == {3e-4}
+    table: Any = None  # of no column a sample is looked at
+    plain = Schema((Column("note", "text"), Column("n", "number")), ())
+    writes = lookup.build("tasks", "generate", "said")
+    asked = plan.facts(table, plain, 2000, Recipe(), [writes], Backbones())
+    assert asked.lr == writes.lr is not None
+    told = Recipe.model_validate({"models": [{"name": "a", "training": {"lr": 0.01}}]})
+    (own,) = plan.members(SCHEMA, plan.Facts(2000, lr=3e-4), told)
+    assert own.training is not None and own.training.lr == 0.01
 
 
 def test_a_model_that_is_trained_on_is_one_more_member(weights, bert_path, vit_path) -> None:

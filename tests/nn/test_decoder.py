@@ -37,6 +37,14 @@ def test_logits_are_those_of_transformers(name, built):
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["gpt2", "llama", "qwen3"])
+def test_weights_of_few_inputs_are_spread_farther(name):
+    """At 0.02, which suits 768 inputs, attention of 64 starts flat and learns late."""
+    made = lookup.build("nn/decoders", {"name": name, "hidden": 64, "depth": 1}, 512, False)
+    spread = float(made.model.get_input_embeddings().weight.detach().std())
+    assert spread == pytest.approx(0.02 * (768 / 64) ** 0.5, rel=0.05)
+
+
 @every_decoder
 @pytest.mark.parametrize("kernel", ["sdpa", "plain"])
 def test_masked_places_change_nothing_wherever_they_stand(

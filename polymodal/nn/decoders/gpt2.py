@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from polymodal.nn.architecture import check_sizes
 from polymodal.nn.decoder import Decoder
+from polymodal.nn.initial import deviation
 
 
 class Gpt2(Decoder):
@@ -51,5 +52,6 @@ class Gpt2(Decoder):
             bos_token_id=None,
             eos_token_id=None,
             add_cross_attention=crosses,
+            initializer_range=deviation(hidden),
         )
         super().__init__(GPT2Model(config))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from polymodal.nn.architecture import check_groups, check_sizes
 from polymodal.nn.decoder import Decoder
+from polymodal.nn.initial import deviation
 
 
 class Qwen3(Decoder):
@@ -49,5 +50,6 @@ class Qwen3(Decoder):
             head_dim=hidden // heads,
             bos_token_id=None,
             eos_token_id=None,
+            initializer_range=deviation(hidden),
         )
         super().__init__(Qwen3Model(config))
