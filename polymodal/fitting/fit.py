@@ -222,7 +222,7 @@ def _fitted(
             known = replace(known, started=parent.modalities(), width=parent.width)
         members = plan.members(data.schema, known, recipe)
     for member in members:
-        build.check(member, data.schema.modalities())
+        build.check(member, data.schema.modalities(), aims.tasks)
     show.doing("encode the cells", "encoding")
     job = _prepared(data, division.train, aims, members, recipe, ledger, logs, show, parent)
     lineage = None if parent is None else _started(job, members, parent, show)

@@ -58,9 +58,15 @@ def lacking(folder: str, encoder: str, asked: Collection[str]) -> list[str]:
     return [attribute for attribute in asked if not getattr(found, attribute)]
 
 
-def check(member: Member, grouped: Mapping[str, list[Column]]) -> None:
-    """UserError for a component or an option that does not exist, before anything is decoded."""
-    for folder, spec in design(member).components(grouped):
+def check(
+    member: Member, grouped: Mapping[str, list[Column]], targets: Collection[str] = ()
+) -> None:
+    """UserError for a component or an option that does not exist, before anything is decoded.
+
+    Args:
+        targets: what tasks are called.
+    """
+    for folder, spec in design(member).components(grouped, targets):
         lookup.check_options(lookup.find(folder, name_of(spec)), name_of(spec), options_of(spec))
 
 

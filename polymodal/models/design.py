@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from polymodal.contract.form import Form
@@ -31,8 +31,13 @@ class Design(ABC):
         self.member = member
 
     @abstractmethod
-    def components(self, grouped: Mapping[str, list[Column]]) -> list[tuple[str, Spec]]:
+    def components(
+        self, grouped: Mapping[str, list[Column]], targets: Collection[str]
+    ) -> list[tuple[str, Spec]]:
         """Folder and spec of every component that it is built of.
+
+        Args:
+            targets: what tasks are called: parts that its recipe may name.
 
         Raises:
             UserError: one needs a package that is not there.

@@ -59,8 +59,16 @@ class Held(Chosen):
 
     def choose(self, model: Predictor, batch: Batch) -> None:
         own = as_model(model)
-        self.stems(own)
+        stems = self.stems(own)
         held = {k: m for k, m in own.named_modules() if isinstance(m, Around)}
+        if stems and not held:
+            mode = lookup.name_of(type(self))
+            raise UserError(
+                f"'tuning: {mode}' does not reach decoders, which go on from vectors anyway",
+                expected="a modality with `pretrained`",
+                got=f"the decoder of {', '.join(stems)}",
+                do="use tuning: lora, feed_forward or full",
+            )
         training = own.training
         own.eval()
         for module in held.values():

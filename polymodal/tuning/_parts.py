@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Chosen(Tuning):
-    """A mode that changes the pretrained parts of some modalities, or of all.
+    """A mode that changes the pretrained parts of some modalities and targets, or of all.
 
     Attributes:
-        names: of which modalities; none: of all.
+        names: of which; none: of all.
     """
 
     names: Sequence[str] = ()
@@ -36,7 +36,8 @@ class Chosen(Tuning):
             UserError: there are none where it would change some.
         """
         found = {name: stem for name, stem in freeze(model).items() if self.reaches(name)}
-        if not found and any(self.reaches(name) for name in model.names):
+        asked = [name for name in model.targets if name in self.names and name not in found]
+        if asked or (not found and any(self.reaches(name) for name in model.names)):
             raise nothing(self, model)
         return found
 
@@ -47,34 +48,36 @@ def as_model(model: Predictor) -> Model:
 
 
 def backbones(module: nn.Module) -> list[nn.Module]:
-    """What of an encoder is pretrained: models with their own in `model`, or the whole encoder."""
+    """What of a part is pretrained: models with their own in `model`, or the whole part."""
     return [inner for inner in module.modules() if getattr(inner, "is_backbone", False)]
 
 
 def stems(model: Predictor) -> dict[str, nn.Module]:
-    """Modality -> what of its encoder is pretrained: a backbone, or all that a parent learned."""
+    """Modality or target -> what of its encoder or head is pretrained: a backbone, a decoder, or
+    all that a parent learned."""
     own = as_model(model)
-    found = zip(own.names, map(backbones, own.encoders), strict=True)
-    return {name: inner[0] for name, inner in found if inner}
+    parts = zip([*own.names, *own.targets], [*own.encoders, *own.heads], strict=True)
+    return {name: inner[0] for name, part in parts if (inner := backbones(part))}
 
 
 def freeze(model: Predictor) -> dict[str, nn.Module]:
     """Freeze all that is pretrained: `stems`."""
-    found = stems(model)
-    for stem in found.values():
-        stem.requires_grad_(False)
+    for inner in backbones(as_model(model)):
+        inner.requires_grad_(False)
     as_model(model).hold()
-    return found
+    return stems(model)
 
 
 def nothing(tuning: Tuning, model: Predictor) -> UserError:
     """That there is no pretrained part to tune."""
-    name = lookup.name_of(type(tuning))
+    name, known = lookup.name_of(type(tuning)), stems(model)
+    others = [one for one in [*model.names, *model.targets] if one not in known]
     return UserError(
         f"'tuning: {name}' has nothing to tune: no part of the model is pretrained",
-        expected="a modality with `pretrained`, or a parent run",
-        got=f"encoders trained from scratch, of {', '.join(model.names)}",
-        do="name a model in modalities.NAME.pretrained, or leave tuning out",
+        expected="a modality with `pretrained`, a pretrained decoder with `learns: true`, or a "
+        "parent run",
+        got=f"parts trained from scratch or held frozen: {', '.join(others)}",
+        do="name a model in modalities.NAME.pretrained, let the decoder learn, or leave tuning out",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from polymodal.base import lookup
@@ -24,7 +24,9 @@ class Gradient(Design):
 
     paced: ClassVar[bool] = True
 
-    def components(self, grouped: Mapping[str, list[Column]]) -> list[tuple[str, Spec]]:
+    def components(
+        self, grouped: Mapping[str, list[Column]], targets: Collection[str]
+    ) -> list[tuple[str, Spec]]:
         member = self.member
         found: list[tuple[str, Spec]] = [
             ("models/designs", member.learner),
@@ -41,18 +43,18 @@ class Gradient(Design):
         if member.training is not None and member.training.balance is not None:
             # Built, not only looked up: its package may be missing.
             lookup.build("train/balance", member.training.balance)
-        self._check_tuning(grouped)
+        self._check_tuning([*grouped, *targets])
         return found
 
-    def _check_tuning(self, grouped: Mapping[str, list[Column]]) -> None:
-        """UserError for modalities that the table does not have, and for missing packages."""
+    def _check_tuning(self, known: Collection[str]) -> None:
+        """UserError for names of no modality or target, and for missing packages."""
         tuning = self.tuning()
         if tuning is not None:
             tuning.check()
         for name in getattr(tuning, "names", ()):
-            if name not in grouped:
-                what = f"tuning names '{name}', which is no modality"
-                raise lookup.unknown(what, name, list(grouped))
+            if name not in known:
+                what = f"tuning names '{name}', which is no modality or target"
+                raise lookup.unknown(what, name, known)
 
     def form(self, name: str, modality: Modality, kind: str) -> str:
         spec = build.encoder_spec(modality, kind, self.member.fusion)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from polymodal.base import lookup
@@ -22,7 +22,9 @@ class Solver(Design):
 
     paced: ClassVar[bool] = False
 
-    def components(self, grouped: Mapping[str, list[Column]]) -> list[tuple[str, Spec]]:
+    def components(
+        self, grouped: Mapping[str, list[Column]], targets: Collection[str]
+    ) -> list[tuple[str, Spec]]:
         return [("models/experts", self.member.learner)]
 
     def form(self, name: str, modality: Modality, kind: str) -> str:

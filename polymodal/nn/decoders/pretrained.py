@@ -25,7 +25,8 @@ class Pretrained(Decoder):
     Args:
         vocabulary, crosses: as of `Decoder`; but its pieces are its own.
         path: a folder with config.json, safetensors and a tokenizer, a hub id, or a package.
-        learns: whether its own numbers learn too; they are then kept with the run.
+        learns: whether its own numbers learn too, at `training.pretrained_lr`, or what a model's
+            `tuning` says of them; they are then kept with the run.
     """
 
     def __init__(self, vocabulary: int, crosses: bool, *, path: str, learns: bool = False) -> None:
@@ -36,6 +37,10 @@ class Pretrained(Decoder):
             model, output = causal.shared(path, checkpoint.digest(path, weights=True))
         super().__init__(model)
         self.output = output
+        own = [self.backbone] if output is None else [self.backbone, output]
+        for part in own if learns and not planned else ():
+            # Moved at a rate of their own, and found by modes of tuning.
+            setattr(part, "is_backbone", True)  # noqa: B010
         if not (planned or learns):
             self.backbone = Held(self.backbone)
             self.output = None if output is None else Held(output)
