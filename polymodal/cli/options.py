@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,14 @@ Trust = Annotated[
 ]
 Urls = Annotated[
     bool, typer.Option("--allow-urls", help="Fetch media of public hosts that cells name.")
+]
+Decoding = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--decoding",
+        metavar="KEY=VALUE",
+        help="How texts are written: beams=4, temperature=0.8, longest=40, samples=3, ...",
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder or file to write.")]
@@ -105,6 +114,24 @@ def words_of(items: list[str] | None) -> dict[str, list[str]]:
     for item in items or []:
         column, _, word = item.rpartition("=")
         found.setdefault(column or "*", []).append(word)
+    return found
+
+
+def manner(items: list[str] | None) -> dict[str, Any]:
+    """KEY=VALUE, any number of times; values as JSON has them, or else as they stand."""
+    found: dict[str, Any] = {}
+    for item in items or []:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise UserError(
+                "--decoding takes a key and a value", expected="--decoding beams=4", got=item
+            )
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+        if key == "pattern":
+            found[key] = value
     return found
 
 

@@ -15,12 +15,14 @@ from polymodal.base.options import for_shell
 from polymodal.base.say import say
 from polymodal.cli.options import (
     BadRows,
+    Decoding,
     Group,
     Out,
     Overwrite,
     Trust,
     Urls,
     csv_only,
+    manner,
     row_of,
     table,
 )
@@ -42,6 +44,7 @@ def evaluate(
         int | None,
         typer.Option(min=0, help="Explain the answers to so many rows; 6 by default."),
     ] = None,
+    decoding: Decoding = None,
     max_bad_rows: BadRows = 0,
     allow_urls: Urls = False,
     trust: Trust = False,
@@ -53,7 +56,7 @@ def evaluate(
 
     refuse(out, data)
     result = evaluate_run(
-        load(run, trust=trust),
+        load(run, trust=trust, decoding=manner(decoding)),
         table(data, allow_urls),
         group=group,
         robustness=robustness,
@@ -111,6 +114,7 @@ def predict(
         float | None,
         typer.Option(help="Also say where the truth lies with this probability, such as 0.9."),
     ] = None,
+    decoding: Decoding = None,
     max_bad_rows: BadRows = 0,
     allow_urls: Urls = False,
     trust: Trust = False,
@@ -140,7 +144,7 @@ def predict(
         refuse_input(out, data)
         if not overwrite:
             refuse_file(out, "row,")
-    loaded, ledger = load(run, trust=trust), Ledger()
+    loaded, ledger = load(run, trust=trust, decoding=manner(decoding)), Ledger()
     if data is None:
         # What is no column was most likely meant as an option.
         for name in unknown(loaded.schema, row):

@@ -17,10 +17,10 @@ from polymodal.base.claims import WRITTEN, refuse_input, refuse_others
 from polymodal.base.files import make_folder, write_csv, write_json, write_text
 from polymodal.base.spelling import cut
 from polymodal.contract.task import Answers
-from polymodal.evaluation import game, judge, regions, sets, slices, stress
+from polymodal.contract.writing import Writing
+from polymodal.evaluation import game, judge, regions, sets, slices, stress, texts
 from polymodal.evaluation.explain import explain as explain_rows
 from polymodal.evaluation.part import Part, account, clusters_of
-from polymodal.metrics import alignment
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import Names
 from polymodal.metrics.metrics import report_text
@@ -48,6 +48,8 @@ PASSING = ("date", "run", "measured")
 
 # The report's name in an evaluation's folder.
 REPORT = "report.html"
+# And what shows some of the texts that were written.
+SAMPLES = "samples.csv"
 
 
 @dataclass(repr=False)
@@ -78,6 +80,8 @@ class Evaluation:
             one it is, on a sample of rows; empty where no member but experts has two.
         explanations: target -> why the fused model answered as it did to some of the slices' rows,
             with their true values (`explain.explain`).
+        samples: columns of some rows with the texts that were written, and what was wanted
+            (`texts.samples`); empty where no target is written.
         warnings: what speaks against the figures, in words: rows that were learned from.
         origin: of the run (`Run.origin`), with its folder under "run" and its `digest`, and of what
             was measured: "data" and "measured" (when).
@@ -102,6 +106,7 @@ class Evaluation:
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)
     alignment: dict[str, Any] = field(default_factory=dict)
     explanations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    samples: dict[str, list[Any]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     origin: dict[str, Any] = field(default_factory=dict)
     table: Table | None = None
@@ -139,11 +144,14 @@ class Evaluation:
         }
 
     def save(self, folder: Path) -> None:
-        """Write metrics.json, predictions.csv and report.html; UserError if they are others'."""
+        """Write metrics.json, predictions.csv, report.html and, of texts that were written,
+        samples.csv; UserError if they are others'."""
         refuse(folder)
         make_folder(folder)
         write_json(folder / "metrics.json", self.to_json())
         write_csv(folder / "predictions.csv", self.predictions)
+        if self.samples:
+            write_csv(folder / SAMPLES, self.samples)
         self.to_html(folder / REPORT)
 
     def to_html(self, path: str | Path) -> None:
@@ -188,7 +196,7 @@ class Evaluation:
 
 def refuse(folder: Path, *sources: Any) -> None:
     """UserError if files that `Evaluation.save` would replace are tables to read, or others'."""
-    names = ("metrics.json", "predictions.csv", REPORT)
+    names = ("metrics.json", "predictions.csv", SAMPLES, REPORT)
     for name in names:
         refuse_input(folder / name, *sources)
     refuse_others(folder, names, "metrics.json", WRITTEN)
@@ -242,15 +250,18 @@ def evaluate(
         "data": table.source,
         "measured": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
-    known = {}
+    known, wanted = {}, {}
     for name, values in targets.items():
         part = Part(run.tasks[name], values, clusters)
         known[name] = part.rows
+        if isinstance(part.task, Writing):
+            references = map(part.task.truth, part.targets)
+            wanted[name] = dict(zip(part.rows.tolist(), references, strict=True))
         exchange = None
         if len(run.schema.modalities()) > 1:
             drawn = sets.drawn(len(part.rows), game.SAMPLE)
             exchange = game.Exchange(run, prepared, part.rows[drawn], name)
-            found.alignment = found.alignment or _alignment(exchange, part)
+            found.alignment = found.alignment or game.alignments(exchange, part)
         _measure(found, run, part, combined[name], scores, prepared)
         if region := regions.describe(run, part, combined[name], present):
             found.regions[name] = region
@@ -259,6 +270,9 @@ def evaluate(
             found.contributions |= {name: worth} if worth else {}
         most = EXPLAINED if explain is None else explain
         found.explanations |= _explanations(found, run, name, most, max_bad_rows)
+    if wanted:
+        own = {name: predictions[name] for name in wanted}
+        found.samples = texts.samples(table, run.schema, own, wanted)
     measured = account(ledger, known, rows)
     found.ledger = ledger.to_json()
     if robustness:
@@ -366,21 +380,6 @@ def _contributions(
         true = [part.targets[i] for i in drawn]
         found["sample"] = game.interactions(exchange, true, beside)
     return found
-
-
-def _alignment(exchange: game.Exchange, part: Part) -> dict[str, Any]:
-    """`alignment.describe` of a sample of a target's rows; its classes, where it has any."""
-    embeddings = exchange.embeddings()
-    if embeddings is None:
-        return {}
-    member, found = embeddings
-    positions = np.searchsorted(part.rows, exchange.rows)
-    clusters = None if part.clusters is None else part.clusters[positions]
-    described = {"member": member, "sample": exchange.rows.tolist()}
-    labels = part.task.labels([part.targets[i] for i in positions])
-    if labels is not None:
-        described |= {"target": part.name, "labels": labels}
-    return {**described, **alignment.describe(found, clusters)}
 
 
 def _explanations(

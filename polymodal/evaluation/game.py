@@ -17,6 +17,8 @@ from polymodal.base.devices import device_of
 from polymodal.contract.batch import Batch, Tokens
 from polymodal.contract.metric import Metric
 from polymodal.contract.task import Answers, Task
+from polymodal.evaluation.part import Part
+from polymodal.metrics import alignment
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import (
     Names,
@@ -196,3 +198,18 @@ def _label(team: Names) -> str:
 
 def _span(found: Interval) -> dict[str, float]:
     return {"value": found.value, "low": found.low, "high": found.high}
+
+
+def alignments(exchange: Exchange, part: Part) -> dict[str, Any]:
+    """`alignment.describe` of a sample of a target's rows; its classes, where it has any."""
+    embeddings = exchange.embeddings()
+    if embeddings is None:
+        return {}
+    member, found = embeddings
+    positions = np.searchsorted(part.rows, exchange.rows)
+    clusters = None if part.clusters is None else part.clusters[positions]
+    described = {"member": member, "sample": exchange.rows.tolist()}
+    labels = part.task.labels([part.targets[i] for i in positions])
+    if labels is not None:
+        described |= {"target": part.name, "labels": labels}
+    return {**described, **alignment.describe(found, clusters)}

@@ -35,7 +35,8 @@ class Manner:
         temperature: what scores are divided by before a piece is drawn; 0: none is drawn.
         top_k: only the likeliest so many pieces are drawn from; 0: all.
         top_p: only the likeliest pieces that make up this probability together are drawn from.
-        samples: different texts a row: so many drawn ones, or so many of the beams.
+        samples: different texts a row: so many drawn ones, or so many of the beams. Where there is
+            room for one, that is the likeliest a piece of the drawn ones, or the best beam.
         seed: of what is drawn. What a row gets depends on no other row.
         choices: texts, of which the likeliest a piece is written.
         pattern: a regular expression that a text has to match as a whole.

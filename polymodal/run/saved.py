@@ -29,6 +29,8 @@ from polymodal.contract import named, resolve
 from polymodal.contract.answers import CONSTANT
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe
+from polymodal.contract.task import Task
+from polymodal.contract.writing import Writing
 from polymodal.metrics import doubts
 from polymodal.metrics.conformal import Strangeness
 from polymodal.nn import checkpoint
@@ -143,15 +145,18 @@ def opened(run: Run | str | Path) -> Run:
     return load(run) if isinstance(run, str | Path) else run
 
 
-def load(folder: str | Path, *, trust: bool = False) -> Run:
+def load(
+    folder: str | Path, *, trust: bool = False, decoding: Mapping[str, Any] | None = None
+) -> Run:
     """Load a run.
 
     Args:
         trust: execute the components of the user's own that the run brings, if it does.
+        decoding: how it writes texts, instead of what its recipe says: keys of `nn.manner.Manner`.
 
     Raises:
         UserError: the folder is not a run, is damaged, is of another format, or brings code and is
-            not trusted.
+            not trusted; or it writes no texts and is told how.
     """
     folder = Path(folder)
     path = folder / JSON
@@ -178,7 +183,7 @@ def load(folder: str | Path, *, trust: bool = False) -> Run:
         _check_files(described["files"], folder)
         _check(described, path)
         with lookup.only_in(folder / brought.FOLDER) if trust else lookup.only_in():
-            return _restored(described, folder)
+            return _restored(described, folder, decoding or {})
     except UserError:
         raise
     # What a hand or a disk has spoilt may break anywhere.
@@ -240,18 +245,17 @@ def _check(described: Mapping[str, Any], path: Path) -> None:
         raise damaged(path, ValueError(f"it refers to what is not there: {wrong[:3]}"))
 
 
-def _restored(described: dict[str, Any], folder: Path) -> Run:
+def _restored(described: dict[str, Any], folder: Path, decoding: Mapping[str, Any]) -> Run:
     """The run that `save` described, with its weights."""
     schema = Schema.from_json(described["schema"])
     forms = [_form(item, folder) for item in described["forms"]]
-    tasks = {}
-    for item in described["tasks"]:
-        spec = {"name": item["name"], **item["options"]}
-        task = lookup.build("tasks", spec, item["task"])
-        task.state = item["state"]
-        if item.get("metric") is not None:
-            task.measured_by(item["metric"])
-        tasks[item["task"]] = task
+    tasks = {item["task"]: _task(item, decoding) for item in described["tasks"]}
+    if decoding and not any(isinstance(task, Writing) for task in tasks.values()):
+        raise UserError(
+            f"'{folder}' writes no texts",
+            expected="no decoding, or a run with a target of texts",
+            got=f"the targets {', '.join(tasks)}",
+        )
     members: dict[str, Trained] = {}
     tensors, _ = read_tensors(folder / WEIGHTS)
     spoilt = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
@@ -281,6 +285,19 @@ def _restored(described: dict[str, Any], folder: Path) -> Run:
     about = described["leaderboard"], described["ledger"], described["origin"], seen
     attempts = [asdict(one) for one in doubts.read(described.get("attempts", []))]
     return Run(model, recipe, *about, folder, attempts)
+
+
+def _task(item: Mapping[str, Any], decoding: Mapping[str, Any]) -> Task:
+    """A fitted task; one that writes does so as `decoding` says."""
+    options = dict(item["options"])
+    if decoding and issubclass(lookup.find("tasks", item["name"]), Writing):
+        options["decoding"] = {**(options.get("decoding") or {}), **decoding}
+    task = lookup.build("tasks", {"name": item["name"], **options}, item["task"])
+    assert isinstance(task, Task)
+    task.state = item["state"]
+    if item.get("metric") is not None:
+        task.measured_by(item["metric"])
+    return task
 
 
 def _inside(name: str, folder: Path) -> str:

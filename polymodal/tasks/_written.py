@@ -152,7 +152,7 @@ class Writer(nn.Module):
 
         Returns:
             "nats" `(texts,)` and "places" of each target, and its "row"; beside them, but for
-            training, "written": each row's Text.
+            training, "written": each row's Text, of several drawn ones the likeliest a piece.
         """
         prompt = self.prompt(fused)
         found: dict[str, Any] = {}
@@ -161,7 +161,9 @@ class Writer(nn.Module):
             logs = self.decoder.taught(prompt.take(rows), ids, mask)
             found = {"nats": -logs.sum(1), "places": mask.sum(1), "row": rows}
         if not self.training:
-            found["written"] = [own[0] for own in self.write(prompt, self.manner)]
+            drawn = self.manner.temperature > 0
+            texts = self.write(prompt, self.manner)
+            found["written"] = [max(own, key=_mean) if drawn else own[0] for own in texts]
         return Decided(found)
 
     def write(self, prompt: Prompt, manner: Manner) -> list[list[Text]]:
@@ -193,7 +195,7 @@ class Writer(nn.Module):
                 Text(piece[real][:-1].tolist(), log[real].tolist(), True)
                 for piece, real, log in zip(ids, mask, logs, strict=True)
             ]
-            found.append(sorted(own, key=lambda text: -sum(text.logs) / len(text.logs)))
+            found.append(sorted(own, key=_mean, reverse=True))
         return found
 
     def prompt(self, fused: Fused) -> Prompt:
@@ -214,6 +216,11 @@ class Writer(nn.Module):
         # Some place has to be real: the fused vector is one of those that are read.
         seen = torch.cat([mask, always], 1)
         return Prompt(vectors[:, -1:], always, vectors, seen)
+
+
+def _mean(text: Text) -> float:
+    """Log-likelihood a piece."""
+    return sum(text.logs) / max(1, len(text.logs))
 
 
 def answered(text: Text, end: int, nats: float = 0.0, places: int = 0, usual: float = 0.0) -> Array:

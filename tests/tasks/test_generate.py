@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 import polymodal as pm
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
+from polymodal.cli.main import app
 from polymodal.contract.batch import Field, Fused, Tokens
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Pass, default
@@ -264,6 +267,12 @@ def test_decoding_is_how_it_writes():
     assert drawn._manner(9).longest == 9
     texts = drawn.decode(drawn.answer(Pass({}, None, other(fused(5)).output)))["said"]
     assert texts != task.decode(rows)["said"]
+    several = head(fitted(decoding={"temperature": 3.0, "seed": 1, "samples": 6})).eval()
+    best = several(fused(5)).output["written"]
+    ways = several.write(several.prompt(fused(5)), several.manner)
+    for text, own in zip(best, ways, strict=True):
+        means = [np.mean(one.logs) for one in own]
+        assert len(own) == 6 and np.mean(text.logs) == pytest.approx(max(means))
 
 
 # -- whole fits ---------------------------------------------------------------------------------
@@ -332,6 +341,75 @@ def test_texts_are_written_in_any_manner(run):
         assert len(parts) > 1 and "".join(parts) == text
     assert list(loaded.stream({})) == [run.tasks["said"].state["common"]]
     assert loaded.write([{}, given[0]])[0][0].text == run.tasks["said"].state["common"]
+
+
+@pytest.mark.whole
+def test_commands_are_told_how_texts_are_written(run, tmp_path):
+    """Keys of `decoding` come to `predict` and `evaluate`; several samples: the likeliest."""
+    data = rows(12, seed=1)
+    pq.write_table(pa.table(data), tmp_path / "test.parquet")
+    table = ["--data", str(tmp_path / "test.parquet")]
+
+    def predicted(name: str, *asked: str) -> list[dict[str, str]]:
+        out = tmp_path / f"{name}.csv"
+        told = [word for one in asked for word in ("--decoding", one)]
+        done = CliRunner().invoke(
+            app, ["predict", str(run.folder), *table, "--out", str(out), *told]
+        )
+        assert done.exit_code == 0, done.output
+        with out.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    assert {row["said.finish"] for row in predicted("plain")} == {"stop"}
+    assert {row["said.finish"] for row in predicted("short", "longest=2")} == {"length"}
+    assert {row["said"] for row in predicted("choice", 'choices=["a", "b"]')} <= {"a", "b"}
+    ruled = predicted("ruled", "pattern=[0-9]{3}")
+    assert all(re.fullmatch("[0-9]{3}", row["said"]) for row in ruled)
+    loud = ("temperature=3", "seed=1", "longest=8")
+    one, many = predicted("one", *loud), predicted("many", *loud, "samples=8")
+    assert [row["said"] for row in one] != [row["said"] for row in many]
+    out = str(tmp_path / "measured")
+    asked = ["evaluate", str(run.folder), *table, "--out", out, "--contributions", "none"]
+    done = CliRunner().invoke(app, [*asked, "--decoding", "longest=2"])
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "measured" / "metrics.json").read_text())
+    assert found["targets"]["said"]["exact_match"]["value"] == 0
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [("beams", "a key and a value"), ("beam=2", "no option 'beam'"), ("beams=0", "beams=0")],
+)
+def test_a_way_of_writing_that_there_is_not_is_an_error(run, tmp_path, asked, message):
+    row = ["predict", str(run.folder), "--price", "1", "--decoding", asked]
+    done = CliRunner().invoke(app, row)
+    assert done.exit_code != 0
+    assert isinstance(done.exception, UserError) and message in str(done.exception)
+
+
+@pytest.mark.whole
+def test_some_texts_are_kept_to_look_at(run, found, tmp_path):
+    """Rows from the first to the last: what was read, wanted (all of it) and written."""
+    shown = found.samples
+    assert list(shown) == ["row", "price", "note", "said.reference", "said.written"]
+    assert len(shown["row"]) == 20 and (shown["row"][0], shown["row"][-1]) == (0, 59)
+    test = rows(60, seed=1)
+    for i, row in enumerate(shown["row"]):
+        assert (
+            shown["price"][i] == str(test["price"][row]) and shown["note"][i] == test["note"][row]
+        )
+        assert shown["said.reference"][i] == test["said"][row]
+        assert shown["said.written"][i] == found.predictions["said"][row]
+    found.save(tmp_path / "out")
+    with (tmp_path / "out" / "samples.csv").open(newline="") as file:
+        assert [row["said.written"] for row in csv.DictReader(file)] == shown["said.written"]
+    few = {name: values[:2] for name, values in rows(2, seed=3).items()}
+    few["said"] = [["warm and small", "warm"], None]
+    assert pm.evaluate(run, few, explain=0).samples["said.reference"] == [
+        '["warm and small", "warm"]',
+        "",
+    ]
 
 
 @pytest.mark.whole
@@ -422,7 +500,6 @@ def test_texts_have_curves_over_corruptions_and_no_mean(run):
 
 @pytest.mark.whole
 def test_from_the_command_line(run, tmp_path: Path):
-    from polymodal.cli.main import app
 
     data = rows(6)
     with (tmp_path / "new.csv").open("w", newline="") as file:
