@@ -18,7 +18,10 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     out: Annotated[Path, typer.Option(help="A new folder.")],
     to: Annotated[
-        str, typer.Option(help="onnx: graphs for onnxruntime; torch: programs for PyTorch.")
+        str,
+        typer.Option(
+            help="onnx: graphs for onnxruntime; torch: programs for PyTorch; hf: for transformers."
+        ),
     ] = "onnx",
     data: Annotated[
         str | None,

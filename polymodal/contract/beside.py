@@ -16,8 +16,10 @@ from torch import Tensor
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
+from polymodal.contract import joining
 from polymodal.contract.batch import Field
 from polymodal.contract.form import Form
+from polymodal.contract.joining import vector
 from polymodal.contract.kind import kinds
 
 Array = np.ndarray[Any, Any]
@@ -113,12 +115,7 @@ class Beside(Form):
 
     def join(self, frozen: Array, plain: Array) -> Array:
         """A vector `(width,)` and an array of the described form, as one."""
-        if not self.ragged:
-            return np.concatenate([frozen, plain]).astype(np.float32)
-        columns = plain.shape[1]
-        lines = np.zeros(self.lines(columns) * columns, np.float32)
-        lines[: self.width] = frozen
-        return np.concatenate([lines.reshape(-1, columns), plain])
+        return joining.join(frozen, plain, self.ragged)
 
     def split(self, field: Field) -> tuple[Field, Field]:
         """A field of joined arrays as two: the model's vectors `(batch, width)`, the described."""
@@ -154,7 +151,7 @@ class Beside(Form):
 
     def lines(self, columns: int) -> int:
         """How many lines of a ragged array the model's vector takes."""
-        return -(-self.width // columns)
+        return joining.lines(self.width, columns)
 
 
 def frozen(kind: str, path: str) -> Form:
@@ -175,15 +172,8 @@ def learned(path: str) -> bool:
     return (Path(path) / ENCODER).is_file()
 
 
-def vector(array: Array) -> Array:
-    """A frozen model's output for a cell, `(width,)` or `(positions, width)`, as one vector."""
-    if array.ndim == 1:
-        return array
-    return array.sum(0) / np.float32(max(1, len(array)))
-
-
 def vectors(field: Field) -> Tensor:
-    """The same of a field: `(batch, width)`."""
+    """What `joining.vector` makes of a cell, of a field: `(batch, width)`."""
     if field.data.dim() == 2:
         return field.data
     if field.mask is None:

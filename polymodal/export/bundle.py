@@ -24,7 +24,13 @@ COPY = "polymodal_model"
 MODEL = "polymodal.export.package.model"
 SCRIPT = "polymodal.export.package.predict"
 # Modules that are replaced by smaller ones.
-REPLACED = {"polymodal.contract.kind": "polymodal.export.package.kind"}
+REPLACED = {
+    "polymodal.contract.kind": "polymodal.export.package.kind",
+    "polymodal.modalities.audio.listener": "polymodal.export.package.listener",
+    "polymodal.nn.checkpoint": "polymodal.export.package.pretrained",
+    "polymodal.nn.pretrained": "polymodal.export.package.pretrained",
+    "polymodal.nn.processors": "polymodal.export.package.processors",
+}
 # What may be imported at a file's top.
 LIGHT = ("PIL", "av", "numpy", "onnxruntime", "regex", "soundfile", "tokenizers")
 # Imported inside functions that an exported model never calls: options checked, addresses fetched.
@@ -75,7 +81,7 @@ def sources(modules: Iterable[str], light: Collection[str] = LIGHT) -> Sources:
                 f"{origin.removeprefix(f'{OURS}.')} cannot go along with an exported model",
                 expected=f"a form that needs no more than {', '.join(light)}",
                 got=f"{module.removeprefix(f'{OURS}.')}, which imports {', '.join(heavy)}",
-                do="fit with a form of the kind's own, which needs no pretrained model",
+                do="fit with another form of the kind, or serve the run itself",
             )
         found.packages |= foreign | {n for n in inner if n not in NEVER and not _is_ours(n)}
         found.files[path_of(module)] = renamed(path)

@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from polymodal.base.claims import holds
 from polymodal.base.errors import MissingExtra, UserError
 from polymodal.base.files import whole, write_json, write_text
 from polymodal.contract import kind
-from polymodal.contract.form import Form
-from polymodal.export import bundle, graphs, parity
+from polymodal.contract.form import Form, plain
+from polymodal.export import bundle, frozen, graphs, parity
 from polymodal.export.graphs import Flat
 from polymodal.export.parity import Apart
+from polymodal.prepared.cells import cells
 from polymodal.run.pipeline import Pipeline
 from polymodal.run.run import Run
 from polymodal.run.scored import versions
@@ -30,9 +32,7 @@ from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.table.schema import FUSED, Column
 
-# What is exported to -> the module of `export/package` that computes it, and its files' suffix.
-RUNTIMES = {"onnx": ("by_onnx", ".onnx"), "torch": ("by_torch", ".pt2")}
-MANIFEST, GRAPHS = "model.json", "graphs"
+MANIFEST, GRAPHS, HF = "model.json", "graphs", "hf"
 # Rows of the example that a program is traced with.
 EXAMPLE = 4
 # What a run needs and an exported model does not.
@@ -71,21 +71,25 @@ def export(run: Run, out: Path, to: str = "onnx", data: Any = None, rows: int = 
 
     Args:
         out: a new folder, or one that an export has written.
-        to: "onnx": ONNX graphs; "torch": programs of `torch.export`.
+        to: "onnx": ONNX graphs; "torch": programs of `torch.export`; "hf": none of this, but the
+            run as transformers has a model (`run.hf`), a new folder.
         data: the table whose rows prove it; by default the training table.
         rows: of it at most.
 
     Raises:
         UserError: a form, a task or an operation cannot go along; answers differ; there are no rows
-            to prove it with.
+            to prove it with; or as `save_pretrained` raises it.
 
     Returns:
         What was proven, in words.
     """
-    if to not in RUNTIMES:
-        raise UserError(f"There is no export to '{to}'", expected=f"one of {', '.join(RUNTIMES)}")
+    if to == HF:
+        return _for_transformers(run, out, data)
+    if to not in graphs.RUNTIMES:
+        known = ", ".join((*graphs.RUNTIMES, HF))
+        raise UserError(f"There is no export to '{to}'", expected=f"one of {known}")
     refuse(out)
-    runtime, suffix = RUNTIMES[to]
+    runtime, suffix = graphs.RUNTIMES[to]
     try:
         graph_of = importlib.import_module(f"polymodal.export.package.{runtime}").Graph
     except ImportError as error:
@@ -93,13 +97,14 @@ def export(run: Run, out: Path, to: str = "onnx", data: Any = None, rows: int = 
     model = run.pipeline
     members = parity.used(model)
     along = _sources(model, members, runtime)
-    described = _described(model, members, runtime)
     table = _rows(run, members, data, rows)
     prepared = model.encode(table, Ledger(), members)
     apart = []
     with whole(out) as folder:
         package = folder / bundle.COPY
         (package / GRAPHS).mkdir(parents=True)
+        places = _write_models(package, model, members, table, to, along.packages)
+        described = _described(model, members, runtime, places)
         for i, name in enumerate(members):
             inputs = model.inputs(name, prepared)
             fields = {n: one.gather(np.arange(len(table))) for n, one in inputs.items()}
@@ -108,10 +113,7 @@ def export(run: Run, out: Path, to: str = "onnx", data: Any = None, rows: int = 
             first = np.arange(EXAMPLE) % len(table)
             program = graphs.program(flat, {n: parity.some(f, first) for n, f in fields.items()})
             path = package / GRAPHS / f"{i}{suffix}"
-            if to == "onnx":
-                graphs.write_onnx(program, flat, path)
-            else:
-                graphs.write_torch(program, path)
+            graphs.write(program, flat.inputs, flat.outputs, path, to)
             ends = {"inputs": flat.inputs, "outputs": flat.outputs}
             described["members"][name] |= {"file": f"{GRAPHS}/{path.name}", **ends}
             try:
@@ -136,6 +138,19 @@ def export(run: Run, out: Path, to: str = "onnx", data: Any = None, rows: int = 
     return _said(out, members, len(table), apart, size)
 
 
+def _for_transformers(run: Run, out: Path, data: Any) -> str:
+    from polymodal.run.hf import PolymodalModel
+
+    if data is not None:
+        raise UserError(
+            "A run as transformers has a model is the run itself: no rows prove it",
+            expected="no `data`",
+            do="leave it out",
+        )
+    PolymodalModel.from_run(run).save_pretrained(out)
+    return f"{out}: AutoModel.from_pretrained opens it, once polymodal is imported."
+
+
 def refuse(out: Path) -> None:
     """UserError if a folder to be written is there and was not written by an export."""
     if out.exists() and not holds(out / bundle.COPY / MANIFEST, ("runtime", "members")):
@@ -147,10 +162,39 @@ def refuse(out: Path) -> None:
 
 
 def _sources(model: Pipeline, members: Sequence[str], runtime: str) -> bundle.Sources:
-    used = {i for name in members for i in model.members[name].forms.values()}
     light = (*bundle.LIGHT, *(["torch"] if runtime == "by_torch" else []))
     own = [f"polymodal.export.package.{runtime}", bundle.MODEL, bundle.SCRIPT]
-    return bundle.sources([*own, *(_module(model.forms[i]) for i in sorted(used))], light)
+    read = plain(model.forms[i] for i in _used(model, members))
+    return bundle.sources([*own, *(_module(form) for form in read)], light)
+
+
+def _used(model: Pipeline, members: Sequence[str]) -> dict[int, str]:
+    """Position of each form that some members read -> a modality that is read in it."""
+    every = {i: name for member in members for name, i in model.members[member].forms.items()}
+    return dict(sorted(every.items()))
+
+
+def _write_models(
+    package: Path, model: Pipeline, members: Sequence[str], table: Table, to: str, needs: set[str]
+) -> dict[int, str]:
+    """Write the pretrained models that forms ask; where each form's lies, by the form's id.
+
+    Args:
+        needs: the packages that cells need; told of more.
+    """
+    places: dict[int, str] = {}
+    # A form of the same model with the same options is another member's.
+    written: dict[str, str] = {}
+    grouped = model.schema.modalities()
+    for i, name in _used(model, members).items():
+        for form in frozen.owners([model.forms[i]]):
+            if form.fingerprint not in written:
+                there = (cell for cell in cells(table, grouped[name]) if cell is not None)
+                place = written[form.fingerprint] = f"{frozen.MODELS}/{len(written)}"
+                example = list(islice(there, frozen.EXAMPLE))
+                needs.update(frozen.write(form, package / place, to, example))
+            places[id(form)] = written[form.fingerprint]
+    return places
 
 
 def _module(form: Form) -> str:
@@ -164,11 +208,17 @@ def _module(form: Form) -> str:
     return name
 
 
-def _described(model: Pipeline, members: Sequence[str], runtime: str) -> dict[str, Any]:
-    """All but the graphs and the code; JSON-able."""
+def _described(
+    model: Pipeline, members: Sequence[str], runtime: str, places: Mapping[int, str]
+) -> dict[str, Any]:
+    """All but the graphs and the code; JSON-able.
+
+    Args:
+        places: as `_write_models` has them.
+    """
     schema, shares = model.schema, model.weights[FUSED]
     # Only the forms that these members read go along, numbered anew.
-    every = sorted({i for name in members for i in model.members[name].forms.values()})
+    every = list(_used(model, members))
     place = {old: new for new, old in enumerate(every)}
     targets = graphs.answered({name: model.tasks[name] for name in shares})
     grouped = schema.modalities()
@@ -186,16 +236,7 @@ def _described(model: Pipeline, members: Sequence[str], runtime: str) -> dict[st
             }
             for name, columns in grouped.items()
         },
-        "forms": [
-            {
-                "module": type(model.forms[i]).__module__.removeprefix("polymodal."),
-                "class": type(model.forms[i]).__name__,
-                "settings": model.forms[i].settings,
-                "state": model.forms[i].state,
-                "shape": model.shapes[i],
-            }
-            for i in every
-        ],
+        "forms": [_form(model.forms[i], places) | {"shape": model.shapes[i]} for i in every],
         "targets": {
             name: {
                 "decoding": task.plain_decode,
@@ -214,6 +255,18 @@ def _described(model: Pipeline, members: Sequence[str], runtime: str) -> dict[st
         "weights": shares,
         "partial": [{"present": sorted(t), "weights": w} for t, w in model.partial.items()],
     }
+
+
+def _form(form: Form, places: Mapping[int, str]) -> dict[str, Any]:
+    if form.made_of:
+        return {"joins": [_form(one, places) for one in form.made_of]}
+    found = {
+        "module": type(form).__module__.removeprefix("polymodal."),
+        "class": type(form).__name__,
+        "settings": form.settings,
+        "state": form.state,
+    }
+    return found | ({"model": places[id(form)]} if id(form) in places else {})
 
 
 def _column(column: Column) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,8 @@ from polymodal.contract.supervised import Supervised
 from polymodal.contract.task import Task
 from polymodal.models.experts._forest import Forest
 
+# What is exported to -> the module of `export/package` that computes it, and its files' suffix.
+RUNTIMES = {"onnx": ("by_onnx", ".onnx"), "torch": ("by_torch", ".pt2")}
 # Positions that a ragged modality of the example has at least: of one, a program knows no other.
 LEAST = 3
 
@@ -108,24 +109,46 @@ def program(flat: Flat, example: Mapping[str, Field]) -> torch.export.ExportedPr
     Args:
         example: two rows at least.
     """
-    dynamic = torch.export.Dim.DYNAMIC
-    shapes: list[dict[int, Any]] = []
     given = {name: _longer(field) for name, field in example.items()}
+    ragged: list[bool] = []
     for field in given.values():
-        own = {0: dynamic} if field.mask is None else {0: dynamic, 1: dynamic}
-        shapes += [own, *([own] if field.mask is not None else []), {0: dynamic}]
+        ragged += [False, False] if field.mask is None else [True, True, False]
+    return traced(flat, tensors(given), ragged)
+
+
+def traced(
+    module: nn.Module, example: Sequence[Tensor], ragged: Sequence[bool]
+) -> torch.export.ExportedProgram:
+    """A module's program of tensors of any number of rows.
+
+    Args:
+        example: two rows at least.
+        ragged: of each tensor whether its second axis varies too.
+    """
+    dynamic = torch.export.Dim.DYNAMIC
+    shapes = tuple({0: dynamic, 1: dynamic} if one else {0: dynamic} for one in ragged)
     with torch.no_grad(), _quiet():
         return torch.export.export(
-            flat, tuple(_owned(tensors(given))), dynamic_shapes=(tuple(shapes),), strict=False
+            module, tuple(_owned(example)), dynamic_shapes=(shapes,), strict=False
         )
 
 
-def write_onnx(exported: torch.export.ExportedProgram, flat: Flat, path: Path) -> None:
-    """Write a program as an ONNX graph.
+def write(
+    exported: torch.export.ExportedProgram,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    path: Path,
+    to: str,
+) -> None:
+    """Write a program whose tensors are called so, as one of RUNTIMES has it.
 
     Raises:
         UserError: the extra is not installed, or ONNX has no operation that the program needs.
     """
+    if to == "torch":
+        with _quiet():
+            torch.export.save(exported, path)
+        return
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
@@ -136,8 +159,8 @@ def write_onnx(exported: torch.export.ExportedProgram, flat: Flat, path: Path) -
                 exported,
                 dynamo=True,
                 verbose=False,
-                input_names=flat.inputs,
-                output_names=flat.outputs,
+                input_names=list(inputs),
+                output_names=list(outputs),
             )
     except torch.onnx.errors.OnnxExporterError as error:
         last = [line for line in str(error.__cause__ or error).splitlines() if line.strip()]
@@ -151,13 +174,7 @@ def write_onnx(exported: torch.export.ExportedProgram, flat: Flat, path: Path) -
     found.save(path)
 
 
-def write_torch(exported: torch.export.ExportedProgram, path: Path) -> None:
-    """Write a program as PyTorch does."""
-    with _quiet():
-        torch.export.save(exported, path)
-
-
-def _owned(parts: list[Tensor]) -> Iterator[Tensor]:
+def _owned(parts: Sequence[Tensor]) -> Iterator[Tensor]:
     """Copies that are no views: a program would remember what they are views of."""
     return (part.clone(memory_format=torch.contiguous_format) for part in parts)
 

@@ -94,7 +94,8 @@ def whole(package: Path, model: Pipeline, table: Table) -> Apart:
     rows = [{n: row[n] for n in row if n in _inputs(model)} for row in table.data.to_pylist()]
     grouped = model.schema.modalities()
     apart = Apart()
-    with _imported(package) as loaded:
+    with imported(package) as module:
+        loaded = module.load()
         for absent in absences(list(grouped)):
             some_rows = rows if not absent else rows[:FEW]
             hidden = {c.name for name in absent for c in grouped[name]}
@@ -190,8 +191,8 @@ def _judge(what: str, apart: Apart) -> None:
 
 
 @contextmanager
-def _imported(package: Path) -> Iterator[Any]:
-    """The model of an exported package, which is imported inside only."""
+def imported(package: Path) -> Iterator[Any]:
+    """The module `model` of an exported package, which is imported inside only."""
 
     def ours() -> list[str]:
         return [n for n in sys.modules if n.partition(".")[0] == package.name]
@@ -201,7 +202,7 @@ def _imported(package: Path) -> Iterator[Any]:
     sys.path.insert(0, str(package.parent))
     importlib.invalidate_caches()
     try:
-        yield importlib.import_module(f"{package.name}.export.package.model").load()
+        yield importlib.import_module(f"{package.name}.export.package.model")
     finally:
         sys.path.remove(str(package.parent))
         for name in ours():

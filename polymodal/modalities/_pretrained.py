@@ -8,6 +8,7 @@ import json
 from abc import ABC
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 from polymodal.contract.form import Form
@@ -35,8 +36,26 @@ class PretrainedForm(Form, ABC):
         self.backbone = "settings" if tune else "weights"
 
     def open(self) -> None:
-        for name in (*self.opens, *(() if self.tune else ("_model",))):
+        for name in (*self.opens, *(() if self.tune else ("reader",))):
             getattr(self, name)
+
+    @property
+    def reader(self) -> Any:
+        """The model that is not trained on (`nn.reader.Reader`)."""
+        raise NotImplementedError(f"{type(self).__name__} has no model")
+
+    def along(self, folder: Path) -> dict[str, Any]:
+        """Write what prepares its cells where transformers is not there; what else is to be known
+        of the model there, JSON-able. "needs": packages to import; "graph": False, if the files
+        are the model too.
+
+        Args:
+            folder: of an exported model, for this form alone.
+
+        Raises:
+            UserError: transformers alone can prepare them.
+        """
+        return {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PretrainedForm:
         """A form of its own with the same model, which is only read, and need not be of torch."""

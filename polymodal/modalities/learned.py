@@ -74,7 +74,7 @@ class Learned(PretrainedForm):
             return []
         prepared = Prepared.of(arrays, form, arrays[0].shape[int(form.ragged) :])
         most = POSITIONS if form.ragged else CELLS
-        found = np.zeros((len(arrays), 1, self._model.width), np.float32)
+        found = np.zeros((len(arrays), 1, self.reader.width), np.float32)
         for rows in batches(prepared.lengths.tolist(), most):
             for start in range(0, len(rows), CELLS):
                 some = np.array(rows[start : start + CELLS])
@@ -83,7 +83,7 @@ class Learned(PretrainedForm):
 
     @torch.inference_mode()
     def _vectors(self, prepared: Prepared, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        found: torch.Tensor = self._model(prepared.gather(rows).to(device()).masked())
+        found: torch.Tensor = self.reader(prepared.gather(rows).to(device()).masked())
         return found.float().cpu().numpy()
 
     @cached_property
@@ -113,7 +113,7 @@ class Learned(PretrainedForm):
         return found
 
     @cached_property
-    def _model(self) -> _Network:
+    def reader(self) -> _Network:
         file = Path(self.path) / WEIGHTS[0]
         tensors, _ = read_tensors(file)
         try:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from polymodal.base.errors import UserError
 from polymodal.nn.checkpoint import CONFIG, check_weights, folder, read
 from polymodal.nn.processors import explained
+from polymodal.nn.reader import Last, Reader
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -85,6 +86,19 @@ def load(path: str, half: Half, *, weights: bool = True, **settings: Any) -> Pre
     if pooler is not None and any(True for _ in pooler.parameters()):
         model.pooler = None
     return cast("PreTrainedModel", model.float().eval())
+
+
+def reader(
+    path: str, half: Half, names: tuple[str, ...], *, ragged: bool = False, **settings: Any
+) -> Reader:
+    """A model that is not trained on: arrays in, its last hidden state out.
+
+    Args:
+        names: of its inputs.
+        ragged: whether their second axis varies from call to call.
+        settings: as of `load`.
+    """
+    return Reader(Last(load(path, half, **settings), names), names, ragged=ragged)
 
 
 def width(path: str, half: Half) -> int:

@@ -13,6 +13,8 @@ import numpy as np
 from polymodal.base.errors import UserError
 from polymodal.nn.checkpoint import CONFIG, PREPROCESSOR, VOCABULARY, folder, matching
 
+# What a tokenizer is kept in where transformers is not there.
+TOKENIZER = "tokenizer.json"
 # How much transformers prints is one setting of the process.
 _LOCK = threading.RLock()
 # What transformers and its settings raise at files that they do not understand.
@@ -86,6 +88,37 @@ def normalisation(path: str) -> tuple[list[float], list[float]]:
     middle = made[..., made.shape[-2] // 2, made.shape[-1] // 2]
     scale = (middle[1] - middle[0]) / 255
     return (-middle[0] / scale).tolist(), scale.tolist()
+
+
+def spelled(processor: Any, path: str) -> dict[str, Any]:
+    """What an image processor does, JSON-able: "resize", "crop" and "scale", each None where it
+    does no such thing.
+
+    Raises:
+        UserError: it does something else.
+    """
+    from transformers.image_processing_backends import PilBackend
+
+    known = ("_preprocess", "preprocess", "resize", "center_crop", "rescale", "normalize", "pad")
+    other = [
+        name for name in known if getattr(type(processor), name) is not getattr(PilBackend, name)
+    ]
+    size = {name: value for name, value in dict(processor.size).items() if value}
+    if set(size) not in ({"height", "width"}, {"shortest_edge"}):
+        other.append("size")
+    if other or processor.do_pad:
+        raise UserError(
+            f"The pictures of '{path}' can be prepared by transformers alone",
+            expected="a processor that resizes, crops the middle and normalises",
+            got=f"{type(processor).__name__} with its own {', '.join(other) or 'padding'}",
+            do="choose another model, or serve the run itself",
+        )
+    first, second = normalisation(path)
+    return {
+        "resize": [size, int(processor.resample)] if processor.do_resize else None,
+        "crop": dict(processor.crop_size) if processor.do_center_crop else None,
+        "scale": [first, second] if processor.do_rescale or processor.do_normalize else None,
+    }
 
 
 def side(processor: Any) -> int:

@@ -16,8 +16,9 @@ import torch
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
 from polymodal.contract.batch import Field
-from polymodal.contract.beside import Beside, vector
+from polymodal.contract.beside import Beside
 from polymodal.contract.form import Form
+from polymodal.contract.joining import vector
 from polymodal.prepared.cache import Entry, Store
 from polymodal.prepared.cells import Contents, cells
 from polymodal.prepared.encode import Progress, encode, encode_here

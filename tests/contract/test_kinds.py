@@ -12,7 +12,7 @@ import torch
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
-from polymodal.contract.beside import vector
+from polymodal.contract.joining import vector
 from polymodal.contract.kind import Guess, Seen, kinds
 from polymodal.contract.parts import LAYOUTS, PARTS
 from polymodal.nn.blocks import blocks

@@ -54,7 +54,7 @@ def test_what_it_costs_is_said_of_all_and_of_each_modality(folder, mixed, orders
 
 
 def test_a_slower_model_is_refused(linear, orders, tmp_path, monkeypatch):
-    seconds = {"pytorch": 1.0, "fp32": 1.0, "int8": 2.0}
+    seconds = {"pytorch": 1.0, "bf16": 3.0, "fp32": 1.5, "int8": 2.0}
     monkeypatch.setattr(module, "_best", lambda runners: {who: seconds[who] for who in runners})
     monkeypatch.setattr(module, "_quality", lambda *args: {})
     monkeypatch.setattr(module, "TIMED", 90)

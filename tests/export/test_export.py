@@ -102,6 +102,43 @@ def test_what_is_there_already_is_not_replaced(mixed, orders, tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+def test_pretrained_models_go_along(
+    fitted: Callable[..., Run], orders: Path, checkpoint: Callable[[str], str], tmp_path: Path
+):
+    read = {"note": {"pretrained": checkpoint("bert")}, "photo": {"pretrained": checkpoint("vit")}}
+    tuned = {"note": {"pretrained": checkpoint("bert"), "tune": True}, "table": {}}
+    run = fitted(
+        orders,
+        {
+            "models": [
+                {"name": "lin", "learner": "linear", "modalities": {**read, "table": {}}},
+                {"name": "net", "modalities": tuned, "width": 16, "training": {"epochs": 1}},
+            ],
+        },
+        ["returned"],
+        {"extras": "set", "note": "text", "city": "category"},
+    )
+    export(run, tmp_path / "out", rows=20)
+    lines = (tmp_path / "out" / "requirements.txt").read_text()
+    assert "tokenizers==" in lines and "torch" not in lines and "transformers" not in lines
+    gone = (*HEAVY, "polymodal")
+    found = predicted(tmp_path / "out", orders, tmp_path / "predictions.csv", gone)
+    assert_alike(found, run.predict(orders), {})
+
+
+def test_a_run_for_transformers_is_opened_by_it(linear, orders, tmp_path):
+    from transformers import AutoModel
+
+    assert "AutoModel" in export(linear, tmp_path / "hf", "hf")
+    opened = AutoModel.from_pretrained(tmp_path / "hf")
+    wanted = linear.predict(orders)["amount"]
+    assert opened(orders)["amount"] == pytest.approx(wanted)
+    with pytest.raises(UserError, match="no rows prove it"):
+        export(linear, tmp_path / "other", "hf", orders)
+    with pytest.raises(UserError, match="is there already"):
+        export(linear, tmp_path / "hf", "hf")
+
+
 def test_tags_of_words_are_answered_as_the_training_cells_are_written(
     fitted: Callable[..., Run], tmp_path: Path
 ):

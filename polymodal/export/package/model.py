@@ -20,6 +20,8 @@ from polymodal.contract.answers import Answers, Array
 from polymodal.contract.form import Form
 from polymodal.export.package import cells as _cells
 from polymodal.export.package.cells import Encoded
+from polymodal.export.package.joined import Joined
+from polymodal.export.package.pretrained import Reader, facts
 from polymodal.run import patterns
 from polymodal.run.standing import Standing
 from polymodal.tasks import _decoding
@@ -65,7 +67,8 @@ class Model:
         self.columns: list[dict[str, Any]] = described["columns"]
         self.naming: list[str] = described["naming"]
         self.modalities: dict[str, dict[str, Any]] = described["modalities"]
-        self.forms = [_form(one) for one in described["forms"]]
+        self.threads = threads
+        self.forms = [form(one, self.folder, threads) for one in described["forms"]]
         self.shapes = [tuple(one["shape"]) for one in described["forms"]]
         self.members: dict[str, dict[str, Any]] = described["members"]
         self.targets = {n: Target(n, one) for n, one in described["targets"].items()}
@@ -77,7 +80,6 @@ class Model:
         self.weights: dict[str, dict[str, float]] = described["weights"]
         names = list(self.modalities)
         self.standing = Standing(self.targets, self.weights, reads, partial_, names)
-        self.threads = threads
         runtime = importlib.import_module(f"{PACKAGE}.export.package.{described['runtime']}")
         self._opened = runtime.Graph
         self._graphs: dict[str, Any] = {}
@@ -208,6 +210,26 @@ def load(folder: str | Path | None = None, *, threads: int = 1) -> Model:
     return Model(here if folder is None else folder, threads=threads)
 
 
+def form(described: Mapping[str, Any], folder: Path, threads: int) -> Form:
+    """A form as `model.json` describes it.
+
+    Args:
+        folder: of the model.
+        threads: of a pretrained model's graph.
+    """
+    if "joins" in described:
+        return Joined(*(form(one, folder, threads) for one in described["joins"]))
+    settings, model = dict(described["settings"]), described.get("model")
+    if model is not None:
+        settings["path"] = str(folder / model)
+    module = importlib.import_module(f"{PACKAGE}.{described['module']}")
+    found: Form = getattr(module, described["class"])(**settings)
+    found.state = described["state"]
+    if model is not None and "file" in facts(settings["path"]):
+        vars(found)["reader"] = Reader(settings["path"], threads)
+    return found
+
+
 def _each(found: Mapping[str, Array], targets: Sequence[str]) -> Iterator[tuple[str, list[Array]]]:
     """Each target's answers to a batch, those to words without the padding."""
     for target in targets:
@@ -223,13 +245,6 @@ def _each(found: Mapping[str, Array], targets: Sequence[str]) -> Iterator[tuple[
                 do="look at these rows' numbers",
             )
         yield target, rows
-
-
-def _form(described: Mapping[str, Any]) -> Form:
-    module = importlib.import_module(f"{PACKAGE}.{described['module']}")
-    found: Form = getattr(module, described["class"])(**described["settings"])
-    found.state = described["state"]
-    return found
 
 
 def _spread(values: Answers, rows: Array, count: int) -> list[Any]:

@@ -18,6 +18,7 @@ from typing import IO, Any
 import numpy as np
 
 from polymodal.base.errors import UserError
+from polymodal.modalities.audio.resample import resampled
 from polymodal.table.media import Media
 
 LONGEST = 3600.0  # seconds; a longer recording is almost surely meant to be cut into rows first
@@ -345,11 +346,9 @@ def _check_finite(media: Media, samples: np.ndarray[Any, Any]) -> None:
 def _resample(samples: np.ndarray[Any, Any], native: int, rate: int) -> np.ndarray[Any, Any]:
     if native == rate:
         return np.ascontiguousarray(samples, np.float32)
-    from scipy.signal import resample_poly
-
     # A filter is as long as the ratio's terms are large: one part in a million is not heard.
     ratio = Fraction(rate, native).limit_denominator(2000)
-    return resample_poly(samples, ratio.numerator, ratio.denominator).astype(np.float32)
+    return resampled(samples, ratio.numerator, ratio.denominator)
 
 
 def _unreadable(media: Media, error: Exception) -> UserError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Tokens
 from polymodal.nn import checkpoint, pretrained, processors
+from polymodal.nn.reader import Reader
 
 AUDIO = pretrained.Half("audio", ("input_values", "input_features"), "audio_model")
 PACKAGES = "modalities/audio/packages"
@@ -58,6 +60,33 @@ class Listener(ABC):
     @abstractmethod
     def network(self, *, weights: bool = True) -> Network:
         """The network; `weights=False`: with random ones. UserErrors as `pretrained.load` says."""
+
+    def reader(self) -> Reader:
+        """The network, as a form calls it: "data" and "mask" -> values, and which are real."""
+        found = Reader(_Heard(self.network()), ("data", "mask"), ragged=True)
+        found.outputs = ("values", "real")
+        return found
+
+    def along(self, folder: Path) -> dict[str, Any]:
+        """As `PretrainedForm.along`: "hears" says how, to `export/package/listener.py`."""
+        raise UserError(
+            "What this model of sounds hears is prepared by transformers alone",
+            expected="a model of samples (wav2vec 2.0, HuBERT), or the speech embedding",
+            got=type(self).__name__.strip("_").lower(),
+            do="choose another model, or serve the run itself",
+        )
+
+
+class _Heard(nn.Module):
+    """A network whose tokens are a tuple."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = self.network(*given)
+        return tokens.values, tokens.mask
 
 
 def listener(path: str) -> Listener:
@@ -114,6 +143,13 @@ class _Transformer(Listener):
             got=f"a {model.config.model_type} model",
             do="choose another model",
         )
+
+    def along(self, folder: Path) -> dict[str, Any]:
+        from transformers import Wav2Vec2FeatureExtractor
+
+        if type(self._extractor) is not Wav2Vec2FeatureExtractor:
+            return super().along(folder)
+        return {"hears": "samples", "rate": self.rate, "normal": self._extractor.do_normalize}
 
     @cached_property
     def _bands(self) -> int | None:

@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 
 import polymodal as pm
 from polymodal.base import lookup
-from polymodal.contract.beside import vector
+from polymodal.contract.joining import vector
 from polymodal.contract.recipe import Recipe
 from polymodal.models.experts._layered import Components
 from polymodal.nn.weights import fill

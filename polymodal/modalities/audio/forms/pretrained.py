@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from polymodal.base.devices import device, device_of
 from polymodal.base.errors import UserError
 from polymodal.modalities._pretrained import PretrainedForm, batches
 from polymodal.modalities.audio import decode
-from polymodal.modalities.audio.listener import Listener, Network, listener
+from polymodal.modalities.audio.listener import Listener, listener
 from polymodal.modalities.series.slices import slices
 from polymodal.table.media import Media
 
@@ -92,18 +91,15 @@ class Pretrained(PretrainedForm):
     def _waveform(self, cell: Media) -> np.ndarray[Any, Any]:
         return decode.waveform(cell, self.listener.rate, self.seconds)
 
-    @torch.inference_mode()
     def _outputs(self, sounds: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Outputs `(positions, width)` at each sound's real positions."""
-        lengths = torch.tensor([len(sound) for sound in sounds])
-        data = torch.zeros(len(sounds), int(lengths.max()), sounds[0].shape[1])
+        lengths = np.array([len(sound) for sound in sounds])
+        data = np.zeros((len(sounds), lengths.max(), sounds[0].shape[1]), np.float32)
         for row, sound in zip(data, sounds, strict=True):
-            row[: len(sound)] = torch.from_numpy(sound)
-        mask = torch.arange(data.shape[1]) < lengths.unsqueeze(1)
-        place = device_of(self._model)
-        tokens = self._model(data.to(place), mask.to(place))
-        values = tokens.values.cpu().numpy()
-        return [one[real] for one, real in zip(values, tokens.mask.cpu().numpy(), strict=True)]
+            row[: len(sound)] = sound
+        mask = np.arange(data.shape[1]) < lengths[:, None]
+        values, heard = self.reader(data=data, mask=mask)
+        return [one[real] for one, real in zip(values, heard, strict=True)]
 
     @cached_property
     def listener(self) -> Listener:
@@ -111,5 +107,9 @@ class Pretrained(PretrainedForm):
         return listener(self.path)
 
     @cached_property
-    def _model(self) -> Network:
-        return self.listener.network().to(device())
+    def reader(self) -> Any:
+        return self.listener.reader()
+
+    def along(self, folder: Path) -> dict[str, Any]:
+        """How it hears."""
+        return self.listener.along(folder)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from polymodal.base.devices import device, device_of
 from polymodal.modalities._pretrained import PretrainedForm
 from polymodal.modalities.image.forms._form import PictureForm
 from polymodal.nn import pretrained, processors
@@ -68,13 +66,12 @@ class Pretrained(PretrainedForm, PictureForm):
         )
         return np.asarray(processed["pixel_values"][0], np.uint8).transpose(1, 2, 0)
 
-    @torch.inference_mode()
     def _outputs(self, cells: Sequence[Media]) -> list[np.ndarray[Any, Any]]:
         """float32 `(1, width)` each."""
         pictures = [self.read(cell, self._side) for cell in cells]
-        inputs = self._processor(pictures, return_tensors="pt")["pixel_values"]
-        hidden = pretrained.hidden(self._model, pixel_values=inputs.to(device_of(self._model)))
-        return list(hidden.mean(1, keepdim=True).cpu().numpy())
+        inputs = self._processor(pictures, return_tensors="np")["pixel_values"]
+        (hidden,) = self.reader(pixel_values=np.asarray(inputs, np.float32))
+        return list(pooled(hidden)[:, None])
 
     @cached_property
     def _side(self) -> int:
@@ -87,6 +84,16 @@ class Pretrained(PretrainedForm, PictureForm):
         return processors.image_processor(self.path)
 
     @cached_property
-    def _model(self) -> nn.Module:
-        model: nn.Module = pretrained.load(self.path, IMAGE)
-        return model.to(device())
+    def reader(self) -> Any:
+        return pretrained.reader(self.path, IMAGE, ("pixel_values",))
+
+    def along(self, folder: Path) -> dict[str, Any]:
+        """How pictures are cut and normalised."""
+        return {"pictures": processors.spelled(self._processor, self.path)}
+
+
+def pooled(hidden: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Means over positions `(batch, positions, width)` or places `(batch, width, rows, columns)`:
+    `(batch, width)`."""
+    means: np.ndarray[Any, Any] = hidden.mean(1) if hidden.ndim == 3 else hidden.mean((2, 3))
+    return means

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
-from polymodal.modalities.series.forms.pretrained import Patches
+from polymodal.modalities.series.forms.pretrained import SERIES, alone, shared
 from polymodal.modalities.series.forms.pretrained import Pretrained as Given
-from polymodal.nn import checkpoint
+from polymodal.nn import checkpoint, pretrained
 from polymodal.nn.backbone import Frozen, projection
 from polymodal.nn.masked import all_real
 
@@ -55,8 +55,7 @@ class _Tuned(nn.Module):
 
     def __init__(self, form: Given, width: int | None, dropout: float) -> None:
         super().__init__()
-        weights = checkpoint.has_weights(form.path)
-        self.backbone = Patches(form.path, form.channels, weights=weights)
+        self.backbone = _Patches(form.path, form.channels)
         self.project = nn.Sequential(
             nn.LayerNorm(form.size), projection(form.size, width), nn.Dropout(dropout)
         )
@@ -65,3 +64,29 @@ class _Tuned(nn.Module):
     def forward(self, data: Tensor) -> Tensor:
         values: Tensor = self.project(self.backbone(data)) + self.channels
         return values
+
+
+class _Patches(nn.Module):
+    """A model of series: `(batch, steps, channels)` -> means over patches `(batch, channels,
+    width)`; of random weights where its folder holds none.
+
+    Attributes:
+        is_backbone: tells the optimiser to move its weights at a rate of their own.
+    """
+
+    is_backbone = True
+
+    def __init__(self, path: str, channels: int) -> None:
+        super().__init__()
+        self.alone = alone(path)
+        weights, settings = checkpoint.has_weights(path), shared(path, channels)
+        self.model = pretrained.load(path, SERIES, weights=weights, **settings)
+
+    def forward(self, data: Tensor) -> Tensor:
+        batch, steps, channels = data.shape
+        if self.alone:
+            # A channel is a row of its own.
+            data = data.transpose(1, 2).reshape(batch * channels, steps, 1)
+        # `(batch, channels, patches, width)`
+        values: Tensor = self.model(past_values=data).last_hidden_state.mean(2)
+        return values.view(batch, channels, -1)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from polymodal.base.devices import device, device_of
 from polymodal.base.errors import UserError
 from polymodal.modalities._pretrained import PretrainedForm
 from polymodal.modalities.series.forms._form import SeriesForm
@@ -70,11 +68,14 @@ class Pretrained(PretrainedForm, SeriesForm):
         columns = [np.interp(at, given, column) for column in values.T]
         return np.stack(columns, 1).astype(np.float32)
 
-    @torch.inference_mode()
     def _outputs(self, series: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """float32 `(channels, width)` each."""
-        data = torch.from_numpy(np.stack(series)).to(device_of(self._model))
-        return list(self._model(data).cpu().numpy())
+        data = np.stack(series)
+        if alone(self.path):
+            data = data.transpose(0, 2, 1).reshape(-1, data.shape[1], 1)
+        # `(batch, channels, patches, width)`
+        (hidden,) = self.reader(past_values=np.ascontiguousarray(data))
+        return list(hidden.mean(2).reshape(len(series), self.channels, -1))
 
     @cached_property
     def _length(self) -> int:
@@ -88,45 +89,32 @@ class Pretrained(PretrainedForm, SeriesForm):
         return found
 
     @cached_property
-    def _model(self) -> Patches:
-        return Patches(self.path, self.channels).to(device()).eval()
+    def reader(self) -> Any:
+        settings = shared(self.path, self.channels)
+        return pretrained.reader(self.path, SERIES, ("past_values",), **settings)
+
+    def along(self, folder: Path) -> dict[str, Any]:
+        """Of the model's settings those that are asked here."""
+        told = ("context_length", "share_embedding", "channel_attention")
+        return {name: pretrained.told(self.path, SERIES, name) for name in told}
 
 
-class Patches(nn.Module):
-    """A model of series: `(batch, steps, channels)` -> means over patches `(batch, channels,
-    width)`.
+def alone(path: str) -> bool:
+    """Whether a model reads each channel by itself, and need not know how many there are."""
+    one_for_all = pretrained.told(path, SERIES, "share_embedding")
+    return bool(one_for_all) and not pretrained.told(path, SERIES, "channel_attention")
 
-    Args:
-        path: folder or hub id.
-        channels: of the series.
-        weights: False builds the configured architecture with random weights.
 
-    Attributes:
-        is_backbone: tells the optimiser to move its weights at a rate of their own.
-    """
-
-    is_backbone = True
-
-    def __init__(self, path: str, channels: int, *, weights: bool = True) -> None:
-        super().__init__()
-        shared = pretrained.told(path, SERIES, "share_embedding")
-        # Then a channel is a row of its own, and the model need not know how many there are.
-        self.alone = bool(shared) and not pretrained.told(path, SERIES, "channel_attention")
-        settings = {"num_input_channels": 1} if self.alone else {}
-        self.model = pretrained.load(path, SERIES, weights=weights, **settings)
-        own = channels if self.alone else self.model.config.num_input_channels
-        if channels != own:
-            raise UserError(
-                f"'{path}' is a model of series with other channels",
-                expected=f"{own} channels",
-                got=f"{channels}",
-                do="choose a model that shares its embedding among channels",
-            )
-
-    def forward(self, data: Tensor) -> Tensor:
-        batch, steps, channels = data.shape
-        if self.alone:
-            data = data.transpose(1, 2).reshape(batch * channels, steps, 1)
-        # `(batch, channels, patches, width)`
-        values: Tensor = self.model(past_values=data).last_hidden_state.mean(2)
-        return values.view(batch, channels, -1)
+def shared(path: str, channels: int) -> dict[str, Any]:
+    """Settings with which a model reads series of so many channels; UserError if it cannot."""
+    if alone(path):
+        return {"num_input_channels": 1}
+    own = pretrained.told(path, SERIES, "num_input_channels")
+    if channels != own:
+        raise UserError(
+            f"'{path}' is a model of series with other channels",
+            expected=f"{own} channels",
+            got=f"{channels}",
+            do="choose a model that shares its embedding among channels",
+        )
+    return {}

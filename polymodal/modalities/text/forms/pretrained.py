@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from polymodal.base.devices import device, device_of
 from polymodal.base.errors import UserError
 from polymodal.modalities._pretrained import PretrainedForm, batches
 from polymodal.modalities.text.forms import _pieces
@@ -88,19 +86,17 @@ class Pretrained(PretrainedForm):
     def _pieces(self, cell: Any) -> np.ndarray[Any, Any]:
         return _pieces.encode(cell, self._tokenizer, self.limit)
 
-    @torch.inference_mode()
     def _outputs(self, texts: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
         """`(batch, longest, width)` outputs for texts' pieces."""
         # A model may not take a batch without a single piece.
         longest = max(1, *(len(text) for text in texts))
-        ids = torch.zeros(len(texts), longest, dtype=torch.int64)
-        mask = torch.zeros_like(ids)
+        ids = np.zeros((len(texts), longest), np.int64)
+        mask = np.zeros_like(ids)
         for i, text in enumerate(texts):
-            ids[i, : len(text)] = torch.from_numpy(text[:, 0])
+            ids[i, : len(text)] = text[:, 0]
             mask[i, : max(1, len(text))] = 1
-        place = device_of(self._model)
-        inputs = {"input_ids": ids.to(place), "attention_mask": mask.to(place)}
-        return pretrained.hidden(self._model, **inputs).cpu().numpy()
+        (hidden,) = self.reader(input_ids=ids, attention_mask=mask)
+        return hidden
 
     def _pooled(
         self, values: np.ndarray[Any, Any], numbers: np.ndarray[Any, Any]
@@ -118,6 +114,10 @@ class Pretrained(PretrainedForm):
         return processors.tokenizer(self.path)
 
     @cached_property
-    def _model(self) -> nn.Module:
-        model: nn.Module = pretrained.load(self.path, TEXT)
-        return model.to(device())
+    def reader(self) -> Any:
+        return pretrained.reader(self.path, TEXT, ("input_ids", "attention_mask"), ragged=True)
+
+    def along(self, folder: Path) -> dict[str, Any]:
+        """The tokenizer."""
+        self._tokenizer.backend_tokenizer.save(str(folder / processors.TOKENIZER))
+        return {"unknown": self._tokenizer.unk_token_id, "needs": ["tokenizers"]}

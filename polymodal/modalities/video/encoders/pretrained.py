@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
-from polymodal.modalities.video.forms.pretrained import VIDEO, outputs
+from polymodal.modalities.video.forms.pretrained import VIDEO
 from polymodal.modalities.video.forms.pretrained import Pretrained as Given
-from polymodal.nn import processors
+from polymodal.nn import pretrained, processors
 from polymodal.nn.backbone import Backbone, Frozen, projection
 from polymodal.nn.masked import all_real
 
@@ -81,7 +81,7 @@ class _Tuned(nn.Module):
     def forward(self, data: Tensor) -> Tensor:
         """`(batch, frames, height, width, 3)` uint8 -> `(batch, length, width)`."""
         pixels = (data.movedim(-1, 2).to(self.scale.dtype) - self.shift) * self.scale
-        found = outputs(self.backbone.model, pixels, self.together)
+        found = _outputs(self.backbone.model, pixels, self.together)
         if self.together:
             found = found.squeeze(1)
             parts = found.tensor_split(min(self.tokens, found.shape[1]), 1)
@@ -90,3 +90,18 @@ class _Tuned(nn.Module):
             means = found.mean(2)
         values: Tensor = self.project(means)
         return values if self.times is None else values + self.times
+
+
+def _outputs(model: nn.Module, clips: Tensor, together: bool) -> Tensor:
+    """A loaded model's last hidden state of clips `(batch, frames, 3, height, width)`.
+
+    Args:
+        together: whether it reads a clip's frames at once.
+
+    Returns:
+        `(batch, 1, positions, width)`, or `(batch, frames, positions, width)` frame by frame.
+    """
+    if together:
+        return pretrained.hidden(model, pixel_values=clips).unsqueeze(1)
+    found = pretrained.hidden(model, pixel_values=clips.flatten(0, 1))
+    return found.view(*clips.shape[:2], *found.shape[1:])

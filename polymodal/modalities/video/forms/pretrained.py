@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from polymodal.base.devices import device, device_of
 from polymodal.base.errors import UserError
 from polymodal.modalities._pretrained import PretrainedForm
 from polymodal.modalities.image import picture as _picture
+from polymodal.modalities.image.forms.pretrained import pooled
 from polymodal.modalities.video.forms._form import ClipForm
 from polymodal.nn import pretrained, processors
 from polymodal.table.media import Media
@@ -81,34 +80,22 @@ class Pretrained(PretrainedForm, ClipForm):
         # Processors of video put a clip into a list of clips.
         return np.asarray(made, np.float32).reshape(self.frames, *np.shape(made)[-3:])
 
-    @torch.inference_mode()
     def _outputs(self, cells: Sequence[Media]) -> list[np.ndarray[Any, Any]]:
         """float32 `(1 or frames, width)` each."""
-        clips = torch.from_numpy(np.stack([self._processed(cell) for cell in cells]))
-        found = outputs(self._model, clips.to(device_of(self._model)), bool(self.together))
-        values = found.flatten(1, 2).mean(1, keepdim=True) if self.together else found.mean(2)
-        return list(values.cpu().numpy())
+        clips = np.stack([self._processed(cell) for cell in cells])
+        pixels = clips if self.together else clips.reshape(-1, *clips.shape[2:])
+        (hidden,) = self.reader(pixel_values=pixels)
+        return list(pooled(hidden).reshape(len(cells), self.places, -1))
 
     @cached_property
     def _processor(self) -> Any:
         return processors.image_processor(self.path)
 
     @cached_property
-    def _model(self) -> nn.Module:
-        model: nn.Module = pretrained.load(self.path, VIDEO)
-        return model.to(device())
+    def reader(self) -> Any:
+        return pretrained.reader(self.path, VIDEO, ("pixel_values",))
 
-
-def outputs(model: nn.Module, clips: torch.Tensor, together: bool) -> torch.Tensor:
-    """A loaded model's last hidden state of clips `(batch, frames, 3, height, width)`.
-
-    Args:
-        together: whether it reads a clip's frames at once.
-
-    Returns:
-        `(batch, 1, positions, width)`, or `(batch, frames, positions, width)` frame by frame.
-    """
-    if together:
-        return pretrained.hidden(model, pixel_values=clips).unsqueeze(1)
-    found = pretrained.hidden(model, pixel_values=clips.flatten(0, 1))
-    return found.view(*clips.shape[:2], *found.shape[1:])
+    def along(self, folder: Path) -> dict[str, Any]:
+        """How frames are cut and normalised, and whether the model reads them at once."""
+        pictures = processors.spelled(self._processor, self.path)
+        return {"pictures": pictures, "num_frames": self.together}

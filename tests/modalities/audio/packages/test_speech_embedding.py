@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from polymodal.base.errors import UserError
+from polymodal.modalities.audio import embedding
 from polymodal.modalities.audio.encoders.pretrained import Pretrained as Encoder
 from polymodal.modalities.audio.forms.beside import Beside
 from polymodal.modalities.audio.forms.pretrained import Pretrained
-from polymodal.modalities.audio.packages import speech_embedding
 from polymodal.modalities.audio.packages.speech_embedding import SpeechEmbedding
 from polymodal.nn import checkpoint
 from polymodal.table.media import Media
@@ -86,13 +86,13 @@ def test_a_copy_of_a_form_shares_its_network(path: str) -> None:
 
 def test_what_is_missing_or_damaged(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = Media("a sound", values=sound(1))
-    file = Path(path) / speech_embedding.EMBEDDING
+    file = Path(path) / embedding.EMBEDDING
     shutil.copy(file, file.with_suffix(".kept"))
     file.write_bytes(b"not a network")
     with pytest.raises(UserError, match="is damaged"):
         Pretrained(path=path).encode(cell)
     shutil.move(file.with_suffix(".kept"), file)
-    monkeypatch.setattr(speech_embedding, "LIBRARIES", "nowhere")
+    monkeypatch.setattr(embedding, "LIBRARIES", "nowhere")
     with pytest.raises(UserError, match="needs the runtime") as caught:
         Pretrained(path=path).encode(cell)
     assert "polymodal[speech]" in caught.value.do
