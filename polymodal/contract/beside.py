@@ -19,7 +19,6 @@ from polymodal.base.errors import UserError
 from polymodal.contract import joining
 from polymodal.contract.batch import Field
 from polymodal.contract.form import Form
-from polymodal.contract.joining import vector
 from polymodal.contract.kind import kinds
 
 Array = np.ndarray[Any, Any]
@@ -108,14 +107,14 @@ class Beside(Form):
 
     def encode_many(self, cells: Sequence[Any]) -> list[Array]:
         frozen, plain = (form.encode_many(cells) for form in self.made_of)
-        return [self.join(vector(a), b) for a, b in zip(frozen, plain, strict=True)]
+        return [self.join(a, b) for a, b in zip(frozen, plain, strict=True)]
 
     def was_truncated(self, cell: Any) -> bool:
         return self.plain.was_truncated(cell)
 
     def join(self, frozen: Array, plain: Array) -> Array:
-        """A vector `(width,)` and an array of the described form, as one."""
-        return joining.join(frozen, plain, self.ragged)
+        """The model's output for a cell and an array of the described form, as one."""
+        return joining.join(joining.vector(frozen), plain, self.ragged)
 
     def split(self, field: Field) -> tuple[Field, Field]:
         """A field of joined arrays as two: the model's vectors `(batch, width)`, the described."""

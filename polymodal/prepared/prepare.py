@@ -18,7 +18,6 @@ from polymodal.contract import kind
 from polymodal.contract.batch import Field
 from polymodal.contract.beside import Beside
 from polymodal.contract.form import Form
-from polymodal.contract.joining import vector
 from polymodal.prepared.cache import Entry, Store
 from polymodal.prepared.cells import Contents, cells
 from polymodal.prepared.encode import Progress, encode, encode_here
@@ -148,9 +147,7 @@ class Joined(Prepared):
     def arrays(self, rows: Array) -> list[Array]:
         assert isinstance(self._form, Beside)
         frozen, plain = (part.arrays(rows) for part in self._parts)
-        return [
-            self._form.join(vector(one), other) for one, other in zip(frozen, plain, strict=True)
-        ]
+        return [self._form.join(one, other) for one, other in zip(frozen, plain, strict=True)]
 
     def gather(self, rows: Array) -> Field:
         assert isinstance(self._form, Beside)
