@@ -44,6 +44,7 @@ def learn(
     must: bool = False,
     part: str = "",
     chosen: Sequence[Mapping[str, Any]] = (),
+    rivals: Sequence[tuple[Member, Path]] = (),
 ) -> tuple[Trained, dict[str, Answers]]:
     """Train a member on `train` rows; scores are of the `valid` rows.
 
@@ -53,6 +54,7 @@ def learn(
         must: it is finished whatever the time.
         part: the fold, or "" without folds.
         chosen: the folds' facts, for a refit: what they chose.
+        rivals: networks of one modality that have learned before, and their folders of all parts.
 
     Raises:
         Late: it cannot be done in time.
@@ -65,7 +67,8 @@ def learn(
         if done.exists():
             kernels, facts = _read(module, done)
         else:
-            trial = Trial(job, member, lesson, folder, seed, start + allowance, share, must, chosen)
+            end, alike = start + allowance, [(rival, place / part) for rival, place in rivals]
+            trial = Trial(job, member, lesson, folder, seed, end, share, must, chosen, alike)
             kernels, facts = learner(member).learn(module, trial)
             facts["rows"] = len(lesson.train)
             facts["seconds"] = round(time.perf_counter() - start, 2)

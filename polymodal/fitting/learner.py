@@ -30,6 +30,7 @@ class Trial:
         share: of the steps that would be made, for a refit without validation rows.
         must: whatever the time, it is finished: with few steps, if it learns in steps.
         chosen: facts of each fold's learning, for a refit: what validation chose there holds here.
+        rivals: networks of one modality that have learned from the same rows, and where they lie.
     """
 
     job: Job
@@ -41,6 +42,7 @@ class Trial:
     share: float = 1.0
     must: bool = False
     chosen: Sequence[Mapping[str, Any]] = ()
+    rivals: Sequence[tuple[Member, Path]] = ()
 
     def left(self) -> float:
         """Seconds."""

@@ -1,9 +1,9 @@
 """All models of a fit, one after the other: each learns under the time that it is allowed.
 
 Experts come first, of all modalities before those of one. Networks follow, the fusion in several
-times as many steps as every modality's own, as measured beforehand. What was skipped or cut is
-tried again with what others have left over, before any further fusion: a rival that had less than
-the fusion says nothing about it.
+times as many steps as every modality's own, as measured beforehand, and from the encoders of those
+if that is less than all of its steps. What was skipped or cut is tried again with what others have
+left over, before any further fusion: a rival that had less than the fusion says nothing about it.
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ class Trials:
         skipped: name -> why it is not trained.
         paces: of the networks that were measured.
         waiting: networks whose twins come first; see `twins.behind`.
+        networks: those of the plan's of one modality that are trained, and where they lie.
     """
 
     def __init__(self, job: Job, division: Division, clock: Clock, out: Path, show: Show) -> None:
@@ -128,6 +129,7 @@ class Trials:
         self.diverged: list[Diverged] = []
         self.paces: dict[str, Pace] = {}
         self.waiting: list[Member] = []
+        self.networks: dict[str, tuple[Member, Path]] = {}
         # The one of the folds that is the holdout.
         self.part = ""
         scored = division.valid
@@ -168,19 +170,19 @@ class Trials:
         self.show.doing(f"train {member.name}", "training")
         folder = checkpoints(self.out, member) / at
         allowance = math.inf if self._is_done(member, at) else allowance
+        rivals = list(self.networks.values()) if len(member.modalities) > 1 else []
         try:
             if allowance <= 0 and not must:
                 raise Late("the budget is spent")
             if self.division.folds:
                 one, scores = _by_folds(
-                    self.job, member, self.division, self.rows, folder, allowance, must
+                    self.job, member, self.division, self.rows, folder, allowance, must, rivals
                 )
             else:
                 inner, valid = self.division.train, self.rows
                 own = folder / self.part
-                one, scores = learn.learn(
-                    self.job, member, inner, valid, own, allowance, must=must, part=self.part
-                )
+                how: Any = {"must": must, "part": self.part, "rivals": rivals}
+                one, scores = learn.learn(self.job, member, inner, valid, own, allowance, **how)
         except Late as late:
             if member.name not in self.trained:
                 self.skipped[member.name] = str(late)
@@ -193,6 +195,8 @@ class Trials:
         if not self.trained:
             self._check_metric(scores)
         self.trained[member.name], self.scores[member.name] = one, scores
+        if self.clock.divides and build.design(member).paced and len(member.modalities) == 1:
+            self.networks[member.name] = member, folder
         self.skipped.pop(member.name, None)
         self.show.trained(member.name, one.facts)
 
@@ -264,6 +268,8 @@ class Trials:
         keys = ("steps", "best_step", "whole_steps", "stopped")
         known = facts.get("folds", facts) if paced else {}
         steps, best, whole, stopped = (known.get(key, 0) for key in keys)
+        begun = known.get("begun", 0)  # steps of what it started from
+        steps, best = steps + begun, best + begun
         return Attempt(member.name, read, learner, paced, steps, best, whole, bool(stopped))
 
     def _check_metric(self, scores: Mapping[str, Answers]) -> None:
@@ -332,6 +338,7 @@ def _by_folds(
     folder: Path,
     allowance: float,
     must: bool,
+    rivals: Sequence[tuple[Member, Path]],
 ) -> tuple[Trained, dict[str, Answers]]:
     """Out-of-fold scores, then one model of all rows, for as long as the folds found best.
 
@@ -351,9 +358,8 @@ def _by_folds(
     for k, (inner, outer) in enumerate(folds):
         outer = outer[known[outer]]
         own = replace(job.within(inner), log=partial(_log_fold, job, k))
-        one, scores = learn.learn(
-            own, member, inner, outer, folder / str(k), part(), must=must, part=str(k)
-        )
+        how: Any = {"must": must, "part": str(k), "rivals": rivals}
+        one, scores = learn.learn(own, member, inner, outer, folder / str(k), part(), **how)
         if k == 0 and not paced and not must and one.facts["seconds"] * len(folds) > part():
             raise Late("it would not be done in its share of the time")
         for target, values in scores.items():
@@ -364,20 +370,9 @@ def _by_folds(
     share = float(np.median(shares)) if shares else 1.0
     # What the folds have cost is lost without this one: a network makes its least steps.
     must |= paced
-    last, least = folder / "all", max(share, 0.2)
-    nothing = np.arange(0)
-    whole, _ = learn.learn(
-        job,
-        member,
-        division.train,
-        nothing,
-        last,
-        part(),
-        share=least,
-        must=must,
-        part="all",
-        chosen=done,
-    )
+    how = {"must": must, "part": "all", "rivals": rivals, "chosen": done, "share": max(share, 0.2)}
+    last, nothing = folder / "all", np.arange(0)
+    whole, _ = learn.learn(job, member, division.train, nothing, last, part(), **how)
     seconds = sum(one["seconds"] for one in [*done, whole.facts])
     facts = {**whole.facts, "seconds": round(seconds, 2)}
     if paced:
@@ -387,8 +382,8 @@ def _by_folds(
 
 def typical(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """How long a network learned in most of the folds, and whether it had stopped improving."""
-    keys = ("steps", "best_step", "whole_steps", "stopped")
-    return {key: float(np.median([one[key] for one in folds])) for key in keys[:3]} | {
+    keys = ("steps", "best_step", "whole_steps", "begun")
+    return {key: float(np.median([one[key] for one in folds])) for key in keys} | {
         "stopped": sum(one["stopped"] for one in folds) * 2 > len(folds)
     }
 

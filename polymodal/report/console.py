@@ -227,6 +227,7 @@ class Show:
         steps = ""
         if "steps" in facts:
             steps = f", {counted(facts['steps'], 'step')} in {facts['precision']}"
+            steps += ", from the encoders of those before" * bool(facts.get("begun"))
         self.console.print(f"  {member}: {facts['seconds']:.1f} s{steps}", markup=False)
         # What learns is a choice where something is frozen, or could be.
         if (told := facts.get("learned")) and (told["still"] or told["tuning"]):

@@ -101,6 +101,17 @@ def test_it_learns(one_pass) -> None:
     assert constant == pytest.approx(math.log(2)) and last < 0.95 * constant
 
 
+def test_a_second_half_that_follows_from_the_first_is_known(one_pass) -> None:
+    words = [first + last for first in ("ba", "de", "ki", "lo") for last in ("mer", "sul", "tan")]
+    texts = [" ".join([word] * 8) for word in words for _ in range(8)]
+    task, told = fitted(texts), {"subwords": 0}
+    _, last, constant = one_pass(
+        task, "text", "embedding", told, texts, steps=400, extra={"forget": 0.0}
+    )
+    # A wrong answer costs ln 2 at least: more than nine of ten are right.
+    assert last < 0.1 * constant
+
+
 def test_mistakes_are_told() -> None:
     with pytest.raises(UserError, match="has no words of 'note' to cut in two"):
         NextSentence("x", modality="note").heads(8, [], 0.0, {})

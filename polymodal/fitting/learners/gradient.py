@@ -17,6 +17,7 @@ from polymodal.contract.encoder import Encoder
 from polymodal.contract.recipe import Training, label
 from polymodal.contract.tuning import Tuning
 from polymodal.contract.unlabelled import Adapting
+from polymodal.fitting.beginnings import begin
 from polymodal.fitting.learner import Learner, Pace, Trial
 from polymodal.models import aligned, build
 from polymodal.models.ensemble import simplex
@@ -57,7 +58,8 @@ class Gradient(Learner[Model]):
     """Measures a step, plans how many there is time for, trains, and chooses a mixture."""
 
     def learn(self, predictor: Model, trial: Trial) -> tuple[Kernels, dict[str, Any]]:
-        """A network makes fewer steps where the time is short, but its least steps."""
+        """A network makes fewer steps where the time is short, but its least steps; then it goes on
+        from what those of one modality have learned."""
         member, lesson = trial.member, trial.lesson
         settings, train = member.training or Training(), lesson.train
         _adapt(predictor, trial, train)
@@ -65,6 +67,8 @@ class Gradient(Learner[Model]):
         mode = "" if member.tuning is None else label(member.tuning)
         told = learned(predictor, _kept(trial), mode)
         kernels, steps = _plan(predictor, trial, settings)
+        whole = _whole(settings, train)
+        begun = begin(predictor, trial) if steps < whole else 0
         loop = Loop(
             predictor,
             replace(lesson, augment=_augmentations(trial)),
@@ -73,7 +77,7 @@ class Gradient(Learner[Model]):
             Allowance(
                 max(1, round(steps * trial.share)),
                 trial.left(),
-                max(1, round(_whole(settings, train) * trial.share)),
+                max(1, round(whole * trial.share)),
                 _least(settings, train),
                 trial.must,
             ),
@@ -98,6 +102,7 @@ class Gradient(Learner[Model]):
             "best_step": progress.best_step,
             "planned_steps": steps,
             "whole_steps": _whole(settings, train),
+            "begun": begun,
             "stopped": _has_stopped(progress, settings),
             "precision": kernels.precision,
             "attention": kernels.attention,
