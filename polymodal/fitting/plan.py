@@ -24,10 +24,8 @@ from polymodal.table.schema import Column, Schema
 FEW_ROWS = 1000
 FOLDS = 5
 SAMPLE = 64
-# The fusion that is always tried: it multiplies what modalities tell, and so needs fewer steps for
-# what none of them tells alone. What a single one goes through, and the fusions that what is left
-# of the budget goes to.
-FUSION, ALONE = "low_rank", "concat"
+# The fusion that is always tried, and those that what is left of the budget goes to.
+FUSION = "concat"
 FURTHER = ("gated", "cross_attention")
 # How a model that is trained on learns.
 TUNED = {"epochs": TUNED_EPOCHS, "pretrained_lr": 2e-4}
@@ -139,7 +137,7 @@ def _spelled_out(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
         for alone in read if recipe.rivals and len(read) > 1 else ():
             if known.tagged <= {alone}:
                 update: dict[str, Any] = {"name": alone, "modalities": {alone: read[alone]}}
-                update |= {"fusion": ALONE}
+                update |= {"fusion": FUSION}
                 if tuned and read[alone].pretrained is None and alone not in known.started:
                     update |= {"tuning": None}
                 rivals.setdefault(alone, model.model_copy(update=update))
@@ -162,7 +160,7 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
         chosen: list[str],
         read: Mapping[str, Weights],
         expert: str | None = None,
-        fusion: str | None = None,
+        fusion: str = FUSION,
         tuned: Collection[str] = known.tagged,
     ) -> None:
         modalities = {}
@@ -176,8 +174,7 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
             if n in known.started and not expert and not (path and apart):
                 modalities[n] = known.started[n].model_copy(update={"augment": augment})
         own = settings.model_copy(update=TUNED) if set(tuned) & set(read) else settings
-        fused = fusion or (FUSION if len(chosen) > 1 else ALONE)
-        network: dict[str, Any] = {"fusion": fused, "training": own}
+        network: dict[str, Any] = {"fusion": fusion, "training": own}
         network |= {} if known.width is None else {"width": known.width}
         how: dict[str, Any] = {"learner": expert} if expert else network
         if any(one.name == name for one in found):
