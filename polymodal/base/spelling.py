@@ -43,6 +43,15 @@ def canonical(cell: Any) -> str:
     return _spelled(str(cell))
 
 
+def prose(cell: Any) -> str:
+    """A cell that is not missing in words: a text as it is, a number to six decimals."""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, list | tuple | set):
+        return ", ".join(prose(one) for one in cell if not is_missing(one))
+    return canonical(round(cell, 6) if isinstance(cell, float) else cell)
+
+
 @lru_cache(1 << 16)  # names come again and again
 def _spelled(text: str) -> str:
     # Which blank stands in a name, and how its accents are composed, nobody sees.

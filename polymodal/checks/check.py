@@ -138,14 +138,14 @@ def _targets(train: Table, schema: Schema, named: Mapping[str, Task]) -> list[Fi
             different = len(counts)
             findings += _small_classes(target, counts)
         if different > 1:
-            findings += _learned(train, target, named.get(target.name))
+            findings += _learned(train, schema, target, named.get(target.name))
         else:
             what = f"Target '{target.name}' has {'only one value' if different else 'no values'}"
             findings.append(Finding("error", f"{what}: there is nothing to learn", different))
     return findings
 
 
-def _learned(train: Table, target: Column, named: Task | None) -> list[Finding]:
+def _learned(train: Table, schema: Schema, target: Column, named: Task | None) -> list[Finding]:
     """Why the target's own task cannot learn from these rows, or what it remarks of them.
 
     Args:
@@ -158,10 +158,18 @@ def _learned(train: Table, target: Column, named: Task | None) -> list[Finding]:
         return []
     task = copy.deepcopy(named) or lookup.build("tasks", str(name), target.name)
     try:
+        introduce(task, schema, train)
         task.fit(train.cells(target.name), target.details)
     except UserError as error:
         return [Finding("error", error.what, 1, error.got, error.do or error.expected)]
     return [Finding(severity, what, 1) for severity, what in task.remarks()]
+
+
+def introduce(task: Task, schema: Schema, table: Table) -> None:
+    """Tell a task what models may read beside it."""
+    grouped = schema.modalities()
+    columns = {name: {c.name: c.kind for c in own} for name, own in grouped.items()}
+    task.introduce(columns, table.cells)
 
 
 def _small_classes(target: Column, counts: Counter[str]) -> list[Finding]:

@@ -207,7 +207,7 @@ def pretrain(
 
 
 def check(
-    train: Annotated[str, typer.Argument(help="Table of training rows.")],
+    train: Annotated[str, typer.Argument(help="Table of training rows, or a recipe.yaml.")],
     target: Annotated[
         list[str] | None, typer.Option("--target", metavar="COL", help="Column to predict.")
     ] = None,
@@ -224,22 +224,27 @@ def check(
     allow_urls: Urls = False,
 ) -> None:
     """Look at a table before a fit: kinds, leaks, duplicates, bad cells; 2 if a fit would fail."""
+    from polymodal.contract.recipe import Recipe
+    from polymodal.contract.resolve import load
     from polymodal.fitting.preflight import check as check_table
     from polymodal.report.console import Show
 
+    recipe = load(Path(train)) if train.endswith((".yaml", ".yml")) else Recipe(train=train)
+    data = recipe.data
     report = check_table(
-        table(train, allow_urls),
+        table(recipe.train, allow_urls),
         target or [],
-        valid=table(valid, allow_urls),
+        valid=table(valid or recipe.valid, allow_urls),
         test=table(test, allow_urls),
-        kinds=pairs(kind),
-        drop=drop or [],
-        group=group,
-        max_bad_rows=max_bad_rows,
-        decimal=said(decimal),
-        date=said(date),
-        missing=words_of(missing),
-        encoding=encoding,
+        kinds={**data.kinds, **pairs(kind)},
+        drop=drop or data.drop,
+        group=group or data.group,
+        max_bad_rows=max_bad_rows or data.max_bad_rows,
+        decimal=said(decimal) or data.decimal,
+        date=said(date) or data.date,
+        missing=words_of(missing) or data.missing,
+        encoding=encoding or data.encoding,
+        recipe=recipe,
         show=Show(sys.stdout, shell=True),
     )
     report.raise_for_errors()

@@ -47,10 +47,20 @@ class Tokens:
 
     A row without the modality has no True in its mask. Values under a False mask are zero and
     never change a result.
+
+    Attributes:
+        spelled: `(batch, bytes)` uint8, padded with zeros: the row's text itself, for a task that
+            reads it in its own way; None of what is no text, or is read by its encoder alone.
     """
 
     values: Tensor
     mask: Tensor
+    spelled: Tensor | None = None
+
+    def take(self, rows: Tensor) -> Tokens:
+        """Some rows `(n,)`, in that order."""
+        spelled = None if self.spelled is None else self.spelled[rows]
+        return Tokens(self.values[rows], self.mask[rows], spelled)
 
     def mean(self) -> Tensor:
         """Mean over the real positions, `(batch, width)`; zeros where there are none."""

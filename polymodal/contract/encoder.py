@@ -25,6 +25,7 @@ class Encoder(nn.Module, ABC):
             so that a `tag` task can label them.
         steps: True if its tokens are one per position of the form, in order; marks of its own
             stand before them.
+        spells: True if its tokens bring the text itself along (`Tokens.spelled`).
         causal: True if a token depends on no position after its own.
         bare: True if it may be built with None for its width: its tokens are then as wide as a
             pretrained model makes them, and not projected.
@@ -35,6 +36,7 @@ class Encoder(nn.Module, ABC):
     form: ClassVar[str]
     words: ClassVar[bool] = False
     steps: ClassVar[bool] = False
+    spells: ClassVar[bool] = False
     causal: ClassVar[bool] = False
     bare: ClassVar[bool] = False
     width: int

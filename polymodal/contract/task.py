@@ -7,7 +7,7 @@ they read (`columns`), hide (`spoil`), own (`heads`) and answer.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -200,6 +200,16 @@ class Task(ABC):
         """Whether a solver can fit it: it is `Supervised`, with one answer a row."""
         return False
 
+    def introduce(
+        self, modalities: Mapping[str, Mapping[str, str]], cells: Callable[[str], Sequence[Any]]
+    ) -> None:
+        """Told before `fit` what models may read; UserError if it needs another column.
+
+        Args:
+            modalities: modality -> its columns, each with its kind.
+            cells: gives the training rows' cells of a column that holds no media.
+        """
+
     @abstractmethod
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
         """Learn classes, means and class weights from the training rows' cells (None = missing).
@@ -226,7 +236,7 @@ class Task(ABC):
         return not self.columns or not is_missing(cell)
 
     def is_unseen(self, cell: Any) -> bool:
-        """Whether the form refuses a cell for a label that no training row had."""
+        """Whether the form refuses a cell: no training row had its label."""
         return False
 
     def encode(self, cells: Sequence[Any]) -> list[Array | None]:
@@ -266,8 +276,7 @@ class Task(ABC):
         """As `spoil`, of a task that `mines`; it may return more rows than it was given.
 
         Args:
-            found: what the model makes of the batch as it is: the answers of all tasks that hide
-                nothing, and the modalities' tokens.
+            found: what the model makes of the batch: answers of tasks that hide nothing, tokens.
         """
         raise NotImplementedError(f"{type(self).__name__} mines nothing")
 
@@ -297,8 +306,7 @@ class Task(ABC):
 
     @property
     def plain_decode(self) -> tuple[str, dict[str, Any]] | None:
-        """The function of `tasks/_decoding.py` that is `decode`, and its options, JSON-able; None
-        if there is none: what the task answers is then not known where torch is not."""
+        """The function of `tasks/_decoding.py` that is `decode`, and its options, JSON-able."""
         return None
 
     @abstractmethod
@@ -352,11 +360,8 @@ class Task(ABC):
     def discrepancy(
         self, alone: Mapping[str, Answers], targets: Answers
     ) -> dict[str, float] | None:
-        """How far each modality is ahead of the others (`contribution.discrepancy_ratio`).
-
-        Args:
-            alone: modality -> the answers where nothing else is present.
-        """
+        """How far each modality is ahead of others (`contribution.discrepancy_ratio`), by the
+        answers where it is `alone`."""
         return None
 
     def strangeness(self, answers: Answers, targets: Answers) -> Array | None:

@@ -35,6 +35,17 @@ class Writing(Task):
     """A task that writes."""
 
     @abstractmethod
+    def sample(self, row: Mapping[str, Any], cell: Any) -> str | None:
+        """A row as the decoder reads it, for people; None where it has no template.
+
+        What stands in 《》 is a medium, in ⟦⟧ what is learned.
+
+        Args:
+            row: column -> cell.
+            cell: of the target.
+        """
+
+    @abstractmethod
     def planned(self) -> nn.Module:
         """A `nn.decoder.Decoder` as it writes, without its numbers: on the meta device.
 

@@ -25,7 +25,7 @@ import torch
 from polymodal.base.devices import device_of
 from polymodal.base.errors import UserError
 from polymodal.contract import kind
-from polymodal.contract.batch import Batch, Field, Tokens
+from polymodal.contract.batch import Batch, Field
 from polymodal.contract.task import Task
 from polymodal.evaluation import sets
 from polymodal.metrics._weighted import Array
@@ -245,10 +245,8 @@ class _Asked:
             for seen, asked in passes(batch, tasks, module):
                 # Where nothing was hidden, what is not replaced is one row still.
                 once = own | varied if seen is batch else seen.inputs
-                tokens = {
-                    m: Tokens(t.values.expand(len(seen), -1, -1), t.mask.expand(len(seen), -1))
-                    for m, t in module.encode(once).items()
-                }
+                all_rows = torch.arange(len(seen), device=place)
+                tokens = {m: t.take(all_rows % len(t.mask)) for m, t in module.encode(once).items()}
                 outputs = module.fuse(tokens, (), told(seen, asked), asked)
                 collect(scored, np.arange(count), asked, seen, outputs)
         return scored

@@ -113,7 +113,7 @@ class Exchange:
             moved = {}
             for modality, own in tokens.items():
                 order = torch.from_numpy(chosen[self.names.index(modality)]).to(own.mask.device)
-                moved[modality] = Tokens(own.values[order], own.mask[order])
+                moved[modality] = own.take(order)
             module, asked = self.run.members[name].module, {self.target: self.task}
             with torch.inference_mode():
                 outputs = module.fuse(moved, (), told(self.batches[name], asked), asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,7 @@ from polymodal.fitting import plan
 from polymodal.prepared import targets as encoding
 from polymodal.prepared.cells import Contents
 from polymodal.prepared.prepare import Prepared
-from polymodal.table import infer
+from polymodal.table import chat, infer
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table, read
 from polymodal.table.schema import Column, Schema
@@ -99,17 +100,13 @@ def opened(train: Any, valid: Any, recipe: Recipe, cache: Path) -> Opened:
     if valid is not None:
         table = table.concat(read(valid, cache=cache, encoding=recipe.data.encoding))
     data = recipe.data
-    named: dict[str, Task] = {
-        name: lookup.build("tasks", spec, name)
-        for name, spec in recipe.targets.items()
-        if spec is not None
-    }
+    named = named_in(recipe)
     columns = [n for n in recipe.targets if n not in named or n in named[n].columns]
     reads = {name: task.reads for name, task in named.items()}
     stated = Stated(data.decimal, data.date, data.missing)
     withheld = [n for t in named.values() for n in t.withheld if n in table.names]
-    drop = [*data.drop, *withheld]
-    schema = infer.infer(table, columns, data.kinds, drop, data.group, reads, stated)
+    group, drop, kinds = conversing(table, data.group, [*data.drop, *withheld], data.kinds)
+    schema = infer.infer(table, columns, kinds, drop, group, reads, stated)
     for task in named.values():
         for column in task.columns:
             if column not in table.names:
@@ -119,6 +116,32 @@ def opened(train: Any, valid: Any, recipe: Recipe, cache: Path) -> Opened:
                 raise lookup.unknown(what, column, table.names, "check the table's header")
     table = typed(schema, table)
     return Opened(table, own, schema, named, Contents(table, cache))
+
+
+def named_in(recipe: Recipe) -> dict[str, Task]:
+    """The tasks that a recipe names, not fitted yet."""
+    return {
+        name: lookup.build("tasks", spec, name)
+        for name, spec in recipe.targets.items()
+        if spec is not None
+    }
+
+
+def conversing(
+    table: Table, group: str | None, drop: Sequence[str], kinds: Mapping[str, str]
+) -> tuple[str | None, Sequence[str], Mapping[str, str]]:
+    """The group, the columns that no model may read, and declared kinds, as `infer` takes them.
+
+    Answers of one conversation belong together, and are texts, where nothing else is said.
+    """
+    own = chat.group(table.names)
+    if own is None:
+        return group, drop, kinds
+    if chat.ANSWER in table.names:
+        kinds = {chat.ANSWER: kind.worded(), **kinds}
+    if own in (group, *drop):
+        return group, drop, kinds
+    return (own, drop, kinds) if group is None else (group, [*drop, own], kinds)
 
 
 def checked(data: Opened, recipe: Recipe) -> checks.Report:
@@ -162,9 +185,10 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
     read: dict[str, list[Any]] = {}
     columns = {column.name: column for column in data.schema.targets}
     for name in recipe.targets:
-        task = data.named.get(name) or _default(columns[name])
+        task = data.named.get(name) or default_task(columns[name])
         cells = encoding.cells(task, data.table)
         details = columns[name].details if name in columns else None
+        checks.introduce(task, data.schema, data.table.take(division.train))
         task.fit([cells[i] for i in division.train], details)
         if recipe.metric is not None:
             task.measured_by(recipe.metric)
@@ -199,7 +223,7 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
     return Aims(tasks, targets, unseen, findings)
 
 
-def _default(column: Column) -> Task:
+def default_task(column: Column) -> Task:
     """The task of a target column for which the recipe names none."""
     name = default(column.kind)
     if name is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polymodal.base import lookup
-from polymodal.contract.beside import BESIDE, Beside
+from polymodal.contract.beside import BESIDE, PRETRAINED, Beside
 from polymodal.contract.kind import Weights, kinds, of
 from polymodal.contract.recipe import Member, Modality, Recipe, Training, name_of, options_of
 from polymodal.contract.task import Task
@@ -74,19 +74,24 @@ def facts(
 ) -> Facts:
     """Look at a sample of the cells: sizes, sampling rates, lengths."""
     solvable = all(task.solvable for task in tasks)
+    asked: dict[str, set[str]] = {}
+    for task in tasks:
+        for name, attributes in task.asks.items():
+            asked.setdefault(name, set()).update(attributes)
+    # A pretrained model cannot stand where tasks ask for what it does not declare.
+    grouped = schema.modalities()
+    able = {name for name in read.of if not _lacking(grouped[name], asked.get(name, ()))}
     found = Facts(
         rows,
-        backbones=read.of,
-        tunable=read.tunable,
+        backbones={name: own for name, own in read.of.items() if name in able},
+        tunable=read.tunable & able,
         learned=read.learned,
+        asked=asked,
         tagged=tagged(tasks),
         solvable=solvable,
         lr=min((task.lr for task in tasks if task.lr is not None), default=None),
     )
-    for task in tasks:
-        for name, attributes in task.asks.items():
-            found.asked.setdefault(name, set()).update(attributes)
-    for name, columns in schema.modalities().items():
+    for name, columns in grouped.items():
         room = of(columns[0].kind)
         if room.sampled:
             step = max(1, len(table) // SAMPLE)
@@ -96,6 +101,12 @@ def facts(
             form = lookup.find(f"modalities/{room.name}/forms", encoder.form)
             found.forms[name] = dict(form.suggest(sample)) if sample else {}
     return found
+
+
+def _lacking(columns: list[Column], asked: Collection[str]) -> list[str]:
+    """What the encoder `pretrained` of a modality does not declare."""
+    folder = f"modalities/{build.folder_kind(columns)}/encoders"
+    return build.lacking(folder, PRETRAINED, asked)
 
 
 def tagged(tasks: Collection[Task]) -> frozenset[str]:

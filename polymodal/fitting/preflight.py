@@ -8,12 +8,19 @@ from functools import partial
 from typing import Any
 
 from polymodal.checks import check as checks
+from polymodal.contract.recipe import Recipe
+from polymodal.contract.writing import Writing
+from polymodal.fitting.data import conversing, default_task, named_in
 from polymodal.models import build
 from polymodal.prepared.cache import default_folder
 from polymodal.report.console import Show
 from polymodal.table import infer
-from polymodal.table.read import read
+from polymodal.table.read import Table, read
+from polymodal.table.schema import Column, Schema
 from polymodal.table.typed import Stated, typed
+
+# Rows of which one is shown.
+LOOKED_AT = 200
 
 
 def check(
@@ -30,15 +37,19 @@ def check(
     date: Mapping[str, str] | None = None,
     missing: Mapping[str, Sequence[str]] | None = None,
     encoding: str | None = None,
+    recipe: Recipe | None = None,
     show: Show | None = None,
 ) -> checks.Report:
     """Look at a table before a fit: what each column is taken for, and what may be wrong.
+
+    Of a target that is written a row is shown as the decoder reads it.
 
     Args:
         train: any source that `polymodal.table.read.read` takes.
         target: column or columns to predict.
         valid, test: tables that must not share rows, media or groups with it.
         kinds, drop, group, max_bad_rows, decimal, date, missing, encoding: as `fit` takes them.
+        recipe: whose targets' tasks are asked; the other arguments say how the table is read.
         show: where the columns and findings are shown; by default standard error, and nowhere
             with `Show.silent()`.
 
@@ -48,16 +59,37 @@ def check(
     read_cached = partial(read, cache=default_folder(), encoding=encoding)
     show = show or Show(sys.stderr)
     table = read_cached(train)
-    targets = [target] if isinstance(target, str) else list(target)
+    recipe = recipe or Recipe()
+    named = named_in(recipe)
+    columns = [n for n in recipe.targets if n not in named or n in named[n].columns]
+    targets = [target] if isinstance(target, str) else list(target) or columns
+    reads = {name: task.reads for name, task in named.items()}
     stated = Stated(decimal or {}, date or {}, missing or {})
-    schema = infer.infer(table, targets, dict(kinds or {}), list(drop), group, stated=stated)
+    group, drop, kinds = conversing(table, group, list(drop), dict(kinds or {}))
+    schema = infer.infer(table, targets, kinds, drop, group, reads, stated)
     table = typed(schema, table)
-    show.schema(schema, table)
+    show.schema(schema, table, named)
     valid, test = (
         None if source is None else typed(schema, read_cached(source)) for source in (valid, test)
     )
     # A fit decodes every cell itself, and tells of each that is bad.
     forms = build.media_forms(schema)
-    report = checks.check(table, schema, valid, test, forms=forms, max_bad_rows=max_bad_rows)
+    report = checks.check(
+        table, schema, valid, test, forms=forms, max_bad_rows=max_bad_rows, tasks=named
+    )
     show.findings(report)
+    if not any(finding.severity == "error" for finding in report.findings):
+        for column in schema.targets:
+            task = named.get(column.name) or default_task(column)
+            if isinstance(task, Writing):
+                show.sample(column.name, _sample(task, column, schema, table.slice(0, LOOKED_AT)))
     return report
+
+
+def _sample(task: Writing, column: Column, schema: Schema, table: Table) -> str | None:
+    """The first row that has a text, as the decoder reads it."""
+    checks.introduce(task, schema, table)
+    cells = table.cells(column.name)
+    task.fit(cells, column.details)
+    row = next(row for row, cell in enumerate(cells) if task.is_known(cell))
+    return task.sample({name: table.cells(name)[row] for name in table.names}, cells[row])

@@ -25,7 +25,7 @@ def encoded(encoder: nn.Module, field: Field) -> Tokens:
     found: Tokens = encoder(field.masked())
     mask = found.mask & field.present.unsqueeze(1)
     # where, not a product: an absent row's values may be anything, NaN included.
-    return Tokens(torch.where(mask.unsqueeze(-1), found.values, 0), mask)
+    return Tokens(torch.where(mask.unsqueeze(-1), found.values, 0), mask, found.spelled)
 
 
 class Model(Predictor):

@@ -24,7 +24,7 @@ def causal(path: str, *, weights: bool) -> tuple[PreTrainedModel, nn.Module | No
     """A language model in float32, and its output layer; None: its embedding, transposed.
 
     Args:
-        path: a folder, package of weights or hub id.
+        path: a folder, package of weights, hub id or GGUF file.
         weights: False builds the configured architecture with random weights.
 
     Raises:
@@ -33,13 +33,15 @@ def causal(path: str, *, weights: bool) -> tuple[PreTrainedModel, nn.Module | No
     """
     from transformers import AutoModelForCausalLM
 
-    found, config = checkpoint.folder(path), settings(path)
+    (found, named), config = checkpoint.opened(path), settings(path)
     with explained(f"The language model in '{path}' cannot be loaded", "choose another model"):
         if not weights:
             model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
         else:
-            checkpoint.check_weights(path)
-            options: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}
+            options: dict[str, Any] = {"trust_remote_code": False, **named}
+            if not named:
+                checkpoint.check_weights(path)
+                options["use_safetensors"] = True
             model = AutoModelForCausalLM.from_pretrained(
                 found, config=config, dtype="float32", **options
             )
@@ -64,9 +66,9 @@ def settings(path: str) -> Any:
     """A model's configuration."""
     from transformers import AutoConfig
 
-    found = checkpoint.folder(path)
+    found, named = checkpoint.opened(path)
     with explained(f"The architecture in '{path}' is unknown", "upgrade transformers"):
-        return AutoConfig.from_pretrained(found, trust_remote_code=False)
+        return AutoConfig.from_pretrained(found, trust_remote_code=False, **named)
 
 
 def _check(path: str, model: Any, body: Any, output: Any) -> None:

@@ -10,15 +10,17 @@ import json
 import math
 import shutil
 from fnmatch import fnmatch
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from polymodal.base import lookup
-from polymodal.base.errors import UserError
+from polymodal.base.errors import MissingExtra, UserError
 from polymodal.contract.beside import ENCODER
 from polymodal.contract.kind import FOLDER, PACKAGES
 
 CONFIG = "config.json"
+GGUF = b"GGUF"
 PREPROCESSOR = "preprocessor_config.json"
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("model.safetensors", "model-*.safetensors", INDEX, "*.tflite")
@@ -60,6 +62,38 @@ def folder(path: str) -> Path:
                 do="choose another model, for example sentence-transformers/all-MiniLM-L6-v2",
             )
     return found
+
+
+def opened(path: str) -> tuple[Path, dict[str, Any]]:
+    """A model's folder, and what else transformers is told to open it: of a GGUF file its name.
+
+    Args:
+        path: as of `folder`, or a .gguf file.
+
+    Raises:
+        UserError: as `folder`; or the file is missing, or no GGUF.
+    """
+    if not is_gguf(path):
+        return folder(path), {}
+    file = Path(path).expanduser()
+    head = b""
+    if file.is_file():
+        with file.open("rb") as stream:
+            head = stream.read(len(GGUF))
+    if head != GGUF:
+        raise UserError(
+            f"'{path}' is no GGUF file",
+            expected="a file of llama.cpp, which begins with the letters GGUF",
+            got=repr(head) if file.is_file() else "no file of that name",
+            do="check the path, or download it again",
+        )
+    if find_spec("gguf") is None:
+        raise MissingExtra("gguf", "smollm2", "A GGUF file")
+    return file.parent, {"gguf_file": file.name}
+
+
+def is_gguf(path: str) -> bool:
+    return path.lower().endswith(".gguf")
 
 
 def packages() -> dict[str, str]:
@@ -114,7 +148,8 @@ def copy(path: str, to: Path, *, weights: bool) -> None:
 def digest(path: str, *, weights: bool) -> str:
     """A hash of the contents that `copy` would copy, equal wherever the model lies."""
     hashed = hashlib.blake2b(digest_size=16)
-    for file in _files(path, weights):
+    files = [Path(path).expanduser()] if is_gguf(path) else _files(path, weights)
+    for file in files:
         hashed.update(f"{file.name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from polymodal.base.errors import UserError
 from polymodal.nn.architecture import Architecture
 from polymodal.nn.held import Held
+from polymodal.nn.packing import pack
 from polymodal.nn.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -48,6 +49,31 @@ class Prompt:
         return Prompt(self.vectors[rows], self.mask[rows], memory, seen)
 
 
+@dataclass
+class Work:
+    """Places that were computed since it was last asked.
+
+    Attributes:
+        real: those of rows; others are padding.
+        places: all.
+        pairs: places times the length of the sequence that each stands in.
+    """
+
+    real: int = 0
+    places: int = 0
+    pairs: int = 0
+
+    def note(self, real: int, computed: Tensor) -> None:
+        """Add a pass.
+
+        Args:
+            computed: anything `(rows, length)`.
+        """
+        rows, length = computed.shape
+        self.real, self.places = self.real + real, self.places + rows * length
+        self.pairs += rows * length * length
+
+
 class Decoder(nn.Module, ABC):
     """A language model of one of transformers' architectures, with its output layer.
 
@@ -62,9 +88,14 @@ class Decoder(nn.Module, ABC):
         vocabulary: pieces that it tells apart.
         context: places that it has positions for.
         able: whether it can have cross-attention.
+        packs: whether rows stand side by side in one sequence where that is less to compute.
+        work: what it has computed in training.
+        knows: whether it has learned words before.
     """
 
     able: ClassVar[bool] = False
+    knows: ClassVar[bool] = False
+    packs: bool = True
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -72,6 +103,7 @@ class Decoder(nn.Module, ABC):
         self.width = int(model.config.hidden_size)
         self.vocabulary = int(model.config.vocab_size)
         self.context = int(model.config.max_position_embeddings)
+        self.work = Work()
 
     @classmethod
     def tokens(cls, limit: int, options: Mapping[str, Any]) -> Tokens | None:
@@ -154,7 +186,7 @@ class Decoder(nn.Module, ABC):
             prompt.seen,
         )
         # The prompt's last place tells the first piece.
-        states = self.states(whole)[:, prompt.vectors.shape[1] - 1 :]
+        states = self._together(whole)[:, prompt.vectors.shape[1] - 1 :]
         chosen, true = states[mask], ids[mask]
         size = max(1, MOST // self.vocabulary)
         parts = list(zip(torch.split(chosen, size), torch.split(true, size), strict=True))
@@ -164,6 +196,22 @@ class Decoder(nn.Module, ABC):
             told = [checkpoint(self._told, *part, use_reentrant=False) for part in parts]
         found = torch.zeros(mask.shape, device=states.device)
         return found.masked_scatter(mask, torch.cat(told))
+
+    def _together(self, whole: Prompt) -> Tensor:
+        """`states` of rows of which nothing is kept: several side by side where that is less."""
+        real = int(whole.mask.sum())
+        packed = None
+        if self.packs and whole.memory is None and whole.mask.shape[1] <= self.context:
+            packed = pack(whole.vectors, whole.mask, 0)
+        if self.training:
+            self.work.note(real, whole.mask if packed is None else packed.positions)
+        if packed is None:
+            return self.states(whole)
+        found: Tensor = self.model(
+            inputs_embeds=packed.vectors, position_ids=packed.positions, use_cache=False
+        ).last_hidden_state
+        states = torch.zeros_like(whole.vectors, dtype=found.dtype)
+        return states.masked_scatter(whole.mask.unsqueeze(-1), found.flatten(0, 1)[packed.seats])
 
     def _told(self, states: Tensor, true: Tensor) -> Tensor:
         return -F.cross_entropy(self.logits(states), true, reduction="none")

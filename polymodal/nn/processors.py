@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.nn.checkpoint import CONFIG, PREPROCESSOR, VOCABULARY, folder, matching
+from polymodal.nn.checkpoint import CONFIG, PREPROCESSOR, VOCABULARY, folder, matching, opened
 
 # What a tokenizer is kept in where transformers is not there.
 TOKENIZER = "tokenizer.json"
@@ -35,15 +35,15 @@ def tokenizer(path: str) -> Any:
     """The model's tokenizer, of the kind that reports character offsets; UserError if none is."""
     from transformers import AutoTokenizer
 
-    found = folder(path)
-    if not matching(found, VOCABULARY):
+    found, named = opened(path)
+    if not named and not matching(found, VOCABULARY):
         raise UserError(
             f"'{path}' holds no tokenizer",
             expected=f"one of {', '.join(VOCABULARY)} beside {CONFIG}",
             do="save it there with tokenizer.save_pretrained(...)",
         )
     with explained(f"The tokenizer in '{path}' cannot be loaded", "save it again"):
-        loaded = AutoTokenizer.from_pretrained(found, trust_remote_code=False)
+        loaded = AutoTokenizer.from_pretrained(found, trust_remote_code=False, **named)
     if not loaded.is_fast:
         raise UserError(
             f"The tokenizer in '{path}' does not tell where in the text its pieces lie",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,38 @@ class Tokens(ABC):
     Attributes:
         count: pieces.
         end: the one that ends a text.
+        mark: what the end is called.
     """
 
     count: int
     end: int
+    mark: str
 
     @abstractmethod
     def numbers(self, text: str) -> Array:
         """A text's pieces `(n,)` with its end; without it where the text is cut."""
+
+    @abstractmethod
+    def prompt(self, text: str, begins: bool) -> Array:
+        """The pieces `(n,)` of a part of what is read before a text.
+
+        Args:
+            begins: whether it is the first part, before which the tokenizer's own marks stand.
+        """
+
+    def spoken(self, messages: Sequence[Mapping[str, str]]) -> str | None:
+        """A conversation as the model was taught to read it, up to where its answer begins.
+
+        Args:
+            messages: "role" and "content" of each.
+
+        Returns:
+            None where it was not taught to.
+
+        Raises:
+            UserError: its template refuses such a conversation.
+        """
+        return None
 
     @abstractmethod
     def text(self, numbers: Sequence[int] | Array) -> str:
@@ -52,25 +76,60 @@ class Borrowed(Tokens):
     """
 
     def __init__(self, path: str, count: int, limit: int) -> None:
-        self._tokenizer, self.count, self.limit = tokenizer(path), count, limit
-        end = self._tokenizer.eos_token_id
+        self.tokenizer, self.count, self.limit = tokenizer(path), count, limit
+        end = self.tokenizer.eos_token_id
         if end is None or end >= count:
             raise UserError(
                 f"The tokenizer in '{path}' has no piece that ends a text",
                 expected=f"an eos_token among the {count:,} pieces of its model",
-                got=f"eos_token {self._tokenizer.eos_token!r}",
+                got=f"eos_token {self.tokenizer.eos_token!r}",
                 do="name it in tokenizer_config.json as the model was taught it",
             )
-        self.end = int(end)
+        if (most := max(self.tokenizer.get_vocab().values(), default=0)) >= count:
+            raise UserError(
+                f"The tokenizer in '{path}' knows pieces that its model does not",
+                expected=f"numbers below {count:,}, as vocab_size in config.json says",
+                got=f"the number {most:,}",
+                do="take the tokenizer that the model was trained with",
+            )
+        self.end, self.mark = int(end), str(self.tokenizer.eos_token)
+        # What the tokenizer puts before a text by itself, if it does.
+        ids = self.tokenizer.encode("a", add_special_tokens=True)
+        self._bos = self.tokenizer.bos_token_id
+        marks = self._bos is not None and len(ids) > 1 and ids[0] == self._bos
+        self._first = str(self.tokenizer.bos_token) if marks else None
 
     def numbers(self, text: str) -> Array:
-        found = self._tokenizer.encode(text, add_special_tokens=False)
+        found = self.tokenizer.encode(text, add_special_tokens=False)
         whole = [*found, self.end] if len(found) < self.limit else found[: self.limit]
         return np.array(whole, np.int64)
 
+    def prompt(self, text: str, begins: bool) -> Array:
+        # A conversation's template writes the marks itself.
+        marked = begins and self._first is not None and not text.startswith(self._first)
+        found = self.tokenizer.encode(text, add_special_tokens=False)
+        return np.array([self._bos, *found] if marked else found, np.int64)
+
+    def spoken(self, messages: Sequence[Mapping[str, str]]) -> str | None:
+        from jinja2 import TemplateError
+
+        if self.tokenizer.chat_template is None:
+            return None
+        try:
+            found = self.tokenizer.apply_chat_template(
+                list(messages), tokenize=False, add_generation_prompt=True
+            )
+        except (TemplateError, TypeError, ValueError) as error:
+            raise UserError(
+                "The decoder's own template refuses a conversation",
+                got=f"{error}; roles {', '.join(one['role'] for one in messages)}"[:300],
+                do="write conversations in the roles and the order that it was taught",
+            ) from error
+        return str(found)
+
     def text(self, numbers: Sequence[int] | Array) -> str:
         kept = [int(number) for number in numbers if number >= 0]
-        found = self._tokenizer.decode(
+        found = self.tokenizer.decode(
             kept, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return str(found)
@@ -78,4 +137,4 @@ class Borrowed(Tokens):
     def rule(self, manner: Manner) -> Rule | None:
         from polymodal.nn import rules
 
-        return rules.borrowed(self._tokenizer, self.count, self.end, manner)
+        return rules.borrowed(self.tokenizer, self.count, self.end, manner)

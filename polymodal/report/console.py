@@ -147,6 +147,12 @@ class Show:
         for line in report.lines(self.written):
             self.console.print(line, markup=False)
 
+    def sample(self, name: str, read: str | None) -> None:
+        """A row as a decoder reads it before it writes a target."""
+        if read is not None:
+            head = f"'{name}' is written after this, of a row (《a medium》, ⟦what is learned⟧):"
+            self.console.print(f"{head}\n{read}", markup=False)
+
     def doing(self, what: str, phase: str) -> None:
         """What is being done from now on; `phase` is what its time is counted as in the end."""
         self._end()

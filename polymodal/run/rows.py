@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from polymodal.base import lookup
@@ -14,6 +16,16 @@ from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.table.schema import Schema
 
+# What rows that no column takes, or a run that somebody has edited, may break.
+_FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 # So many columns are named.
 SHOWN = 4
 
@@ -96,3 +108,20 @@ def _others(schema: Schema) -> list[str]:
 
 def _cells(table: Table, name: str) -> list[Any]:
     return table.cells(name) if name in table.names else []
+
+
+@contextmanager
+def answering(folder: Path | None) -> Iterator[None]:
+    """Rows from anywhere, and a run from anywhere: what fits together nowhere is one error.
+
+    Args:
+        folder: the run's.
+    """
+    try:
+        yield
+    except _FAULTS as error:
+        raise UserError(
+            f"The run {folder or ''} cannot answer these rows",
+            got=f"{type(error).__name__}: {error}"[:300],
+            do="look at these rows if it answers others; otherwise fit it again",
+        ) from error

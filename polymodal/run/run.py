@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,23 +25,12 @@ from polymodal.prepared.prepare import Prepared
 from polymodal.run import frames, writing
 from polymodal.run.pipeline import Pipeline, Trained
 from polymodal.run.presence import Encoded
-from polymodal.run.rows import whole
+from polymodal.run.rows import answering, whole
 from polymodal.run.scored import key_of, missing, remembered, versions
 from polymodal.run.standing import Present
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 from polymodal.table.schema import FUSED, Schema
-
-# What rows that no column takes, or a run that somebody has edited, may break.
-_FAULTS = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 @dataclass(repr=False)
@@ -153,7 +141,7 @@ class Run:
         gone = self.pipeline.known(absent)
         cache = usable_folder()
         noted = Ledger() if ledger is None else ledger
-        with self._answering():
+        with answering(self.folder):
             asked = source
             if frames.are_rows(source):
                 rows = whole(self.schema, source, noted)
@@ -216,7 +204,7 @@ class Run:
         if not isinstance(row, Mapping):
             what, got = "A row is a mapping of columns to cells", f"{type(row).__name__} {row!r}"
             raise UserError(what, expected='{"COLUMN": VALUE, ...}', got=got[:200])
-        with self._answering():
+        with answering(self.folder):
             return self.pipeline.predict_row(row, absent=absent, ledger=ledger, interval=interval)
 
     def write(self, source: Any, *, target: str | None = None, **how: Any) -> list[list[Said]]:
@@ -227,25 +215,25 @@ class Run:
             target: what is written; None: the only target of texts.
             how: any of `nn.manner.Manner`: longest, beams, temperature, choices, schema, ...
         """
-        with self._answering():
-            rows = whole(self.schema, source, Ledger()) if frames.are_rows(source) else source
+        with answering(self.folder):
+            rows = writing.answerable(self.schema, source)
             return writing.write(self.pipeline, self.table(rows), target, how)
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], **how: Any) -> Said:
+        """What a run that was fitted on conversations says next.
+
+        Args:
+            messages: `{"role", "content"}` each, as `table.chat` has them, the user's last.
+            how: as of `write`.
+
+        Raises:
+            UserError: the run has learned no conversations, or none with so many media.
+        """
+        return self.write([writing.conversation(self.schema, messages)], **how)[0][0]
 
     def stream(self, row: Mapping[str, Any], **how: Any) -> Iterator[str]:
         """One row's text as it is written, part by part; `target` and others as of `write`."""
         return writing.stream(self.pipeline, row, how.pop("target", None), how)
-
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Rows from anywhere, and a run from anywhere: what fits together nowhere is one error."""
-        try:
-            yield
-        except _FAULTS as error:
-            raise UserError(
-                f"The run {self.folder or ''} cannot answer these rows",
-                got=f"{type(error).__name__}: {error}"[:300],
-                do="look at these rows if it answers others; otherwise fit it again",
-            ) from error
 
     def embed(self, source: Any, *, max_bad_rows: int = 0) -> np.ndarray[Any, Any]:
         """Fused vectors `(rows, width)` of the strongest member that has them.

@@ -14,12 +14,13 @@ from polymodal.contract.answers import CONSTANT
 from polymodal.contract.batch import Fused
 from polymodal.contract.writing import Said, Writing
 from polymodal.prepared.collate import Collator
-from polymodal.run import patterns
+from polymodal.run import frames, patterns
 from polymodal.run.pipeline import Pipeline
 from polymodal.run.rows import told, whole
+from polymodal.table import chat
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
-from polymodal.table.schema import FUSED
+from polymodal.table.schema import FUSED, Schema
 
 
 def write(
@@ -45,7 +46,8 @@ def stream(
 ) -> Iterator[str]:
     """One row's text as it is written, part by part."""
     task, ledger = writing_task(pipeline, target), Ledger()
-    table = pipeline.table(whole(pipeline.schema, [row], ledger))
+    own = _answerable(pipeline.schema, row)
+    table = pipeline.table(whole(pipeline.schema, [own], ledger))
     told({task.name: task}, table)
     parts = list(_fused(pipeline, table, task))
     ledger.warn()
@@ -53,6 +55,51 @@ def stream(
         yield task.blank().text
     for _, head, fused in parts:
         yield from task.stream(head, fused, how)
+
+
+def answerable(schema: Schema, source: Any) -> Any:
+    """Rows with every column, whose messages, if they have some, are to be gone on with; what is
+    no list of rows stays as it is."""
+    if not frames.are_rows(source):
+        return source
+    return whole(schema, [_answerable(schema, row) for row in source], Ledger())
+
+
+def _answerable(schema: Schema, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    messages = row.get(chat.MESSAGES)
+    if isinstance(messages, str) or messages is None or not _converses(schema):
+        return row
+    return {**row, **conversation(schema, messages)}
+
+
+def conversation(schema: Schema, messages: Any) -> dict[str, Any]:
+    """Messages as a row of a run that was fitted on conversations.
+
+    Raises:
+        UserError: it was not, or on none with so many media; or they are no messages.
+    """
+    if not _converses(schema):
+        raise UserError(
+            "The run has learned no conversations",
+            expected=f"one that was fitted on a table of '{chat.MESSAGES}'",
+            got=f"the columns {', '.join(column.name for column in schema.inputs)}",
+            do="give it rows (`write`, `predict`)",
+        )
+    found = chat.row(messages)
+    known = [column.name for column in schema.inputs]
+    if strange := [name for name in found if name not in known]:
+        media = [name for name in known if chat.is_medium(name)]
+        raise UserError(
+            f"The conversation has a medium, '{strange[0]}', that the run has never seen",
+            expected=f"at most {', '.join(media)}" if media else "texts alone",
+            do="leave it out, or fit the run on conversations that have such media",
+        )
+    return found
+
+
+def _converses(schema: Schema) -> bool:
+    """Whether a run reads conversations."""
+    return any(column.kind == chat.KIND for column in schema.inputs)
 
 
 def writing_task(pipeline: Pipeline, target: str | None) -> Writing:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from polymodal.base import lookup
 from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
+from polymodal.table import chat
 from polymodal.table.fetch import is_address, struck
 from polymodal.table.media import Media, kind_of_name
 from polymodal.table.named import Named
@@ -351,6 +352,8 @@ def _in_memory(source: Any) -> pa.Table:
 def _table(data: pa.Table, base: str | None, source: str) -> Table:
     """Names and rows checked, cells brought to plain types."""
     check_names(data.column_names, source)
+    if chat.MESSAGES in data.column_names and chat.holds(data.column(chat.MESSAGES)):
+        data = memory.from_rows(data.to_pylist(), source)
     if not data.num_rows or not data.num_columns:
         raise UserError(
             f"{source} has no rows",

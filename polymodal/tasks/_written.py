@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,13 +12,15 @@ from torch import Tensor, nn
 
 from polymodal.contract.batch import Decided, Field, Fused
 from polymodal.contract.form import Form
-from polymodal.modalities.text.forms.pieces import PAD, SEP, Pieces
+from polymodal.metrics.captions import rouge_l
+from polymodal.modalities.text.forms.pieces import MARKS, PAD, SEP, Pieces
 from polymodal.nn import rules
 from polymodal.nn.decoder import Decoder, Prompt
 from polymodal.nn.decoding import pieces, write
 from polymodal.nn.manner import Manner, Rule, Text
 from polymodal.nn.tokens import Tokens
 from polymodal.table import references
+from polymodal.tasks._prompt import Reader, medium
 
 Array = np.ndarray[Any, Any]
 
@@ -26,6 +29,8 @@ START = -1
 # Columns of an answer: of its first line, and of one for each piece.
 ENDED, NATS, PLACES, USUAL = range(4)
 ID, LOG = range(2)
+# So many texts are compared, to find the one that is most like all.
+SAMPLE = 200
 
 
 class Trained(Tokens):
@@ -35,7 +40,7 @@ class Trained(Tokens):
         pieces: fitted.
     """
 
-    end = SEP
+    end, mark = SEP, MARKS[SEP]
 
     def __init__(self, pieces: Pieces) -> None:
         self.pieces, self.count = pieces, pieces.count
@@ -43,6 +48,9 @@ class Trained(Tokens):
     def numbers(self, text: str) -> Array:
         found = self.pieces.encode(text)[1:, 0].astype(np.int64)
         return found[:-1] if self.pieces.was_truncated(text) else found
+
+    def prompt(self, text: str, begins: bool) -> Array:
+        return np.array(self.pieces.tokenizer.encode(text).ids, np.int64)
 
     def text(self, numbers: Sequence[int] | Array) -> str:
         return self.pieces.decode(np.asarray(numbers, np.int64))
@@ -112,7 +120,8 @@ class Writer(nn.Module):
 
     The prompt is every token of every modality, as the fusion leaves it, in the order of the
     modalities, and last the fused vector, which is there in every row. `crosses`: the prompt is the
-    fused vector alone, and all layers read the tokens by cross-attention.
+    fused vector alone, and all layers read the tokens by cross-attention. With a `reader` it is
+    what that makes of the row: words, cells, and tokens of media where a template names them.
 
     Args:
         decoder: what writes.
@@ -121,6 +130,8 @@ class Writer(nn.Module):
         crosses: see above.
         tokens: of texts.
         manner: how they are written where nothing else is asked.
+        reader: of a template; None: there is none.
+        normed: whether tokens are normalised first.
     """
 
     def __init__(
@@ -133,14 +144,17 @@ class Writer(nn.Module):
         crosses: bool,
         tokens: Tokens,
         manner: Manner,
+        reader: Reader | None = None,
+        normed: bool = True,
     ) -> None:
         super().__init__()
+        self.reader = reader
         self.decoder, self.crosses = decoder, crosses
         self.tokens, self.manner = tokens, manner
         self.dropout = nn.Dropout(dropout)
         # Encoders' tokens are of any scale, and one that is loud would drown all others.
         self.project = nn.Sequential(
-            nn.LayerNorm(width),
+            nn.LayerNorm(width) if normed else nn.Identity(),
             nn.Linear(width, decoder.width),
             nn.GELU(),
             nn.Linear(decoder.width, decoder.width),
@@ -199,6 +213,8 @@ class Writer(nn.Module):
         return found
 
     def prompt(self, fused: Fused) -> Prompt:
+        if self.reader is not None:
+            return self._templated(self.reader, fused)
         values = [tokens.values for tokens in fused.tokens.values()]
         masks = [tokens.mask for tokens in fused.tokens.values()]
         parts = [*values, fused.pooled.unsqueeze(1)]
@@ -216,6 +232,26 @@ class Writer(nn.Module):
         # Some place has to be real: the fused vector is one of those that are read.
         seen = torch.cat([mask, always], 1)
         return Prompt(vectors[:, -1:], always, vectors, seen)
+
+    def _templated(self, reader: Reader, fused: Fused) -> Prompt:
+        """Rows as the template says them, padded on the left."""
+        rows, place = reader.read(fused), fused.pooled.device
+        lengths = torch.tensor([len(row) for row in rows])
+        longest = int(lengths.max())
+        mask = (torch.arange(longest) >= longest - lengths.unsqueeze(1)).to(place)
+        whose = torch.arange(len(rows)).repeat_interleave(lengths).to(place)
+        ids, which = torch.from_numpy(np.concatenate(rows)).to(place).unbind(1)
+        found = self.decoder.embed(ids.clamp(min=0))
+        for number, (name, tokens) in enumerate(fused.tokens.items()):
+            if name not in reader.media or not tokens.mask.any():
+                continue
+            values = self.project(self.dropout(tokens.values[tokens.mask])) + self.whose[number]
+            counts = tokens.mask.sum(1)
+            seats = (ids == medium(number)).nonzero()[:, 0]
+            taken = values[(counts.cumsum(0) - counts)[whose[seats]] + which[seats]]
+            found = found.index_put((seats,), taken.to(found.dtype))
+        vectors = found.new_zeros(*mask.shape, found.shape[1])
+        return Prompt(vectors.masked_scatter(mask.unsqueeze(-1), found), mask)
 
 
 def _mean(text: Text) -> float:
@@ -237,3 +273,13 @@ def answered(text: Text, end: int, nats: float = 0.0, places: int = 0, usual: fl
     ends = [end] * (len(text.logs) - len(text.ids))
     found[1:, ID], found[1:, LOG] = [*text.ids, *ends], text.logs
     return found
+
+
+def commonest(every: Sequence[str]) -> str:
+    """The commonest text; where none comes twice, the one that shares most words with others."""
+    (text, count), *_ = Counter(sorted(every)).most_common(1)
+    if count > 1:
+        return text
+    sample = every[:: -(-len(every) // SAMPLE)]
+    likes = [rouge_l([one] * len(sample), [[other] for other in sample]).sum() for one in sample]
+    return sample[int(np.argmax(likes))]

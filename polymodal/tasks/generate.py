@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -21,7 +20,7 @@ from polymodal.contract.kind import worded
 from polymodal.contract.metric import Metric
 from polymodal.contract.recipe import Spec, name_of, options_of
 from polymodal.contract.task import Answers, Array, Judged, Pass
-from polymodal.contract.writing import Said, Writing
+from polymodal.contract.writing import Said
 from polymodal.metrics import captions, summed
 from polymodal.metrics.answers import normalised
 from polymodal.metrics.texts import texts
@@ -29,8 +28,10 @@ from polymodal.modalities.text.forms.pieces import Pieces
 from polymodal.nn.decoder import Decoder
 from polymodal.nn.manner import Manner, Text
 from polymodal.nn.tokens import Tokens
-from polymodal.table import references
+from polymodal.table import chat, references
 from polymodal.tasks import _labels
+from polymodal.tasks._prompt import Template
+from polymodal.tasks._templated import Templated
 from polymodal.tasks._written import (
     ENDED,
     ID,
@@ -42,22 +43,21 @@ from polymodal.tasks._written import (
     Writer,
     Written,
     answered,
+    commonest,
 )
 
 # Pieces of a text at most; what is longer is cut in training.
 LIMIT = 1024
 # Answers of so many words, as the middle one has, are right or wrong; longer ones are like others.
 SHORT = 3
-# So many texts are compared, to find the one that is most like all.
-SAMPLE = 200
 # Pieces at least that a text may have which has to keep to a rule.
 RULED = 256
-READS = ("prefix", "attention")
-# What stands for bytes that are no letter yet.
+READS, PROJECTORS = ("prefix", "attention"), ("normed", "plain")
+# Bytes that are no letter yet.
 HALF = "\N{REPLACEMENT CHARACTER}"
 
 
-class Generate(Writing):
+class Generate(Templated):
     """Cross-entropy of each piece of the answer, told by those before it and by the modalities.
 
     The pieces are those of a tokenizer that is trained on the training rows' targets (the form
@@ -66,14 +66,18 @@ class Generate(Writing):
     2023, arXiv 2304.08485), or are read by cross-attention. A cell may hold several texts (a list,
     or one in JSON): all are learned, and the best counts.
 
-    A text has no mean, and one of next-piece probabilities would need all models at each step and
-    one tokenizer for all: the best model writes. Neighbours: `classify` where answers are few.
+    A text has no mean: the best model writes alone. Neighbours: `classify` where answers are few.
 
     Args:
         name: the target's column.
         decoder: a file of `nn/decoders`, with its options.
         reading: "prefix" or "attention" (of decoders that have it: gpt2).
         vocabulary: pieces that the tokenizer knows at most.
+        template: what is read before the text: words, and columns in braces ("{photo} Question:
+            {question} Answer:"), of which media stand there as their tokens and others as text.
+            By default a line a column, for decoders that know words; a conversation as the decoder
+            was taught to read one; else every modality's tokens, one after another.
+        projector: of tokens into the decoder: "normed", for any encoder, or "plain", as LLaVA has.
         decoding: how texts are written: `longest`, `beams`, `penalty`, `temperature`, `top_k`,
             `top_p`, `seed`, and what they have to keep to: `choices`, `pattern` or `schema`
             (`nn.manner.Manner`); by default the likeliest piece always, and as many of them as
@@ -98,15 +102,20 @@ class Generate(Writing):
         decoder: Spec = "gpt2",
         reading: str = "prefix",
         vocabulary: int = 4096,
+        template: str | None = None,
+        projector: str = "normed",
         decoding: Mapping[str, Any] | None = None,
     ) -> None:
-        if reading not in READS:
-            raise UserError(
-                f"The task '{name}' cannot read by '{reading}'",
-                expected=f"reading: {' or '.join(READS)}",
-            )
-        self.name, self.decoder, self.reading = name, decoder, reading
-        self.vocabulary, self.decoding = vocabulary, decoding
+        for key, said, known in (
+            ("reading", reading, READS),
+            ("projector", projector, PROJECTORS),
+        ):
+            if said not in known:
+                what = f"The task '{name}' cannot read by '{said}'"
+                raise UserError(what, expected=f"{key}: {' or '.join(known)}")
+        super().__init__(name, template)
+        self.decoder, self.reading, self.vocabulary = decoder, reading, vocabulary
+        self.decoding, self.projector = decoding, projector
         found, options = self._kind()
         lookup.check_options(found, name_of(decoder), options)
         if self.crosses and not found.able:
@@ -116,12 +125,18 @@ class Generate(Writing):
                 expected=f"one that has: {', '.join(able)}",
                 do="name one of them (`decoder`), or let it read otherwise (reading: prefix)",
             )
+        if template is not None and self.crosses:
+            what = f"The task '{name}' has a template, and reads by attention"
+            raise UserError(what, expected="a template with reading: prefix, or none")
         lookup.check_options(Manner, "decoding", decoding or {})
         self._manner(1)
 
     @property
     def crosses(self) -> bool:
         return self.reading == READS[1]
+
+    def wants_template(self, kinds: Collection[str]) -> bool:
+        return not self.crosses and (self._kind()[0].knows or chat.KIND in kinds)
 
     @classmethod
     def labels_of(cls, cells: Sequence[Any]) -> None:
@@ -143,7 +158,7 @@ class Generate(Writing):
         decoder, options = self._kind()
         tokens = decoder.tokens(LIMIT, options)
         if tokens is None:
-            pieces.fit(every)
+            pieces.fit(every + self.prompts())
             tokens = Trained(pieces)
         encoded = [tokens.numbers(text) for text in every]
         ids, counts = np.unique(np.concatenate(encoded), return_counts=True)
@@ -151,11 +166,15 @@ class Generate(Writing):
             "merges": pieces.state["merges"],
             "digest": decoder.digest(options),
             "counts": [ids.tolist(), counts.tolist()],
-            "common": _common(every),
+            "common": commonest(every),
             "longest": max(len(own) for own in encoded),
             "words": float(np.median([len(words(text)) for text in every])),
             "cut": sum(int(own[-1]) != tokens.end for own in encoded),
+            "template": None if self.placed is None else self.placed.to_json(),
         }
+        self._state["long"] = self.longer(self._room())
+        # A rule that no text can keep to is said before anything is trained.
+        tokens.rule(self._manner(self._state["longest"]))
 
     @property
     def state(self) -> dict[str, Any]:
@@ -171,6 +190,8 @@ class Generate(Writing):
             pieces.state = {"merges": state["merges"]}
             tokens = Trained(pieces)
         self.tokens: Tokens = tokens
+        placed = state.get("template")
+        self.placed = None if placed is None else Template.from_json(placed)
         self.form: Written = self._formed(tokens)
         self.primary = "exact_match" if state["words"] <= SHORT else "cider_d"
         self.exact = state["words"] <= SHORT
@@ -188,11 +209,11 @@ class Generate(Writing):
 
     def remarks(self) -> list[tuple[str, str]]:
         """Of texts that are cut."""
-        cut = self._state["cut"]
-        if not cut:
-            return []
-        what = f"{cut:,} texts of '{self.name}' have more than {LIMIT:,} pieces"
-        return [("warning", f"{what}: their ends are not learned")]
+        found = []
+        if cut := self._state["cut"]:
+            what = f"{cut:,} texts of '{self.name}' have more than {LIMIT:,} pieces"
+            found.append(("warning", f"{what}: their ends are not learned"))
+        return found + self.read_remarks(self._state["long"])
 
     def is_known(self, cell: Any) -> bool:
         return references.texts([cell]) is not None
@@ -274,7 +295,15 @@ class Generate(Writing):
             crosses=self.crosses,
             tokens=self.tokens,
             manner=self._manner(self._state["longest"]),
+            reader=self.reader(forms, self._room()),
+            normed=self.projector == PROJECTORS[0],
         )
+
+    def _room(self) -> int:
+        """Places that a row may have before its text."""
+        decoder = self.planned()
+        assert isinstance(decoder, Decoder)
+        return decoder.context - int(self._state["longest"])
 
     def planned(self) -> nn.Module:
         with torch.device("meta"):
@@ -375,15 +404,3 @@ class Generate(Writing):
         mine, other = (one[1:, ID].astype(int).tolist() for one in (answer, answered))
         total = len(mine) + len(other)
         return 2 * captions.common_words(mine, other) / total if total else 1.0
-
-
-def _common(every: Sequence[str]) -> str:
-    """The commonest text; where none comes twice, the one that shares most words with others."""
-    (text, count), *_ = Counter(sorted(every)).most_common(1)
-    if count > 1:
-        return text
-    sample = every[:: -(-len(every) // SAMPLE)]
-    likes = [
-        captions.rouge_l([one] * len(sample), [[other] for other in sample]).sum() for one in sample
-    ]
-    return sample[int(np.argmax(likes))]

@@ -32,6 +32,7 @@ from polymodal.train.kernels import Kernels
 from polymodal.train.lesson import Lesson, Progress, Watch
 from polymodal.train.losses import alone, losses
 from polymodal.train.optimizer import optimizer, rate
+from polymodal.train.pace import Pace
 from polymodal.train.passes import passes, seen, told
 
 # At most this many validations in one fit of a member: on small sets one costs like an epoch.
@@ -84,6 +85,7 @@ class Loop:
         self.device = device()
         kernels.apply(model)
         self.model = model.to(self.device)
+        self.pace = Pace(self.model, kernels, self.device)
         self.balance = several.balance(model, settings, lesson.tasks)
         self.optimizer = optimizer(model, settings)
         self.weights: list[nn.Parameter] = []
@@ -116,7 +118,8 @@ class Loop:
         start, begun = time.perf_counter(), self.progress.step
         with self.kernels.threads_set(), interruptible() as interrupted:
             for rows in self._batches():
-                loss = self._step(rows)
+                with self.pace.timed():
+                    loss = self._step(rows)
                 self.progress.step += 1
                 if self.progress.bad >= BAD_STEPS:
                     raise self._diverged(f"{self.progress.bad} steps in a row without one")
@@ -226,6 +229,7 @@ class Loop:
         with self._averaged():
             loss, numbers = self._measure()
             numbers |= {name: total / n for name, (total, n) in progress.noticed.items()}
+            numbers |= self.pace.numbers()
             progress.noticed = {}
             self.watch.log(progress.step, numbers)
             progress.history.append({"step": progress.step, **numbers})

@@ -143,3 +143,71 @@ def test_a_task_with_a_frozen_decoder_is_restored_and_refuses_another(tmp_path):
     saved(tmp_path, "qwen3")
     with pytest.raises(UserError, match="is another than it was learned with"):
         again.heads(8, [], 0.0, {"photo": None})
+
+
+def quantised(file) -> dict[str, torch.Tensor]:
+    """A tiny Llama as llama.cpp keeps one, in float32, with a tokenizer of bytes."""
+    import gguf
+
+    width, feed, layers, heads, pieces = 32, 64, 2, 2, 259
+    draw = torch.Generator().manual_seed(0)
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_block_count(layers)
+    writer.add_context_length(64)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(feed)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_rope_dimension_count(width // heads)
+    writer.add_vocab_size(pieces)
+    signs = [chr(n) if 33 <= n < 127 else chr(256 + n) for n in range(256)]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(["<s>", "</s>", "<unk>", *signs])
+    writer.add_token_types([3, 3, 3] + [1] * 256)
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    shapes = {"token_embd": (pieces, width), "output": (pieces, width), "output_norm": (width,)}
+    for i in range(layers):
+        shapes |= {f"blk.{i}.attn_{n}": (width, width) for n in ("q", "k", "v", "output")}
+        shapes |= {f"blk.{i}.ffn_{n}": (feed, width) for n in ("gate", "up")}
+        shapes |= {f"blk.{i}.ffn_down": (width, feed)}
+        shapes |= {f"blk.{i}.{n}_norm": (width,) for n in ("attn", "ffn")}
+    found = {}
+    for name, shape in shapes.items():
+        found[name] = 0.2 * torch.randn(shape, generator=draw) + (len(shape) == 1)
+        writer.add_tensor(f"{name}.weight", found[name].numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return found
+
+
+def test_a_gguf_file_is_a_decoder_with_its_tokenizer(tmp_path):
+    pytest.importorskip("gguf")
+    weights = quantised(tmp_path / "tiny.gguf")
+    path = str(tmp_path / "tiny.gguf")
+    own = decoder(path)
+    assert own.vocabulary == 259 and own.context == 64 and own.output is not None
+    torch.testing.assert_close(own.model.embed_tokens.weight, weights["token_embd"])
+    given = torch.randint(0, 259, (1, 7))
+    states = own.states(Prompt(own.embed(given), torch.ones(1, 7, dtype=torch.bool)))
+    torch.testing.assert_close(own.logits(states), states @ weights["output"].T)
+    tokens = own.tokens(16, {"path": path})
+    numbers = tokens.numbers("cat")
+    assert tokens.text(numbers) == "cat" and numbers[-1] == tokens.end == 1
+    before = own.digest({"path": path})
+    (tmp_path / "tiny.gguf").write_bytes((tmp_path / "tiny.gguf").read_bytes() + b"0")
+    assert own.digest({"path": path}) != before
+
+
+@pytest.mark.parametrize("content", [None, b"no such thing"])
+def test_what_is_no_gguf_is_said(tmp_path, content):
+    path = tmp_path / "bad.gguf"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match="is no GGUF file"):
+        decoder(str(path))

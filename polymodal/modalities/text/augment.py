@@ -13,7 +13,7 @@ class Augment:
 
     A hidden word or piece keeps its place and its shape, with -1 for its id, so that it can still
     be labelled; a hidden n-gram is masked out. A text always keeps one. The outputs of a frozen
-    model are left as they are.
+    model, and texts that are spelled out, are left as they are.
 
     Args:
         drop: chance that each is hidden.
@@ -25,6 +25,8 @@ class Augment:
     def __call__(self, field: Field, generator: Generator) -> Field:
         """A Field of form words, pieces, pretrained or ngrams -> the same, some of it hidden."""
         assert field.mask is not None
+        if field.data.dtype == torch.uint8:
+            return field
         if not field.data.is_floating_point():
             # Column 1 is 0 only for a tokenizer's own marks, which every text needs.
             hidden = self._choose(field.mask & (field.data[..., 1] > 0), generator)

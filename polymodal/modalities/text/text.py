@@ -19,6 +19,7 @@ from polymodal.modalities.text.block import Ngrams
 from polymodal.modalities.text.corruptions import _words
 from polymodal.modalities.text.corruptions.dropped_words import BLANK
 from polymodal.modalities.text.hashing import split
+from polymodal.table import chat
 
 # Texts shorter than this many words repeat without coming from one source.
 LONG_TEXT = 10
@@ -34,7 +35,7 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 class Text(Kind):
     """Texts, cut into words by `base.words` or given as lists of words."""
 
-    columns: ClassVar = {"text": "strings or lists of words"}
+    columns: ClassVar = {"text": "strings or lists of words", chat.KIND: "conversations"}
     # What no other kind claims is text.
     order: ClassVar[int] = 90
     words: ClassVar[bool] = True
@@ -61,13 +62,15 @@ class Text(Kind):
         if not column.is_plain:
             return None
         cells = [str(cell) for cell in column.cells]
+        if all(map(chat.is_written, cells)):
+            return Guess(chat.KIND, "messages of people and an assistant")
         different, length = len(set(cells)), sum(map(words.count, cells)) / len(cells)
         found = f"{different:,} different values in {len(cells):,} cells"
         return Guess(self.name, f"{found}, {length:.1f} words on average")
 
     def fits(self, column_kind: str, cells: pa.DataType) -> bool:
         levels, inner = arrow.depth(cells)
-        return arrow.is_text(inner) and levels <= 1
+        return arrow.is_text(inner) and levels <= (0 if column_kind == chat.KIND else 1)
 
     def doubt(self, column_kind: str, values: Sequence[Any]) -> str | None:
         """A vocabulary near empty: hardly a text has a word that another one has."""

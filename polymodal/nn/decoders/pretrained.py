@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +24,13 @@ class Pretrained(Decoder):
 
     Args:
         vocabulary, crosses: as of `Decoder`; but its pieces are its own.
-        path: a folder with config.json, safetensors and a tokenizer, a hub id, or a package.
+        path: a folder with config.json, safetensors and a tokenizer, a hub id, a package, or a
+            GGUF file, whose quantised numbers become what they stand for.
         learns: whether its own numbers learn too, at `training.pretrained_lr`, or what a model's
             `tuning` says of them; they are then kept with the run.
     """
+
+    knows: ClassVar[bool] = True
 
     def __init__(self, vocabulary: int, crosses: bool, *, path: str, learns: bool = False) -> None:
         planned = torch.get_default_device().type == "meta"

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from polymodal.base.errors import UserError
+from polymodal.table import chat
 from polymodal.table.readers._cells import cell as as_held
 from polymodal.table.readers.separated import check_names
 
@@ -97,6 +98,7 @@ def from_rows(rows: Sequence[Any], source: str) -> pa.Table:
         UserError: a row is no mapping, or a column mixes types.
     """
     names: dict[str, None] = {}
+    rows = chat.unfolded(rows, source)
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise UserError(

@@ -25,18 +25,22 @@ class Pretrained(Encoder):
         form: image/pretrained, of the same model; its `tune` says which.
         width: of the tokens; None: the model's own.
         dropout: of a tuned model's tokens, of a frozen one's output.
+        plain: of a tuned model: its tokens are not normalised, nor projected where they are as wide
+            as asked for: what vision-language models of the LLaVA kind call a vision tower.
     """
 
     kind = "image"
     form = "pretrained"
     bare = True
 
-    def __init__(self, form: Form, width: int | None, *, dropout: float = 0.1) -> None:
+    def __init__(
+        self, form: Form, width: int | None, *, dropout: float = 0.1, plain: bool = False
+    ) -> None:
         super().__init__()
         assert isinstance(form, Given)
         self.width = width or form.size
         self.frozen = None if form.tune else Frozen(form.size, width, dropout)
-        self.tuned = _Tuned(form.path, width, dropout) if form.tune else None
+        self.tuned = _Tuned(form.path, width, dropout, plain) if form.tune else None
 
     def adapt(self, fields: Iterable[Field]) -> None:
         if self.frozen is not None:
@@ -59,17 +63,18 @@ class _Tuned(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, path: str, width: int | None, dropout: float) -> None:
+    def __init__(self, path: str, width: int | None, dropout: float, plain: bool) -> None:
         super().__init__()
         self.backbone = Backbone(path, IMAGE)
         shift, scale = processors.normalisation(path)
         self.register_buffer("shift", torch.tensor(shift)[:, None, None])
         self.register_buffer("scale", torch.tensor(scale)[:, None, None])
-        self.project = nn.Sequential(
-            nn.LayerNorm(self.backbone.width),
-            projection(self.backbone.width, width),
-            nn.Dropout(dropout),
+        own = self.backbone.width
+        self.project: nn.Module = nn.Sequential(
+            nn.LayerNorm(own), projection(own, width), nn.Dropout(dropout)
         )
+        if plain:
+            self.project = projection(own, None if width == own else width)
 
     def forward(self, data: Tensor) -> Tensor:
         """`(batch, height, width, 3)` uint8 -> `(batch, patches, width)`."""

@@ -1,0 +1,39 @@
+"""Texts that an encoder brings along as they are."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from polymodal.contract.batch import Field, Tokens
+from polymodal.contract.encoder import Encoder
+from polymodal.contract.form import Form
+
+BYTES = 256
+
+
+class SpellingEncoder(Encoder):
+    """The text itself, beside one token for whoever does not read it: its bytes' mean vector.
+
+    Args:
+        form: spelled.
+        width: of the token.
+    """
+
+    spells: ClassVar[bool] = True
+
+    def __init__(self, form: Form, width: int) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(BYTES, width, padding_idx=0)
+
+    def forward(self, field: Field) -> Tokens:
+        """`(batch, bytes)` uint8 -> Tokens `(batch, 1, width)`."""
+        assert field.mask is not None
+        spelled: Tensor = torch.where(field.mask, field.data, 0)
+        counts = torch.zeros(len(spelled), BYTES, device=spelled.device)
+        counts.scatter_add_(1, spelled.long(), field.mask.float())
+        share = counts / counts.sum(1, keepdim=True).clamp(min=1)
+        values = (share.to(self.vectors.weight.dtype) @ self.vectors.weight).unsqueeze(1)
+        return Tokens(values, torch.ones_like(values[..., 0], dtype=torch.bool), spelled)
