@@ -18,11 +18,13 @@ import soundfile
 import polymodal as pm
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.resolve import load
+from polymodal.fitting.sizes import sizes
 from polymodal.report.console import Show
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 TABLES = runpy.run_path(str(ROOT / "recipes" / "tables.py"), run_name="recipes")
+SHAPES = sorted((ROOT / "recipes" / "shapes").glob("*.yaml"))
 LEARNED = ("bert", "clip", "retrieval")
 every_recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 
@@ -102,7 +104,15 @@ def header(path: Path) -> str:
 def test_there_is_one_of_every_sort_and_the_docs_list_them() -> None:
     docs = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"\(\.\./recipes/(\w+)\.yaml\)", docs))
-    assert listed == {path.stem for path in RECIPES} and len(RECIPES) == 8
+    assert listed == {path.stem for path in RECIPES} and len(RECIPES) == 10
+
+
+@pytest.mark.parametrize("path", SHAPES, ids=lambda path: path.stem)
+def test_published_shapes_have_the_published_size(path: Path) -> None:
+    said = re.search(r"as published, ([\d ]+(?:\.\d)?) million numbers", header(path))
+    assert said is not None
+    (found,) = sizes(load(path))
+    assert found.numbers == pytest.approx(1e6 * float(said[1].replace(" ", "")), rel=0.01)
 
 
 @every_recipe

@@ -20,7 +20,8 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="onnx: graphs for onnxruntime; torch: programs for PyTorch; hf: for transformers."
+            help="onnx: graphs for onnxruntime; torch: programs for PyTorch; hf: for transformers; "
+            "transformers: a plain checkpoint of a run that writes."
         ),
     ] = "onnx",
     data: Annotated[
@@ -32,9 +33,13 @@ def export(
     trust: Trust = False,
 ) -> None:
     """A folder that predicts raw rows without this package, proven to answer as the run does."""
+    from polymodal.export.checkpoint import NAME, checkpoint
     from polymodal.export.export import export as export_run
     from polymodal.run.saved import load
 
+    if to == NAME:
+        say(checkpoint(load(run, trust=trust), out))
+        return
     given = None if data is None else table(data, allow_urls)
     say(export_run(load(run, trust=trust), out, to, given, rows))
 
