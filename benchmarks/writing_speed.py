@@ -204,7 +204,7 @@ def main() -> None:
         asked = [{"topic": name} for name in rows["topic"][: given.write]]
         run.write(asked[:2], longest=2)
         start = time.perf_counter()
-        texts = [own[0].text for own in run.write(asked, longest=given.longest - 1)]
+        texts = [own[0].text for own in run.write(asked, longest=given.longest)]
         took = time.perf_counter() - start
         prompts = rival.prompts[: given.write]
         generated(rival, prompts[:2], 2, 2)

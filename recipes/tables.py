@@ -9,13 +9,10 @@
     git clone --depth 1 https://github.com/aeon-toolkit/aeon
     python recipes/tables.py motions aeon/aeon/datasets/data/BasicMotions
     python recipes/tables.py clips
-    python recipes/tables.py questions
-    python recipes/tables.py dialogues
     python recipes/tables.py reviews "Womens Clothing E-Commerce Reviews.csv"   # from Kaggle
 
 Each writes train.csv and test.csv into recipes/data/NAME, which is where the recipes look.
-Scenes, clips and what is asked of them are drawn, `--rows` of them, and so is what the sensor of
-`home` sees.
+Scenes and clips are drawn, `--rows` of them, and so is what the sensor of `home` sees.
 """
 
 from __future__ import annotations
@@ -149,33 +146,6 @@ def clips(folder: Path, rows: int) -> Tables:
     return {"train": table[:train], "test": table[train:]}
 
 
-def questions(folder: Path, rows: int) -> Tables:
-    """Pictures with a question each and its answer; one in six for the test."""
-    splits = {"train": 5 / 6, "test": 1 / 6}
-    scenes.write(folder, rows, 0, "easy", ("picture",), 64, splits)
-    columns = ["picture", "question", "answer"]
-    return {name: pd.read_csv(folder / f"{name}.csv")[columns] for name in splits}
-
-
-# What is asked of a clip, and how an event answers it.
-ASKED = {
-    "Does it come or go?": lambda event: f"It {event.split()[0]}.",
-    "From which side?": lambda event: f"From the {event.split()[-1]}.",
-    "What happens?": lambda event: f"It {event}.",
-}
-
-
-def dialogues(folder: Path, rows: int) -> Tables:
-    """Clips, each with a question and what is to be said."""
-    rng = np.random.default_rng(1)
-    found = clips(folder, rows)
-    for table in found.values():
-        table["question"] = rng.choice(list(ASKED), len(table))
-        pairs = zip(table["question"], table.pop("event"), strict=True)
-        table["answer"] = [ASKED[question](event) for question, event in pairs]
-    return found
-
-
 def reviews(source: Path, folder: Path) -> Tables:
     """Women's E-Commerce Clothing Reviews: the texts, each once, a fifth of them for the test."""
     table = pd.read_csv(source)
@@ -197,8 +167,6 @@ MADE: dict[str, Callable[[Path, Path], Tables]] = {
 DRAWN: dict[str, tuple[Callable[[Path, int], Tables], int]] = {
     "scenes": (pictures, 5500),
     "clips": (clips, 800),
-    "questions": (questions, 4800),
-    "dialogues": (dialogues, 800),
 }
 
 

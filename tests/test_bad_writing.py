@@ -96,7 +96,8 @@ def talks(messages: Any, good: int = 12) -> Make:
 
 
 CHAT = ["fit", "t.jsonl", "--target", "answer", "--budget", "20s", "--out", "new"]
-LONG = "the longest text that there is " * 10
+NUMBERS = [" ".join(str(7919 * (i + j)) for j in range(60)) for i in range(6)]
+LONG = "".join(f"{i}.png,why,1,{numbers}\n" for i, numbers in enumerate(NUMBERS))
 
 CASES: dict[str, tuple[Make, list[str], str]] = {
     "a template without a column": (
@@ -128,7 +129,7 @@ CASES: dict[str, tuple[Make, list[str], str]] = {
         "for media, which are never cut",
     ),
     "a text as long as the context": (
-        recipe("template: '{note}'", SMALL, GOOD + f"0.png,why,1,{LONG}\n"),
+        recipe("template: '{note}'", SMALL, GOOD + LONG),
         FIT,
         "no place before the longest text",
     ),

@@ -148,7 +148,8 @@ def copy(path: str, to: Path, *, weights: bool) -> None:
 def digest(path: str, *, weights: bool) -> str:
     """A hash of the contents that `copy` would copy, equal wherever the model lies."""
     hashed = hashlib.blake2b(digest_size=16)
-    files = [Path(path).expanduser()] if is_gguf(path) else _files(path, weights)
+    found, named = opened(path)
+    files = [found / name for name in named.values()] or _files(path, weights)
     for file in files:
         hashed.update(f"{file.name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:

@@ -181,7 +181,8 @@ class Decoder(nn.Module, ABC):
         before = self.embed(ids[:, :-1])
         whole = Prompt(
             torch.cat([prompt.vectors, before], 1),
-            torch.cat([prompt.mask, mask[:, :-1]], 1),
+            # A text's last piece tells nothing.
+            torch.cat([prompt.mask, mask[:, 1:]], 1),
             prompt.memory,
             prompt.seen,
         )

@@ -132,7 +132,7 @@ def logits(run, row: dict[str, Any]) -> torch.Tensor:
 
 def same(run, data: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
     task = run.tasks["said"]
-    ours = run.write([{k: v for k, v in row.items() if k != "said"} for row in data], longest=11)
+    ours = run.write([{k: v for k, v in row.items() if k != "said"} for row in data], longest=12)
     for row, (said,), other in zip(data, ours, theirs, strict=True):
         ids = [n for n in other["ids"] if n != task.tokens.end]
         assert task.tokens.text(ids) == said.text

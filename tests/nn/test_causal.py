@@ -149,7 +149,7 @@ def quantised(file) -> dict[str, torch.Tensor]:
     """A tiny Llama as llama.cpp keeps one, in float32, with a tokenizer of bytes."""
     import gguf
 
-    width, feed, layers, heads, pieces = 32, 64, 2, 2, 259
+    width, feed, layers, heads, pieces = 32, 64, 2, 2, 260
     draw = torch.Generator().manual_seed(0)
     writer = gguf.GGUFWriter(file, "llama")
     writer.add_block_count(layers)
@@ -164,8 +164,8 @@ def quantised(file) -> dict[str, torch.Tensor]:
     writer.add_vocab_size(pieces)
     signs = [chr(n) if 33 <= n < 127 else chr(256 + n) for n in range(256)]
     writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(["<s>", "</s>", "<unk>", *signs])
-    writer.add_token_types([3, 3, 3] + [1] * 256)
+    writer.add_token_list(["<s>", "</s>", "<unk>", *signs, "ab"])
+    writer.add_token_types([3, 3, 3] + [1] * 257)
     writer.add_token_merges(["a b"])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
@@ -191,9 +191,9 @@ def test_a_gguf_file_is_a_decoder_with_its_tokenizer(tmp_path):
     weights = quantised(tmp_path / "tiny.gguf")
     path = str(tmp_path / "tiny.gguf")
     own = decoder(path)
-    assert own.vocabulary == 259 and own.context == 64 and own.output is not None
+    assert own.vocabulary == 260 and own.context == 64 and own.output is not None
     torch.testing.assert_close(own.model.embed_tokens.weight, weights["token_embd"])
-    given = torch.randint(0, 259, (1, 7))
+    given = torch.randint(0, 260, (1, 7))
     states = own.states(Prompt(own.embed(given), torch.ones(1, 7, dtype=torch.bool)))
     torch.testing.assert_close(own.logits(states), states @ weights["output"].T)
     tokens = own.tokens(16, {"path": path})
