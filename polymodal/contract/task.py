@@ -82,7 +82,7 @@ class Task(ABC):
         primary: the metric to show first.
         exact: whether the primary metric is the share of rows that are right.
         asked: the metric that the user wants models to be chosen and judged by, or None.
-        averaged: whether answers are numbers of which sums and means make sense.
+        averaged: whether sums and means of answers make sense.
         spoils: whether it hides something from the model. It then has a forward pass of its own.
         told: whether its answers say how likely the target was as well, where that is known.
         mines: whether it hides what depends on what the model finds alike: see `mined`.
@@ -95,8 +95,7 @@ class Task(ABC):
         usual: whether pretraining that is told no task takes this one where the table suits.
         lr: the peak rate that its networks learn at where nobody says another; None: the usual.
         chunk: rows whose graph is kept at once in training, for a loss that compares all rows of
-            a large batch; None: the whole batch's. Its loss then reads `output` and `inputs`
-            alone, and every tensor of `output` has a row of the batch on its first axis.
+            a large batch; None: all. Its loss then reads `output`, by row, and `inputs` alone.
     """
 
     kind: ClassVar[str | None] = None
@@ -203,12 +202,8 @@ class Task(ABC):
     def introduce(
         self, modalities: Mapping[str, Mapping[str, str]], cells: Callable[[str], Sequence[Any]]
     ) -> None:
-        """Told before `fit` what models may read; UserError if it needs another column.
-
-        Args:
-            modalities: modality -> its columns, each with its kind.
-            cells: gives the training rows' cells of a column that holds no media.
-        """
+        """Told before `fit` what models may read: modality -> its columns, each with its kind, and
+        what gives the training rows' cells of one; UserError if it needs another."""
 
     @abstractmethod
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:

@@ -12,6 +12,7 @@ from polymodal.contract.recipe import Recipe
 from polymodal.contract.writing import Writing
 from polymodal.fitting.data import conversing, default_task, named_in
 from polymodal.models import build
+from polymodal.prepared import targets as encoding
 from polymodal.prepared.cache import default_folder
 from polymodal.report.console import Show
 from polymodal.table import infer
@@ -65,7 +66,8 @@ def check(
     targets = [target] if isinstance(target, str) else list(target) or columns
     reads = {name: task.reads for name, task in named.items()}
     stated = Stated(decimal or {}, date or {}, missing or {})
-    group, drop, kinds = conversing(table, group, list(drop), dict(kinds or {}))
+    withheld = [n for task in named.values() for n in task.withheld if n in table.names]
+    group, drop, kinds = conversing(table, group, [*drop, *withheld], dict(kinds or {}))
     schema = infer.infer(table, targets, kinds, drop, group, reads, stated)
     table = typed(schema, table)
     show.schema(schema, table, named)
@@ -89,7 +91,7 @@ def check(
 def _sample(task: Writing, column: Column, schema: Schema, table: Table) -> str | None:
     """The first row that has a text, as the decoder reads it."""
     checks.introduce(task, schema, table)
-    cells = table.cells(column.name)
+    cells = encoding.cells(task, table)
     task.fit(cells, column.details)
     row = next(row for row, cell in enumerate(cells) if task.is_known(cell))
     return task.sample({name: table.cells(name)[row] for name in table.names}, cells[row])

@@ -11,7 +11,6 @@ from polymodal.base.spelling import is_missing, prose
 from polymodal.contract.kind import worded
 from polymodal.contract.writing import Writing
 from polymodal.nn.tokens import Tokens
-from polymodal.table import references
 from polymodal.tasks._prompt import Reader, Template, divided, parsed, usual
 
 # So many rows at least, and less than twice as many, are looked at beforehand.
@@ -126,7 +125,8 @@ class Templated(Writing):
             return None
         pieces = divided(self.placed.render(self._of(row), self.tokens))
         read = "".join(words + (f"《{name}》" if name else "") for words, name in pieces)
-        return f"{read}⟦{(references.texts([cell]) or [''])[0]}{self.tokens.mark}⟧"
+        own = self.form.decode(self.form.encode(cell))
+        return f"{read}⟦{own if isinstance(own, str) else own[0]}{self.tokens.mark}⟧"
 
     def _of(self, row: Mapping[str, Any]) -> dict[str, str]:
         """The texts of what is not missing."""

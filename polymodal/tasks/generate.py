@@ -106,10 +106,7 @@ class Generate(Templated):
         projector: str = "normed",
         decoding: Mapping[str, Any] | None = None,
     ) -> None:
-        for key, said, known in (
-            ("reading", reading, READS),
-            ("projector", projector, PROJECTORS),
-        ):
+        for key, said, known in (("reading", reading, READS), ("projector", projector, PROJECTORS)):
             if said not in known:
                 what = f"The task '{name}' cannot read by '{said}'"
                 raise UserError(what, expected=f"{key}: {' or '.join(known)}")
