@@ -108,12 +108,12 @@ def _found(run: Run) -> Found:
     plain = isinstance(writer.project[0], nn.Identity)
     tower = getattr(encoder, "tuned", None)
     bare = isinstance(getattr(tower, "project", None), nn.Identity)
-    if tower is None or not (plain and bare and _kept(module)):
+    if tower is None or not (plain and bare and _kept(module) and _ends_bare(tower)):
         raise _unfit(
             f"it reads {', '.join(read)} by {type(encoder).__name__}, the projector"
             f" {'plain' if plain else 'normed'} and the fusion {type(module.fusion).__name__}",
-            "one picture by the encoder {name: pretrained, plain: true} as wide as the model, form:"
-            " {path: ..., tune: true}, projector: plain, fusion: sum",
+            "one picture by the encoder {name: pretrained, plain: true} as wide as the model, of"
+            " the kind of CLIP, form: {path: ..., tune: true}, projector: plain, fusion: sum",
         )
     return Found(task, writer, (read[0], tower), run.forms[member.forms[read[0]]])
 
@@ -128,6 +128,18 @@ def _kept(module: Any) -> bool:
     with torch.no_grad():
         after = module.fusion(tokens).tokens
     return all(torch.equal(after[name].values, own.values) for name, own in tokens.items())
+
+
+def _ends_bare(tower: Any) -> bool:
+    """Whether a vision model's last layer is its output, as LLaVA reads it: CLIP's is, ViT and
+    SigLIP normalise it."""
+    model: Any = tower.backbone.model
+    side = getattr(model.config, "image_size", None)
+    if not isinstance(side, int):
+        return False
+    with torch.no_grad():
+        found = model(pixel_values=torch.randn(1, 3, side, side), output_hidden_states=True)
+    return torch.equal(found.hidden_states[-1], found.last_hidden_state)
 
 
 def _unfit(got: str, expected: str) -> UserError:

@@ -85,7 +85,7 @@ class Borrowed(Tokens):
                 got=f"eos_token {self.tokenizer.eos_token!r}",
                 do="name it in tokenizer_config.json as the model was taught it",
             )
-        if (most := max(self.tokenizer.get_vocab().values(), default=0)) >= count:
+        if (most := max(self._plain().values(), default=0)) >= count:
             raise UserError(
                 f"The tokenizer in '{path}' knows pieces that its model does not",
                 expected=f"numbers below {count:,}, as vocab_size in config.json says",
@@ -98,6 +98,11 @@ class Borrowed(Tokens):
         self._bos = self.tokenizer.bos_token_id
         marks = self._bos is not None and len(ids) > 1 and ids[0] == self._bos
         self._first = str(self.tokenizer.bos_token) if marks else None
+
+    def _plain(self) -> dict[str, int]:
+        """Its pieces without marks that somebody has added, which no text needs."""
+        found: dict[str, int] = self.tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)
+        return found
 
     def numbers(self, text: str) -> Array:
         found = self.tokenizer.encode(text, add_special_tokens=False)

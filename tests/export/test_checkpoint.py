@@ -140,25 +140,21 @@ def same(run, data: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
         torch.testing.assert_close(found, logits(run, row), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.whole
-@pytest.mark.parametrize("kind", ["clip", "vit"])
-def test_pictures_and_texts_become_llava(tmp_path, kind):
+def seeing(tmp_path: Path, kind: str) -> tuple[Any, list[dict[str, Any]]]:
+    """A run that reads a picture by a vision model, and its rows."""
     data = rows(tmp_path / "data", PROMPTS + 30)
-    picture = {
-        "encoder": {"name": "pretrained", "plain": True},
-        "form": {"path": str(tower(tmp_path / "tower", kind))},
-    }
-    picture["form"] |= {"tune": True}
-    modalities = {"picture": picture, "question": {}}
+    form = {"path": str(tower(tmp_path / "tower", kind)), "tune": True}
+    picture = {"encoder": {"name": "pretrained", "plain": True}, "form": form}
+    model = {"modalities": {"picture": picture, "question": {}}, "width": 16}
     template = "{picture} Question: {question} Answer:"
-    model = {"modalities": modalities, "width": 16}
-    run = fitted(data, {"template": template}, model, tmp_path / "run")
-    assert (
-        polymodal(
-            "export", str(tmp_path / "run"), "--to", "transformers", "--out", str(tmp_path / "hf")
-        )
-        == 0
-    )
+    return fitted(data, {"template": template}, model, tmp_path / "run"), data
+
+
+@pytest.mark.whole
+def test_pictures_and_texts_become_llava(tmp_path):
+    run, data = seeing(tmp_path, "clip")
+    words = [str(tmp_path / "run"), "--to", "transformers", "--out", str(tmp_path / "hf")]
+    assert polymodal("export", *words) == 0
     config = json.loads((tmp_path / "hf" / "config.json").read_text())
     assert config["architectures"] == ["LlavaForConditionalGeneration"]
     asked = [
@@ -167,6 +163,14 @@ def test_pictures_and_texts_become_llava(tmp_path, kind):
     ]
     same(run, data[:PROMPTS], alone(tmp_path / "hf", asked, tmp_path))
     assert "<image> Question: {question} Answer:" in (tmp_path / "hf" / "README.md").read_text()
+
+
+@pytest.mark.whole
+def test_vision_models_that_llava_would_read_otherwise_are_refused(tmp_path):
+    """ViT normalises its last layer's output; LLaVA reads it before."""
+    run, _ = seeing(tmp_path, "vit")
+    with pytest.raises(UserError, match="no shape that transformers knows"):
+        checkpoint(run, tmp_path / "hf")
 
 
 @pytest.mark.whole
