@@ -240,7 +240,8 @@ def _in_memory(
 ) -> tuple[Prepared, dict[int, str]]:
     reasons: dict[int, str] = {}
     empty = form.encode({c.name: None for c in columns})
-    arrays = np.zeros((len(table), *empty.shape), form.dtype)
+    shape = empty.shape[int(form.ragged) :]
+    arrays = [np.zeros((0, *shape) if form.ragged else shape, form.dtype)] * len(table)
     present = np.zeros(len(table), bool)
     for row, cell in enumerate(cells(table, columns)):
         if cell is None:
@@ -252,16 +253,18 @@ def _in_memory(
             reasons[row] = f"row {row}: {error.what}"
         except (ValueError, ArithmeticError, TypeError) as error:
             reasons[row] = f"row {row}: {type(error).__name__}: {str(error)[:200]}"
-    offsets = np.arange(len(table)) * empty.size
+    sizes = np.array([array.size for array in arrays], np.int64)
     lengths = present.astype(np.int64)
+    if form.ragged:
+        lengths = np.array([len(array) for array in arrays], np.int64)
     failed = _mask(len(table), reasons)
     prepared = Prepared(
-        arrays.ravel(),
-        offsets,
+        np.concatenate([array.ravel() for array in arrays]),
+        np.cumsum(sizes) - sizes,
         lengths,
         present,
         failed,
-        empty.shape,
+        shape,
         form,
         None,
     )
