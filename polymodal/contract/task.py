@@ -74,8 +74,7 @@ class Task(ABC):
     Attributes:
         name: the task's key in a recipe, and what its answers are called.
         kind: the kind of target column that it is the default for, or None.
-        reads: kinds of column that it predicts though they are the default of no task, the first
-            of them being what a column is taken for that could else be no target.
+        reads: kinds of column that it predicts too; a column that fits none is taken for the first.
         order: place among those asked whether a column is theirs (`sniff`); None: it is not asked.
         cells: what cells of its kind are, in words, where no modality reads that kind.
         form: how its target cells become arrays; known after `fit`.
@@ -86,8 +85,7 @@ class Task(ABC):
         spoils: whether it hides something from the model. It then has a forward pass of its own.
         told: whether its answers say how likely the target was as well, where that is known.
         mines: whether it hides what depends on what the model finds alike: see `mined`.
-        supports: what `support` is, in words.
-        chooses: what `criterion` is, in words; "" where it is the primary metric.
+        supports, chooses: what `support`, `criterion` are, in words; "" is the primary metric.
         one_class: whether a row's answer is exactly one class.
         classes: the names that it answers with, in order; known after `fit`. None for numbers.
         aligns: whether an answer is `(modalities, size)`: vectors of its `names` to compare, or 0s.
@@ -202,8 +200,7 @@ class Task(ABC):
     def introduce(
         self, modalities: Mapping[str, Mapping[str, str]], cells: Callable[[str], Sequence[Any]]
     ) -> None:
-        """Told before `fit` what models may read: modality -> its columns, each with its kind, and
-        what gives the training rows' cells of one; UserError if it needs another."""
+        """Told before `fit`: modality -> column -> kind, and what gives a column's cells."""
 
     @abstractmethod
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
@@ -355,8 +352,7 @@ class Task(ABC):
     def discrepancy(
         self, alone: Mapping[str, Answers], targets: Answers
     ) -> dict[str, float] | None:
-        """How far each modality is ahead of others (`contribution.discrepancy_ratio`), by the
-        answers where it is `alone`."""
+        """How far each modality is ahead (`contribution.discrepancy_ratio`) where it is `alone`."""
         return None
 
     def strangeness(self, answers: Answers, targets: Answers) -> Array | None:

@@ -254,9 +254,8 @@ def _in_memory(
         except (ValueError, ArithmeticError, TypeError) as error:
             reasons[row] = f"row {row}: {type(error).__name__}: {str(error)[:200]}"
     sizes = np.array([array.size for array in arrays], np.int64)
-    lengths = present.astype(np.int64)
-    if form.ragged:
-        lengths = np.array([len(array) for array in arrays], np.int64)
+    counts = [len(array) for array in arrays] if form.ragged else present
+    lengths = np.array(counts, np.int64)
     failed = _mask(len(table), reasons)
     prepared = Prepared(
         np.concatenate([array.ravel() for array in arrays]),

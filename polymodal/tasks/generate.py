@@ -64,19 +64,17 @@ class Generate(Templated):
     `pieces` of texts), the end among them. Every modality's tokens are projected and stand before
     the text in the decoder's sequence, in the manner of "Visual Instruction Tuning" (Liu et al.
     2023, arXiv 2304.08485), or are read by cross-attention. A cell may hold several texts (a list,
-    or one in JSON): all are learned, and the best counts.
-
-    A text has no mean: the best model writes alone. Neighbours: `classify` where answers are few.
+    or one in JSON): all are learned, and the best counts. A text has no mean: the best model writes
+    alone. Neighbours: `classify` where answers are few.
 
     Args:
         name: the target's column.
         decoder: a file of `nn/decoders`, with its options.
         reading: "prefix" or "attention" (of decoders that have it: gpt2).
         vocabulary: pieces that the tokenizer knows at most.
-        template: what is read before the text: words, and columns in braces ("{photo} Question:
-            {question} Answer:"), of which media stand there as their tokens and others as text.
-            By default a line a column, for decoders that know words; a conversation as the decoder
-            was taught to read one; else every modality's tokens, one after another.
+        template: what is read before the text: words, and columns in braces ("{photo} {question}");
+            by default a line a column, for decoders that know words, or a conversation; else every
+            modality's tokens.
         projector: of tokens into the decoder: "normed", for any encoder, or "plain", as LLaVA has.
         decoding: how texts are written: `longest`, `beams`, `penalty`, `temperature`, `top_k`,
             `top_p`, `seed`, and what they have to keep to: `choices`, `pattern` or `schema`
@@ -117,11 +115,9 @@ class Generate(Templated):
         lookup.check_options(found, name_of(decoder), options)
         if self.crosses and not found.able:
             able = [n for n in lookup.names("nn/decoders") if lookup.find("nn/decoders", n).able]
-            raise UserError(
-                f"The decoder '{name_of(decoder)}' has no cross-attention",
-                expected=f"one that has: {', '.join(able)}",
-                do="name one of them (`decoder`), or let it read otherwise (reading: prefix)",
-            )
+            what = f"The decoder '{name_of(decoder)}' has no cross-attention"
+            do = "name one of them (`decoder`), or let it read otherwise (reading: prefix)"
+            raise UserError(what, expected=f"one that has: {', '.join(able)}", do=do)
         if template is not None and self.crosses:
             what = f"The task '{name}' has a template, and reads by attention"
             raise UserError(what, expected="a template with reading: prefix, or none")
@@ -170,7 +166,6 @@ class Generate(Templated):
             "template": None if self.placed is None else self.placed.to_json(),
         }
         self._state["long"] = self.longer(self._room())
-        # A rule that no text can keep to is said before anything is trained.
         tokens.rule(self._manner(self._state["longest"]))
 
     @property
