@@ -4,9 +4,10 @@
     python benchmarks/serving.py quickstart/run --data quickstart/data/test.csv --requests 20000
 
 Rows of a table, their media in base64, are asked by connections that ask again as soon as they are
-answered. `offline` is the same rows by `Pipeline.predict` in one process, in batches as large as
-the server's. `--beside litserve bentoml` serves the same run by those, with their own batching,
-where they are installed in this environment. Client and server share the machine.
+answered. `offline` is the same rows by `Pipeline.predict` in one process of as many threads as a
+worker has, in batches as large as the server's. `--beside litserve bentoml` serves the same run by
+those, with their own batching, where `--python` has them. Client and server share the machine.
+Last a worker is killed under load, and the server told to stop while requests are in hand.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -28,9 +30,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import polymodal as pm
 from polymodal.contract import kind
+
+# Seconds before a client that was refused asks again.
+PAUSE = 0.2
 
 LITSERVE = """
 import base64, sys
@@ -41,17 +47,18 @@ class Api(litserve.LitAPI):
     def setup(self, device):
         self.pipeline = pm.load(sys.argv[1]).pipeline
         self.files = sys.argv[2].split(",")
-    def decode_request(self, asked):
-        own = asked["row"]
+    def decode_request(self, request):
+        own = request["row"]
         return {n: base64.b64decode(c) if n in self.files else c for n, c in own.items()}
-    def predict(self, rows):
+    def predict(self, x):
+        rows = x
         rows = rows if isinstance(rows, list) else [rows]
         found = self.pipeline.predict(rows)
         return [{n: c[i] for n, c in found.items()} for i in range(len(rows))]
-    def unbatch(self, found):
-        return iter(found)
-    def encode_response(self, found):
-        return found
+    def unbatch(self, output):
+        return iter(output)
+    def encode_response(self, output):
+        return output
 
 api = Api(max_batch_size=int(sys.argv[4]), batch_timeout=0.01)
 litserve.LitServer(api, accelerator="cpu").run(port=int(sys.argv[3]), generate_client_file=False)
@@ -104,12 +111,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="table that the rows are of")
     parser.add_argument("--rows", type=int, default=256, help="that are asked again and again")
     parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--fewer", type=int, default=5_000, help="where not all have to be asked")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1))
+    parser.add_argument("--python", default=sys.executable, help="that has the others")
     parser.add_argument("--beside", nargs="*", choices=["litserve", "bentoml"], default=[])
     given = parser.parse_args()
 
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    torch.set_num_threads(given.threads)
     run = pm.load(given.run)
     rows, files = rows_of(run, given.data, given.rows)
     print(f"offline: {offline(run, rows, given.batch):,.0f} rows a second")
@@ -119,21 +130,32 @@ def main() -> None:
         "| server | rows a second | p50 ms | p99 ms | answers | failed |\n|---|---|---|---|---|---|"
     )
     with Server(given.run, "--batch", "1", "--queue", "4096") as server:
-        told = asyncio.run(ask(server.port, one, given.requests // 10, given.connections))
+        told = asyncio.run(ask(server.port, one, given.fewer // 4, given.connections))
         print(f"| unbatched | {told.line()} |", flush=True)
     with Server(given.run, "--batch", str(given.batch), "--queue", "4096") as server:
         asyncio.run(ask(server.port, one, 200, given.connections))
         before = server.memory()
         told = asyncio.run(ask(server.port, one, given.requests, given.connections))
         print(f"| batched | {told.line()} |", flush=True)
-        told = asyncio.run(ask(server.port, many, max(20, given.requests // 100), 8))
+        told = asyncio.run(ask(server.port, many, max(20, given.fewer // 100), 8))
         print(f"| batched, 32 rows a request | {told.line(32)} |", flush=True)
         print(f"memory: {before:,.0f} MB, then {server.memory():,.0f} MB", file=sys.stderr)
     with Server(
         given.run, "--batch", str(given.batch), "--queue", str(given.connections)
     ) as server:
-        told = asyncio.run(ask(server.port, one, given.requests, 4 * given.connections))
+        asyncio.run(ask(server.port, one, 200, given.connections))
+        told = asyncio.run(
+            ask(server.port, one, 4 * given.fewer, 4 * given.connections, pause=PAUSE)
+        )
         print(f"| overloaded, 4 × its queue | {told.line()} |", flush=True)
+    with Server(given.run, "--batch", str(given.batch), "--queue", "4096") as server:
+        asyncio.run(ask(server.port, one, 200, given.connections))
+        told = asyncio.run(killed(server, one, given.fewer // 2, given.connections))
+        print(f"| its worker killed halfway | {told.line()} |", flush=True)
+    with Server(given.run, "--batch", str(given.batch), "--queue", "4096") as server:
+        asyncio.run(ask(server.port, one, 200, given.connections))
+        told, seconds = asyncio.run(stopped(server, one, 4 * given.connections))
+        print(f"| told to stop | {told.line()} |\nstopped after {seconds:.1f} s", flush=True)
     for name in given.beside:
         print(f"| {name} | {beside(name, given, one, files)} |", flush=True)
 
@@ -188,11 +210,14 @@ class Server:
     def _said(self) -> list[str]:
         return Path(self.log.name).read_text().splitlines()
 
+    def workers(self) -> list[int]:
+        pid = self.process.pid
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def memory(self) -> float:
         """MB that the server and its workers hold."""
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        pages = [int(Path(f"/proc/{p}/statm").read_text().split()[1]) for p in (pid, *children)]
+        every = (self.process.pid, *self.workers())
+        pages = [int(Path(f"/proc/{p}/statm").read_text().split()[1]) for p in every]
         return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def __enter__(self) -> Server:
@@ -205,9 +230,18 @@ class Server:
 
 
 async def ask(
-    port: int, bodies: Sequence[Any], requests: int, connections: int, path: str = "/predict"
+    port: int,
+    bodies: Sequence[Any],
+    requests: int,
+    connections: int,
+    path: str = "/predict",
+    pause: float = 0.0,
 ) -> Load:
-    """Ask so many times in all, by so many connections at once."""
+    """Ask so many times in all, by so many connections at once.
+
+    Args:
+        pause: seconds before who was refused asks again.
+    """
     told, left = Load(), iter(range(requests))
     content = [json.dumps(body).encode() for body in bodies]
 
@@ -229,6 +263,8 @@ async def ask(
                 writer = None
                 continue
             told.codes[code] += 1
+            if code == 429:
+                await asyncio.sleep(pause)
             if code == 200:
                 told.took.append(time.perf_counter() - start)
             if close:
@@ -241,6 +277,25 @@ async def ask(
     await asyncio.gather(*(connection() for _ in range(connections)))
     told.seconds = time.perf_counter() - start
     return told
+
+
+async def killed(server: Server, bodies: Sequence[Any], requests: int, connections: int) -> Load:
+    """Load during which the worker is killed once: what is lost is what it had in hand."""
+    told = asyncio.create_task(ask(server.port, bodies, requests, connections))
+    await asyncio.sleep(2)
+    os.kill(server.workers()[0], signal.SIGKILL)
+    return await told
+
+
+async def stopped(server: Server, bodies: Sequence[Any], requests: int) -> tuple[Load, float]:
+    """So many requests at once, and SIGTERM when all are in hand; seconds until it has ended."""
+    told = asyncio.create_task(ask(server.port, bodies, requests, requests))
+    await asyncio.sleep(0.3)
+    start = time.perf_counter()
+    server.process.send_signal(signal.SIGTERM)
+    found = await told
+    await asyncio.to_thread(server.process.wait)
+    return found, time.perf_counter() - start
 
 
 async def answered(reader: asyncio.StreamReader) -> tuple[int, bool]:
@@ -259,12 +314,13 @@ def beside(name: str, given: argparse.Namespace, one: list[Any], files: list[str
         script.write_text(LITSERVE if name == "litserve" else BENTOML)
         env = {**os.environ, "RUN": str(given.run.resolve()), "FILES": ",".join(files)}
         env |= {"BATCH": str(given.batch), "BENTOML_DO_NOT_TRACK": "1"}
+        env |= {"OMP_NUM_THREADS": str(given.threads)}
         litserve = [str(script), env["RUN"], env["FILES"], str(port), env["BATCH"]]
         bentoml = ["-m", "bentoml", "serve", "service:Api", "--port", str(port)]
         words = litserve if name == "litserve" else bentoml
         log = open(Path(folder, "log"), "w")  # noqa: SIM115
         process = subprocess.Popen(
-            [sys.executable, *words], cwd=folder, env=env, stdout=log, stderr=log,
+            [given.python, *words], cwd=folder, env=env, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
         try:
@@ -278,9 +334,10 @@ def beside(name: str, given: argparse.Namespace, one: list[Any], files: list[str
                 if process.poll() is not None:
                     raise SystemExit(Path(folder, "log").read_text()[-3000:])
             asyncio.run(ask(port, bodies, 200, given.connections, path))
-            return asyncio.run(ask(port, bodies, given.requests, given.connections, path)).line()
+            return asyncio.run(ask(port, bodies, given.fewer, given.connections, path)).line()
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait()
             log.close()
 

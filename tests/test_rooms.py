@@ -13,14 +13,12 @@ ROOT = Path(__file__).parent.parent / "polymodal"
 # Where kinds may be named: their own rooms, and data that is made of some of them.
 ROOMS = ("modalities", "builtin")
 # Words that are like a kind's or a component's by chance: the column that tags label, the text that
-# LightGBM writes, the part of a message, the steps that a member made; and the one name that every
+# LightGBM writes, fields of protocols, the steps that a member made; and the one name that every
 # augmentation has.
 ALIKE = {
     "text": (
-        "table/infer.py",
-        "tasks/tag.py",
-        "models/experts/_forest.py",
-        "reason/endpoint.py",
+        *("table/infer.py", "tasks/tag.py", "models/experts/_forest.py", "reason/endpoint.py"),
+        *("serve/chat.py", "serve/messages.py", "serve/document.py"),
     ),
     "steps": ("report/console.py",),
 }

@@ -40,6 +40,12 @@ def serve(
     index: Annotated[
         str | None, typer.Option(help="Table that /retrieve searches, of runs that compare.")
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Rows for /metrics to hold others against: the training table, if moved."
+        ),
+    ] = None,
     trust: Trust = False,
 ) -> None:
     """Answer over HTTP: predictions, vectors, explanations; SIGHUP loads the runs anew."""
@@ -54,7 +60,7 @@ def serve(
     folders = _named(runs)
     # One core is the server's own: threads that spin for it would keep all waiting.
     threads = max(1, ((os.cpu_count() or 1) - 1) // (workers * len(folders)))
-    sources = {n: Source(path, index, trust, threads) for n, path in folders.items()}
+    sources = {n: Source(path, index, reference, trust, threads) for n, path in folders.items()}
     server.serve(
         server.Settings(
             sources,

@@ -135,6 +135,8 @@ class Kind(ABC):
         split: trees may split on its features.
         hub: pretrained models by their ids on the Hugging Face hub, the one to prefer first: a fit
             uses those in its local cache, and fetches them if it is asked to.
+        most: what strangers' media may hold at most, as `measure` says it, and that in words; None:
+            as much as the user's own.
         seen_again: how bad it is that a later table has a cell of the training table.
     """
 
@@ -152,6 +154,7 @@ class Kind(ABC):
     described: ClassVar[str | None] = None
     scored: ClassVar[bool] = False
     split: ClassVar[bool] = True
+    most: ClassVar[tuple[float, str] | None] = None
     seen_again: ClassVar[str] = "warning"
     hub: ClassVar[tuple[Weights, ...]] = ()
 
@@ -217,6 +220,14 @@ class Kind(ABC):
     def given(self, column_kind: str) -> tuple[str, ...]:
         """The types of a present cell in JSON, some of GIVEN."""
         return ("file",) if self.media else ("string", "number", "boolean")
+
+    def measure(self, cell: Any) -> float:
+        """How much there is to decode in a medium, told by its header: pixels, or seconds.
+
+        Raises:
+            UserError: it has no header that can be read.
+        """
+        return 0.0
 
     # What equal cells and a column alone tell of a table's rows.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,12 +23,33 @@ class Said:
         finish: "stop" where the model ended it, "length" where there was no more room.
         choices: where it had to be one of some texts, each one's log-likelihood, and the same a
             piece.
+        pieces: how many it has, without the end.
+        read: places of what stood before it.
     """
 
     text: str
     log_likelihood: float
     finish: str
     choices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    pieces: int = 0
+    read: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """What has come to one of several texts that are being written.
+
+    Attributes:
+        row: whose it is.
+        sample: which of the row's texts.
+        text: that has come.
+        said: the whole, once it is done.
+    """
+
+    row: int
+    sample: int
+    text: str
+    said: Said | None = None
 
 
 class Writing(Task):
@@ -67,6 +88,23 @@ class Writing(Task):
     @abstractmethod
     def stream(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> Iterator[str]:
         """One row's text as it is written, part by part."""
+
+    @abstractmethod
+    def parts(
+        self,
+        head: nn.Module,
+        fused: Fused,
+        how: Mapping[str, Any],
+        seeds: Sequence[int] = (),
+        left: Collection[int] = (),
+    ) -> Iterator[list[Part]]:
+        """All rows' texts as they are written, a step at a time; each is whole in the end.
+
+        Args:
+            seeds: each row's own, instead of that of `how`.
+            left: rows that nobody waits for any longer, looked into after each step: of these the
+                rest is not written.
+        """
 
     @abstractmethod
     def blank(self) -> Said:

@@ -144,7 +144,7 @@ def drift(
         )
     model = run.pipeline
     before, after = (
-        _thinned(model.table(one, encoding=run.recipe.data.encoding)) for one in (source, data)
+        thinned(model.table(one, encoding=run.recipe.data.encoding)) for one in (source, data)
     )
     found = []
     grouped = model.schema.modalities()
@@ -175,7 +175,7 @@ def _judged(found: Sequence[Shift], rows: tuple[int, int], level: float) -> Drif
     return Drift(rows, level, judged)
 
 
-def _thinned(table: Table) -> Table:
+def thinned(table: Table) -> Table:
     """ROWS rows at most, drawn alike whenever they are."""
     if len(table) <= ROWS:
         return table
@@ -194,7 +194,7 @@ def _by_cells(column: Column, before: Sequence[Any], after: Sequence[Any]) -> Sh
     room = kind.of(column.kind)
     missing, p_missing = _missing(before, after)
     if room.is_ordered(column.kind):
-        then, now = (_numbers(cells) for cells in (before, after))
+        then, now = (numbers(cells) for cells in (before, after))
         if not len(then) or not len(now):
             return Shift(column.name, column.kind, missing, None, None, p_missing, None)
         test = stats.ks_2samp(then, now)
@@ -213,7 +213,7 @@ def _by_cells(column: Column, before: Sequence[Any], after: Sequence[Any]) -> Sh
     return Shift(column.name, column.kind, missing, strange, distance, p_missing, p)
 
 
-def _numbers(cells: Sequence[Any]) -> Array:
+def numbers(cells: Sequence[Any]) -> Array:
     flat = (one for cell in cells for one in (cell if isinstance(cell, list) else [cell]))
     found = np.array([values.number(one) for one in flat], float)
     return found[~np.isnan(found)]

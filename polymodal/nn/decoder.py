@@ -42,6 +42,11 @@ class Prompt:
     memory: Tensor | None = None
     seen: Tensor | None = None
 
+    def places(self) -> list[int]:
+        """How many real places each row has, those of the memory among them."""
+        count = self.mask.sum(1)
+        return (count if self.seen is None else count + self.seen.sum(1)).tolist()
+
     def take(self, rows: Tensor) -> Prompt:
         """Some rows `(n,)`, in that order, as often as they are named."""
         memory = None if self.memory is None else self.memory[rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,18 +41,29 @@ def write(
 
 @torch.no_grad()
 def pieces(
-    decoder: Decoder, prompt: Prompt, end: int, manner: Manner, rule: Rule | None = None
+    decoder: Decoder,
+    prompt: Prompt,
+    end: int,
+    manner: Manner,
+    rule: Rule | None = None,
+    seeds: Sequence[int] = (),
+    left: Collection[int] = (),
 ) -> Iterator[tuple[list[int], list[int], list[float]]]:
     """One more piece of every text that has not ended: which texts, pieces, log-probabilities.
 
     Text `i * samples + j` is the j-th one of row i. Texts that have ended cost nothing more.
+
+    Args:
+        seeds: each row's own, instead of the manner's.
+        left: texts that are written no further; looked into after each piece.
     """
     count, place = manner.samples, prompt.vectors.device
     running = Running(decoder, prompt)
     if count > 1:
         running.take(torch.arange(len(prompt.mask), device=place).repeat_interleave(count))
     rows = list(range(len(prompt.mask) * count))
-    draws = [np.random.default_rng([manner.seed, i]) for i in range(count)]
+    seeds = seeds or [manner.seed] * len(prompt.mask)
+    draws = [np.random.default_rng([seed, i]) for seed in seeds for i in range(count)]
     states = None if rule is None else [rule.start() for _ in rows]
     for step in range(manner.longest + 1):
         logs = running.logits.log_softmax(-1)
@@ -61,9 +72,8 @@ def pieces(
             allowed = torch.stack([rule.allowed(state) for state in states]).to(place)
             offered = logs.masked_fill(~allowed, -math.inf)
         if manner.temperature:
-            # A number a step and sample: what is drawn depends on nothing but the row.
-            drawn = [draw.random() for draw in draws]
-            ids = _draw(offered, manner, [drawn[row % count] for row in rows])
+            # A number a step and text: what is drawn depends on nothing but the row.
+            ids = _draw(offered, manner, [draws[row].random() for row in rows])
         else:
             ids = offered.argmax(-1)
         own = logs.gather(1, ids.unsqueeze(1))[:, 0].tolist()
@@ -74,7 +84,7 @@ def pieces(
             yield [rows[i] for i in last], [end] * len(last), [own[i] for i in last]
             return
         yield rows, listed, own
-        going = [i for i, piece in enumerate(listed) if piece != end]
+        going = [i for i, piece in enumerate(listed) if piece != end and rows[i] not in left]
         if not going:
             return
         if rule is not None and states is not None:

@@ -38,6 +38,7 @@ class Manner:
         samples: different texts a row: so many drawn ones, or so many of the beams. Where there is
             room for one, that is the likeliest a piece of the drawn ones, or the best beam.
         seed: of what is drawn. What a row gets depends on no other row.
+        stop: texts before which a text ends.
         choices: texts, of which the likeliest a piece is written.
         pattern: a regular expression that a text has to match as a whole.
         schema: a JSON schema that a text has to satisfy.
@@ -51,6 +52,7 @@ class Manner:
     top_p: float = 1.0
     samples: int = 1
     seed: int = 0
+    stop: Sequence[str] = ()
     choices: Sequence[str] = ()
     pattern: str = ""
     schema: Mapping[str, Any] | None = None
@@ -63,6 +65,7 @@ class Manner:
             ("top_k", self.top_k >= 0, "0 or more"),
             ("top_p", 0 < self.top_p <= 1, "more than 0, at most 1"),
             ("samples", self.samples >= 1, "1 or more"),
+            ("stop", all(self.stop), "texts of a letter or more"),
             ("choices", len(set(self.choices)) == len(self.choices), "different texts"),
         ):
             if not fine:
@@ -73,6 +76,11 @@ class Manner:
             raise UserError(
                 f"{' and '.join(asked)} cannot be kept to at once",
                 expected="choices, pattern or schema; choices without temperature or samples",
+            )
+        if self.stop and (self.choices or self.beams > 1):
+            raise UserError(
+                "Texts end before others where they are written piece by piece",
+                expected="stop without choices, and beams=1",
             )
         if self.temperature and self.beams > 1:
             raise UserError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from polymodal.base.devices import device_of
 from polymodal.base.errors import UserError
 from polymodal.contract.answers import CONSTANT
 from polymodal.contract.batch import Fused
-from polymodal.contract.writing import Said, Writing
+from polymodal.contract.writing import Part, Said, Writing
 from polymodal.prepared.collate import Collator
 from polymodal.run import frames, patterns
 from polymodal.run.pipeline import Pipeline
@@ -35,7 +36,7 @@ def write(
     task = writing_task(pipeline, target)
     told({task.name: task}, table)
     found: list[list[Said]] = [[task.blank()] for _ in range(len(table))]
-    for rows, head, fused in _fused(pipeline, table, task):
+    for rows, head, fused in _fused(pipeline, table, task, Ledger()):
         for row, said in zip(rows, task.write(head, fused, how), strict=True):
             found[row] = said
     return found
@@ -49,11 +50,11 @@ def stream(
     own = _answerable(pipeline.schema, row)
     table = pipeline.table(whole(pipeline.schema, [own], ledger))
     told({task.name: task}, table)
-    parts = list(_fused(pipeline, table, task))
+    found = list(_fused(pipeline, table, task, Ledger()))
     ledger.warn()
-    if not parts:
+    if not found:
         yield task.blank().text
-    for _, head, fused in parts:
+    for _, head, fused in found:
         yield from task.stream(head, fused, how)
 
 
@@ -102,6 +103,56 @@ def _converses(schema: Schema) -> bool:
     return any(column.kind == chat.KIND for column in schema.inputs)
 
 
+def parts(
+    pipeline: Pipeline,
+    table: Table,
+    target: str | None,
+    how: Mapping[str, Any],
+    ledger: Ledger,
+    seeds: Sequence[int],
+    left: Collection[int],
+) -> Iterator[list[Part]]:
+    """All rows' texts as they are written, a step at a time; each is whole in the end.
+
+    Args:
+        ledger: where cells that cannot be read, which count as missing, are noted.
+        seeds: each row's own.
+        left: rows that nobody waits for any longer; looked into after each step.
+    """
+    task, blank = writing_task(pipeline, target), set(range(len(table)))
+    told({task.name: task}, table)
+    options = {"max_bad_rows": len(table)}
+    for rows, head, fused in _fused(pipeline, table, task, ledger, **options):
+        blank -= set(rows)
+        own = _Places(rows, left)
+        for step in task.parts(head, fused, how, [seeds[row] for row in rows], own):
+            yield [replace(part, row=rows[part.row]) for part in step]
+    said = task.blank()
+    yield [Part(row, 0, said.text, said) for row in sorted(blank)]
+
+
+@dataclass(frozen=True)
+class _Places(Collection[int]):
+    """Which places of a batch hold some rows.
+
+    Args:
+        rows: of the batch.
+        some: changed by others while it is looked into.
+    """
+
+    rows: list[int]
+    some: Collection[int]
+
+    def __contains__(self, place: Any) -> bool:
+        return self.rows[place] in self.some
+
+    def __iter__(self) -> Iterator[int]:
+        return (place for place in range(len(self.rows)) if place in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 def writing_task(pipeline: Pipeline, target: str | None) -> Writing:
     """The task that writes."""
     able = {name: task for name, task in pipeline.tasks.items() if isinstance(task, Writing)}
@@ -118,11 +169,11 @@ def writing_task(pipeline: Pipeline, target: str | None) -> Writing:
 
 
 def _fused(
-    pipeline: Pipeline, table: Table, task: Writing
+    pipeline: Pipeline, table: Table, task: Writing, ledger: Ledger, **options: Any
 ) -> Iterator[tuple[list[int], nn.Module, Fused]]:
     """Rows, the head that writes them, and what it goes on from; none of rows with nothing."""
     own = pipeline.weights[FUSED][task.name]
-    prepared = dict(pipeline.encode(table, Ledger(), list(own)))
+    prepared = dict(pipeline.encode(table, ledger, list(own), **options))
     standing = pipeline.standing()
     for here, rows in patterns.grouped(pipeline.present(table, prepared)):
         shares = standing.answering(task.name, here) or own
@@ -130,7 +181,7 @@ def _fused(
         if name == CONSTANT:
             continue
         if not set(pipeline.members[name].forms.values()) <= set(prepared):
-            prepared |= pipeline.encode(table, Ledger(), [name])
+            prepared |= pipeline.encode(table, Ledger(), [name], **options)
         module: Any = pipeline.members[name].module
         head = module.heads[module.targets.index(task.name)]
         collator = Collator(pipeline.inputs(name, prepared), {})

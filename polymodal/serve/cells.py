@@ -57,11 +57,14 @@ def file(content: bytes, place: str, limits: Limits) -> bytes:
     if not content:
         raise Refused(400, f"{place}: the file is empty", param=place, code="empty_file")
     if len(content) > limits.file:
-        most = f"{limits.file / 2**20:,.0f} MiB"
-        raise Refused(
-            413, f"{place}: the file is larger than {most}", param=place, code="too_large"
-        )
+        raise too_large(place, limits)
     return content
+
+
+def too_large(place: str, limits: Limits) -> Refused:
+    """A file that is."""
+    what = f"{place}: the file is larger than {limits.file / 2**20:,.0f} MiB"
+    return Refused(413, what, param=place, code="too_large")
 
 
 def decoded(text: str, place: str) -> bytes:

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from polymodal.serve import decisions, v1
+from polymodal.serve import answers, chat, decisions, v1
 from polymodal.serve.hosted import Hosted
+from polymodal.serve.messages import ChatRequest
 from polymodal.serve.reading import FORM, JSON
 
 REF = "#/components/schemas/{model}"
@@ -58,7 +59,7 @@ def describe(hosted: Mapping[str, Hosted]) -> dict[str, Any]:
         for what in own.shapes.requests
         for model in (own.shapes.requests[what], own.shapes.answers[what])
     ]
-    models += [v1.EmbeddingsRequest, decisions.Request]
+    models += [v1.EmbeddingsRequest, decisions.Request, ChatRequest, *answers.ALL]
     modes = [(model, "validation") for model in models]
     _, found = models_json_schema(modes, ref_template=REF)  # type: ignore[arg-type]
     paths: dict[str, Any] = {}
@@ -107,28 +108,65 @@ def _form(own: Hosted) -> dict[str, Any]:
 
 def _shared(hosted: Mapping[str, Hosted]) -> Iterator[tuple[str, Any]]:
     """Routes of all runs, and of whoever runs the machine."""
-    anything = {"type": "object"}
-    yield "/v1/models", {"get": _plain("models", "The runs that are served.", anything)}
+    every = hosted.values()
+    yield "/v1/models", {"get": _plain("models", "The runs that are served.", answers.Models)}
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-    one = _plain("model", "One of them.", anything)
+    one = _plain("model", "One of them.", answers.Model)
     yield "/v1/models/{name}", {"get": {**one, "parameters": [name]}}
-    if any("embed" in own.shapes.requests for own in hosted.values()):
-        yield "/v1/embeddings", {"post": _posted("embeddings", "Vectors.", v1.EmbeddingsRequest)}
-    if any(own.shapes.decides for own in hosted.values()):
+    if any("embed" in own.shapes.requests for own in every):
+        found = _posted("embeddings", "Vectors.", v1.EmbeddingsRequest, answers.Embeddings)
+        yield "/v1/embeddings", {"post": found}
+    if any(own.shapes.decides for own in every):
         summary = "Typed questions, answered with probabilities."
-        yield "/v1/systemone", {"post": _posted("systemone", summary, decisions.Request)}
-    yield "/runs", {"get": _plain("runs", "What each run reads and answers.", anything)}
-    yield "/health", {"get": _plain("health", "Whether the server lives.", anything)}
-    yield "/ready", {"get": _plain("ready", "Whether every run has a worker.", anything)}
+        found = _posted("systemone", summary, decisions.Request, answers.Decisions)
+        yield "/v1/systemone", {"post": found}
+    if any(chat.writes(own) for own in every):
+        summary = "What a run writes after a message; in parts as they come, if asked so."
+        found = _posted("completions", summary, ChatRequest, answers.Completion)
+        yield "/v1/chat/completions", {"post": _also(found, "text/event-stream")}
+    if any(chat.hears(own) for own in every):
+        yield "/v1/audio/transcriptions", {"post": _transcription()}
+    yield "/runs", {"get": _plain("runs", "What each run reads and answers.", answers.Runs)}
+    yield "/health", {"get": _plain("health", "Whether the server lives.", answers.Health)}
+    yield "/ready", {"get": _ready()}
 
 
-def _plain(name: str, summary: str, schema: Any) -> dict[str, Any]:
-    return {"operationId": name, "summary": summary, "responses": _responses(schema)}
+def _ready() -> dict[str, Any]:
+    found = _plain("ready", "Whether every run has a worker.", answers.Ready)
+    either = {"anyOf": [_named(answers.Ready), {"$ref": REF.format(model="Error")}]}
+    found["responses"]["503"]["content"] = {JSON: {"schema": either}}
+    return found
 
 
-def _posted(name: str, summary: str, model: type[BaseModel]) -> dict[str, Any]:
-    body = {"required": True, "content": {JSON: {"schema": _named(model)}}}
-    return {**_plain(name, summary, {"type": "object"}), "requestBody": body}
+def _also(operation: dict[str, Any], *kinds: str) -> dict[str, Any]:
+    """The same with answers of other content types, which are texts."""
+    for kind in kinds:
+        operation["responses"]["200"]["content"][kind] = {"schema": {"type": "string"}}
+    return operation
+
+
+def _transcription() -> dict[str, Any]:
+    fields = {
+        "file": {"type": "string", "format": "binary", "contentMediaType": "audio/*"},
+        "model": {"type": "string"},
+        "response_format": {"enum": ["json", "text"]},
+        "stream": {"type": "boolean"},
+    }
+    form = {"type": "object", "properties": fields, "required": ["file", "model"]}
+    found = _plain("transcriptions", "What a run writes of a sound.", answers.Transcription)
+    body = {"required": True, "content": {FORM: {"schema": form}}}
+    return _also({**found, "requestBody": body}, "text/event-stream", "text/plain")
+
+
+def _plain(name: str, summary: str, answer: type[BaseModel]) -> dict[str, Any]:
+    return {"operationId": name, "summary": summary, "responses": _responses(_named(answer))}
+
+
+def _posted(
+    name: str, summary: str, asked: type[BaseModel], answer: type[BaseModel]
+) -> dict[str, Any]:
+    body = {"required": True, "content": {JSON: {"schema": _named(asked)}}}
+    return {**_plain(name, summary, answer), "requestBody": body}
 
 
 def _responses(schema: Any) -> dict[str, Any]:

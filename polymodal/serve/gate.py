@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.requests import ClientDisconnect
+
 from polymodal.serve.cells import Limits
 from polymodal.serve.errors import Refused
 from polymodal.serve.metrics import Metrics
@@ -154,7 +156,7 @@ class _Passage:
             await self.gate.app(self.scope, self.receive, self.send)
         except Refused as refused:
             await self.refuse(refused)
-        except ClientGone:
+        except (ClientGone, ClientDisconnect):
             self.status = self.status or 499
         except Exception:
             logger.exception("failed", extra={"request_id": self.id, "path": self.scope["path"]})

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from fastapi import Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
+from polymodal.serve.errors import Refused
 from polymodal.serve.gate import ClientGone
 from polymodal.serve.lane import Lane
 from polymodal.serve.schema import Shapes
@@ -39,6 +40,29 @@ class Hosted:
         request.state.note = {"model": self.name, "rows": len(wanted["rows"])}
         found: dict[str, Any] = await while_there(request, self.lane.ask(what, wanted, alike))
         return found
+
+    async def write(
+        self, request: Request, said: Mapping[str, Any], how: Mapping[str, Any], seed: int
+    ) -> AsyncIterator[Any]:
+        """Parts of texts as they come, (which text, what comes), and last the answer.
+
+        Requests that ask in the same manner are written in one batch.
+
+        Args:
+            said: what the texts go on from: as of `messages.said`.
+        """
+        target = self.shapes.written
+        wanted = {**said, "how": how, "seed": seed, "target": target}
+        alike = (json.dumps(how, sort_keys=True), target, _types(said["rows"]))
+        request.state.note = {"model": self.name, "rows": 1}
+        parts = self.lane.stream("write", wanted, alike)
+        try:
+            while True:
+                yield await while_there(request, anext(parts))
+        except StopAsyncIteration:
+            return
+        finally:
+            await parts.aclose()
 
 
 async def while_there(request: Request, answer: Awaitable[Any]) -> Any:
@@ -83,6 +107,29 @@ def _types(rows: Any) -> tuple[tuple[str, str], ...]:
             }
         )
     )
+
+
+def line(value: Any) -> bytes:
+    """A server-sent event."""
+    content = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return b"data: " + content.encode("utf-8", "replace") + b"\n\n"
+
+
+async def streamed(events: AsyncIterator[bytes]) -> Response:
+    """An answer of events. What refuses the first of them refuses the request; later it is one."""
+    first = await anext(events)
+
+    async def all_of_them() -> AsyncIterator[bytes]:
+        yield first
+        try:
+            async for event in events:
+                yield event
+        except Refused as refused:
+            yield line(json.loads(refused.body()))
+        except ClientGone:
+            return
+
+    return StreamingResponse(all_of_them(), media_type="text/event-stream")
 
 
 def answered(value: Any, status: int = 200) -> Response:

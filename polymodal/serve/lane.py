@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,8 @@ class Job:
     Attributes:
         what, options: requests that have both in common are answered in one batch.
         cost: its rows.
+        parts: of its answer, as they come.
+        place: the worker that answers it, and its position in the batch.
     """
 
     what: str
@@ -60,6 +62,8 @@ class Job:
     cost: int
     answer: asyncio.Future[Any]
     since: float = field(default_factory=time.monotonic)
+    parts: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
+    place: tuple[Backend, int] | None = None
 
     def is_like(self, other: Job) -> bool:
         return self.what == other.what and self.options == other.options
@@ -155,6 +159,41 @@ class Lane:
 
     async def ask(self, what: str, request: Mapping[str, Any], options: Any = None) -> Any:
         """The answer to a request. Refused: there is none."""
+        job = self._enter(what, request, options)
+        try:
+            async with asyncio.timeout(self.pace.timeout):
+                answer = await job.answer
+        except TimeoutError:
+            raise self._late() from None
+        finally:
+            self._leave(job)
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
+
+    async def stream(
+        self, what: str, request: Mapping[str, Any], options: Any = None
+    ) -> AsyncGenerator[Any, None]:
+        """The parts of an answer as they come, and last the whole. Refused: there is none."""
+        job = self._enter(what, request, options)
+        job.answer.add_done_callback(lambda _: job.parts.put_nowait(None))
+        try:
+            while True:
+                async with asyncio.timeout(self.pace.timeout):
+                    part = await job.parts.get()
+                if part is None:
+                    break
+                yield part
+        except TimeoutError:
+            raise self._late() from None
+        finally:
+            self._leave(job)
+        answer = job.answer.result()
+        if isinstance(answer, Refused):
+            raise answer
+        yield answer
+
+    def _enter(self, what: str, request: Mapping[str, Any], options: Any) -> Job:
         cost = max(1, len(request.get("rows", ())))
         if self._closing:
             raise _gone()
@@ -166,29 +205,35 @@ class Lane:
         self._cost += cost
         self._gap_since(job.since)
         self._arrived.set()
-        try:
-            async with asyncio.timeout(self.pace.timeout):
-                answer = await job.answer
-        except TimeoutError:
-            what = f"No answer within {self.pace.timeout:g} s"
-            raise Refused(503, what, code="timeout", after=self._after()) from None
-        finally:
-            # Whoever waits no longer takes no place: his client may have gone.
-            if job in self._waiting:
-                self._waiting.remove(job)
-                self._cost -= cost
-        if isinstance(answer, Refused):
-            raise answer
-        return answer
+        return job
+
+    def _leave(self, job: Job) -> None:
+        """Whoever waits no longer takes no place: his client may have gone."""
+        if job in self._waiting:
+            self._waiting.remove(job)
+            self._cost -= job.cost
+        elif job.place is not None and not job.answer.done():
+            backend, position = job.place
+            backend.leave(position)
+        job.answer.cancel()
+
+    def _late(self) -> Refused:
+        what = f"No answer within {self.pace.timeout:g} s"
+        return Refused(503, what, code="timeout", after=self._after())
 
     # -- a worker ---------------------------------------------------------------------------
 
     async def _work(self, backend: Backend) -> None:
         while (jobs := await self._batch()) is not None:
             rows, start = sum(job.cost for job in jobs), time.monotonic()
+            for position, job in enumerate(jobs):
+                job.place = (backend, position)
             try:
                 answers = await backend.ask(
-                    jobs[0].what, [job.request for job in jobs], self.pace.timeout
+                    jobs[0].what,
+                    [job.request for job in jobs],
+                    self.pace.timeout,
+                    lambda position, part, jobs=jobs: jobs[position].parts.put_nowait(part),  # type: ignore[misc]
                 )
             except Lost as error:
                 logger.warning("worker lost", extra={"model": self.name, "why": str(error)})

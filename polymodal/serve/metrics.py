@@ -10,6 +10,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+DISTANCES = (0.5, 0.75, 1, 1.25, 1.5, 2, 3, 5, 10)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -47,6 +48,19 @@ class Metrics:
             ["model", "column"],
             registry=own,
         )
+        self.outside = Counter(
+            "polymodal_cells_outside",
+            "Numbers smaller or larger than all of training rows.",
+            ["model", "column"],
+            registry=own,
+        )
+        self.distance = Histogram(
+            "polymodal_row_distance",
+            "Of some rows' vectors from the mean of training rows'; those are at 1 on average.",
+            ["model"],
+            buckets=DISTANCES,
+            registry=own,
+        )
         self.waiting = Gauge("polymodal_rows_waiting", "In the queue.", ["model"], registry=own)
         self.ready = Gauge("polymodal_workers_ready", "Of a model.", ["model"], registry=own)
         self.batch = Histogram(
@@ -78,7 +92,7 @@ class Metrics:
 
         Args:
             wanted: with "rows", and the "columns" of the run.
-            found: with "warnings".
+            found: with "warnings", and "drift" where rows are held against others.
         """
         rows = wanted["rows"]
         self.rows.labels(model, sort).inc(len(rows))
@@ -88,6 +102,11 @@ class Metrics:
                 self.missing.labels(model, name).inc(gone)
         for one in found["warnings"]:
             self.strange.labels(model, one["column"]).inc()
+        drift = found.get("drift", {})
+        for name in drift.get("outside", ()):
+            self.outside.labels(model, name).inc()
+        for far in drift.get("distances", ()):
+            self.distance.labels(model).observe(far)
 
     def text(self, lanes: Sequence[tuple[str, int, int]]) -> bytes:
         """The page.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,24 @@ import numpy as np
 from polymodal.base.errors import UserError
 from polymodal.base.files import finite
 from polymodal.contract import kind
+from polymodal.contract.writing import Writing
 from polymodal.evaluation.explain import explain
 from polymodal.metrics.alignment import unit
-from polymodal.run.rows import whole
 from polymodal.run.run import Run
 from polymodal.run.search import Index, comparable, indexed
+from polymodal.serve.drift import Seen, seen
 from polymodal.serve.errors import Refused
-from polymodal.table.ledger import Ledger
-from polymodal.table.read import Table, read
-from polymodal.table.resolve import Reach
+from polymodal.serve.rows import Rows
+from polymodal.serve.writing import Told, write
+from polymodal.table import chat
 from polymodal.table.schema import FUSED
 
 # A request as the worker gets it ("rows", and what its sort asks for); its answer.
 Asked = Mapping[str, Any]
 Answer = dict[str, Any] | Refused
+
+# What is told of a text beside itself.
+WRITTEN = ("log_likelihood", "finish")
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +38,12 @@ class Model:
 
     Args:
         index: a table that `retrieve` searches; None: it cannot be asked.
+        reference: rows like those it was trained on, which others are held against; None: the
+            training table where it still is.
     """
 
-    def __init__(self, run: Run, index: Any = None) -> None:
-        self.run = run
+    def __init__(self, run: Run, index: Any = None, reference: Any = None) -> None:
+        self.run, self.seen = run, seen(run, reference)
         self.indices: dict[str, Index] = {}
         compared = comparable(run)
         if index is not None:
@@ -76,9 +81,11 @@ class Model:
                     "labels": [] if task.one_class else list(task.classes),
                     "number": task.averaged and not task.classes,
                     "supports": task.supports,
+                    "written": isinstance(task, Writing),
                 }
                 for task in run.tasks.values()
             ],
+            "chats": any(column.kind == chat.KIND for column in schema.inputs),
             "intervals": all(name in run.pipeline.held_out for name in run.tasks),
             "embeds": self._width(),
             "compared": [] if compared is None else list(run.tasks[compared].names),
@@ -87,31 +94,48 @@ class Model:
             "rows": run.origin.get("rows"),
         }
 
-    def answer(self, what: str, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, what: str, asked: Sequence[Asked], told: Told, left: set[int]) -> list[Answer]:
         """Answers to requests of one sort, whose options are alike.
 
         What is wrong with one of them spoils none of the others.
 
         Args:
-            what: "predict", "embed", "explain" or "retrieve".
+            what: "predict", "embed", "explain", "retrieve" or "write".
+            told: called with parts of answers as they come (`writing.write`).
+            left: positions of requests that nobody waits for any longer; it may grow meanwhile.
         """
-        ask = {
+        ask: Callable[[Sequence[Asked]], list[Answer]] = {
             "predict": self._predict,
             "embed": self._embed,
             "explain": self._explain,
             "retrieve": self._retrieve,
+            "write": lambda asked: write(self.run, asked, tell, left),
         }[what]
+        begun: list[Any] = []
+
+        def tell(parts: list[Any]) -> None:
+            begun.extend(parts[:1])
+            told(parts)
+
         try:
             return ask(asked)
         except Exception as error:
-            if len(asked) > 1:
-                return [self.answer(what, [one])[0] for one in asked]
-            return [_refusal(error)]
+            if len(asked) > 1 and not begun:
+                return [self._alone(what, one, i, told, left) for i, one in enumerate(asked)]
+            return [_refusal(error)] * len(asked)
+
+    def _alone(self, what: str, one: Asked, place: int, told: Told, left: set[int]) -> Answer:
+        """One request of several."""
+
+        def tell(parts: list[Any]) -> None:
+            told([(place, *part) for _, *part in parts])
+
+        return self.answer(what, [one], tell, {0} if place in left else set())[0]
 
     # -- each sort ----------------------------------------------------------------------------
 
     def _predict(self, asked: Sequence[Asked]) -> list[Answer]:
-        batch, run = _Batch(self.run, asked), self.run.pipeline
+        batch, run = Rows(self.run, asked), self.run.pipeline
         gone = run.known(asked[0].get("absent", ()))
 
         def score(members: Sequence[str], prepared: Any, rows: Any) -> Any:
@@ -121,7 +145,20 @@ class Model:
         found = run.answered(
             batch.table, batch.ledger, gone, score, interval=interval, max_bad_rows=batch.rows
         )
-        return batch.split(lambda row: self._told(found, row, interval is not None), batch.warnings)
+        answers = batch.split(lambda row: self._told(found, row, interval is not None))
+        if self.seen is not None:
+            self._held(self.seen, batch, answers)
+        return answers
+
+    def _held(self, known: Seen, batch: Rows, answers: Sequence[Answer]) -> None:
+        """Note with each answer how its rows are beside training rows."""
+        distances = known.distances(batch.table)
+        for one, answer in zip(batch.asked, answers, strict=True):
+            if not isinstance(answer, Refused):
+                outside = [name for row in one["rows"] for name in known.outside(row)]
+                # The batch's are told once: whose they are does not matter.
+                answer["drift"] = {"outside": outside, "distances": distances}
+                distances = []
 
     def _told(self, found: Mapping[str, Sequence[Any]], row: int, region: bool) -> dict[str, Any]:
         """One row's part of the predictions."""
@@ -131,7 +168,8 @@ class Model:
             shares = {c: found[f"{name}={c}"][row] for c in task.classes if f"{name}={c}" in found}
             if shares:
                 told["probabilities"] = shares
-            for part in ("low", "high", "set") if region else ():
+            regions = ("low", "high", "set") if region else ()
+            for part in (*regions, *(WRITTEN if isinstance(task, Writing) else ())):
                 if f"{name}.{part}" in found:
                     told[part] = found[f"{name}.{part}"][row]
             answers[name] = told
@@ -140,7 +178,7 @@ class Model:
         return finite({"answers": answers, "missing": missing})
 
     def _embed(self, asked: Sequence[Asked]) -> list[Answer]:
-        batch, run = _Batch(self.run, asked), self.run.pipeline
+        batch, run = Rows(self.run, asked), self.run.pipeline
         compared = comparable(self.run)
         name = run.embedder() if compared is None else next(iter(run.weights[FUSED][compared]))
         prepared = run.encode(batch.table, batch.ledger, [name], max_bad_rows=batch.rows)
@@ -151,7 +189,7 @@ class Model:
             answers = run.score(name, prepared, rows, [()])[0][compared]
             vectors = unit(unit(np.stack(list(answers))).sum(1))
         plain = np.ascontiguousarray(vectors, "<f4")
-        return batch.split(lambda row: plain[row].tobytes(), batch.warnings)
+        return batch.split(lambda row: plain[row].tobytes())
 
     def _explain(self, asked: Sequence[Asked]) -> list[Answer]:
         # What cannot be read is told by the prediction, in words that are fit for clients.
@@ -161,7 +199,7 @@ class Model:
             if isinstance(plain, Refused):
                 found.append(plain)
                 continue
-            batch = _Batch(self.run, [one])
+            batch = Rows(self.run, [one])
             told = explain(self.run, batch.table, range(batch.rows), one.get("targets"))
             rows = [
                 {name: {"of": own["of"], **own["rows"][i]} for name, own in told.items()}
@@ -173,7 +211,7 @@ class Model:
     def _retrieve(self, asked: Sequence[Asked]) -> list[Answer]:
         found: list[Answer] = []
         for one in asked:
-            batch = _Batch(self.run, [one])
+            batch = Rows(self.run, [one])
             index = self.indices[one["to"]]
             found.append(finite(_lines(index.search(self.run, batch.table, one["from"], one["k"]))))
         return found
@@ -187,77 +225,6 @@ class Model:
             return 0
         (found,) = self._embed([row])
         return 0 if isinstance(found, Refused) else len(found["rows"][0]) // 4
-
-
-class _Batch:
-    """Requests' rows as one table.
-
-    Attributes:
-        table: what their cells hold themselves: it names no files and no addresses.
-        ledger: what became of its rows.
-    """
-
-    def __init__(self, run: Run, asked: Sequence[Asked]) -> None:
-        self.asked = asked
-        self.owner = [i for i, one in enumerate(asked) for _ in one["rows"]]
-        self.rows = len(self.owner)
-        self.ledger = Ledger()
-        rows = whole(run.schema, (row for one in asked for row in one["rows"]), self.ledger)
-        table = replace(read(rows), reach=Reach(sealed=True), source="the request")
-        self.table = _checked(run, table, self.rows)
-        self.kinds = {column.name: column.kind for column in run.schema.inputs}
-
-    def split(self, of: Any, notes: Any) -> list[Answer]:
-        """Each request's answers, or why it has none."""
-        refused: dict[int, Refused] = {}
-        found: list[dict[str, Any]] = [{"rows": [], "warnings": []} for _ in self.asked]
-        odd = {int(row): one for one in self.table.odd for row in one.rows}
-        for row, own in enumerate(self.owner):
-            number = len(found[own]["rows"])
-            if row in odd:
-                column, wanted = odd[row].column, kind.of(odd[row].kind).columns[odd[row].kind]
-                what = f"The cell of '{column}' is no {odd[row].kind}: expected {wanted}"
-                param = f"rows.{number}.{column}"
-                refused.setdefault(own, Refused(400, what, param=param, code="wrong_kind"))
-            for column in self._unreadable(row):
-                wanted = self.kinds.get(column, "numbers and names")
-                what = f"The cell of '{column}' in row {number} cannot be read as {wanted}"
-                param = f"rows.{number}.{column}"
-                refused.setdefault(own, Refused(400, what, param=param, code="unreadable"))
-            found[own]["warnings"] += [{"row": number, **one} for one in notes(row)]
-            found[own]["rows"].append(of(row))
-        return [refused.get(i, one) for i, one in enumerate(found)]
-
-    def warnings(self, row: int) -> list[dict[str, str]]:
-        """What was cut off, and what a model never learned."""
-        return [
-            {"column": one.column, "message": one.reason}
-            for one in self.ledger.of(row)
-            if one.doubtful or one.outcome == "truncated"
-        ]
-
-    def _unreadable(self, row: int) -> list[str]:
-        """Columns whose cell no form could encode."""
-        told = self.ledger.of(row)
-        return [one.column for one in told if one.outcome == "incomplete" and not one.doubtful]
-
-
-def _checked(run: Run, table: Table, rows: int) -> Table:
-    """The table as the schema reads it, whatever share of its cells is of another kind.
-
-    Each request is judged by itself; those of others in the same batch do not count.
-    """
-    try:
-        return run.pipeline.table(table)
-    except UserError:
-        if rows == 1:
-            raise
-        # One row's cell is noted, most of many would be an error.
-        parts = [run.pipeline.table(table.slice(i, i + 1)) for i in range(rows)]
-        odd = tuple(
-            replace(one, rows=one.rows + i) for i, part in enumerate(parts) for one in part.odd
-        )
-        return replace(parts[0].concat(*parts[1:]), odd=odd, source=table.source)
 
 
 def _lines(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +27,9 @@ class Lost(Exception):
     """A worker died, or did not answer in time and was ended."""
 
 
+Told = Callable[[int, Any], None]
+
+
 class Backend(Protocol):
     """What answers batches of requests, one batch at a time."""
 
@@ -34,9 +37,17 @@ class Backend(Protocol):
         """Make it ready; what the server must know of the run (`Model.described`)."""
 
     async def ask(
-        self, what: str, requests: Sequence[Mapping[str, Any]], seconds: float
+        self, what: str, requests: Sequence[Mapping[str, Any]], seconds: float, told: Told
     ) -> list[Any]:
-        """An answer or a Refused for each request. Lost where there is none to be had."""
+        """An answer or a Refused for each request. Lost where there is none to be had.
+
+        Args:
+            seconds: until an answer, or the next part of one.
+            told: called with a request's position and a part of its answer as soon as it is there.
+        """
+
+    def leave(self, position: int) -> None:
+        """Nobody waits any longer for this request of the batch that is being answered."""
 
     async def stop(self) -> None:
         """End it; nothing is asked afterwards."""
@@ -49,6 +60,7 @@ class Source:
     Attributes:
         run: a run's folder.
         index: the table that is searched, if any.
+        reference: rows like those it was trained on, where the training table is no longer there.
         trust: execute the components of the user's own that the run brings.
         threads: that one batch is computed by.
         memory: bytes that requests may take beside the model.
@@ -56,6 +68,7 @@ class Source:
 
     run: Path
     index: str | None = None
+    reference: str | None = None
     trust: bool = False
     threads: int = 1
     memory: int = 6 * 2**30
@@ -69,6 +82,7 @@ class Process:
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._batch = 0
 
     @property
     def pid(self) -> int | None:
@@ -81,6 +95,7 @@ class Process:
             "socket": theirs.fileno(),
             "run": str(self.source.run),
             "index": self.source.index,
+            "reference": self.source.reference,
             "trust": self.source.trust,
             "threads": self.source.threads,
             "memory": self.source.memory,
@@ -109,14 +124,19 @@ class Process:
         return found
 
     async def ask(
-        self, what: str, requests: Sequence[Mapping[str, Any]], seconds: float
+        self, what: str, requests: Sequence[Mapping[str, Any]], seconds: float, told: Told
     ) -> list[Any]:
         assert self._reader is not None and self._writer is not None
+        self._batch += 1
+        asked = {"what": what, "batch": self._batch, "requests": list(requests)}
         try:
-            self._writer.write(wire.packed({"what": what, "requests": list(requests)}))
-            async with asyncio.timeout(seconds):
+            self._writer.write(wire.packed(asked))
+            async with asyncio.timeout(seconds) as limit:
                 await self._writer.drain()
-                told = await wire.receive(self._reader)
+                while not isinstance(said := await wire.receive(self._reader), list):
+                    limit.reschedule(asyncio.get_running_loop().time() + seconds)
+                    for position, *part in said["parts"]:
+                        told(position, part)
         except TimeoutError as error:
             await self.stop()
             raise Lost(f"no answer within {seconds:g} s") from error
@@ -128,8 +148,12 @@ class Process:
             await self.stop()
             raise
         return [
-            Refused.from_json(one["refused"]) if "refused" in one else one["found"] for one in told
+            Refused.from_json(one["refused"]) if "refused" in one else one["found"] for one in said
         ]
+
+    def leave(self, position: int) -> None:
+        if self._writer is not None:
+            self._writer.write(wire.packed({"batch": self._batch, "left": position}))
 
     async def stop(self) -> None:
         if self._writer is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Request
@@ -41,6 +42,8 @@ def content_type(request: Request) -> str:
 
 
 def _options(request: Request, shapes: Shapes, what: str) -> dict[str, Any]:
+    if not request.query_params:
+        return {}
     model = shapes.options[what]
     given: dict[str, Any] = {}
     for name, field in model.model_fields.items():
@@ -57,30 +60,58 @@ def _options(request: Request, shapes: Shapes, what: str) -> dict[str, Any]:
         raise Refused(400, what[:500], param=place, code="invalid_value") from None
 
 
+async def body_of(request: Request) -> bytes:
+    """The body of a request that is JSON. Refused if it is of another type."""
+    if content_type(request) != JSON:
+        raise Refused(415, f"The body is {JSON}", param="content-type", code="unknown_type")
+    return await request.body()
+
+
+async def fields_of(request: Request, limits: cells.Limits) -> tuple[dict[str, str], bytes | None]:
+    """A form's texts, and its one file, which is its field "file"."""
+    if content_type(request) != FORM:
+        raise Refused(415, f"The body is {FORM}", param="content-type", code="unknown_type")
+    async with _opened(request, 1, 100, limits) as form:
+        content = None
+        fields: dict[str, str] = {}
+        for name, value in form.multi_items():
+            if isinstance(value, str):
+                fields[name] = value
+            elif name == "file":
+                content = cells.file(await value.read(), name, limits)
+    return fields, content
+
+
 async def _form(
     request: Request, shapes: Shapes, what: str, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     most = len(shapes.columns) + 100  # a set is a field for each of its members
+    async with _opened(request, len(shapes.columns), most, shapes.limits) as form:
+        row, files = await _cells(form, shapes)
+    told = json.dumps({**options, "row": row}).encode()
+    found = shapes.prepared(parsed(shapes.requests[what], told, shapes.columns))
+    found["rows"][0] |= files
+    return found
+
+
+@asynccontextmanager
+async def _opened(
+    request: Request, files: int, fields: int, limits: cells.Limits
+) -> AsyncIterator[FormData]:
     boundary = re.search(r'boundary="?([^";,]+)', request.headers["content-type"])
     body = await request.body()
     if boundary is None or not body.rstrip().endswith(f"--{boundary[1].strip()}--".encode()):
         raise Refused(400, "The form is broken, or cut short", code="invalid_form")
     try:
-        form = await request.form(
-            max_files=len(shapes.columns), max_fields=most, max_part_size=shapes.limits.encoded
-        )
+        form = await request.form(max_files=files, max_fields=fields, max_part_size=limits.encoded)
     except HTTPException as error:
         raise Refused(400, "The form is broken, or too large", code="invalid_form") from error
     except (ValueError, LookupError) as error:  # of a header within it
         raise Refused(400, "The form is broken", code="invalid_form") from error
     try:
-        row, files = await _cells(form, shapes)
+        yield form
     finally:
         await form.close()
-    told = json.dumps({**options, "row": row}).encode()
-    found = shapes.prepared(parsed(shapes.requests[what], told, shapes.columns))
-    found["rows"][0] |= files
-    return found
 
 
 async def _cells(form: FormData, shapes: Shapes) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import (
     BaseModel,
@@ -59,6 +59,12 @@ class Shapes:
     def decides(self) -> list[Mapping[str, Any]]:
         """Targets with one class of several."""
         return [one for one in self.described["targets"] if one["classes"]]
+
+    @property
+    def written(self) -> str | None:
+        """The target whose texts are written; None if there is none, or several."""
+        found = [one["name"] for one in self.described["targets"] if one["written"]]
+        return found[0] if len(found) == 1 else None
 
     @property
     def text(self) -> str | None:
@@ -153,14 +159,33 @@ def parsed(
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _refusal(error, columns or {}) from None
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+    if found[0]["type"] == "json_invalid":
+        raise Refused(400, "The body is no JSON document", code="invalid_json")
+    raise _misplaced(found, body) if columns is None else _refusal(found, columns)
 
 
-def _refusal(error: ValidationError, columns: Mapping[str, Mapping[str, Any]]) -> Refused:
-    found = error.errors(include_url=False, include_input=False, include_context=False)
+def _misplaced(found: Sequence[Mapping[str, Any]], body: bytes) -> Refused:
+    """Of several ways to take a value the one that went furthest was meant."""
+    deepest = max(found, key=lambda one: len(one["loc"]))
+    place, value = [], json.loads(body)
+    for part in deepest["loc"]:
+        # Between names and numbers stands which way was tried.
+        is_there = isinstance(value, list) if isinstance(part, int) else part in (value or ())
+        if isinstance(value, list | dict) and is_there:
+            place.append(str(part))
+            value = value[part]
+    if deepest["type"] == "missing":
+        place.append(str(deepest["loc"][-1]))
+    told = ".".join(place)
+    what = f"{told}: {deepest['msg']}" if told else deepest["msg"]
+    return Refused(400, what[:500], param=told or None, code="invalid_value")
+
+
+def _refusal(
+    found: Sequence[Mapping[str, Any]], columns: Mapping[str, Mapping[str, Any]]
+) -> Refused:
     first = found[0]
-    if first["type"] == "json_invalid":
-        return Refused(400, "The body is no JSON document", code="invalid_json")
     # Behind a cell's place stands which of its types was tried.
     depth = {"row": 2, "rows": 3}.get(str(first["loc"][0]) if first["loc"] else "", 99)
     parts = first["loc"][:depth]
@@ -289,8 +314,12 @@ def _answered(name: str, described: Mapping[str, Any]) -> dict[str, Any]:
         elif one["number"]:
             value = float | None
         own: dict[str, Any] = {"value": value}
+        if one["written"]:
+            own |= {"log_likelihood": float, "finish": Literal["stop", "length"]}
         if one["classes"] or one["labels"]:
             own["probabilities"] = dict[str, float]
+        own |= {"low": NotRequired[float | None], "high": NotRequired[float | None]}
+        own["set"] = NotRequired[list[str]]
         fields[one["name"]] = TypedDict(f"{name}_Answer{i}", own)  # type: ignore[operator]
     answers: Any = TypedDict(f"{name}_Answers", fields)  # type: ignore[misc]
     line = {"answers": answers, "missing": list[str]}

@@ -1,10 +1,11 @@
-"""Routes of protocols that many clients speak: models, embeddings, typed decisions."""
+"""Routes of protocols that many clients speak: models, embeddings, typed decisions, texts."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Request
@@ -12,10 +13,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from polymodal.base.words import split
-from polymodal.serve import decisions
+from polymodal.serve import chat, decisions
 from polymodal.serve.errors import Refused
 from polymodal.serve.hosted import Hosted, answered, vector
-from polymodal.serve.reading import JSON, content_type
+from polymodal.serve.reading import body_of
 from polymodal.serve.schema import parsed
 
 Text = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^[^\x00]*$")]
@@ -42,6 +43,8 @@ class EmbeddingsRequest(BaseModel):
 def add(app: FastAPI, hosted: Mapping[str, Hosted]) -> None:
     """Routes for all runs; a request names its own."""
 
+    chat.add(app, hosted, partial(_run, hosted))
+
     @app.get("/v1/models")
     async def models() -> Response:
         return answered({"object": "list", "data": [_card(one) for one in hosted.values()]})
@@ -54,7 +57,7 @@ def add(app: FastAPI, hosted: Mapping[str, Hosted]) -> None:
 
         @app.post("/v1/embeddings")
         async def embeddings(request: Request) -> Response:
-            asked = parsed(EmbeddingsRequest, await _body(request))
+            asked = parsed(EmbeddingsRequest, await body_of(request))
             own = _run(hosted, asked.model)
             own.lane.refuse_overload()
             rows = _rows(own, asked)
@@ -80,7 +83,7 @@ def add(app: FastAPI, hosted: Mapping[str, Hosted]) -> None:
 
         @app.post("/v1/systemone")
         async def systemone(request: Request) -> Response:
-            asked = parsed(decisions.Request, await _body(request))
+            asked = parsed(decisions.Request, await body_of(request))
             own = _run(hosted, asked.model)
             own.lane.refuse_overload()
             questions = decisions.questions(own.shapes, asked)
@@ -90,12 +93,6 @@ def add(app: FastAPI, hosted: Mapping[str, Hosted]) -> None:
             answers = {name: one.answer(told[one.target]) for name, one in questions.items()}
             usage = {"input_tokens": 0, "output_tokens": 0}
             return answered({"model": own.name, "answers": answers, "usage": usage})
-
-
-async def _body(request: Request) -> bytes:
-    if content_type(request) != JSON:
-        raise Refused(415, f"The body is {JSON}", param="content-type", code="unknown_type")
-    return await request.body()
 
 
 def _run(hosted: Mapping[str, Hosted], name: str) -> Hosted:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import struct
-from typing import IO, Any
+from typing import Any
 
 _HEAD = struct.Struct(">IQ")
 # A mapping of this key alone stands for bytes. No client can write it: texts hold no NUL.
@@ -46,10 +47,10 @@ def unpacked(content: bytes, blobs: bytes) -> Any:
     return json.loads(text, object_hook=restored if found else None)
 
 
-def read(stream: IO[bytes]) -> Any:
+def read(connection: socket.socket) -> Any:
     """The next frame's value. EOFError where the other side is gone."""
-    sizes = _HEAD.unpack(_exactly(stream, _HEAD.size))
-    return unpacked(*(_exactly(stream, size) for size in sizes))
+    sizes = _HEAD.unpack(_exactly(connection, _HEAD.size))
+    return unpacked(*(_exactly(connection, size) for size in sizes))
 
 
 async def receive(stream: asyncio.StreamReader) -> Any:
@@ -58,8 +59,12 @@ async def receive(stream: asyncio.StreamReader) -> Any:
     return unpacked(await stream.readexactly(content), await stream.readexactly(blobs))
 
 
-def _exactly(stream: IO[bytes], size: int) -> bytes:
-    content = stream.read(size)
-    if len(content) < size:
-        raise EOFError
-    return content
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    content = bytearray(size)
+    view = memoryview(content)
+    while view:
+        count = connection.recv_into(view)
+        if not count:
+            raise EOFError
+        view = view[count:]
+    return bytes(content)

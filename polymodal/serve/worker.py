@@ -11,10 +11,12 @@ import json
 import logging
 import os
 import resource
+import select
 import signal
 import socket
 import sys
 import warnings
+from functools import partial
 from typing import Any
 
 from polymodal.base.errors import UserError
@@ -36,14 +38,13 @@ def main() -> None:
     os.environ["POLYMODAL_CACHE"] = os.devnull
     # Where the server went away there is nothing left to do.
     with socket.socket(fileno=told["socket"]) as connection, contextlib.suppress(EOFError, OSError):
-        stream = connection.makefile("rwb")
-        model = _opened(told, stream)
+        model = _opened(told, connection)
         if model is not None:
             _limit(told["memory"])
-            _serve(model, stream)
+            _serve(model, connection)
 
 
-def _opened(told: dict[str, Any], stream: Any) -> Any:
+def _opened(told: dict[str, Any], connection: socket.socket) -> Any:
     """The model, once the server has been told of it; None where it cannot be had."""
     import torch
 
@@ -52,28 +53,45 @@ def _opened(told: dict[str, Any], stream: Any) -> Any:
         from polymodal.run.saved import load
         from polymodal.serve.model import Model
 
-        model = Model(load(told["run"], trust=told["trust"]), told["index"])
-        _say(stream, {"ready": model.described()})
+        model = Model(load(told["run"], trust=told["trust"]), told["index"], told["reference"])
+        _say(connection, {"ready": model.described()})
     except UserError as error:
-        _say(stream, {"failed": error.for_shell()})
+        _say(connection, {"failed": error.for_shell()})
         return None
     return model
 
 
-def _serve(model: Any, stream: Any) -> None:
+def _serve(model: Any, connection: socket.socket) -> None:
     while True:
-        asked = wire.read(stream)
-        answers = model.answer(asked["what"], asked["requests"])
-        told = [
-            {"refused": one.to_json()} if isinstance(one, Refused) else {"found": one}
-            for one in answers
-        ]
-        _say(stream, told)
+        asked = wire.read(connection)
+        if "what" not in asked:  # who left a batch that was done already
+            continue
+        left: set[int] = set()
+        told = partial(_told, connection, asked["batch"], left)
+        answers = model.answer(asked["what"], asked["requests"], told, left)
+        _say(
+            connection,
+            [
+                {"refused": one.to_json()} if isinstance(one, Refused) else {"found": one}
+                for one in answers
+            ],
+        )
 
 
-def _say(stream: Any, value: Any) -> None:
-    stream.write(wire.packed(value))
-    stream.flush()
+def _told(connection: socket.socket, batch: int, left: set[int], parts: list[Any]) -> None:
+    """What a batch has come to; and which of its requests nobody waits for any longer."""
+    try:
+        _say(connection, {"parts": parts})
+        while select.select([connection], [], [], 0)[0]:
+            gone = wire.read(connection)
+            if gone["batch"] == batch:
+                left.add(gone["left"])
+    except (EOFError, OSError):  # nobody waits for any of it
+        raise SystemExit from None
+
+
+def _say(connection: socket.socket, value: Any) -> None:
+    connection.sendall(wire.packed(value))
 
 
 def _limit(memory: int) -> None:

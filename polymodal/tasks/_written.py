@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -187,11 +187,16 @@ class Writer(nn.Module):
         rule = self.tokens.rule(manner)
         return write(self.decoder, prompt, self.tokens.end, manner, rule)
 
-    def pieces(self, prompt: Prompt, manner: Manner) -> Iterator[int]:
-        """One row's text, piece by piece, without the end."""
+    def pieces(
+        self,
+        prompt: Prompt,
+        manner: Manner,
+        seeds: Sequence[int] = (),
+        left: Collection[int] = (),
+    ) -> Iterator[tuple[list[int], list[int], list[float]]]:
+        """As of `decoding.pieces`."""
         rule = self.tokens.rule(manner)
-        for _, ids, _ in pieces(self.decoder, prompt, self.tokens.end, manner, rule):
-            yield from (piece for piece in ids if piece != self.tokens.end)
+        return pieces(self.decoder, prompt, self.tokens.end, manner, rule, seeds, left)
 
     @torch.no_grad()
     def _weighed(self, prompt: Prompt, choices: Sequence[str]) -> list[list[Text]]:

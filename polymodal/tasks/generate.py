@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +19,7 @@ from polymodal.contract.kind import worded
 from polymodal.contract.metric import Metric
 from polymodal.contract.recipe import Spec, name_of, options_of
 from polymodal.contract.task import Answers, Array, Judged, Pass
-from polymodal.contract.writing import Said
+from polymodal.contract.writing import Part, Said
 from polymodal.metrics import captions, summed
 from polymodal.metrics.answers import normalised
 from polymodal.metrics.texts import texts
@@ -30,6 +29,7 @@ from polymodal.nn.manner import Manner, Text
 from polymodal.nn.tokens import Tokens
 from polymodal.table import chat, references
 from polymodal.tasks import _labels
+from polymodal.tasks._growing import finished, growing, together, weighed
 from polymodal.tasks._prompt import Template
 from polymodal.tasks._templated import Templated
 from polymodal.tasks._written import (
@@ -53,8 +53,6 @@ SHORT = 3
 # Pieces at least that a text may have which has to keep to a rule.
 RULED = 256
 READS, PROJECTORS = ("prefix", "attention"), ("normed", "plain")
-# Bytes that are no letter yet.
-HALF = "\N{REPLACEMENT CHARACTER}"
 
 
 class Generate(Templated):
@@ -122,6 +120,8 @@ class Generate(Templated):
             what = f"The task '{name}' has a template, and reads by attention"
             raise UserError(what, expected="a template with reading: prefix, or none")
         lookup.check_options(Manner, "decoding", decoding or {})
+        if "stop" in (decoding or {}):
+            raise UserError(f"`stop` of '{name}' is asked of `write`, not in decoding")
         self._manner(1)
 
     @property
@@ -219,47 +219,46 @@ class Generate(Templated):
     @torch.no_grad()
     def write(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> list[list[Said]]:
         writer, manner = self._asked(head, how)
-        found = writer.write(writer.prompt(fused), manner)
-        if not manner.choices:
-            return [[self._said(text) for text in own] for own in found]
-        said = []
-        for own in found:
-            sums = {self.tokens.text(text.ids): (sum(text.logs), len(text.logs)) for text in own}
-            each = {name: (log, log / count) for name, (log, count) in sums.items()}
-            said.append([replace(self._said(own[0]), choices=each)])
-        return said
+        if manner.stop:
+            return together(self.parts(head, fused, how))
+        prompt = writer.prompt(fused)
+        found = zip(writer.write(prompt, manner), prompt.places(), strict=True)
+        if manner.choices:
+            return [[weighed(self.tokens, own, read)] for own, read in found]
+        return [[finished(self.tokens, text, read) for text in own] for own, read in found]
+
+    def stream(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> Iterator[str]:
+        _, manner = self._asked(head, how)
+        if manner.choices or manner.beams > 1 or manner.samples > 1:
+            one = "one text, written piece by piece: no choices, beams or samples"
+            what = "Such a text is known as a whole only"
+            raise UserError(what, expected=one, do="ask for it with `write`")
+        for step in self.parts(head, fused, how):
+            yield from (part.text for part in step if part.text)
 
     @torch.no_grad()
-    def stream(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> Iterator[str]:
+    def parts(
+        self,
+        head: nn.Module,
+        fused: Fused,
+        how: Mapping[str, Any],
+        seeds: Sequence[int] = (),
+        left: Collection[int] = (),
+    ) -> Iterator[list[Part]]:
         writer, manner = self._asked(head, how)
-        if manner.choices or manner.beams > 1 or manner.samples > 1:
-            raise UserError(
-                "Such a text is known as a whole only",
-                expected="one text, written piece by piece: no choices, beams or samples",
-                do="ask for it with `write`",
-            )
-        ids, given = [], ""
-        for piece in writer.pieces(writer.prompt(fused), manner):
-            ids.append(piece)
-            text = self.tokens.text(ids)
-            # Half a letter is told with its other half.
-            if not text.endswith(HALF) and len(text) > len(given):
-                yield text[len(given) :]
-                given = text
-        if rest := self.tokens.text(ids)[len(given) :]:
-            yield rest
+        if manner.choices or manner.beams > 1:
+            for i, own in enumerate(self.write(head, fused, how)):
+                yield [Part(i, j, one.text, one) for j, one in enumerate(own)]
+            return
+        yield from growing(writer, writer.prompt(fused), manner, seeds, left)
 
     def blank(self) -> Said:
-        return self._said(self._constant())
+        return finished(self.tokens, self._constant())
 
     def _asked(self, head: nn.Module, how: Mapping[str, Any]) -> tuple[Writer, Manner]:
         assert isinstance(head, Writer)
         lookup.check_options(Manner, "write", how)
         return head, self._manner(self._state["longest"], how)
-
-    def _said(self, text: Text) -> Said:
-        finish = "stop" if text.ended else "length"
-        return Said(self.tokens.text(text.ids), sum(text.logs), finish)
 
     def _constant(self) -> Text:
         """The commonest text; its pieces are as likely as they come often."""

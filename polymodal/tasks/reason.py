@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -51,8 +51,14 @@ class Reasoner(Writer):
     def write(self, prompt: Prompt, manner: Manner) -> list[list[Text]]:
         return super().write(self._begun(prompt, manner), manner)
 
-    def pieces(self, prompt: Prompt, manner: Manner) -> Iterator[int]:
-        return super().pieces(self._begun(prompt, manner), manner)
+    def pieces(
+        self,
+        prompt: Prompt,
+        manner: Manner,
+        seeds: Sequence[int] = (),
+        left: Collection[int] = (),
+    ) -> Iterator[tuple[list[int], list[int], list[float]]]:
+        return super().pieces(self._begun(prompt, manner), manner, seeds, left)
 
     def _begun(self, prompt: Prompt, manner: Manner) -> Prompt:
         return self.after(prompt, [ANSWER if ruled(manner) else REASON] * len(prompt.mask))

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
 import numpy as np
@@ -25,6 +30,7 @@ from polymodal.serve.hosted import Hosted
 from polymodal.serve.lane import Lane, Pace
 from polymodal.serve.metrics import Metrics
 from polymodal.serve.model import Model
+from polymodal.serve.process import Told
 from polymodal.serve.schema import shapes
 from polymodal.table.media import wav
 
@@ -96,18 +102,125 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+DECODER = {"name": "gpt2", "hidden": 32, "depth": 1, "heads": 2, "dropout": 0.0}
+WRITES = {"epochs": 20, "batch_size": 16, "lr": 0.01, "attention": "plain"}
+
+
+def fitted(folder: Path, columns: dict[str, Any], inputs: Mapping[str, Any]) -> Path:
+    """A run that writes "said" of these columns."""
+    spec = {"name": "generate", "decoder": DECODER, "vocabulary": 320}
+    training = {**QUICK, **WRITES, "memory_format": "contiguous"}
+    member = {"name": "net", "fusion": "sum", "width": 16, "modalities": inputs}
+    given = {
+        "targets": {"said": spec},
+        "models": [{**member, "training": training}],
+        "data": {"kinds": {"said": "text", **({"note": "text"} if "note" in columns else {})}},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POLYMODAL_CACHE", str(folder / "cache"))
+        recipe = Recipe.model_validate(given)
+        pm.fit(columns, recipe=recipe, out=folder / "run", show=Show.silent())
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def writing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that writes after a text and a picture: what both are like."""
+    folder = tmp_path_factory.mktemp("writing")
+    for dark in range(2):
+        for i in range(4):
+            picture(bool(dark), i).save(folder / f"{dark}{i}.png")
+    rows = [(i % 2, i // 2 % 2, i) for i in range(80)]
+    columns = {
+        "photo": [str(folder / f"{dark}{i % 4}.png") for dark, _, i in rows],
+        "note": [["bad and old", "good and new"][good] for _, good, _ in rows],
+        "said": [f"{['light', 'dark'][d]}, a {['pity', 'joy'][g]}" for d, g, _ in rows],
+    }
+    return fitted(folder, columns, {"photo": {"form": {"size": 8}}, "note": {}})
+
+
+@pytest.fixture(scope="session")
+def chatting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that goes on with conversations, in which pictures are shown."""
+    folder = tmp_path_factory.mktemp("chatting")
+    talks = []
+    for i in range(24):
+        path = folder / f"{i}.png"
+        picture(bool(i % 2), i).save(path)
+        shown = {"type": "image", "path": str(path)}
+        content = [{"type": "text", "text": "What is it?"}, shown]
+        said = [["It is light.", "It is dark."][i % 2], ["A day.", "A night."][i % 2]]
+        talks.append(
+            [
+                {"role": "user", "content": content},
+                {"role": "assistant", "content": said[0]},
+                {"role": "user", "content": "And when?"},
+                {"role": "assistant", "content": said[1]},
+            ]
+        )
+    given = {
+        "targets": {"answer": {"name": "generate", "decoder": DECODER, "vocabulary": 320}},
+        "fusion": "sum",
+        "width": 16,
+        "training": {**QUICK, "batch_size": 16},
+    }
+    (folder / "talks.jsonl").write_text(
+        "\n".join(json.dumps({"messages": messages}) for messages in talks)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POLYMODAL_CACHE", str(folder / "cache"))
+        recipe = Recipe.model_validate({**given, "train": str(folder / "talks.jsonl")})
+        pm.fit(recipe=recipe, out=folder / "run", show=Show.silent())
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def hearing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that writes after a sound: whether it is loud."""
+    folder = tmp_path_factory.mktemp("hearing")
+    rows = range(64)
+    for i in rows:
+        noise = np.random.default_rng(i).normal(0, [0.005, 0.3][i % 2], 1600)
+        (folder / f"{i}.wav").write_bytes(wav(noise.astype(np.float32), 16_000))
+    columns = {
+        "clip": [str(folder / f"{i}.wav") for i in rows],
+        "said": [["it is quiet", "it is loud"][i % 2] for i in rows],
+    }
+    return fitted(folder, columns, {"clip": {}})
+
+
+def picture(dark: bool, seed: int = 0) -> Image.Image:
+    low = 0 if dark else 200
+    pixels = np.random.default_rng(seed).integers(low, low + 50, (8, 8, 3)).astype(np.uint8)
+    return Image.fromarray(pixels)
+
+
 class Here:
     """A worker in this process."""
 
     def __init__(self, model: Model) -> None:
         self.model, self.batches = model, []  # type: ignore[var-annotated]
+        self.left: set[int] = set()
+        self.steps = 0  # of texts
 
     async def start(self) -> dict[str, Any]:
         return self.model.described()
 
-    async def ask(self, what: str, requests: Sequence[Mapping[str, Any]], seconds: float) -> Any:
+    async def ask(
+        self, what: str, requests: Sequence[Mapping[str, Any]], seconds: float, told: Told
+    ) -> Any:
         self.batches.append((what, len(requests)))
-        return await asyncio.to_thread(self.model.answer, what, requests)
+        self.left, loop = set(), asyncio.get_running_loop()
+
+        def tell(parts: Sequence[Any]) -> None:
+            self.steps += 1
+            for position, *part in parts:
+                loop.call_soon_threadsafe(told, position, part)
+
+        return await asyncio.to_thread(self.model.answer, what, requests, tell, self.left)
+
+    def leave(self, position: int) -> None:
+        self.left.add(position)
 
     async def stop(self) -> None:
         pass
@@ -128,6 +241,23 @@ class Makes:
     """What tests send."""
 
     png, sound, coded, row = map(staticmethod, (png, sound, coded, row))
+    picture, here = map(staticmethod, (picture, Here))
+
+    # What a model has to keep to, and comes to no end of soon.
+    endless: ClassVar[dict[str, Any]] = {
+        "type": "json_schema",
+        "json_schema": {"name": "a", "schema": {"type": "string", "minLength": 800}},
+    }
+
+    @staticmethod
+    def shot(dark: bool) -> bytes:
+        file = io.BytesIO()
+        picture(dark).save(file, "PNG")
+        return file.getvalue()
+
+    @staticmethod
+    def loud() -> bytes:
+        return wav(np.random.default_rng(99).normal(0, 0.3, 1600).astype(np.float32), 16_000)
 
 
 @pytest.fixture
@@ -176,3 +306,54 @@ def serve(model: Model, kept_nowhere: None) -> Callable[..., Any]:
                 await own.lane.kill()
 
     return run
+
+
+class Running:
+    """A server's process, and what it has said."""
+
+    def __init__(self, folder: Path, words: tuple[str, ...], log: Path, **env: str) -> None:
+        command = [sys.executable, "-m", "polymodal", "serve", f"first={folder}", "--port", "0"]
+        command += ["--timeout", "250"]
+        self.log = log
+        with open(log, "wb") as stream:
+            self.process = subprocess.Popen(
+                [*command, *words], stderr=stream, env={**os.environ, **env}
+            )
+        port = self.until(lambda: self.said("listening"))[0]["port"]
+        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=300)
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        lines = self.log.read_text().splitlines()
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        return [one for one in found if one["event"] == event]
+
+    def until(self, is_so: Callable[[], Any], seconds: float = 300) -> Any:
+        end = time.monotonic() + seconds
+        while not (found := is_so()):
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.05)
+        return found
+
+    def workers(self) -> list[int]:
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(word) for word in listed.split()]
+
+    def figure(self, name: str) -> float:
+        lines = self.client.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+
+@pytest.fixture
+def start(made: Path, tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    running: list[Running] = []
+
+    def begin(*words: str, **env: str) -> Running:
+        running.append(Running(made, words, tmp_path / f"log{len(running)}", **env))
+        return running[-1]
+
+    yield begin
+    for one in running:
+        one.client.close()
+        one.process.kill()
+        one.process.wait()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import polymodal as pm
+from polymodal.serve.model import Model
 
 pytestmark = [pytest.mark.whole, pytest.mark.anyio]
 
@@ -110,6 +111,35 @@ async def test_a_category_that_was_never_learned_is_a_warning(serve: Any, make: 
         await client.post("/predict", json={"row": {"note": "a"}})
         text = (await client.get("/metrics")).text
         assert 'polymodal_cells_missing_total{column="price",model="first"} 1.0' in text
+
+
+async def test_rows_are_held_against_training_rows(serve: Any, make: Any, made: Path) -> None:
+    """Numbers beyond theirs, and vectors far from theirs, are counted."""
+    files = ("photo", "clip")
+    rows = [
+        {n: base64.b64decode(c) if n in files else c for n, c in make.row(i).items()}
+        for i in range(12)
+    ]
+    model = Model(pm.load(made), reference=rows)
+    price = 'polymodal_cells_outside_total{column="price",model="first"}'
+
+    async def figures(row: dict[str, Any]) -> dict[str, float]:
+        async with serve({"first": make.here(model)}) as client:
+            model.seen._next = 0.0
+            asked = {"rows": [row] * 2}
+            answer = await client.post("/predict", json=asked)
+            assert answer.status_code == 200 and "drift" not in answer.json()
+            again = await client.post("/predict", json=asked)  # too soon for vectors
+            assert again.json() == answer.json()
+            lines = (await client.get("/metrics")).text.splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    known, other = await figures(make.row(0)), await figures(make.row(1) | {"price": 500.0})
+    assert price not in known and other[price] == 4
+    count, total = (f'polymodal_row_distance_{n}{{model="first"}}' for n in ("count", "sum"))
+    assert known[count] == other[count] == 2
+    assert known[total] / 2 < 3 and other[total] > 5 * known[total]
 
 
 async def test_vectors(serve: Any, make: Any, made: Path) -> None:

@@ -71,7 +71,7 @@ class Slow:
     async def start(self) -> dict[str, Any]:
         return self.described
 
-    async def ask(self, what: str, requests: Any, seconds: float) -> Any:
+    async def ask(self, what: str, requests: Any, seconds: float, told: Any) -> Any:
         self.asked += len(requests)
         await self.go.wait()
         line = {"answers": {}, "missing": []}

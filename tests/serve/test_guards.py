@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gc
 import io
 import json
 import pickle
+import resource
 import socket
 import struct
 import sys
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from polymodal.serve.cells import Limits
@@ -25,6 +28,8 @@ pytestmark = [pytest.mark.whole, pytest.mark.anyio]
 SMALL = Limits(body=300_000, file=60_000, rows=8, text=5_000, numbers=5_000)
 SECRET = "canary-of-the-machine"
 OPENED: list[str] = []
+# MB that a worker may keep of a hundred files, which libraries have loaded code for.
+KEPT = 150
 
 
 def _watch(event: str, given: tuple[Any, ...]) -> None:
@@ -69,6 +74,13 @@ def tiff_of(width: int, height: int) -> bytes:
     return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + body + bytes(4)
 
 
+def long_sound() -> bytes:
+    """An hour of silence in some kilobytes."""
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(3_000 * 1000, np.int16), 1000, "PCM_16", format="FLAC")
+    return file.getvalue()
+
+
 def wav_of(rate: int, size: int, there: int = 100) -> bytes:
     form = struct.pack("<HHIIHH", 1, 1, rate, 2 * rate % 2**32, 2, 16)
     chunks = (
@@ -104,6 +116,7 @@ def jpeg_of_scans() -> bytes:
 
 PICTURES = {
     "a png of 10 000 Mpx": png_of(100_000, 100_000),
+    "a png of 26 Mpx": png_of(5100, 5100),
     "a png of 2^31 pixels a side": png_of(2**31 - 1, 2**31 - 1),
     "a png that unpacks to 50 MB": png_of(8000, 8000, bytes(50_000_000)),
     "a png cut short": picture("PNG")[:-200],
@@ -128,6 +141,7 @@ SOUNDS = {
     "a wav without a rate": wav_of(0, 100),
     "a wav at 4 GHz": wav_of(2**32 - 1, 100),
     "a wav of a header only": wav_of(16_000, 0, 0),
+    "most of an hour": long_sound(),
     "a playlist": b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:1/a.ts\n#EXT-X-ENDLIST\n",
     "a list of files": f"ffconcat version 1.0\nfile /tmp/{SECRET}\n".encode(),
     "a playlist in xml": b"<?xml version='1.0'?><MPD><BaseURL>file:///etc/</BaseURL></MPD>",
@@ -238,6 +252,12 @@ def is_refused(answer: Any) -> None:
     assert answer.headers["x-request-id"]
 
 
+def memory() -> float:
+    """MB that this process holds."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+
 async def test_hostile_requests(serve: Any, make: Any, tmp_path: Path) -> None:
     """More than a hundred of them; after all of them the server answers as before."""
     (Path("/tmp") / SECRET).write_text("root:x:0:0")
@@ -247,6 +267,7 @@ async def test_hostile_requests(serve: Any, make: Any, tmp_path: Path) -> None:
     try:
         async with serve(limits=SMALL) as client:
             before = (await client.post("/predict", json={"row": make.row(0)})).json()
+            start = memory()
             for name, body in CASES.items():
                 answer = await client.post("/predict", content=body, headers=json_)
                 try:
@@ -256,8 +277,12 @@ async def test_hostile_requests(serve: Any, make: Any, tmp_path: Path) -> None:
             for sort in ("embed", "explain"):
                 for name in ("photo: a png cut short", "clip: a playlist", "nothing"):
                     is_refused(await client.post(f"/{sort}", content=CASES[name], headers=json_))
+            for name in ("photo: a png of 26 Mpx", "clip: most of an hour"):
+                answer = await client.post("/predict", content=CASES[name], headers=json_)
+                assert answer.status_code == 413 and "more than" in answer.text, name
             after = (await client.post("/predict", json={"row": make.row(0)})).json()
             assert after == before
+            assert memory() - start < KEPT
     finally:
         (Path("/tmp") / SECRET).unlink()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -31,13 +31,16 @@ class Worker:
         self.started += 1
         return {}
 
-    async def ask(self, what: str, requests: Any, seconds: float) -> list[Any]:
+    async def ask(self, what: str, requests: Any, seconds: float, told: Any) -> list[Any]:
         self.asked += 1
         await self.free.wait()
         self.batches.append([one["rows"] for one in requests])
         if any("die" in one["rows"] for one in requests):
             raise Lost("died")
         return [len(requests)] * len(requests)
+
+    def leave(self, position: int) -> None:
+        pass
 
     async def stop(self) -> None:
         pass
@@ -91,6 +94,63 @@ async def test_a_lost_worker_costs_its_own_batch_and_comes_back() -> None:
     assert all(isinstance(one, Refused) and one.code == "worker_lost" for one in answers[:2])
     assert answers[2:] == [2, 2] and worker.started == 2
     assert seen == ["lost", "restarted", "batch"] and own.ready == 1
+    await own.stop()
+
+
+async def test_parts_come_before_the_whole_and_who_leaves_is_told_to_the_worker() -> None:
+    left: list[int] = []
+
+    class Writing(Worker):
+        async def ask(self, what: str, requests: Any, seconds: float, told: Any) -> list[Any]:
+            for position in range(len(requests)):
+                told(position, "a")
+            found = await super().ask(what, requests, seconds, told)
+            for position in range(len(requests)):
+                told(position, "b")
+            return found
+
+        def leave(self, position: int) -> None:
+            left.append(position)
+
+    worker = Writing()
+    own = await lane(worker, wait=0)
+    worker.free.clear()
+    kept, dropped = (own.stream("write", {"rows": [i]}) for i in range(2))
+    firsts = [asyncio.create_task(anext(one)) for one in (kept, dropped)]
+    assert await asyncio.gather(*firsts) == ["a", "a"]
+    waiting = own.stream("other", {"rows": [2]})
+    last = asyncio.create_task(anext(waiting))
+    await until(lambda: own.waiting == 1)
+    last.cancel()
+    await until(lambda: own.waiting == 0)
+    await dropped.aclose()
+    assert left == [1]
+    worker.free.set()
+    assert [one async for one in kept] == ["b", 2]
+    assert left == [1] and len(worker.batches) == 1
+    await own.stop()
+
+
+async def test_a_text_that_comes_slowly_is_not_late() -> None:
+    """Not all of it has to be there in time, but the next part."""
+
+    class Slow(Worker):
+        parts = 0
+
+        async def ask(self, what: str, requests: Any, seconds: float, told: Any) -> list[Any]:
+            for number in range(self.parts):
+                await asyncio.sleep(0.05)
+                told(0, number)
+            return await super().ask(what, requests, seconds, told)
+
+    worker = Slow()
+    own = await lane(worker, timeout=0.5)
+    worker.parts = 15
+    assert [one async for one in own.stream("write", {"rows": [0]})] == [*range(15), 1]
+    worker.free.clear()
+    with pytest.raises(Refused, match="within"):
+        assert [one async for one in own.stream("write", {"rows": [0]})]
+    worker.free.set()
     await own.stop()
 
 
@@ -171,13 +231,15 @@ async def test_the_wait_joins_requests_that_come_soon_after() -> None:
 
 def test_frames_hold_json_and_bytes() -> None:
     value = {"rows": [{"a": b"\0\xff" * 9, "b": [1, 2.5, None, "é\n"], "c": b""}], "n": {"x": True}}
-    stream = io.BytesIO(wire.packed(value) + wire.packed([1]))
-    assert wire.read(stream) == value
-    assert wire.read(stream) == [1]
-    with pytest.raises(EOFError):
-        wire.read(stream)
-    with pytest.raises(EOFError):
-        wire.read(io.BytesIO(wire.packed(value)[:-1]))
+    here, there = socket.socketpair()
+    with here, there:
+        here.sendall(wire.packed(value) + wire.packed([1]) + wire.packed(value)[:-1])
+        here.shutdown(socket.SHUT_WR)
+        assert wire.read(there) == value
+        assert wire.read(there) == [1]
+        for _ in range(2):
+            with pytest.raises(EOFError):
+                wire.read(there)
     with pytest.raises(TypeError, match="cannot be sent"):
         wire.packed({"a": object()})
 

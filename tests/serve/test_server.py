@@ -3,78 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import numpy as np
 import pytest
 
 pytestmark = [pytest.mark.whole, pytest.mark.slow]
 
 
-class Running:
-    """A server's process, and what it has said."""
-
-    def __init__(self, folder: Path, words: tuple[str, ...], log: Path, **env: str) -> None:
-        command = [sys.executable, "-m", "polymodal", "serve", f"first={folder}", "--port", "0"]
-        command += ["--timeout", "250"]
-        self.log = log
-        with open(log, "wb") as stream:
-            self.process = subprocess.Popen(
-                [*command, *words], stderr=stream, env={**os.environ, **env}
-            )
-        port = self.until(lambda: self.said("listening"))[0]["port"]
-        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=300)
-
-    def said(self, event: str) -> list[dict[str, Any]]:
-        lines = self.log.read_text().splitlines()
-        found = [json.loads(line) for line in lines if line.startswith("{")]
-        return [one for one in found if one["event"] == event]
-
-    def until(self, is_so: Callable[[], Any], seconds: float = 300) -> Any:
-        end = time.monotonic() + seconds
-        while not (found := is_so()):
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < end, self.log.read_text()
-            time.sleep(0.05)
-        return found
-
-    def workers(self) -> list[int]:
-        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(word) for word in listed.split()]
-
-    def figure(self, name: str) -> float:
-        lines = self.client.get("/metrics").text.splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
-
-
-@pytest.fixture
-def start(made: Path, tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    running: list[Running] = []
-
-    def begin(*words: str, **env: str) -> Running:
-        running.append(Running(made, words, tmp_path / f"log{len(running)}", **env))
-        return running[-1]
-
-    yield begin
-    for one in running:
-        one.client.close()
-        one.process.kill()
-        one.process.wait()
+CASES = os.environ.get("POLYMODAL_CASES", "10")
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,"
+    "response_schema_conformance,negative_data_rejection"
+)
 
 
 def test_a_killed_worker_costs_what_it_had_in_hand_and_comes_back(
-    start: Callable[..., Running], make: Any
+    start: Callable[..., Any], make: Any
 ) -> None:
     server = start()
     asked = {"row": make.row(0)}
@@ -91,7 +44,7 @@ def test_a_killed_worker_costs_what_it_had_in_hand_and_comes_back(
 
 
 def test_requests_in_hand_are_answered_before_it_stops(
-    start: Callable[..., Running], make: Any
+    start: Callable[..., Any], make: Any
 ) -> None:
     server = start("--batch", "1", "--drain", "250")
     asked = {"rows": [make.row(i) for i in range(8)]}
@@ -106,7 +59,7 @@ def test_requests_in_hand_are_answered_before_it_stops(
 
 
 def test_overload_is_answered_by_429_and_nothing_is_lost(
-    start: Callable[..., Running], make: Any
+    start: Callable[..., Any], make: Any
 ) -> None:
     server = start("--batch", "2", "--queue", "4")
     asked = {"row": make.row(0)}
@@ -124,9 +77,7 @@ def test_overload_is_answered_by_429_and_nothing_is_lost(
     assert server.figure("polymodal_requests_in_hand") == 1  # that which asks
 
 
-def test_runs_are_loaded_anew_without_a_lost_request(
-    start: Callable[..., Running], make: Any
-) -> None:
+def test_runs_are_loaded_anew_without_a_lost_request(start: Callable[..., Any], make: Any) -> None:
     server = start("--workers", "2")
     before = set(server.workers())
     asked = {"row": make.row(0)}
@@ -142,7 +93,7 @@ def test_runs_are_loaded_anew_without_a_lost_request(
     assert len(server.workers()) == 2
 
 
-def test_keys_stand_between(start: Callable[..., Running], make: Any, tmp_path: Path) -> None:
+def test_keys_stand_between(start: Callable[..., Any], make: Any, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("a-key-of-someone-else\nthe-key-of-this-test\n")
     server = start("--keys", str(keys))
@@ -157,7 +108,7 @@ def test_keys_stand_between(start: Callable[..., Running], make: Any, tmp_path: 
     assert line["path"] == "/runs" and line["request_id"] and line["ms"] >= 0
 
 
-def test_the_client_of_the_protocol(start: Callable[..., Running], make: Any) -> None:
+def test_the_client_of_the_protocol(start: Callable[..., Any], make: Any) -> None:
     import openai
 
     server = start(POLYMODAL_KEYS="the-key-of-this-test")
@@ -182,21 +133,77 @@ def test_the_client_of_the_protocol(start: Callable[..., Running], make: Any) ->
         openai.OpenAI(api_key="wrong", base_url=base, max_retries=0).models.list()
 
 
-def test_what_the_document_says_is_so(start: Callable[..., Running], tmp_path: Path) -> None:
-    """Requests made of the document itself, right ones and wrong ones."""
-    server = start("--queue", "4096")
+def test_the_client_of_the_protocol_chats(
+    start: Callable[..., Any], writing: Path, hearing: Path, make: Any
+) -> None:
+    """With a picture, as it comes, cut short, of a sound, and what is wrong."""
+    import openai
+
+    server = start(f"chat={writing}", f"ear={hearing}", "--wait", "0")
+    client = openai.OpenAI(api_key="a", base_url=f"{server.client.base_url}/v1", max_retries=0)
+    assert {one.id for one in client.models.list()} == {"first", "chat", "ear"}
+    address = f"data:image/png;base64,{make.coded(make.shot(True))}"
+    content: Any = [
+        {"type": "text", "text": "good and new"},
+        {"type": "image_url", "image_url": {"url": address}},
+    ]
+    asked: Any = {"model": "chat", "messages": [{"role": "user", "content": content}]}
+    whole = client.chat.completions.create(**asked)
+    assert whole.choices[0].message.content and whole.usage is not None
+    chunks = list(
+        client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+    )
+    texts = [one.choices[0].delta.content or "" for one in chunks if one.choices]
+    assert "".join(texts) == whole.choices[0].message.content
+    assert chunks[-1].usage is not None and chunks[-1].usage == whole.usage
+    assert len({one.id for one in chunks}) == 1
+    cut = client.chat.completions.create(**asked, max_completion_tokens=1)
+    assert cut.choices[0].finish_reason == "length"
+    heard = client.audio.transcriptions.create(model="ear", file=("a.wav", make.loud()))
+    events = client.audio.transcriptions.create(
+        model="ear", file=("a.wav", make.loud()), stream=True
+    )
+    assert list(events)[-1].text == heard.text  # type: ignore[union-attr]
+    for wrong, kind in (
+        ({"model": "none"}, openai.NotFoundError),
+        ({"model": "first"}, openai.BadRequestError),
+        ({"model": "ear"}, openai.BadRequestError),
+        ({"messages": []}, openai.BadRequestError),
+    ):
+        with pytest.raises(kind) as caught:
+            client.chat.completions.create(**{**asked, **wrong})
+        assert caught.value.type in ("invalid_request_error", "not_found_error")
+    # Who leaves a stream leaves the worker free.
+    long: Any = {"temperature": 2, "max_tokens": 900, "response_format": make.endless}
+    leaving = client.chat.completions.create(**asked, stream=True, extra_body=long)
+    next(iter(leaving))
+    leaving.close()
+    assert client.chat.completions.create(**asked).choices[0].message.content
+    server.until(lambda: server.figure("polymodal_rows_waiting") == 0)
+    assert not server.said("failed")
+    assert not server.said("worker lost")
+
+
+def test_what_the_document_says_is_so(
+    start: Callable[..., Any], writing: Path, tmp_path: Path
+) -> None:
+    """Requests made of the document itself, right ones and wrong ones, and all answers.
+
+    POLYMODAL_CASES of each sort and operation, if it is set.
+    """
+    server = start(f"chat={writing}", "--queue", "4096")
     place = f"{server.client.base_url}/openapi.json"
     command = [
-        *(sys.executable, "-m", "schemathesis.cli", "run", place, "--max-examples", "25"),
+        *(sys.executable, "-m", "schemathesis.cli", "run", place, "--max-examples", CASES),
         *("--mode", "all", "--seed", "1", "--workers", "1", "--suppress-health-check", "all"),
-        *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance"),
+        *("--checks", CHECKS),
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert server.client.get("/ready").json()["ready"] is True
 
 
-def test_heads_that_are_none_too_large_or_too_slow(start: Callable[..., Running]) -> None:
+def test_heads_that_are_none_too_large_or_too_slow(start: Callable[..., Any]) -> None:
     server = start()
     place = ("127.0.0.1", server.client.base_url.port)
 

@@ -27,7 +27,9 @@ from polymodal.fitting.sizes import sizes
 from polymodal.nn.manner import Text
 from polymodal.prepared.targets import prepared
 from polymodal.report.console import Show
+from polymodal.run.writing import parts
 from polymodal.table.infer import infer
+from polymodal.table.ledger import Ledger
 from polymodal.table.read import read
 from polymodal.tasks._written import START, answered, unpacked
 from polymodal.tasks.generate import Generate
@@ -243,6 +245,7 @@ def test_the_common_text_is_the_commonest_or_the_one_most_like_all():
         ({"decoding": {"beam": 3}}, "has no option 'beam'"),
         ({"decoding": {"beams": "3"}}, "wrong type"),
         ({"decoding": {"beams": 0}}, "beams=0"),
+        ({"decoding": {"stop": ["a"]}}, "asked of `write`"),
     ],
 )
 def test_options_that_do_not_work_are_errors(options, message):
@@ -339,6 +342,10 @@ def test_texts_are_written_in_any_manner(run):
     for row, text in zip(given, predicted["said"], strict=True):
         parts = list(loaded.stream(row))
         assert len(parts) > 1 and "".join(parts) == text
+    whole = predicted["said"][0]
+    ((cut,),) = loaded.write(given[:1], stop=["nowhere", whole[4:6]])
+    assert cut.text == whole.partition(whole[4:6])[0] and cut.finish == "stop"
+    assert "".join(loaded.stream(given[0], stop=[whole[4:6]])) == cut.text
     assert list(loaded.stream({})) == [run.tasks["said"].state["common"]]
     assert loaded.write([{}, given[0]])[0][0].text == run.tasks["said"].state["common"]
 
@@ -412,6 +419,42 @@ def test_some_texts_are_kept_to_look_at(run, found, tmp_path):
     ]
 
 
+def test_several_texts_are_told_as_they_come_and_may_be_left(run):
+    """Each row draws by its own seed; rows that nobody waits for are written no further."""
+    row = {"price": 0.3, "note": "low"}
+    table, how = run.table([row, row, row, {}]), {"temperature": 4.0, "samples": 2}
+    left: set[int] = set()
+
+    def steps(**more):
+        seeds = [5, 6, 5, 0]
+        return parts(run.pipeline, table, None, {**how, **more}, Ledger(), seeds, left)
+
+    texts: dict[Any, str] = {}
+    done: dict[Any, Any] = {}
+    for part in [part for step in steps() for part in step]:
+        key = (part.row, part.sample)
+        texts[key] = texts.get(key, "") + part.text
+        if part.said is not None:
+            done[key] = part.said
+    assert set(done) == {(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0)}
+    assert {key: said.text for key, said in done.items()} == texts
+    alone = run.write([row], seed=5, **how)[0]
+    for sample in (0, 1):
+        assert done[0, sample].text == done[2, sample].text == alone[sample].text
+        assert done[0, sample].pieces == alone[sample].pieces
+        assert done[0, sample].read == alone[sample].read > 1
+    assert [done[1, i].text for i in (0, 1)] != [done[0, i].text for i in (0, 1)]
+    count = 0
+    for step in steps(longest=60, pattern="[a-z ]{60}"):
+        rows = {part.row for part in step}
+        count += 1
+        if count == 3:
+            left |= {0, 2}
+        assert count <= 3 or rows <= {1, 3}
+        assert not any(part.said for part in step if part.row in left)
+    assert count > 10
+
+
 @pytest.mark.whole
 def test_texts_keep_to_what_they_are_asked_to(run):
     """Choices are weighed by their likelihood; patterns and schemas hold whatever is drawn."""
@@ -443,6 +486,8 @@ def test_texts_keep_to_what_they_are_asked_to(run):
     [
         ({"beam": 2}, "has no option 'beam'"),
         ({"target": "sayd"}, "does not write 'sayd'"),
+        ({"stop": ["a"], "beams": 2}, "written piece by piece"),
+        ({"stop": [""]}, "out of range"),
         ({"pattern": "a("}, "No text can keep to the pattern"),
         (
             {"schema": {"type": "integer", "minimum": 3, "maximum": 2}},

@@ -44,6 +44,7 @@ class Audio(Medium):
         *("wv", "ape", "tta", "mpc", "dsf"),
     )
     accepts: ClassVar[str] = "audio/*"
+    most: ClassVar = (600.0, "10 minutes")
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
     sampled: ClassVar[bool] = True
@@ -61,6 +62,9 @@ class Audio(Medium):
         # The first page of an Ogg file says what it holds.
         film = head[:4] == b"OggS" and b"theora" in head
         return wave or m4a or (head.startswith(_MAGIC) and not film)
+
+    def measure(self, cell: Media) -> float:
+        return decode.header(cell).seconds if cell.values is None else 0.0
 
     def block(self, form: Form, most: int) -> Block:
         return Descriptors()

@@ -50,6 +50,7 @@ class Image(Medium):
     )
     axes: ClassVar = (3,)
     accepts: ClassVar[str] = "image/*"
+    most: ClassVar = (25e6, "25 million pixels")
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
     sampled: ClassVar[bool] = True
@@ -73,6 +74,10 @@ class Image(Medium):
             with contextlib.suppress(UserError):  # said when all cells are prepared
                 sides.append(max(picture.shape(cell)))
         return not sides or float(np.median(sides)) >= SMALL
+
+    def measure(self, cell: Media) -> float:
+        width, height = picture.shape(cell)
+        return width * height
 
     def block(self, form: Form, most: int) -> Block:
         return Descriptors()

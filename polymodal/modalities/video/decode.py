@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
 from PIL import Image
 
 from polymodal.base.errors import UserError
@@ -67,6 +68,29 @@ def choose(cell: Media, frames: int, levels: Levels = PLAIN) -> Iterator[Image.I
     if start[:4] in (b"GIF8", b"\x89PNG") or start[8:] == b"WEBP":
         return _from_animation(cell.bytes(), cell.label, frames)
     return _from_video(cell, start, frames)
+
+
+def pixels(cell: Media) -> float:
+    """Of all frames of a clip together, by what its container says; UserError if it says nothing.
+
+    Frames that it does not count are counted by its length and rate.
+    """
+    import av
+
+    if cell.values is not None:
+        return float(np.size(cell.values)) / 3
+    start = cell.head(12)
+    if start[:4] in (b"GIF8", b"\x89PNG") or start[8:] == b"WEBP":
+        opened = _picture.open_picture(cell.bytes(), cell.label)
+        return float(opened.width * opened.height * getattr(opened, "n_frames", 1))
+    try:
+        with cell.open() as file, _opened(file) as container:
+            stream = _stream(container, cell.label)
+            seconds = (container.duration or 0) / av.time_base
+            frames = max(stream.frames, seconds * float(stream.average_rate or 0), 1)
+            return float(stream.width * stream.height * frames)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise _picture.broken(cell.label, error) from error
 
 
 def spread(total: int, frames: int) -> list[int]:

@@ -38,6 +38,8 @@ class Video(Medium):
     )
     axes: ClassVar = (4,)
     accepts: ClassVar[str] = "video/*"
+    # Of all frames together; the packets of none are decoded to count them.
+    most: ClassVar = (64 * 25e6, "64 frames of 25 million pixels, or as many smaller ones")
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
     sampled: ClassVar[bool] = True
@@ -56,6 +58,9 @@ class Video(Medium):
         )
         theora = head[:4] == b"OggS" and b"theora" in head
         return bool(avi or mp4 or theora or transport) or head.startswith(_MAGIC)
+
+    def measure(self, cell: Media) -> float:
+        return decode.pixels(cell)
 
     def block(self, form: Form, most: int) -> Block:
         return Descriptors()
