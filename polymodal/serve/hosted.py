@@ -78,9 +78,11 @@ async def while_there(request: Request, answer: Awaitable[Any]) -> Any:
             raise ClientGone
         return task.result()
     finally:
-        for one in (task, gone):
-            if one is not None and not one.done():
-                one.cancel()
+        left = {one for one in (task, gone) if one is not None and not one.done()}
+        for one in left:
+            one.cancel()
+        if left:  # what they hold is free once they have ended
+            await asyncio.wait(left)
 
 
 async def _gone_away(request: Request) -> None:
