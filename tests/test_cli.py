@@ -121,7 +121,7 @@ def test_everything_that_a_recipe_can_name_is_listed(capsys: pytest.CaptureFixtu
     root = Path(pm.__file__).parent
     parts = ["modalities/*/forms", "modalities/*/encoders", "modalities/*/corruptions"]
     folders = [*parts, "align", "fusion", "tasks", "nn/decoders", "models/experts"]
-    folders += ["tuning", "train/balance"]
+    folders += ["tuning", "train/balance", "reason/strategies"]
     files = [f for folder in folders for f in root.glob(f"{folder}/*.py") if f.stem[0] != "_"]
     files += root.glob("modalities/*/augment.py")
     assert sorted(line.split(maxsplit=2)[:2] for line in listed) == sorted(
