@@ -32,7 +32,7 @@ class SpellingEncoder(Encoder):
         """`(batch, bytes)` uint8 -> Tokens `(batch, 1, width)`."""
         assert field.mask is not None
         spelled: Tensor = torch.where(field.mask, field.data, 0)
-        counts = torch.zeros(len(spelled), BYTES, device=spelled.device)
+        counts = torch.zeros(spelled.shape[0], BYTES, device=spelled.device)
         counts.scatter_add_(1, spelled.long(), field.mask.float())
         share = counts / counts.sum(1, keepdim=True).clamp(min=1)
         values = (share.to(self.vectors.weight.dtype) @ self.vectors.weight).unsqueeze(1)

@@ -171,8 +171,9 @@ def _misplaced(found: Sequence[Mapping[str, Any]], body: bytes) -> Refused:
     place, value = [], json.loads(body)
     for part in deepest["loc"]:
         # Between names and numbers stands which way was tried.
-        is_there = isinstance(value, list) if isinstance(part, int) else part in (value or ())
-        if isinstance(value, list | dict) and is_there:
+        if isinstance(value, list if isinstance(part, int) else dict) and (
+            isinstance(part, int) or part in value
+        ):
             place.append(str(part))
             value = value[part]
     if deepest["type"] == "missing":

@@ -122,9 +122,10 @@ def alone(folder: Path, asked: list[dict[str, str]], place: Path) -> list[dict[s
 def logits(run, row: dict[str, Any]) -> torch.Tensor:
     """Of the first piece."""
     from polymodal.run.writing import _fused
+    from polymodal.table.ledger import Ledger
 
     table = run.table([row])
-    ((_, head, fused),) = _fused(run.pipeline, table, run.tasks["said"])
+    ((_, head, fused),) = _fused(run.pipeline, table, run.tasks["said"], Ledger())
     with torch.no_grad():
         prompt: Prompt = head.prompt(fused)
         return head.decoder.logits(head.decoder.states(prompt)[:, -1])[0]

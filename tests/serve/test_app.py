@@ -224,6 +224,16 @@ async def test_questions_that_the_run_does_not_answer(
         assert answer.status_code == 400 and answer.json()["error"]["code"] == code
 
 
+@pytest.mark.parametrize(
+    "given", [True, 3, None, {"a": 1}, [True], [["a"]], [1.5], [{"a": [1]}, 2]]
+)
+async def test_what_is_no_text_to_embed_is_one_refusal(given: Any, serve: Any) -> None:
+    async with serve() as client:
+        asked = {"model": "first", "input": given, "encoding_format": "none"}
+        answer = await client.post("/v1/embeddings", json=asked)
+        assert answer.status_code == 400 and answer.json()["error"]["code"] == "invalid_value"
+
+
 async def test_what_there_is_and_how_it_is(serve: Any) -> None:
     async with serve() as client:
         assert (await client.get("/health")).json() == {"status": "alive"}
