@@ -8,8 +8,8 @@ from pathlib import Path
 from polymodal.base import lookup
 
 ROOT = Path(__file__).parent.parent / "polymodal"
-# Strategies go on from what the tasks that write have begun, and a checkpoint for others is of these:
-# they know how such texts begin.
+# Strategies go on from what the tasks that write have begun, and a checkpoint for others is of
+# these: they know how such texts begin.
 ASKS = ("reason/", "export/checkpoint.py")
 # Words that are a task's name by chance: why a model was skipped.
 ALIKE = {"report/sentences.py": ("reason",)}
