@@ -87,8 +87,8 @@ class Generate(Templated):
     supports = "how much of it is written again"
     chooses = "nats a piece"
     writer: ClassVar[type[Writer]] = Writer
-    # At the usual rate encoders are pushed along while all scores still move far, and never learn
-    # what is fine: colours, and no shapes.
+    # At the usual rate networks that write learned what is coarse in pictures and never what is
+    # fine: colours, and no shapes.
     lr: ClassVar[float | None] = 5e-4
 
     def __init__(
