@@ -83,6 +83,10 @@ def fit(
         list[str] | None,
         typer.Option(metavar="NEW=OLD", help="With --from: what it calls a column."),
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="One network learns this run's answers to the rows."),
+    ] = None,
     max_bad_rows: BadRows = 0,
     allow_urls: Urls = False,
     track: Annotated[
@@ -121,6 +125,7 @@ def fit(
         fusion=one_or_all(fusion),
         pretrained=pretrained,
         parent=parented(parent, match),
+        teacher=teacher,
         out=out,
         overwrite=overwrite,
         trackers=track or [],

@@ -26,7 +26,7 @@ def _named(value: Any) -> Any:
 
 
 def _folder(value: Any) -> Any:
-    """A parent that is given as its folder alone."""
+    """A run that is given as its folder alone."""
     return {"run": value} if isinstance(value, str) else value
 
 
@@ -240,6 +240,18 @@ class Parent(_Strict):
     columns: dict[str, str] = {}
 
 
+class Teacher(_Strict):
+    """The run whose answers networks learn, beside the labels.
+
+    Attributes:
+        run: its folder. `teacher: FOLDER` is short for it.
+        share: of the teacher in what is learned; the labels have the rest.
+    """
+
+    run: str
+    share: float = Field(0.9, gt=0, le=1)
+
+
 class Data(_Strict):
     """What is read of the table, and how it is divided.
 
@@ -311,6 +323,8 @@ class Recipe(_Strict):
         seed: of everything random.
         budget: seconds for the whole fit; None: no limit of its own.
         parent: a run whose encoders and forms networks start from, by the columns' names; or None.
+        teacher: a run whose answers are learned in the labels' place, by one network of all
+            modalities unless models are named; or None.
         modalities, align, fusion, width, tuning, training: short for one of the models, called
             "model", or for one of each fusion if that is a list, which are then compared; gone once
             they are read.
@@ -328,6 +342,7 @@ class Recipe(_Strict):
     seed: int = Field(0, ge=0, lt=2**32)
     budget: float | None = Field(None, gt=0)
     parent: Annotated[Parent | None, BeforeValidator(_folder)] = None
+    teacher: Annotated[Teacher | None, BeforeValidator(_folder)] = None
     modalities: dict[str, Modality] | None = Field(None, exclude=True)
     align: Spec | None = Field(None, exclude=True)
     fusion: Spec | list[Spec] | None = Field(None, exclude=True)
@@ -342,6 +357,8 @@ class Recipe(_Strict):
             raise ValueError(f"give either 'models' or {' / '.join(short)}, not both")
         if short:
             self._expand(short)
+        elif self.teacher is not None and not self.models:
+            self.models = [Member(name="student")]
         for key in ("rivals", "compare"):
             if getattr(self, key) and not self.models:
                 raise ValueError(f"'{key}' goes with 'models'; the plan has rivals anyway")

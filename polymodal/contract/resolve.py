@@ -23,6 +23,7 @@ from polymodal.contract.recipe import (
     Parent,
     Recipe,
     Spec,
+    Teacher,
     Training,
 )
 
@@ -73,11 +74,12 @@ def load(path: Path) -> Recipe:
         value = described.get(key)
         if isinstance(value, str) and "://" not in value:
             described[key] = str(path.parent / value)
-    given = described.get("parent")
-    if isinstance(given, str):
-        described["parent"] = str(path.parent / given)
-    elif isinstance(given, dict) and isinstance(given.get("run"), str):
-        described["parent"] = {**given, "run": str(path.parent / given["run"])}
+    for key in ("parent", "teacher"):
+        given = described.get(key)
+        if isinstance(given, str):
+            described[key] = str(path.parent / given)
+        elif isinstance(given, dict) and isinstance(given.get("run"), str):
+            described[key] = {**given, "run": str(path.parent / given["run"])}
     return validate(named.mapped(described, partial(_anchored, path.parent)), str(path))
 
 
@@ -135,6 +137,7 @@ def overruled(
     metric: str | None = None,
     pretrained: str | None = None,
     parent: str | Mapping[str, Any] | None = None,
+    teacher: str | Mapping[str, Any] | None = None,
     **data: Any,
 ) -> Recipe:
     """The recipe with what is given over it; what is None overrules nothing.
@@ -164,6 +167,7 @@ def overruled(
     update |= {} if metric is None else {"metric": metric}
     update |= {} if pretrained is None else {"pretrained": pretrained}
     update |= {} if parent is None else {"parent": parent}
+    update |= {} if teacher is None else {"teacher": teacher}
     if fusion is not None:
         update |= _with_fusion(recipe, fusion)
     return validate({**recipe.model_dump(), **update}, "The fit")
@@ -250,6 +254,7 @@ def _keys_beside(location: tuple[Any, ...]) -> list[str]:
         "modalities": Modality,
         "models": Member,
         "parent": Parent,
+        "teacher": Teacher,
     }
     for part in location[:-1]:
         here = inner.get(str(part), here)

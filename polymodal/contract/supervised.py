@@ -47,6 +47,29 @@ class Supervised(Task):
     def answer_of(self, logits: Tensor) -> Tensor:
         """Logits to answers, each position on its own."""
 
+    def blended(
+        self, teacher: Task, answers: Answers, targets: Answers, share: float
+    ) -> Array | None:
+        """Targets of which `share` is a teacher's answers, as `loss_of` takes them too; or None.
+
+        The loss of such a target is that share of its loss against the teacher, and the rest of its
+        loss against the label, but for a constant: cross-entropy is linear in its target, and of
+        squared errors what differs no prediction changes (Hinton, Vinyals and Dean 2015, at a
+        temperature of 1).
+
+        Args:
+            teacher: the same task as the run of the teacher has fitted it.
+            answers: its answers, one a row.
+            targets: the rows' own, encoded.
+
+        Raises:
+            UserError: the teacher does not know all classes.
+
+        Returns:
+            `(rows, ...)` float32; None of a task that nothing can be blended of.
+        """
+        return None
+
     def prior(self) -> Array:
         """The answer to no input at all."""
         bias = self.bias()

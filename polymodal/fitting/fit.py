@@ -45,6 +45,7 @@ from polymodal.fitting.data import (
 from polymodal.fitting.folder import claimed, mark, resumed, spend, spent, unmark
 from polymodal.fitting.job import Cells, Forms, Job, form_key
 from polymodal.fitting.parent import Origin, origin, settled
+from polymodal.fitting.teacher import teaching
 from polymodal.metrics.statistics import codes
 from polymodal.models import build
 from polymodal.prepared.cache import default_folder
@@ -83,6 +84,7 @@ def fit(
     trackers: Sequence[str] = (),
     show: Show | None = None,
     parent: str | Path | Mapping[str, Any] | None = None,
+    teacher: str | Path | Mapping[str, Any] | None = None,
 ) -> Run:
     """Train, compare and combine models of a table.
 
@@ -116,6 +118,8 @@ def fit(
         parent: folder of a run to start from, such as `pretrain` makes: networks take over encoders
             and forms of the columns that have the same names. Or a mapping with the folder under
             "run" and, under "columns", this table's columns -> what the parent calls them.
+        teacher: folder of a run whose answers one network learns in the labels' place, or a mapping
+            of it under "run" and of their "share" (.9).
 
     Returns:
         The run, saved in `out` if given.
@@ -147,6 +151,7 @@ def fit(
         encoding=encoding,
         valid=part,
         parent=str(parent) if isinstance(parent, Path) else parent,
+        teacher=str(teacher) if isinstance(teacher, Path) else teacher,
     )
     refuse_several_processes()
     train = train if train is not None else recipe.train
@@ -165,9 +170,10 @@ def fit(
         refuse_division(recipe)
     # Where a saved recipe lies, the tables do not: their paths must not depend on it.
     paths: dict[str, Any] = {"train": _absolute(recipe.train), "valid": _absolute(recipe.valid)}
-    if recipe.parent is not None:
-        folder_ = str(Path(recipe.parent.run).resolve())
-        paths["parent"] = recipe.parent.model_copy(update={"run": folder_})
+    for key in ("parent", "teacher"):
+        if (named_run := getattr(recipe, key)) is not None:
+            folder_ = str(Path(named_run.run).resolve())
+            paths[key] = named_run.model_copy(update={"run": folder_})
     recipe = recipe.model_copy(update=paths)
     temporary = out is None
     folder = default_folder() / "unsaved" / str(time.time_ns()) if out is None else Path(out)
@@ -210,6 +216,8 @@ def _fitted(
     parent = None if recipe.parent is None else origin(recipe.parent, data.schema)
     request = _request(data, recipe)
     request |= {} if parent is None else {"parent": parent.hash}
+    taught = None if recipe.teacher is None else teaching(recipe.teacher)
+    request |= {} if taught is None else {"teacher": taught.hash}
     members = resumed(out, request, recipe.budget, overwrite)
     taken = 0.0 if members is None else spent(out, request, recipe.budget)
     if members is None:
@@ -223,8 +231,13 @@ def _fitted(
         members = plan.members(data.schema, known, recipe)
     for member in members:
         build.check(member, data.schema.modalities(), aims.tasks)
+    blended = {}
+    if taught is not None:
+        show.doing("ask the teacher", "encoding")
+        blended = taught.blended(members, data.table, aims.tasks, aims.targets)
     show.doing("encode the cells", "encoding")
     job = _prepared(data, division.train, aims, members, recipe, ledger, logs, show, parent)
+    job = replace(job, blended=blended)
     lineage = None if parent is None else _started(job, members, parent, show)
     account(ledger, job.known(), aims.unseen)
     train, valid = (int(job.known()[own].sum()) for own in (division.train, division.valid))
@@ -242,6 +255,7 @@ def _fitted(
     show.doing("combine the models", "combining")
     run = combine(found.job, found, recipe, ledger, data.contents)
     run.origin |= {} if lineage is None else {"parent": lineage}
+    run.origin |= {} if taught is None else {"teacher": taught.described()}
     return run, checks.Report([*report.findings, *aims.findings])
 
 

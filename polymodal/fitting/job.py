@@ -47,6 +47,7 @@ class Job:
         memo: what experts have fitted that others may want too, and what `within` has made.
         refitted: forms, by the same keys, fitted on other rows than these, and the cells in them.
         origin: what networks start from, or None.
+        blended: task -> what is learned in the targets' place (`fitting.teacher`).
         masked: member -> modalities that were left out -> target -> row -> the answer of one that
             has not seen the row, of a sample of the validation rows (`keep_masked`).
     """
@@ -115,6 +116,7 @@ class Job:
 
     refitted: Refitted | None = None
     origin: Origin | None = None
+    blended: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
 
     def within(self, rows: np.ndarray[Any, Any]) -> Job:
         """The same job with forms that have seen nothing but some rows: a fold's training rows."""

@@ -128,7 +128,8 @@ def _lesson(
     targets = {name: job.targets[name] for name in tasks}
     collator = Collator({name: job.prepared[key] for name, key in keys.items()}, targets)
     train, valid = (rows[known(targets.values(), rows)] for rows in (train, valid))
-    return module, Lesson(tasks, collator, train, valid)
+    blended = {name: job.blended[name] for name in tasks if name in job.blended}
+    return module, Lesson(tasks, collator, train, valid, blended=blended)
 
 
 def _write(module: Predictor, kernels: Kernels, facts: dict[str, Any], path: Path) -> None:

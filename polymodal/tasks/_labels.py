@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from polymodal.base.arrow import depth, holds_binary, is_list
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import canonical
+from polymodal.contract.task import Answers, Array, Task
 from polymodal.table.read import Table
 
 # A probability no lower counts, where its logarithm is taken.
@@ -124,6 +125,24 @@ def surprise(own: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.asarray(-np.log(own.clip(np.finfo(own.dtype).eps)), float)
 
 
+def aligned(teacher: Task, answers: Answers, classes: Sequence[str]) -> Array:
+    """Another run's answers `(rows, classes)` in the order of these classes, float32.
+
+    Raises:
+        UserError: it does not know one of them.
+    """
+    theirs: list[str] = teacher.state["classes"]
+    if lacking := [name for name in classes if name not in theirs]:
+        raise UserError(
+            f"The teacher has never seen '{lacking[0]}' of the target '{teacher.name}'",
+            expected=f"a run that knows all of {', '.join(classes[:10])}",
+            got=", ".join(theirs[:10]),
+            do="name a run of the same target, or leave such rows out",
+        )
+    order = [theirs.index(name) for name in classes]
+    return np.stack([np.asarray(one, np.float32)[order] for one in answers])
+
+
 def cross_entropy(
     logits: Tensor,
     target: Tensor,
@@ -134,7 +153,7 @@ def cross_entropy(
     """`F.cross_entropy` of logits `(n, classes)`, but 0 with a gradient if no target is known.
 
     Args:
-        target: `(n,)` class codes.
+        target: `(n,)` class codes, or `(n, classes)` probabilities.
         known: `(n,)` bool, which of them count.
         weights: `(classes,)`; the mean is weighted by the targets' own.
         smoothing: of the labels.
@@ -142,6 +161,12 @@ def cross_entropy(
     logits = in_full(logits)
     if weights is not None:
         weights = weights.to(logits)
+    if target.is_floating_point():
+        each = F.cross_entropy(
+            logits, target.to(logits), weights, reduction="none", label_smoothing=smoothing
+        )
+        mass = known if weights is None else (target.to(logits) @ weights) * known
+        return (each * known).sum() / torch.where(mass.sum() > 0, mass.sum(), 1)
     unknown = -100
     total = F.cross_entropy(
         logits,

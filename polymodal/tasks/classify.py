@@ -19,7 +19,7 @@ from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
 from polymodal.contract.scoring import Build, Family, Sides
 from polymodal.contract.supervised import Supervised
-from polymodal.contract.task import Answers, Array, Judged
+from polymodal.contract.task import Answers, Array, Judged, Task
 from polymodal.metrics import calibration, figures, metrics
 from polymodal.metrics.answers import failures
 from polymodal.metrics.contribution import discrepancy_ratio
@@ -135,7 +135,7 @@ class Classify(Supervised):
         return torch.tensor(self.counts).double().log().log_softmax(0).float()
 
     def loss_of(self, logits: Tensor, target: Field) -> Tensor:
-        """Logits `(batch, classes)`, codes `(batch,)`."""
+        """Logits `(batch, classes)`, codes `(batch,)` or probabilities `(batch, classes)`."""
         weights = self._weights()
         return _labels.cross_entropy(logits, target.data, target.present, weights, self.smoothing)
 
@@ -144,6 +144,13 @@ class Classify(Supervised):
             return None
         counts = torch.tensor(self.counts, dtype=torch.float32)
         return counts.sum() / (self.size * counts)
+
+    def blended(
+        self, teacher: Task, answers: Answers, targets: Answers, share: float
+    ) -> Array | None:
+        own = np.eye(self.size, dtype=np.float32)[_codes(targets)]
+        told = _labels.aligned(teacher, answers, self.classes)
+        return share * told / told.sum(1, keepdims=True) + (1 - share) * own
 
     def answer_of(self, logits: Tensor) -> Tensor:
         return _labels.in_full(logits).softmax(-1)

@@ -17,7 +17,7 @@ from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
 from polymodal.contract.scoring import Build, Family, Sides
 from polymodal.contract.supervised import Supervised
-from polymodal.contract.task import Answers, Array, Judged
+from polymodal.contract.task import Answers, Array, Judged, Task
 from polymodal.metrics import metrics
 from polymodal.table import references, values
 from polymodal.table.read import Table
@@ -148,6 +148,12 @@ class Multilabel(Supervised):
         wanted = target.data.to(logits.dtype)
         each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
         return _labels.mean_known(each, target.present.unsqueeze(-1).expand_as(each))
+
+    def blended(
+        self, teacher: Task, answers: Answers, targets: Answers, share: float
+    ) -> Array | None:
+        told = _labels.aligned(teacher, answers, self.classes)
+        return share * told + (1 - share) * np.asarray(targets, np.float32)
 
     def answer_of(self, logits: Tensor) -> Tensor:
         return _labels.in_full(logits).sigmoid()

@@ -18,7 +18,7 @@ from polymodal.contract.kind import Guess
 from polymodal.contract.metric import Metric
 from polymodal.contract.scoring import Build, Family, Sides
 from polymodal.contract.supervised import Supervised
-from polymodal.contract.task import Answers, Array, Judged
+from polymodal.contract.task import Answers, Array, Judged, Task
 from polymodal.metrics import figures, metrics
 from polymodal.table import numbers, references
 from polymodal.table import values as _values
@@ -146,6 +146,12 @@ class Regress(Supervised):
         values = _labels.in_full(logits).squeeze(-1)
         losses = ERRORS[self.error](values, target.data.to(values.dtype), reduction="none")
         return _labels.mean_known(losses, target.present)
+
+    def blended(
+        self, teacher: Task, answers: Answers, targets: Answers, share: float
+    ) -> Array | None:
+        told = (np.asarray(answers)[:, 0] - self.mean) / self.scale
+        return (share * told + (1 - share) * np.asarray(targets)).astype(np.float32)
 
     def answer_of(self, logits: Tensor) -> Tensor:
         """Values `(batch, 1)` in the column's unit, in float64: large values keep their digits."""

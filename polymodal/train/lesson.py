@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from polymodal.contract.batch import Field
+from polymodal.contract.batch import Batch, Field
 from polymodal.contract.task import Task
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.targets import Known
@@ -55,6 +55,8 @@ class Lesson:
         collator: over the whole table.
         train, valid: row numbers.
         augment: modality -> augmentation of training batches.
+        blended: task -> `(rows, ...)` of the whole table: what stands in the place of the training
+            rows' targets (`Supervised.blended`).
     """
 
     tasks: Mapping[str, Task]
@@ -62,6 +64,15 @@ class Lesson:
     train: np.ndarray[Any, Any]
     valid: np.ndarray[Any, Any]
     augment: Mapping[str, Augment] = field(default_factory=dict)
+    blended: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+
+    def batch(self, rows: np.ndarray[Any, Any]) -> Batch:
+        """Training rows as they are learned."""
+        found = self.collator(rows)
+        for name, every in self.blended.items():
+            present = found.targets[name].present
+            found.targets[name] = Field(torch.from_numpy(every[rows]), None, present)
+        return found
 
     @cached_property
     def known(self) -> dict[str, Known]:

@@ -159,7 +159,7 @@ class Loop:
 
     def _step(self, rows: np.ndarray[Any, Any]) -> float:
         self.model.train()
-        batch = self.lesson.collator(rows)
+        batch = self.lesson.batch(rows)
         for name, change in self.lesson.augment.items():
             batch.inputs[name] = change(batch.inputs[name], self.generator)
         batch = batch.to(self.device)

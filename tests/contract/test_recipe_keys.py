@@ -24,7 +24,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract import recipe
 from polymodal.contract.fusion import Fusion
 from polymodal.contract.kind import Kind
-from polymodal.contract.recipe import Data, Member, Modality, Parent, Recipe, Training
+from polymodal.contract.recipe import Data, Member, Modality, Parent, Recipe, Teacher, Training
 from polymodal.fitting import learn
 from polymodal.fitting.learners import gradient
 from polymodal.models.aligned import Aligned
@@ -510,6 +510,10 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             given={"parent.run": PARENT},
         ),
     },
+    Teacher: {
+        "run": Case(lambda fit: fit.run is not None, [PARENT, FILES], [True, False]),
+        "share": Case(lambda fit: fit.weights(), [0.1, 1.0], given={"teacher.run": PARENT}),
+    },
     Recipe: {
         "train": Case(
             lambda fit: sum(map(len, fit.rows[0])),
@@ -571,6 +575,7 @@ CASES: dict[type[BaseModel], dict[str, Case]] = {
             [None, "macro_f1"],
             [{"accuracy"}, {"macro_f1"}],
         ),
+        "teacher": Case(lambda fit: fit.weights(), [None, PARENT]),
         "parent": Case(started, [None, PARENT], [{}, {"note": "note", "table": "table"}]),
         # What "installed" and "hub" take is tried where a plan looks for it.
         "pretrained": Case(
@@ -596,6 +601,7 @@ PLACES = {
     Modality: "modalities.table",
     Member: "models.0",
     Parent: "parent",
+    Teacher: "teacher",
     Recipe: "",
 }
 
