@@ -8,8 +8,8 @@
 alone (`python -m venv`, `pip install -r`), and predicts the training table's first rows there, in a
 process that has neither torch nor this package: how far its answers are from the run's, and what
 the environment takes on the disk. `first` says how long a new process takes there from its start to
-the first answer (the best of three). `compress` holds 8 bits against full precision, PyTorch, and
-PyTorch in bfloat16.
+the first answer (the best of three). `compress` holds what is smaller against full precision,
+PyTorch, and PyTorch in bfloat16; `--to distilled` fits for `--budget`.
 """
 
 from __future__ import annotations
@@ -60,10 +60,13 @@ def main() -> None:
     two.add_argument(
         "--data", type=Path, required=True, help="rows that the run has not learned from"
     )
+    two.add_argument("--to", default="int8", help="or pruned, distilled")
+    two.add_argument("--budget", type=float, help="seconds of what is distilled")
     given = parser.parse_args()
     if given.command == "compress":
         with TemporaryDirectory() as folder:
-            found = compress(pm.load(given.run), given.data, Path(folder) / "small", force=True)
+            out, options = Path(folder) / "small", {"budget": given.budget, "force": True}
+            found = compress(pm.load(given.run), given.data, out, given.to, **options)
         print(f"{given.run.name}\n{found.text()}")
         print("refused: " + ("; ".join(found.refused) or "no"))
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from polymodal.base.say import say
-from polymodal.cli.options import BadRows, Trust, Urls, table
+from polymodal.cli.options import BUDGET, BadRows, Trust, Urls, table
 
 # The exit code of `drift --fail-on-drift` where a column drifted: neither ours nor a mistake.
 DRIFTED = 3
@@ -48,7 +48,20 @@ def compress(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     data: Annotated[str, typer.Option(help="Table with the target columns, to measure it on.")],
     out: Annotated[Path, typer.Option(help="A new folder.")],
-    to: Annotated[str, typer.Option(help="int8: matrix products in 8 bits.")] = "int8",
+    to: Annotated[
+        str,
+        typer.Option(
+            help="int8: matrix products in 8 bits; pruned: without the models that are not "
+            "missed; distilled: one network that learns the run's answers."
+        ),
+    ] = "int8",
+    train: Annotated[
+        str | None, typer.Option(help="The training table, where it does not lie where it was.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="With distilled: a recipe whose models learn.")
+    ] = None,
+    budget: Annotated[str | None, typer.Option(help="With distilled: 90s, 5m, 2h.")] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write it even if it is slower or worse.")
     ] = False,
@@ -56,10 +69,24 @@ def compress(
     trust: Trust = False,
 ) -> None:
     """As export, but smaller: what it costs and brings is measured here, and must be worth it."""
+    from polymodal.base.spelling import seconds
+    from polymodal.contract.resolve import load as read
+    from polymodal.export.compress import DISTILLED
     from polymodal.export.compress import compress as compress_run
     from polymodal.run.saved import load
 
-    found = compress_run(load(run, trust=trust), table(data, allow_urls), out, to, force=force)
+    if budget is None and to == DISTILLED:
+        budget = BUDGET
+    found = compress_run(
+        load(run, trust=trust),
+        table(data, allow_urls),
+        out,
+        to,
+        train=None if train is None else table(train, allow_urls),
+        recipe=None if recipe is None else read(recipe),
+        budget=None if budget is None else seconds(budget),
+        force=force,
+    )
     say(found.text())
     for reason in found.refused:
         say(f"Written all the same: {reason}.")

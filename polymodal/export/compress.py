@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,23 +15,27 @@ import numpy as np
 import torch
 
 from polymodal.base.devices import device
-from polymodal.base.errors import MissingExtra, UserError
+from polymodal.base.errors import UserError
 from polymodal.base.files import whole, write_json
 from polymodal.contract.answers import Answers
+from polymodal.contract.recipe import Recipe
 from polymodal.evaluation.compare import ranked
 from polymodal.export import bundle
+from polymodal.export.distilled import distilled
 from polymodal.export.export import export, refuse
-from polymodal.export.parity import combined, imported
+from polymodal.export.parity import combined, imported, used
+from polymodal.export.pruned import pruned
+from polymodal.export.quantised import graphs, quantised
+from polymodal.report.console import Show
 from polymodal.report.words import grid, written
 from polymodal.run.run import Run
 from polymodal.table.read import Table
 
-FORMATS = ("int8",)
+DISTILLED = "distilled"
+FORMATS = ("int8", "pruned", DISTILLED)
 REPORT = "compression.json"
 # What is held against it, as people are told.
 NAMES = {"fp32": "fp32", "pytorch": "PyTorch", "bf16": "PyTorch in bfloat16"}
-# What a product becomes, and what it was.
-SMALL, WHOLE = "MatMulInteger", ("MatMul", "Gemm")
 # A model is worse if a test says so at this level.
 LEVEL = 0.05
 # Rows that are timed, how often, and in what batches of the graphs.
@@ -46,19 +48,20 @@ class Compressed:
 
     Attributes:
         to: one of FORMATS.
+        counts: of matrix products how many are in 8 bits, and how many there are; else the numbers
+            that it has, and that the run has.
         size: "fp32" and `to` -> bytes of all graphs.
         speed: "pytorch", "bf16" (PyTorch, in bfloat16), "fp32" (onnxruntime) and `to` -> rows a
             second, from raw cells to answers.
-        products: how many products are in 8 bits now, and how many are not.
         quality: target -> `to` against fp32, as `compare.ranked` has it.
         alone: modality -> the same where nothing else is present.
         refused: why it is no better, in words; empty if it is.
     """
 
     to: str
+    counts: tuple[int, int]
     size: dict[str, int]
     speed: dict[str, float]
-    products: tuple[int, int]
     quality: dict[str, Any]
     alone: dict[str, dict[str, Any]]
     refused: list[str]
@@ -70,10 +73,11 @@ class Compressed:
         for name, own in self.alone.items():
             lines += [_line(f"{target}, only {name}", one) for target, one in own.items()]
         size, speed = self.size, self.speed
-        done, left = self.products
+        now, before = self.counts
+        told = "products in 8 bits" if self.to == "int8" else "numbers"
         return "\n".join(
             [
-                f"{self.to}: {done} of {done + left} products in 8 bits.",
+                f"{self.to}: {now:,} of {before:,} {told}.",
                 f"Size of the graphs: {size[self.to] / 2**20:.2f} MiB, fp32 "
                 f"{size['fp32'] / 2**20:.2f} MiB.",
                 f"Rows a second: {speed[self.to]:,.0f}; "
@@ -90,43 +94,71 @@ def compress(
     out: Path,
     to: str = "int8",
     *,
-    proof: Any = None,
+    train: Any = None,
+    recipe: Recipe | None = None,
+    budget: float | None = None,
     force: bool = False,
+    show: Show | None = None,
 ) -> Compressed:
-    """Export a run with its matrix products in 8 bits, if that is worth it.
+    """Export a run as a smaller model, if that is worth it.
 
-    Weights are quantised once, of pretrained models that read cells too, and what they are
-    multiplied with batch by batch (`onnxruntime.quantization.quantize_dynamic`).
+    "int8": matrix products, of pretrained models that read cells too, in 8 bits: weights once, and
+    what they are multiplied with batch by batch (`onnxruntime.quantization.quantize_dynamic`).
+    "pruned": without the models that are not missed (`export.pruned`). "distilled": one network
+    that has learned the run's answers (`fitting.teacher`); it is a run too, in `out`/run.
 
     Args:
-        data: rows with their targets, which the run has not learned from.
+        data: rows with their targets, which the run has not learned from; half of them choose what
+            is pruned, and the others measure it.
         out: as of `export`.
-        proof: rows that prove the export in full precision; by default the training table.
-        force: write it even if it is slower than the fastest other, worse, or has nothing in 8
-            bits.
+        train: the training table, where the run does not know it: its rows prove the export, and
+            what is distilled learns from them.
+        recipe, budget: of what is distilled: models, and seconds.
+        force: write it even if it is slower than the fastest other, worse, or no smaller.
+        show: where the progress of what is distilled goes.
 
     Raises:
-        UserError: it is not worth it, with the figures; or as `export` raises it.
+        UserError: it is not worth it, with the figures; or as `export` and `fit` raise it.
     """
     if to not in FORMATS:
         raise UserError(f"There is no compression to '{to}'", expected=", ".join(FORMATS))
+    if to != DISTILLED and (recipe is not None or budget is not None):
+        raise UserError(
+            f"A recipe and a budget are of what is distilled, not of '{to}'",
+            expected=f"neither, or `to {DISTILLED}`",
+        )
     refuse(out)
     table = run.pipeline.table(data, require_targets=True, encoding=run.recipe.data.encoding)
+    student = out.with_name(f"{out.name}.student")
     with whole(out) as folder, TemporaryDirectory() as temporary:
-        export(run, folder, data=proof)
-        package, full = folder / bundle.COPY, Path(temporary) / "fp32"
-        shutil.copytree(package, full)
-        products = _quantised(package)
+        full = Path(temporary) / "fp32"
+        export(run, full, data=train)
+        if to == "int8":
+            shutil.copytree(full, folder)
+            counts = quantised(folder / bundle.COPY)
+        else:
+            if to == DISTILLED:
+                small = distilled(run, student, train, recipe, budget, show)
+            else:
+                small, table = pruned(run, table)
+            counts = (_size(small), _size(run))
+            export(small, folder, data=train)
         threads = torch.get_num_threads()
-        with imported(package) as module:
-            folders = {"fp32": full, to: package}
+        folders = {"fp32": full / bundle.COPY, to: folder / bundle.COPY}
+        # Each has the sources that it needs, and one module must read both.
+        sources = Path(temporary) / bundle.COPY
+        for one in folders.values():
+            shutil.copytree(one, sources, ignore=_no_sources, dirs_exist_ok=True)
+        with imported(sources) as module:
             models = {who: module.Model(one, threads=threads) for who, one in folders.items()}
-            found = _measured(run, table, models, to, products)
+            found = _measured(run, table, models, to, counts)
         write_json(folder / REPORT, asdict(found))
+        if student.exists():
+            shutil.move(student, folder / "run")
         if found.refused and not force:
             raise UserError(
                 f"{to} is not worth it: nothing was written",
-                expected="a model that is faster than all others and no worse",
+                expected="a model that is faster than all others, smaller and no worse",
                 got=f"{'; '.join(found.refused)}\n{found.text()}",
                 do="`force` writes it all the same",
             )
@@ -135,15 +167,25 @@ def compress(
     return found
 
 
+def _no_sources(_: str, names: list[str]) -> list[str]:
+    """Files, of a folder, that are no code."""
+    return [name for name in names if Path(name).suffix not in ("", ".py")]
+
+
+def _size(run: Run) -> int:
+    """Numbers of all members that answer."""
+    return sum(run.members[name].module.numbers() for name in used(run.pipeline))
+
+
 def _measured(
-    run: Run, table: Table, models: Mapping[str, Any], to: str, products: tuple[int, int]
+    run: Run, table: Table, models: Mapping[str, Any], to: str, counts: tuple[int, int]
 ) -> Compressed:
     names = list(run.schema.modalities())
     quality = _quality(run, table, models, ())
     alone = {}
     if len(names) > 1:
         alone = {n: _quality(run, table, models, [m for m in names if m != n]) for n in names}
-    sizes = {who: sum(f.stat().st_size for f in _graphs(m.folder)) for who, m in models.items()}
+    sizes = {who: sum(f.stat().st_size for f in graphs(m.folder)) for who, m in models.items()}
     speed = _speed(run, table, models)
     refused = [
         f"{target} is worse (p = {one['pairs'][0]['raw']:.2g})"
@@ -154,9 +196,11 @@ def _measured(
     fastest = max(others, key=others.__getitem__)
     if speed[to] < others[fastest]:
         refused.append(f"{speed[to]:,.0f} rows a second, {NAMES[fastest]} {others[fastest]:,.0f}")
-    if not products[0]:
+    if to == "int8" and not counts[0]:
         refused.append("no product of it is in 8 bits")
-    return Compressed(to, sizes, speed, products, quality, alone, refused)
+    if to != "int8" and counts[0] >= counts[1]:
+        refused.append(f"{counts[0]:,} numbers, no fewer than before")
+    return Compressed(to, counts, sizes, speed, quality, alone, refused)
 
 
 def _quality(
@@ -214,32 +258,6 @@ def _best(runners: Mapping[str, Callable[[], None]]) -> dict[str, float]:
     return found
 
 
-def _quantised(folder: Path) -> tuple[int, int]:
-    """Quantise all graphs of a package; how many products became small, and how many did not."""
-    try:
-        import onnx
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-    except ImportError as error:
-        raise MissingExtra("onnxruntime", "onnx", "Compression") from error
-    done = left = 0
-    for path in _graphs(folder):
-        small = path.with_suffix(".small")
-        with _quiet():
-            quantize_dynamic(
-                path, small, op_types_to_quantize=["MatMul"], weight_type=QuantType.QInt8
-            )
-        small.replace(path)
-        kinds = [node.op_type for node in onnx.load(path).graph.node]
-        done += kinds.count(SMALL)
-        left += sum(kinds.count(one) for one in WHOLE)
-    return done, left
-
-
-def _graphs(package: Path) -> list[Path]:
-    """Of its members, and of the pretrained models that read cells."""
-    return sorted(package.rglob("*.onnx"))
-
-
 def _line(name: str, found: Mapping[str, Any]) -> list[str]:
     values = {one["name"]: one["value"] for one in found["models"]}
     (pair,) = found["pairs"]
@@ -256,14 +274,3 @@ def _line(name: str, found: Mapping[str, Any]) -> list[str]:
         f"[{written(ends[0], signed=True)}, {written(ends[1], signed=True)}]",
         f"{pair['raw']:.2g}",
     ]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without advice of the library to its own users."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

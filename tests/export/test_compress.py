@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import polymodal as pm
 from polymodal.base.errors import UserError
+from polymodal.contract.recipe import Recipe
 from polymodal.export import compress as module
 from polymodal.export.compress import REPORT, compress
 from polymodal.export.package.model import Model
+from polymodal.export.pruned import fewer
+from polymodal.report.console import Show
 from polymodal.run.run import Run
+from polymodal.run.saved import save
+from polymodal.tasks.regress import Regress
 
 pytestmark = pytest.mark.whole
+
+ROWS = 90
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +31,7 @@ def folder(mixed: Run, orders: Path, tmp_path_factory: pytest.TempPathFactory) -
     out = tmp_path_factory.mktemp("compressed") / "int8"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_best", lambda runners: dict.fromkeys(runners, 0.5))
-        compress(mixed, orders, out, proof=orders, force=True)
+        compress(mixed, orders, out, train=orders, force=True)
     return out
 
 
@@ -35,7 +44,7 @@ def test_products_are_in_eight_bits_and_answers_hardly_change(folder, mixed, ord
         for node in onnx.load(path).graph.node
     ]
     report = json.loads((folder / REPORT).read_text())
-    assert report["products"][0] == kinds.count("MatMulInteger") > 0
+    assert report["counts"][0] == kinds.count("MatMulInteger") > 0
     rows = [{"note": "poor and late", "price": "€ 12.00", "city": "Rome"}]
     found = Model(folder / "polymodal_model").predict(rows)
     wanted = mixed.predict([{**rows[0], "photo": None, "extras": None, "day": None}])
@@ -59,5 +68,77 @@ def test_a_slower_model_is_refused(linear, orders, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_quality", lambda *args: {})
     monkeypatch.setattr(module, "TIMED", 90)
     with pytest.raises(UserError, match="45 rows a second, PyTorch 90"):
-        compress(linear, orders, tmp_path / "out", proof=orders)
+        compress(linear, orders, tmp_path / "out", train=orders)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def timeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is small is three times as fast, whatever this machine is doing."""
+    fast = {"pruned", "distilled"}
+    monkeypatch.setattr(
+        module, "_best", lambda runners: {who: 1.0 if who in fast else 3.0 for who in runners}
+    )
+
+
+def test_a_distilled_run_is_a_network_that_is_exported_and_goes_on(
+    mixed, orders, tmp_path, timeless
+):
+    save(mixed, tmp_path / "teacher")
+    model = {"modalities": {"note": {}, "table": {}}, "width": 8, "training": {"epochs": 2}}
+    run = pm.load(tmp_path / "teacher")
+    out = tmp_path / "small"
+    options = {"recipe": Recipe.model_validate(model), "show": Show.silent(), "force": True}
+    found = compress(run, orders, out, "distilled", train=orders, **options)
+    student = pm.load(out / "run")
+    assert student.origin["teacher"]["run"] == str((tmp_path / "teacher").resolve())
+    numbers = sum(one.module.numbers() for one in student.members.values())
+    assert found.counts == (numbers, sum(one.module.numbers() for one in mixed.members.values()))
+    assert found.size["distilled"] < found.size["fp32"]
+    rows = [{"note": "poor and late", "price": "€ 12.00", "city": "Rome"}]
+    there = Model(out / "polymodal_model").predict(rows)
+    here = student.predict([{**rows[0], "photo": None, "extras": None, "day": None}])
+    assert there["returned=yes"][0] == pytest.approx(here["returned=yes"][0], abs=1e-4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small", "teacher"]
+    unsaved = replace(mixed, folder=None)
+    with pytest.raises(UserError, match="not saved cannot be a teacher"):
+        compress(unsaved, orders, tmp_path / "two", "distilled", train=orders)
+    with pytest.raises(UserError, match="of what is distilled, not of 'int8'"):
+        compress(run, orders, tmp_path / "two", budget=3.0)
+    assert not (tmp_path / "two").exists()
+
+
+def test_a_pruned_run_has_no_models_that_are_not_missed(mixed, orders, tmp_path, timeless):
+    found = compress(mixed, orders, tmp_path / "small", "pruned", train=orders, force=True)
+    described = json.loads((tmp_path / "small/polymodal_model/model.json").read_text())
+    left = {name for own in described["weights"].values() for name in own}
+    assert left <= set(mixed.members)
+    assert min(map(len, described["weights"].values())) < 3
+    for own in described["weights"].values():
+        assert sum(own.values()) == pytest.approx(1)
+    # Half of the rows choose, and the others measure.
+    assert found.quality["returned"]["rows"] == ROWS / 2
+
+
+def test_a_single_model_cannot_be_pruned(linear, orders, tmp_path):
+    with pytest.raises(UserError, match="nothing to prune"):
+        compress(linear, orders, tmp_path / "out", "pruned", train=orders)
+
+
+def test_members_leave_while_losses_stay_within_a_standard_error():
+    task = Regress("y")
+    true = np.linspace(-1, 1, 200)
+    task.fit(list(true))
+    rng = np.random.default_rng(0)
+    same = [np.array([v]) for v in true + rng.normal(size=200) * 0.1]
+    far = [np.array([v]) for v in -true]
+    targets = task.encode(list(true))
+    answers = {"good": same, "twin": same, "bad": far}
+    alike = dict.fromkeys(answers, 1 / 3)
+    assert fewer(task, alike, answers, targets) in ({"good": 1.0}, {"twin": 1.0})
+    # Errors of one are the other's turned round: neither can go.
+    noise = rng.normal(size=200)
+    pair = {"up": true + noise, "down": true - noise}
+    both = {name: [np.array([v]) for v in own] for name, own in pair.items()}
+    half = {"up": 0.5, "down": 0.5}
+    assert fewer(task, half, both, targets) == half
