@@ -4,6 +4,7 @@
     git clone https://github.com/Jakobovski/free-spoken-digit-dataset
     python recipes/tables.py digits free-spoken-digit-dataset/recordings
     python recipes/tables.py home free-spoken-digit-dataset/recordings
+    python recipes/tables.py speech free-spoken-digit-dataset/recordings
     git clone https://github.com/leondz/emerging_entities_17
     python recipes/tables.py entities emerging_entities_17
     git clone --depth 1 https://github.com/aeon-toolkit/aeon
@@ -25,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import soundfile
 
 from polymodal.builtin import _render, scenes
 
@@ -49,6 +51,38 @@ def digits(source: Path, folder: Path) -> Tables:
         split = "test" if int(number) < 5 else "train"
         rows[split].append({"sound": f"sound/{path.name}", "command": digit})
     return {name: pd.DataFrame(own) for name, own in rows.items()}
+
+
+NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+# Digits of a string, at least and at most, and the longest pause between two of them, in seconds.
+DIGITS, PAUSE = (2, 4), 0.15
+
+
+def speech(source: Path, folder: Path) -> Tables:
+    """Strings of two to four digits that one speaker says, with their words: recordings of
+    `digits`, those of its test for the test, joined with short pauses of a little noise; as many
+    strings as there are recordings."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for split, table in digits(source, folder).items():
+        speakers = table.groupby(table["sound"].str.split("_").str[1])
+        voices = [own for _, own in sorted(speakers)]
+        rows = []
+        for i in range(len(table)):
+            said = voices[i % len(voices)].sample(
+                rng.integers(DIGITS[0], DIGITS[1] + 1), replace=True, random_state=rng
+            )
+            parts: list[np.ndarray] = []
+            for path in said["sound"]:
+                samples, rate = soundfile.read(folder / path, dtype="float32")
+                pause = rng.normal(0, 1e-3, int(rng.uniform(0, PAUSE) * rate))
+                parts += [samples, pause.astype(np.float32)]
+            path = f"sound/{split}-{i}.wav"
+            soundfile.write(folder / path, np.concatenate(parts[:-1]), rate)
+            words = " ".join(NAMES[int(digit)] for digit in said["command"])
+            rows.append({"sound": path, "words": words})
+        found[split] = pd.DataFrame(rows)
+    return found
 
 
 # What the first digits ask of a house, and what its sensor sees: how far somebody in the room
@@ -160,6 +194,7 @@ def reviews(source: Path, folder: Path) -> Tables:
 MADE: dict[str, Callable[[Path, Path], Tables]] = {
     "digits": digits,
     "home": home,
+    "speech": speech,
     "entities": entities,
     "motions": motions,
     "reviews": reviews,

@@ -71,6 +71,7 @@ def opinions(folder: Path) -> Path:
 SOURCES: dict[str, Callable[[Path], Path]] = {
     "digits": recordings,
     "home": recordings,
+    "speech": recordings,
     "entities": sentences,
     "motions": watches,
     "reviews": opinions,
@@ -104,7 +105,7 @@ def header(path: Path) -> str:
 def test_there_is_one_of_every_sort_and_the_docs_list_them() -> None:
     docs = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"\(\.\./recipes/(\w+)\.yaml\)", docs))
-    assert listed == {path.stem for path in RECIPES} and len(RECIPES) == 8
+    assert listed == {path.stem for path in RECIPES} and len(RECIPES) == 9
 
 
 @pytest.mark.parametrize("path", SHAPES, ids=lambda path: path.stem)

@@ -151,7 +151,7 @@ def _learned(train: Table, schema: Schema, target: Column, named: Task | None) -
     Args:
         named: the task that is asked for, not fitted; None: its kind's default.
     """
-    name = default(target.kind)
+    name = default(target.kind, [column.kind for column in schema.inputs])
     if named is None and name is None:
         return []
     if named is not None and named.columns != (target.name,):

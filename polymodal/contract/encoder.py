@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from polymodal.contract.batch import Field, Tokens
 
@@ -25,6 +25,8 @@ class Encoder(nn.Module, ABC):
             so that a `tag` task can label them.
         steps: True if its tokens are one per position of the form, in order; marks of its own
             stand before them.
+        timed: True if its tokens follow one another in time, one for 40 ms or less and the real
+            ones first, so that speech can be written down along them; `lengths` counts them.
         spells: True if its tokens bring the text itself along (`Tokens.spelled`).
         causal: True if a token depends on no position after its own.
         bare: True if it may be built with None for its width: its tokens are then as wide as a
@@ -36,6 +38,7 @@ class Encoder(nn.Module, ABC):
     form: ClassVar[str]
     words: ClassVar[bool] = False
     steps: ClassVar[bool] = False
+    timed: bool = False
     spells: ClassVar[bool] = False
     causal: ClassVar[bool] = False
     bare: ClassVar[bool] = False
@@ -43,6 +46,10 @@ class Encoder(nn.Module, ABC):
 
     def adapt(self, fields: Iterable[Field]) -> None:
         """Set data-dependent buffers (means, vocabularies) from training batches, before step 1."""
+
+    def lengths(self, counts: Tensor) -> Tensor:
+        """How many tokens rows of so many real positions have, where it is `timed`."""
+        raise NotImplementedError(f"The tokens of {type(self).__name__} are not counted in time")
 
     @abstractmethod
     def forward(self, field: Field) -> Tokens:

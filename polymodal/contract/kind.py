@@ -124,6 +124,7 @@ class Kind(ABC):
             otherwise each column is one.
         media: its cells are files, bytes or arrays (`table.media.Media`).
         words: its cells are words in order, of which each can be labelled.
+        speaks: its cells may say words, from beginning to end, that a text writes down.
         suffixes: of its files' names.
         accepts: MIME types or suffixes of its files, as HTML has them: "image/*"; "" of none.
         encoder: the encoder when neither recipe nor plan says: strong on small data from scratch.
@@ -145,6 +146,7 @@ class Kind(ABC):
     joint: ClassVar[bool] = False
     media: ClassVar[bool] = False
     words: ClassVar[bool] = False
+    speaks: ClassVar[bool] = False
     suffixes: ClassVar[tuple[str, ...]] = ()
     accepts: ClassVar[str] = ""
     encoder: ClassVar[str]
@@ -316,6 +318,11 @@ def readers() -> dict[str, Kind]:
 def worded() -> str:
     """The column kind whose cells are words that can be labelled."""
     return next(column for column, kind in readers().items() if kind.words)
+
+
+def spoken() -> str:
+    """The column kind whose cells may say words."""
+    return next(column for column, kind in readers().items() if kind.speaks)
 
 
 @cache

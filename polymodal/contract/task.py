@@ -75,6 +75,7 @@ class Task(ABC):
         name: the task's key in a recipe, and what its answers are called.
         kind: the kind of target column that it is the default for, or None.
         reads: kinds of column that it predicts too; a column that fits none is taken for the first.
+        alone: kinds of an only input and of the target for which it comes before any such default.
         order: place among those asked whether a column is theirs (`sniff`); None: it is not asked.
         cells: what cells of its kind are, in words, where no modality reads that kind.
         form: how its target cells become arrays; known after `fit`.
@@ -98,6 +99,7 @@ class Task(ABC):
 
     kind: ClassVar[str | None] = None
     reads: ClassVar[tuple[str, ...]] = ()
+    alone: ClassVar[tuple[str, str] | None] = None
     order: ClassVar[int | None] = None
     cells: ClassVar[str] = ""
     exact: bool = False
@@ -384,10 +386,12 @@ class Task(ABC):
         """How far a row's answer supports another answer that was given to it."""
 
 
-def default(kind: str) -> str | None:
-    """The task that a target column of a kind has where nothing says another, if there is one."""
-    known = (name for name in lookup.names("tasks") if lookup.find("tasks", name).kind == kind)
-    return next(known, None)
+def default(kind: str, inputs: Sequence[str] = ()) -> str | None:
+    """The task that a target column of a kind has where nothing says another, if there is one; told
+    from columns of the kinds `inputs`."""
+    known = {name: lookup.find("tasks", name) for name in lookup.names("tasks")}
+    alone = (name for name, cls in known.items() if cls.alone == (*inputs, kind))
+    return next(alone, next((name for name, cls in known.items() if cls.kind == kind), None))
 
 
 def of_kind(kind: str) -> type[Task] | None:

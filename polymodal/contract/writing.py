@@ -67,8 +67,9 @@ class Writing(Task):
         """
 
     @abstractmethod
-    def planned(self) -> nn.Module:
-        """A `nn.decoder.Decoder` as it writes, without its numbers: on the meta device.
+    def planned(self) -> nn.Module | None:
+        """A `nn.decoder.Decoder` as it writes, without its numbers: on the meta device; None of a
+        task that writes without one.
 
         Before `fit`, of as many pieces as are allowed.
         """

@@ -24,6 +24,7 @@ from polymodal.evaluation.part import Part, account, clusters_of
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import Names
 from polymodal.metrics.metrics import report_text
+from polymodal.metrics.texts import COMPARED
 from polymodal.prepared.prepare import Prepared
 from polymodal.report import sentences
 from polymodal.report.examples import Examples
@@ -179,6 +180,7 @@ class Evaluation:
                 ]
                 table.append([f"  {metric}", written(found["value"]), span(found), *beside])
             lines += grid(table)
+            lines += [f"  (wer, cer: of texts {COMPARED})"] if "wer" in numbers else []
             if target in self.regions:
                 lines += ["", regions.text(self.regions[target])]
             stressed = self.robustness.get(target, {"corruptions": {}})

@@ -185,7 +185,7 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
     read: dict[str, list[Any]] = {}
     columns = {column.name: column for column in data.schema.targets}
     for name in recipe.targets:
-        task = data.named.get(name) or default_task(columns[name])
+        task = data.named.get(name) or default_task(columns[name], data.schema)
         cells = encoding.cells(task, data.table)
         details = columns[name].details if name in columns else None
         checks.introduce(task, data.schema, data.table.take(division.train))
@@ -223,9 +223,9 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
     return Aims(tasks, targets, unseen, findings)
 
 
-def default_task(column: Column) -> Task:
+def default_task(column: Column, schema: Schema) -> Task:
     """The task of a target column for which the recipe names none."""
-    name = default(column.kind)
+    name = default(column.kind, [one.kind for one in schema.inputs])
     if name is None:
         raise UserError(
             f"No task is the default for the target '{column.name}', which is {column.kind}",

@@ -45,6 +45,7 @@ from polymodal.fitting.data import (
 from polymodal.fitting.folder import claimed, mark, resumed, spend, spent, unmark
 from polymodal.fitting.job import Cells, Forms, Job, form_key
 from polymodal.fitting.parent import Origin, origin, settled
+from polymodal.fitting.room import leave_out
 from polymodal.fitting.teacher import teaching
 from polymodal.metrics.statistics import codes
 from polymodal.models import build
@@ -238,6 +239,8 @@ def _fitted(
     show.doing("encode the cells", "encoding")
     job = _prepared(data, division.train, aims, members, recipe, ledger, logs, show, parent)
     job = replace(job, blended=blended)
+    short = leave_out(job, members, division, ledger)
+    show.findings(checks.Report(short))
     lineage = None if parent is None else _started(job, members, parent, show)
     account(ledger, job.known(), aims.unseen)
     train, valid = (int(job.known()[own].sum()) for own in (division.train, division.valid))
@@ -256,7 +259,7 @@ def _fitted(
     run = combine(found.job, found, recipe, ledger, data.contents)
     run.origin |= {} if lineage is None else {"parent": lineage}
     run.origin |= {} if taught is None else {"teacher": taught.described()}
-    return run, checks.Report([*report.findings, *aims.findings])
+    return run, checks.Report([*report.findings, *aims.findings, *short])
 
 
 def _started(job: Job, members: Sequence[Member], parent: Origin, show: Show) -> dict[str, Any]:

@@ -110,7 +110,9 @@ def sizes(recipe: Recipe) -> list[Size]:
         task = None if spec is None else lookup.build("tasks", spec, name)
         if isinstance(task, Writing):
             decoder = task.planned()
-            found.append(Size(name, {"decoder": _count(decoder)}, True, {name: Work.of(decoder)}))
+            if decoder is not None:
+                work = {name: Work.of(decoder)}
+                found.append(Size(name, {"decoder": _count(decoder)}, True, work))
     if not found:
         raise UserError(
             "Without a table there is nothing whose size could be told",
@@ -172,7 +174,8 @@ def _size(
         if isinstance(task, Writing):
             with torch.device("meta"):
                 parts[name] = _count(task.heads(member.width, views, 0.0, forms))
-            work[name] = Work.of(task.planned())
+            if (decoder := task.planned()) is not None:
+                work[name] = Work.of(decoder)
     training = member.training or Training()
     return Size(member.name, parts, training.ema > 0, work)
 

@@ -13,6 +13,9 @@ from polymodal.metrics import captions, edits, summed
 from polymodal.metrics._weighted import Array, Statistic, mean
 from polymodal.metrics.answers import answers
 
+# How the texts are made alike whose words and characters are counted.
+COMPARED = "compared in lower case without punctuation"
+
 
 def texts(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Metric]:
     """Every metric of texts; each is computed when it is first asked for.

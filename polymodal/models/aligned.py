@@ -25,6 +25,9 @@ class Aligned(Encoder):
     def adapt(self, fields: Iterable[Field]) -> None:
         self.encoder.adapt(fields)
 
+    def lengths(self, counts: torch.Tensor) -> torch.Tensor:
+        return self.encoder.lengths(counts)
+
     def forward(self, field: Field) -> Tokens:
         tokens: Tokens = self.align(self.encoder(field))
         return tokens

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from polymodal.base.spelling import cut
+from polymodal.metrics.texts import COMPARED
 from polymodal.report.words import Shown
 
 # Classes whose rows are counted in the head.
@@ -16,6 +17,8 @@ PLAIN = {
     "accuracy": "right in a share of {} of the rows",
     "rmse": "off by about {} (root of the mean square)",
     "micro_f1": "at {}, where one would be every label found and none made up",
+    "wer": f"wrong in a share of {{}} of the words, {COMPARED}",
+    "cer": f"wrong in a share of {{}} of the letters, {COMPARED}",
     "entity_f1": "at {}, where one would be every entity found whole and none made up",
 }
 

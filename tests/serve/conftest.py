@@ -103,12 +103,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 DECODER = {"name": "gpt2", "hidden": 32, "depth": 1, "heads": 2, "dropout": 0.0}
+GENERATE = {"name": "generate", "decoder": DECODER, "vocabulary": 320}
 WRITES = {"epochs": 20, "batch_size": 16, "lr": 0.01, "attention": "plain"}
 
 
-def fitted(folder: Path, columns: dict[str, Any], inputs: Mapping[str, Any]) -> Path:
+def fitted(
+    folder: Path,
+    columns: dict[str, Any],
+    inputs: Mapping[str, Any],
+    spec: Mapping[str, Any] = GENERATE,
+) -> Path:
     """A run that writes "said" of these columns."""
-    spec = {"name": "generate", "decoder": DECODER, "vocabulary": 320}
     training = {**QUICK, **WRITES, "memory_format": "contiguous"}
     member = {"name": "net", "fusion": "sum", "width": 16, "modalities": inputs}
     given = {
@@ -177,16 +182,30 @@ def chatting(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def hearing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that writes after a sound: whether it is loud."""
-    folder = tmp_path_factory.mktemp("hearing")
-    rows = range(64)
+    return _hearing(tmp_path_factory.mktemp("hearing"), 64, GENERATE, {})
+
+
+@pytest.fixture(scope="session")
+def along(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that writes the same along the sound."""
+    ear = {"name": "crnn", "hidden": 16}
+    task = {"name": "transcribe", "units": "pieces", "decoding": {"choices": LOUD}}
+    return _hearing(tmp_path_factory.mktemp("along"), 16, task, {"encoder": ear})
+
+
+LOUD = ["it is quiet", "it is loud"]
+
+
+def _hearing(folder: Path, count: int, task: Mapping[str, Any], how: Mapping[str, Any]) -> Path:
+    rows = range(count)
     for i in rows:
         noise = np.random.default_rng(i).normal(0, [0.005, 0.3][i % 2], 1600)
         (folder / f"{i}.wav").write_bytes(wav(noise.astype(np.float32), 16_000))
     columns = {
         "clip": [str(folder / f"{i}.wav") for i in rows],
-        "said": [["it is quiet", "it is loud"][i % 2] for i in rows],
+        "said": [LOUD[i % 2] for i in rows],
     }
-    return fitted(folder, columns, {"clip": {}})
+    return fitted(folder, columns, {"clip": dict(how)}, task)
 
 
 def picture(dark: bool, seed: int = 0) -> Image.Image:

@@ -332,6 +332,25 @@ async def test_sounds_are_written_down(serve: Any, hearing: Path, make: Any) -> 
         assert choice["message"]["content"] == said.text
 
 
+async def test_sounds_are_written_down_along_them(serve: Any, along: Path, make: Any) -> None:
+    run = pm.load(along)
+    ((said,),) = run.write([{"clip": make.loud()}])
+    assert said.text in ("it is quiet", "it is loud")
+    async with serve({"first": make.here(Model(run))}) as client:
+        fields = {"model": "first", "language": "en", "temperature": "0"}
+        files = {"file": ("a.wav", make.loud())}
+        found = await client.post("/v1/audio/transcriptions", data=fields, files=files)
+        assert found.status_code == 200, found.text
+        told = found.json()
+        assert told["text"] == said.text and told["usage"]["output_tokens"] == said.pieces
+        assert told["usage"]["input_tokens"] == said.read > 0
+        streamed = await client.post(
+            "/v1/audio/transcriptions", data=fields | {"stream": "true"}, files=files
+        )
+        lines = [json.loads(one[6:]) for one in streamed.text.split("\n\n") if one]
+        assert "".join(one.get("delta", "") for one in lines) == lines[-1]["text"] == said.text
+
+
 async def test_runs_that_write_nothing_have_no_such_routes(serve: Any) -> None:
     async with serve() as client:
         for path in (PATH, "/v1/audio/transcriptions"):

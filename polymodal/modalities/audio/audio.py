@@ -45,6 +45,7 @@ class Audio(Medium):
     )
     accepts: ClassVar[str] = "audio/*"
     most: ClassVar = (600.0, "10 minutes")
+    speaks: ClassVar[bool] = True
     encoder: ClassVar[str] = "cnn"
     raw: ClassVar[str] = "patch"
     sampled: ClassVar[bool] = True

@@ -37,6 +37,7 @@ class WaveEncoder(Encoder, ABC):
 
     kind: ClassVar[str] = "audio"
     form: ClassVar[str] = "waveform"
+    timed = True
 
     def __init__(
         self,
@@ -78,6 +79,13 @@ class WaveEncoder(Encoder, ABC):
     def _model(self, settings: dict[str, Any]) -> Any:
         """The model of these settings, with random weights."""
 
+    def lengths(self, counts: Tensor) -> Tensor:
+        model: Any = self.network.model
+        found = counts
+        for layer in model.feature_extractor.conv_layers:
+            found = _shorter(layer, found)
+        return torch.where(counts > 0, found, 0)
+
     def forward(self, field: Field) -> Tokens:
         """Field `(batch, samples, 1)` -> Tokens `(batch, about samples / 320, width)`."""
         assert field.mask is not None
@@ -88,8 +96,7 @@ class WaveEncoder(Encoder, ABC):
         some = counts > 0
         with _exact(x.device):
             for layer in model.feature_extractor.conv_layers:
-                kernel, stride = layer.conv.kernel_size[0], layer.conv.stride[0]
-                counts = ((counts - kernel) // stride + 1).clamp(min=1)
+                counts = _shorter(layer, counts)
                 x = _convolved(layer, x, counts)
             mask = _upto(counts, x) & some.unsqueeze(1)
             states = model.feature_projection(x.transpose(1, 2))
@@ -98,6 +105,12 @@ class WaveEncoder(Encoder, ABC):
             read = mask | ~some.unsqueeze(1)
             states = model.encoder(states, attention_mask=read).last_hidden_state
         return Tokens(torch.where(mask.unsqueeze(2), self.project(states), 0), mask)
+
+
+def _shorter(layer: Any, counts: Tensor) -> Tensor:
+    """How many frames a convolution makes of so many."""
+    kernel, stride = layer.conv.kernel_size[0], layer.conv.stride[0]
+    return ((counts - kernel) // stride + 1).clamp(min=1)
 
 
 def _unscaled(samples: Tensor, mask: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class Cnn(Encoder):
         # Neighbouring mel bands are much alike: the stem halves them at once.
         self.stem = nn.Conv2d(1, channels, 3, stride=(1, 2), padding=1, bias=False)
         self.norm = MaskedNorm(channels)
-        self.stages = nn.ModuleList(_Stage(channels << i, channels << i + 1) for i in range(depth))
+        self.stages = nn.ModuleList(Stage(channels << i, channels << i + 1) for i in range(depth))
         bands = form.mels
         for _ in range(depth + 1):
             bands = (bands + 1) // 2
@@ -61,16 +61,20 @@ class Cnn(Encoder):
         return Tokens(torch.where(mask.unsqueeze(-1), values, 0), mask)
 
 
-class _Stage(nn.Module):
-    def __init__(self, size: int, out: int) -> None:
+class Stage(nn.Module):
+    """A residual block that halves frequency, and time as well unless `time` is 1."""
+
+    def __init__(self, size: int, out: int, time: int = 2) -> None:
         super().__init__()
-        self.first = nn.Conv2d(size, out, 3, stride=2, padding=1, bias=False)
+        self.time = time
+        self.first = nn.Conv2d(size, out, 3, stride=(time, 2), padding=1, bias=False)
         self.second = nn.Conv2d(out, out, 3, padding=1, bias=False)
-        self.shortcut = nn.Conv2d(size, out, 1, stride=2, bias=False)
+        self.shortcut = nn.Conv2d(size, out, 1, stride=(time, 2), bias=False)
         self.norms = nn.ModuleList(MaskedNorm(out) for _ in range(3))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        mask = halve(mask)
+        """`(batch, size, frames, bands)`; the mask is that of the frames that come in."""
+        mask = mask[:, :: self.time]
         y = torch.relu(self.norms[0](self.first(x), mask))
         y = self.norms[1](self.second(y), mask)
         return torch.relu(y + self.norms[2](self.shortcut(x), mask))
