@@ -16,6 +16,7 @@ from torch import Tensor
 
 from polymodal.base import lookup
 from polymodal.base.devices import device_of
+from polymodal.base.errors import UserError
 from polymodal.contract import kind
 from polymodal.nn.decoder import Prompt
 from polymodal.nn.decoding import write
@@ -64,7 +65,12 @@ class Local(Model):
     ) -> None:
         self.pipeline, self.name = run.pipeline, f"The run {run.folder or ''}".strip()
         task = writing_task(self.pipeline, target)
-        assert isinstance(task, Generate)
+        if not isinstance(task, Generate):
+            raise UserError(
+                f"'{task.name}' is written without a decoder, and no reasons before it",
+                expected="a target that a decoder writes",
+                do="fit it with `name: generate`",
+            )
         self.task, self.table = task, run.table(source, require_targets=True)
         rationale = task.rationale if isinstance(task, Reason) else ""
         self.truths = [pair(cell, task.name, rationale)[0] for cell in cells(task, self.table)]

@@ -117,6 +117,17 @@ def test_a_letter_that_no_text_had_is_told():
         fitted([["a", "b"], "c"])
 
 
+def test_of_several_sounds_the_one_that_is_named_is_heard():
+    both = {"a": {"a": "audio"}, "b": {"b": "audio"}, "note": {"note": "text"}}
+    for name in "ab":
+        task = lookup.build("tasks", {"name": "transcribe", "modality": name}, "said")
+        task.introduce(both, lambda column: [])
+        task.fit(CELLS)
+        assert task.asks == {name: ("timed",)} and task.state["modality"] == name
+    with pytest.raises(UserError, match="does not read 'b'"):
+        task.heads(WIDTH, [], 0.0, {"a": None})
+
+
 def test_restored_from_json():
     for units in ("letters", "pieces"):
         task = fitted(units=units)
@@ -362,10 +373,35 @@ def test_lengths_are_the_tokens_that_there_are():
             assert (tokens.mask[:, :-1] >= tokens.mask[:, 1:]).all()
 
 
+def test_every_option_of_the_ear_changes_it():
+    folder = "modalities/audio/encoders"
+    form = lookup.build("modalities/audio/forms", {"name": "mel", "rate": 8000})
+
+    def built(**options):
+        torch.manual_seed(0)
+        return lookup.build(folder, {"name": "crnn", **options}, form, WIDTH)
+
+    def size(**options):
+        return sum(parameter.numel() for parameter in built(**options).parameters())
+
+    assert len({size(), size(channels=32), size(hidden=32), size(depth=2)}) == 4
+    drops = {m.p for m in built(dropout=0.3).modules() if isinstance(m, torch.nn.Dropout)}
+    assert drops == {0.3}
+    with pytest.raises(UserError, match="stride=3 is not possible"):
+        built(stride=3)
+
+
 def test_its_size_is_told_without_a_decoder(tables):
     made = recipe(units="letters").model_copy(update={"train": str(tables[0])})
     (found,) = sizes(made)
     assert found.decoders == {} and found.parts["said"] == 2 * 16 * 4 + 4
+
+
+def test_there_is_nothing_to_reason_about(heard, tables):
+    from polymodal.reason.local import Local
+
+    with pytest.raises(UserError, match="written without a decoder"):
+        Local(heard[0], tables[1])
 
 
 def run_on(folder: Path, text: str, task: str = "{name: transcribe}") -> int:
