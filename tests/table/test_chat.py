@@ -65,10 +65,11 @@ def test_own_answers_stay_one_a_row():
     assert table.cells("answer") == ["mine"] and len(table) == 1
 
 
-def test_the_kind_is_seen_and_lists_of_messages_are_no_words():
+@pytest.mark.parametrize("times", [1, 20])  # few short openings that come back name nothing
+def test_the_kind_is_seen_and_lists_of_messages_are_no_words(times):
     rows = [
         {"messages": [{"role": "user", "content": w}, {"role": "assistant", "content": w}]}
-        for w in ("a b", "c d", "e f")
+        for w in ("a b", "c d", "e f") * times
     ]
     schema = infer(read(rows), ["answer"], {"answer": "text"}, group="conversation")
     assert schema.column("messages").kind == "chat" and schema.skipped.keys() == {"conversation"}

@@ -9,6 +9,7 @@ import numpy as np
 
 from polymodal.base.words import count
 from polymodal.contract.kind import Guess
+from polymodal.table import chat
 from polymodal.table.numbers import Found
 from polymodal.table.values import NEARLY_ALL, short
 
@@ -88,7 +89,9 @@ def _of_numbers(name: str, read: Found) -> Guess:
 
 
 def of_strings(name: str, cells: list[str]) -> Guess | None:
-    """What a column of strings is; None if they are texts."""
+    """What a column of strings is; None if they are texts, or conversations, however few."""
+    if all(map(chat.is_written, cells)):
+        return None
     rows, different = len(cells), len(set(cells))
     few = different <= FEW and different <= rows / 2
     counts = list(map(count, cells))
