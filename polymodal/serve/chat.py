@@ -19,6 +19,8 @@ from polymodal.serve.reading import body_of, fields_of
 from polymodal.serve.schema import parsed
 
 DONE = b"data: [DONE]\n\n"
+# How a field of a form says whether the answer is to come in parts.
+STREAMS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def add(app: FastAPI, hosted: Mapping[str, Hosted], named: Callable[[str], Hosted]) -> None:
@@ -51,7 +53,9 @@ def add(app: FastAPI, hosted: Mapping[str, Hosted], named: Callable[[str], Hoste
         @app.post("/v1/audio/transcriptions")
         async def transcriptions(request: Request) -> Response:
             fields, content = await fields_of(request, limits)
-            own = named(fields.get("model", ""))
+            if "model" not in fields:
+                raise Refused(400, "model: which run is to write", param="model", code="no_model")
+            own = named(fields["model"])
             column = hears(own)
             if column is None:
                 what = f"'{own.name}' does not write what it hears in one sound"
@@ -62,9 +66,13 @@ def add(app: FastAPI, hosted: Mapping[str, Hosted], named: Callable[[str], Hoste
             if kind not in ("json", "text"):
                 what = "response_format: expected json or text"
                 raise Refused(400, what, param="response_format", code="invalid_value")
+            stream = fields.get("stream", "false").lower()
+            if stream not in STREAMS:
+                what = "stream: expected true or false"
+                raise Refused(400, what, param="stream", code="invalid_value")
             own.lane.refuse_overload()
             parts = own.write(request, {"rows": [{column: content}]}, {}, 0)
-            if fields.get("stream", "false").lower() in ("true", "1"):
+            if STREAMS[stream]:
                 return await streamed(_heard(parts))
             found = await _last(parts)
             text = found["texts"][0]["said"]

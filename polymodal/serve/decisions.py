@@ -31,10 +31,10 @@ class Asked(BaseModel):
     criteria: dict[str, Any] | list[Any] | None = None
 
 
-class Request(BaseModel):
+class DecisionRequest(BaseModel):
     """A state, which is a row (or, of a run that reads one text, that text), and questions."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, title="DecisionRequest")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: Annotated[str, Field(max_length=200)]
     state: Annotated[str, Field(max_length=100_000, pattern=r"^[^\x00]*$")] | dict[str, Any]
@@ -84,12 +84,12 @@ class Question:
         }
 
 
-def questions(shapes: Shapes, asked: Request) -> dict[str, Question]:
+def questions(shapes: Shapes, asked: DecisionRequest) -> dict[str, Question]:
     """Name -> question; Refused where the run cannot answer one."""
     return {name: _question(shapes, name, one) for name, one in asked.questions.items()}
 
 
-def row(shapes: Shapes, asked: Request) -> dict[str, Any]:
+def row(shapes: Shapes, asked: DecisionRequest) -> dict[str, Any]:
     """The state as a row of cells."""
     if isinstance(asked.state, dict):
         return shapes.checked_rows([asked.state])[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,6 +14,12 @@ from polymodal.serve.hosted import Hosted
 from polymodal.serve.messages import ChatRequest
 from polymodal.serve.reading import FORM, JSON
 
+# Requests that name their run -> whether a run can answer them.
+ASKED: dict[type[BaseModel], Callable[[Hosted], Any]] = {
+    v1.EmbeddingsRequest: lambda own: "embed" in own.shapes.requests,
+    decisions.DecisionRequest: lambda own: own.shapes.decides,
+    ChatRequest: chat.writes,
+}
 REF = "#/components/schemas/{model}"
 SORTS = {
     "predict": "Predictions with probabilities.",
@@ -59,9 +65,12 @@ def describe(hosted: Mapping[str, Hosted]) -> dict[str, Any]:
         for what in own.shapes.requests
         for model in (own.shapes.requests[what], own.shapes.answers[what])
     ]
-    models += [v1.EmbeddingsRequest, decisions.Request, ChatRequest, *answers.ALL]
+    models += [*ASKED, *answers.ALL]
     modes = [(model, "validation") for model in models]
     _, found = models_json_schema(modes, ref_template=REF)  # type: ignore[arg-type]
+    for model, able in ASKED.items():
+        if any(map(able, hosted.values())):
+            found["$defs"][model.__name__]["properties"]["model"] = _named_runs(hosted, able)
     paths: dict[str, Any] = {}
     first = next(iter(hosted.values()))
     for own, base in [(first, ""), *((one, f"/runs/{one.name}") for one in hosted.values())]:
@@ -85,12 +94,20 @@ def _operation(own: Hosted, what: str, base: str) -> dict[str, Any]:
     return {
         "operationId": f"{what}{base.replace('/', '_')}",
         "summary": SORTS[what],
+        "parameters": list(_parameters(own.shapes.options[what])),
         "requestBody": {
             "required": True,
             "content": {JSON: {"schema": _named(asked)}, FORM: {"schema": _form(own)}},
         },
         "responses": _responses(_named(answer)),
     }
+
+
+def _parameters(options: type[BaseModel]) -> Iterator[dict[str, Any]]:
+    """What a request says beside its rows, which may stand in its address too."""
+    for name, schema in options.model_json_schema().get("properties", {}).items():
+        schema.pop("default", None)
+        yield {"name": name, "in": "query", "required": False, "schema": schema}
 
 
 def _form(own: Hosted) -> dict[str, Any]:
@@ -100,8 +117,8 @@ def _form(own: Hosted) -> dict[str, Any]:
         text: dict[str, Any] = {"type": "string"}
         if "file" in column["given"]:
             text = {"type": "string", "format": "binary", "contentMediaType": column["accepts"]}
-        elif "strings" in column["given"]:
-            text = {"type": "array", "items": text}
+        elif "strings" in column["given"]:  # the field once, or once for each
+            text = {"anyOf": [text, {"type": "array", "items": text}]}
         fields[column["name"]] = text
     return {"type": "object", "properties": fields, "additionalProperties": False}
 
@@ -110,22 +127,24 @@ def _shared(hosted: Mapping[str, Hosted]) -> Iterator[tuple[str, Any]]:
     """Routes of all runs, and of whoever runs the machine."""
     every = hosted.values()
     yield "/v1/models", {"get": _plain("models", "The runs that are served.", answers.Models)}
-    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    known = _named_runs(hosted, lambda own: True)
+    name = {"name": "name", "in": "path", "required": True, "schema": known}
     one = _plain("model", "One of them.", answers.Model)
     yield "/v1/models/{name}", {"get": {**one, "parameters": [name]}}
-    if any("embed" in own.shapes.requests for own in every):
+    if any(map(ASKED[v1.EmbeddingsRequest], every)):
         found = _posted("embeddings", "Vectors.", v1.EmbeddingsRequest, answers.Embeddings)
         yield "/v1/embeddings", {"post": found}
     if any(own.shapes.decides for own in every):
         summary = "Typed questions, answered with probabilities."
-        found = _posted("systemone", summary, decisions.Request, answers.Decisions)
+        found = _posted("systemone", summary, decisions.DecisionRequest, answers.Decisions)
         yield "/v1/systemone", {"post": found}
     if any(chat.writes(own) for own in every):
         summary = "What a run writes after a message; in parts as they come, if asked so."
         found = _posted("completions", summary, ChatRequest, answers.Completion)
         yield "/v1/chat/completions", {"post": _also(found, "text/event-stream")}
     if any(chat.hears(own) for own in every):
-        yield "/v1/audio/transcriptions", {"post": _transcription()}
+        able = _named_runs(hosted, chat.hears)
+        yield "/v1/audio/transcriptions", {"post": _transcription(able)}
     yield "/runs", {"get": _plain("runs", "What each run reads and answers.", answers.Runs)}
     yield "/health", {"get": _plain("health", "Whether the server lives.", answers.Health)}
     yield "/ready", {"get": _ready()}
@@ -145,10 +164,15 @@ def _also(operation: dict[str, Any], *kinds: str) -> dict[str, Any]:
     return operation
 
 
-def _transcription() -> dict[str, Any]:
+def _named_runs(hosted: Mapping[str, Hosted], able: Callable[[Hosted], Any]) -> dict[str, Any]:
+    """The names of runs that can answer something."""
+    return {"type": "string", "enum": [name for name, own in hosted.items() if able(own)]}
+
+
+def _transcription(able: Mapping[str, Any]) -> dict[str, Any]:
     fields = {
         "file": {"type": "string", "format": "binary", "contentMediaType": "audio/*"},
-        "model": {"type": "string"},
+        "model": able,
         "response_format": {"enum": ["json", "text"]},
         "stream": {"type": "boolean"},
     }

@@ -83,7 +83,7 @@ def add(app: FastAPI, hosted: Mapping[str, Hosted]) -> None:
 
         @app.post("/v1/systemone")
         async def systemone(request: Request) -> Response:
-            asked = parsed(decisions.Request, await body_of(request))
+            asked = parsed(decisions.DecisionRequest, await body_of(request))
             own = _run(hosted, asked.model)
             own.lane.refuse_overload()
             questions = decisions.questions(own.shapes, asked)

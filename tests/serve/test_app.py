@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -262,8 +263,16 @@ async def test_several_runs_answer_under_their_names(serve: Any, here: Any, make
         assert first["rows"] == second["rows"]
         named = {"model": "two", "input": [make.row(0)]}
         assert (await client.post("/v1/embeddings", json=named)).json()["model"] == "two"
-        paths = (await client.get("/openapi.json")).json()["paths"]
+        document = (await client.get("/openapi.json")).json()
+        paths, schemas = document["paths"], document["components"]["schemas"]
         assert {"/predict", "/runs/one/predict", "/runs/two/predict"} <= set(paths)
+        assert set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document))) <= set(
+            schemas
+        )
+        for name in ("EmbeddingsRequest", "DecisionRequest"):
+            assert schemas[name]["properties"]["model"]["enum"] == ["one", "two"]
+        told = {one["name"]: one for one in paths["/predict"]["post"]["parameters"]}
+        assert set(told) == {"absent", "interval"} and told["absent"]["in"] == "query"
 
 
 async def test_requests_at_once_share_batches_and_spoil_no_other(
