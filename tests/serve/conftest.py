@@ -104,7 +104,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 DECODER = {"name": "gpt2", "hidden": 32, "depth": 1, "heads": 2, "dropout": 0.0}
 GENERATE = {"name": "generate", "decoder": DECODER, "vocabulary": 320}
-WRITES = {"epochs": 20, "batch_size": 16, "lr": 0.01, "attention": "plain"}
+WRITES = {"epochs": 40, "batch_size": 16, "lr": 0.01, "attention": "plain"}
 
 
 def fitted(
@@ -144,6 +144,13 @@ def writing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fitted(folder, columns, {"photo": {"form": {"size": 8}}, "note": {}})
 
 
+# A question, and the call of a function that answers it.
+WEATHER = (
+    "What is the weather in San Francisco?",
+    '{"name":"get_weather","arguments":{"location":"San Francisco"}}',
+)
+
+
 @pytest.fixture(scope="session")
 def chatting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that goes on with conversations, in which pictures are shown."""
@@ -163,11 +170,13 @@ def chatting(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 {"role": "assistant", "content": said[1]},
             ]
         )
+        roles = zip(("user", "assistant"), WEATHER, strict=True)
+        talks.append([{"role": role, "content": text} for role, text in roles])
     given = {
         "targets": {"answer": {"name": "generate", "decoder": DECODER, "vocabulary": 320}},
         "fusion": "sum",
         "width": 16,
-        "training": {**QUICK, "batch_size": 16},
+        "training": {**QUICK, **WRITES, "memory_format": "contiguous"},
     }
     (folder / "talks.jsonl").write_text(
         "\n".join(json.dumps({"messages": messages}) for messages in talks)

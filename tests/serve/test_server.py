@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -20,10 +21,9 @@ pytestmark = [pytest.mark.whole, pytest.mark.slow]
 
 
 CASES = os.environ.get("POLYMODAL_CASES", "10")
-# Not that wrong data are refused: in a form a number where a text belongs is a text.
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,"
-    "response_schema_conformance"
+    "response_schema_conformance,negative_data_rejection"
 )
 
 
@@ -185,14 +185,27 @@ def test_the_client_of_the_protocol_chats(
     assert not server.said("worker lost")
 
 
+def test_a_public_kit_finds_the_protocol_kept(start: Callable[..., Any], chatting: Path) -> None:
+    """llm-comply: answers by OpenAI's own document, streams, calls of functions, errors."""
+    server = start(f"chat={chatting}")
+    command = [
+        *(sys.executable, "-m", "llm_comply.cli", "--base-url", f"{server.client.base_url}/v1"),
+        *("--model", "chat", "--api-key", "a", "--format", "openai-chat", "--json"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = json.loads(done.stdout)
+    assert told["summary"]["failed"] == 0, done.stdout[-6000:]
+    assert told["summary"]["passed"] == 8  # all but one, of models that tell how they reason
+
+
 def test_what_the_document_says_is_so(
-    start: Callable[..., Any], writing: Path, tmp_path: Path
+    start: Callable[..., Any], writing: Path, hearing: Path, tmp_path: Path
 ) -> None:
     """Requests made of the document itself, right ones and wrong ones, and all answers.
 
     POLYMODAL_CASES of each sort and operation, if it is set.
     """
-    server = start(f"chat={writing}", "--queue", "4096")
+    server = start(f"chat={writing}", f"ear={hearing}", "--queue", "4096")
     place = f"{server.client.base_url}/openapi.json"
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", place, "--max-examples", CASES),
