@@ -2,7 +2,8 @@
 
 A worker takes what waits as soon as it is idle, up to `batch` rows. It waits for more only where
 that pays: a batch of n rows takes about a·n + b seconds, so that joining two saves b, and a wait of
-more than b cannot pay, nor one in which, at the pace of late, nobody else would come.
+more than b cannot pay, nor one in which, at the pace of late, nobody else would come. Whoever was
+answered tends to ask again at once: when all of the last batch are back, it waits no longer.
 """
 
 from __future__ import annotations
@@ -224,7 +225,8 @@ class Lane:
     # -- a worker ---------------------------------------------------------------------------
 
     async def _work(self, backend: Backend) -> None:
-        while (jobs := await self._batch()) is not None:
+        rows = self.pace.batch
+        while (jobs := await self._batch(rows)) is not None:
             rows, start = sum(job.cost for job in jobs), time.monotonic()
             for position, job in enumerate(jobs):
                 job.place = (backend, position)
@@ -271,8 +273,13 @@ class Lane:
             self._seen("restarted")
             return
 
-    async def _batch(self) -> list[Job] | None:
-        """Requests that are alike, the oldest first; None where no more will come."""
+    async def _batch(self, before: int) -> list[Job] | None:
+        """Requests that are alike, the oldest first; None where no more will come.
+
+        Args:
+            before: rows that have just been answered.
+        """
+        enough = min(self.pace.batch, before + self._cost)
         while not self._waiting:
             if self._closing:
                 return None
@@ -280,14 +287,14 @@ class Lane:
             await self._arrived.wait()
         patience = self._patience(self._waiting[0])
         end = time.monotonic() + patience
-        while patience and self._like_first() < self.pace.batch and not self._closing:
+        while patience and self._like_first() < enough and not self._closing:
             self._arrived.clear()
             try:
                 async with asyncio.timeout(end - time.monotonic()):
                     await self._arrived.wait()
             except TimeoutError:
                 break
-        return self._taken() or await self._batch()
+        return self._taken() or await self._batch(before)
 
     def _taken(self) -> list[Job]:
         found: list[Job] = []

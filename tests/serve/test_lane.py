@@ -229,6 +229,34 @@ async def test_the_wait_joins_requests_that_come_soon_after() -> None:
     await own.stop()
 
 
+async def test_a_batch_waits_no_longer_than_for_those_who_were_answered() -> None:
+    """Few clients that ask again and again are one batch, however large one might be."""
+    worker = Worker()
+    own = await lane(worker, wait=5.0, batch=32)
+    own._latency["a"] = Latency()
+    for rows in (1, 2, 3) * 100:
+        own._latency["a"].add(rows, 0.001 * rows + 5.0)
+    own._last = own._gap = 0.0
+    own._gap_since = lambda now: None  # type: ignore[method-assign]
+    worker.free.clear()
+
+    async def client(number: int) -> list[Any]:
+        return [await own.ask("a", {"rows": [number]}) for _ in range(3)]
+
+    first = asyncio.create_task(own.ask("a", {"rows": [0] * 32}))  # a full one waits for nobody
+    await until(lambda: worker.asked == 1)
+    tasks = [asyncio.create_task(client(i)) for i in range(3)]
+    await until(lambda: own.waiting == 3)
+    own.pace = Pace(wait=0.01, batch=32)
+    worker.free.set()
+    await first
+    await until(lambda: worker.asked == 2)
+    own.pace = Pace(wait=5.0, batch=32)
+    async with asyncio.timeout(4):
+        assert await asyncio.gather(*tasks) == [[3] * 3] * 3
+    await own.stop()
+
+
 def test_frames_hold_json_and_bytes() -> None:
     value = {"rows": [{"a": b"\0\xff" * 9, "b": [1, 2.5, None, "é\n"], "c": b""}], "n": {"x": True}}
     here, there = socket.socketpair()
