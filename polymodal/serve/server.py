@@ -89,6 +89,10 @@ class Served:
     async def stop(self) -> None:
         await asyncio.gather(*(one.lane.stop() for one in self.hosted.values()))
 
+    async def kill(self) -> None:
+        """End all workers at once."""
+        await asyncio.gather(*(one.lane.kill() for one in self.hosted.values()))
+
     def _lane(self, name: str, source: Source) -> Lane:
         backends = [Process(source) for _ in range(self.settings.workers)]
         return Lane(name, backends, self.settings.pace, partial(self.metrics.of_lane, name))
@@ -191,5 +195,5 @@ async def _serve(settings: Settings) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settings.drain):
                 await served.stop()
-        await asyncio.gather(*(one.lane.kill() for one in served.hosted.values()))
+        await served.kill()
         logger.info("stopped")
