@@ -114,6 +114,24 @@ def jpeg_of_scans() -> bytes:
     return content[:start] + content[start:-2] * 100 + b"\xff\xd9"
 
 
+def jpeg_of(side: int) -> bytes:
+    """Whose header says that it is so large."""
+    content = picture("JPEG")
+    place = content.index(b"\xff\xc0") + 5
+    return content[:place] + struct.pack(">HH", side, side) + content[place + 4 :]
+
+
+def webp_of(side: int) -> bytes:
+    size = (side - 1).to_bytes(3, "little")
+    head = b"VP8X" + struct.pack("<I", 10) + bytes(4) + size + size
+    content = b"WEBP" + head + picture("WEBP")[12:]
+    return b"RIFF" + struct.pack("<I", len(content)) + content
+
+
+def icon_of(content: bytes) -> bytes:
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, 0, 0, 0, 0, 1, 32, len(content), 22) + content
+
+
 PICTURES = {
     "a png of 10 000 Mpx": png_of(100_000, 100_000),
     "a png of 26 Mpx": png_of(5100, 5100),
@@ -125,6 +143,13 @@ PICTURES = {
     "a gif that is a script": b"GIF89a/*\0\0*/=1;alert(1)//",
     "a bmp of 1 000 Mpx": b"BM" + bytes(12) + struct.pack("<IiiHHI", 40, 32000, 32000, 1, 24, 0),
     "a tiff of 4 000 Mpx": tiff_of(65000, 65000),
+    "a jpeg of 4 000 Mpx": jpeg_of(65535),
+    "a webp of 268 Mpx": webp_of(16384),
+    "an icon that is a png of 10 000 Mpx": icon_of(png_of(100_000, 100_000)),
+    "a portable map of 10 000 Mpx": b"P6 100000 100000 255\n" + bytes(30),
+    "a png whose text unpacks to 50 MB": png_of(8, 8)[:33]
+    + chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000)))
+    + png_of(8, 8)[33:-12],
     "a webp cut short": picture("WEBP")[:40],
     "a jpeg of hundreds of scans": jpeg_of_scans(),
     "a jpeg cut short": picture("JPEG")[:200],
