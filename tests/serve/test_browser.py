@@ -168,6 +168,12 @@ def test_nobody_is_shut_out(
         fill(page, make, tmp_path)
         page.get_by_role("button", name="Predict").click()
         page.locator("#answer .answer").first.wait_for()
+        page.locator("[name=absent][value=clip]").check()
+        page.get_by_text("Answered without clip.").wait_for()
+        page.get_by_role("button", name="Explain").click()
+        page.get_by_role("heading", name="What carried kept").wait_for()
+        for part in page.locator("#why summary").all():
+            part.click()
         page.screenshot(path=str(tmp_path / f"answer-{size}-{scheme}.png"), full_page=True)
         assert faults(page) == []
         page.get_by_label("Model").select_option("chat")
