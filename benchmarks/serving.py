@@ -5,9 +5,10 @@
 
 Rows of a table, their media in base64, are asked by connections that ask again as soon as they are
 answered. `offline` is the same rows by `Pipeline.predict` in one process of as many threads as a
-worker has, in batches as large as the server's. `--beside litserve bentoml` serves the same run by
-those, with their own batching, where `--python` has them. Client and server share the machine.
-Last a worker is killed under load, and the server told to stop while requests are in hand.
+worker has, in batches as large as the server's. Then the server is overloaded, its worker is killed
+under load, and it is told to stop while requests are in hand. `--beside litserve bentoml` serves
+the same run by those, with their own batching, where `--python` has them. Client and server share
+the machine.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,14 @@ class Api(litserve.LitAPI):
         found = self.pipeline.predict(rows)
         return [{n: c[i] for n, c in found.items()} for i in range(len(rows))]
     def unbatch(self, output):
-        return iter(output)
+        return list(output)
     def encode_response(self, output):
         return output
 
-api = Api(max_batch_size=int(sys.argv[4]), batch_timeout=0.01)
-litserve.LitServer(api, accelerator="cpu").run(port=int(sys.argv[3]), generate_client_file=False)
+if __name__ == "__main__":  # its worker imports this file anew
+    api = Api(max_batch_size=int(sys.argv[4]), batch_timeout=0.01)
+    server = litserve.LitServer(api, accelerator="cpu")
+    server.run(port=int(sys.argv[3]), generate_client_file=False)
 """
 BENTOML = """
 import base64, os
@@ -117,47 +120,100 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1))
     parser.add_argument("--python", default=sys.executable, help="that has the others")
     parser.add_argument("--beside", nargs="*", choices=["litserve", "bentoml"], default=[])
+    parser.add_argument("--clients", type=int, default=8, help="that ask ours and those beside it")
+    parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS))
     given = parser.parse_args()
 
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     torch.set_num_threads(given.threads)
     run = pm.load(given.run)
-    rows, files = rows_of(run, given.data, given.rows)
+    rows, given.files = rows_of(run, given.data, given.rows)
     print(f"offline: {offline(run, rows, given.batch):,.0f} rows a second")
     one = [{"row": coded(own)} for own in rows]
-    many = [{"rows": [coded(own) for own in part]} for part in parts(rows, 32)]
     print(
         "| server | rows a second | p50 ms | p99 ms | answers | failed |\n|---|---|---|---|---|---|"
     )
+    for part in given.parts:
+        PARTS[part](given, one)
+
+
+def load(given: argparse.Namespace, one: list[Any]) -> None:
     with Server(given.run, "--batch", "1", "--queue", "4096") as server:
         told = asyncio.run(ask(server.port, one, given.fewer // 4, given.connections))
         print(f"| unbatched | {told.line()} |", flush=True)
-    with Server(given.run, "--batch", str(given.batch), "--queue", "4096") as server:
-        asyncio.run(ask(server.port, one, 200, given.connections))
+    with served(given, one) as server:
         before = server.memory()
         told = asyncio.run(ask(server.port, one, given.requests, given.connections))
         print(f"| batched | {told.line()} |", flush=True)
+        many = [{"rows": [own["row"] for own in part]} for part in parts(one, 32)]
         told = asyncio.run(ask(server.port, many, max(20, given.fewer // 100), 8))
         print(f"| batched, 32 rows a request | {told.line(32)} |", flush=True)
         print(f"memory: {before:,.0f} MB, then {server.memory():,.0f} MB", file=sys.stderr)
-    with Server(
-        given.run, "--batch", str(given.batch), "--queue", str(given.connections)
-    ) as server:
-        asyncio.run(ask(server.port, one, 200, given.connections))
-        told = asyncio.run(
-            ask(server.port, one, 4 * given.fewer, 4 * given.connections, pause=PAUSE)
-        )
+
+
+def overload(given: argparse.Namespace, one: list[Any]) -> None:
+    """Four times as many connections as rows may wait, each asking again and again."""
+    with served(given, one, queue=given.connections) as server:
+        before, many = server.memory(), 4 * given.connections
+        told = asyncio.run(ask(server.port, one, 4 * given.fewer, many, pause=PAUSE))
         print(f"| overloaded, 4 × its queue | {told.line()} |", flush=True)
-    with Server(given.run, "--batch", str(given.batch), "--queue", "4096") as server:
-        asyncio.run(ask(server.port, one, 200, given.connections))
-        told = asyncio.run(killed(server, one, given.fewer // 2, given.connections))
-        print(f"| its worker killed halfway | {told.line()} |", flush=True)
-    with Server(given.run, "--batch", str(given.batch), "--queue", "4096") as server:
-        asyncio.run(ask(server.port, one, 200, given.connections))
-        told, seconds = asyncio.run(stopped(server, one, 4 * given.connections))
+        print(f"memory: {before:,.0f} MB, then {server.memory():,.0f} MB", file=sys.stderr)
+
+
+def kill(given: argparse.Namespace, one: list[Any]) -> None:
+    """The worker is killed once under load: what is lost is what it had in hand."""
+
+    async def killed(server: Server) -> Load:
+        asking = asyncio.create_task(ask(server.port, one, given.fewer, given.connections))
+        await asyncio.sleep(2)
+        os.kill(server.workers()[0], signal.SIGKILL)
+        return await asking
+
+    with served(given, one) as server:
+        told = asyncio.run(killed(server))
+        print(f"| its worker killed after 2 s | {told.line()} |", flush=True)
+
+
+def stop(given: argparse.Namespace, one: list[Any]) -> None:
+    """SIGTERM while many requests are in hand; seconds until the server has ended."""
+    many = 4 * given.connections
+
+    async def stopped(server: Server) -> tuple[Load, float]:
+        asking = asyncio.create_task(ask(server.port, one, many, many))
+        await asyncio.sleep(0.3)
+        start = time.perf_counter()
+        server.process.send_signal(signal.SIGTERM)
+        told = await asking
+        await asyncio.to_thread(server.process.wait)
+        return told, time.perf_counter() - start
+
+    with served(given, one) as server:
+        told, seconds = asyncio.run(stopped(server))
         print(f"| told to stop | {told.line()} |\nstopped after {seconds:.1f} s", flush=True)
+
+
+def beside(given: argparse.Namespace, one: list[Any]) -> None:
+    """Ours, and the same requests to other servers of the same run, by few clients."""
+    if not given.beside:
+        return
+    with served(given, one) as server:
+        told = asyncio.run(ask(server.port, one, given.fewer, given.clients))
+        print(f"| polymodal, {given.clients} clients | {told.line()} |", flush=True)
     for name in given.beside:
-        print(f"| {name} | {beside(name, given, one, files)} |", flush=True)
+        told = another(name, given, one)
+        print(f"| {name}, {given.clients} clients | {told.line()} |", flush=True)
+
+
+# What is measured, in this order.
+PARTS = {"load": load, "overload": overload, "kill": kill, "stop": stop, "beside": beside}
+
+
+@contextlib.contextmanager
+def served(given: argparse.Namespace, one: list[Any], queue: int = 4096) -> Iterator[Server]:
+    """A server that has answered some requests already."""
+    with Server(given.run, "--batch", str(given.batch), "--queue", str(queue)) as server:
+        asyncio.run(ask(server.port, one, 200, min(given.connections, queue)))
+        yield server
 
 
 def rows_of(run: pm.Run, data: Path, most: int) -> tuple[list[dict[str, Any]], list[str]]:
@@ -279,25 +335,6 @@ async def ask(
     return told
 
 
-async def killed(server: Server, bodies: Sequence[Any], requests: int, connections: int) -> Load:
-    """Load during which the worker is killed once: what is lost is what it had in hand."""
-    told = asyncio.create_task(ask(server.port, bodies, requests, connections))
-    await asyncio.sleep(2)
-    os.kill(server.workers()[0], signal.SIGKILL)
-    return await told
-
-
-async def stopped(server: Server, bodies: Sequence[Any], requests: int) -> tuple[Load, float]:
-    """So many requests at once, and SIGTERM when all are in hand; seconds until it has ended."""
-    told = asyncio.create_task(ask(server.port, bodies, requests, requests))
-    await asyncio.sleep(0.3)
-    start = time.perf_counter()
-    server.process.send_signal(signal.SIGTERM)
-    found = await told
-    await asyncio.to_thread(server.process.wait)
-    return found, time.perf_counter() - start
-
-
 async def answered(reader: asyncio.StreamReader) -> tuple[int, bool]:
     """An answer's status, and whether the connection ends with it."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
@@ -306,13 +343,13 @@ async def answered(reader: asyncio.StreamReader) -> tuple[int, bool]:
     return int(head.split()[1]), "connection: close" in head
 
 
-def beside(name: str, given: argparse.Namespace, one: list[Any], files: list[str]) -> str:
+def another(name: str, given: argparse.Namespace, one: list[Any]) -> Load:
     """The same requests to another server of the same run."""
     port = 8900 + len(name)
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "service.py")
         script.write_text(LITSERVE if name == "litserve" else BENTOML)
-        env = {**os.environ, "RUN": str(given.run.resolve()), "FILES": ",".join(files)}
+        env = {**os.environ, "RUN": str(given.run.resolve()), "FILES": ",".join(given.files)}
         env |= {"BATCH": str(given.batch), "BENTOML_DO_NOT_TRACK": "1"}
         env |= {"OMP_NUM_THREADS": str(given.threads)}
         litserve = [str(script), env["RUN"], env["FILES"], str(port), env["BATCH"]]
@@ -328,13 +365,15 @@ def beside(name: str, given: argparse.Namespace, one: list[Any], files: list[str
             bodies = one if name == "litserve" else [{"rows": [own["row"]]} for own in one]
             for _ in range(600):
                 time.sleep(0.2)
-                told = asyncio.run(ask(port, bodies, 2, 1, path))
+                told = asyncio.run(ask(port, bodies, 2, 1, path=path))
                 if told.codes[200] == 2:
                     break
                 if process.poll() is not None:
                     raise SystemExit(Path(folder, "log").read_text()[-3000:])
-            asyncio.run(ask(port, bodies, 200, given.connections, path))
-            return asyncio.run(ask(port, bodies, given.fewer, given.connections, path)).line()
+            else:
+                raise SystemExit(f"{name} did not answer")
+            asyncio.run(ask(port, bodies, 200, given.clients, path=path))
+            return asyncio.run(ask(port, bodies, given.fewer, given.clients, path=path))
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
