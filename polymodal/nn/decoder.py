@@ -233,13 +233,10 @@ class Running:
     logits: Tensor
 
     def __init__(self, decoder: Decoder, prompt: Prompt) -> None:
-        from transformers import DynamicCache, EncoderDecoderCache
+        from polymodal.nn.caching import cache
 
         self.decoder = decoder
-        config = decoder.model.config
-        self.cache: Any = DynamicCache(config=config)
-        if prompt.memory is not None:
-            self.cache = EncoderDecoderCache(self.cache, DynamicCache(config=config))
+        self.cache = cache(decoder.model.config, prompt.memory is not None)
         self.prompt = prompt
         self._read(prompt.vectors)
 
