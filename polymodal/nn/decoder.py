@@ -134,16 +134,17 @@ class Decoder(nn.Module, ABC):
 
     def embed(self, ids: Tensor) -> Tensor:
         """Pieces `(...)` to vectors `(..., width)`."""
-        return F.embedding(ids, self._weight)
+        return F.embedding(ids, self.pieces)
 
     @property
-    def _weight(self) -> Tensor:
+    def pieces(self) -> Tensor:
+        """The vectors of all pieces, `(vocabulary, width)`."""
         weight: Tensor = self.model.get_input_embeddings().weight
         return weight
 
     def logits(self, states: Tensor) -> Tensor:
         """States `(..., width)` to scores of the next piece `(..., vocabulary)`, in float32."""
-        return F.linear(states, self._weight).float()
+        return F.linear(states, self.pieces).float()
 
     def states(self, prompt: Prompt, cache: Any = None) -> Tensor:
         """The last layer's states `(batch, length, width)` of a prompt without what `cache` holds.

@@ -29,6 +29,8 @@ START = -1
 # Columns of an answer: of its first line, and of one for each piece.
 ENDED, NATS, PLACES, USUAL = range(4)
 ID, LOG = range(2)
+# Random vectors that tell how loud a projector is.
+TRIED = 256
 # So many texts are compared, to find the one that is most like all.
 SAMPLE = 200
 
@@ -160,6 +162,8 @@ class Writer(nn.Module):
             nn.Linear(decoder.width, decoder.width),
         )
         self.whose = nn.Parameter(0.02 * torch.randn(count + 1, decoder.width))
+        if decoder.knows:
+            as_loud(self.project, decoder.pieces)
 
     def forward(self, fused: Fused, target: Field | None = None) -> Decided:
         """In training what the targets cost; else texts, and what known targets would cost.
@@ -257,6 +261,19 @@ class Writer(nn.Module):
             found = found.index_put((seats,), taken.to(found.dtype))
         vectors = found.new_zeros(*mask.shape, found.shape[1])
         return Prompt(vectors.masked_scatter(mask.unsqueeze(-1), found), mask)
+
+
+@torch.no_grad()
+def as_loud(project: nn.Sequential, like: Tensor) -> None:
+    """Let what a projector says begin at the scale of vectors `(n, width)` that a decoder knows."""
+    first, last = project[1], project[-1]
+    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+    if last.weight.is_meta:
+        return
+    said = project(torch.randn(TRIED, first.in_features))
+    scale = float(like.float().square().mean().sqrt()) / float(said.square().mean().sqrt())
+    last.weight.mul_(scale)
+    last.bias.mul_(scale)
 
 
 def _mean(text: Text) -> float:

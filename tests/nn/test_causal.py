@@ -145,6 +145,26 @@ def test_a_task_with_a_frozen_decoder_is_restored_and_refuses_another(tmp_path):
         again.heads(8, [], 0.0, {"photo": None})
 
 
+@pytest.mark.parametrize("learns", [False, True])
+def test_what_is_projected_begins_as_loud_as_its_own_pieces(learns, tmp_path):
+    """Whatever their scale; and what is planned has none."""
+    path = saved(tmp_path, tied=False)
+    spec = {"name": "pretrained", "path": path, "learns": learns}
+    task = lookup.build("tasks", {"name": "generate", "decoder": spec}, "said")
+    task.fit(["a red cross", "one blue square .", None])
+    for scale in (0.1, 10.0):
+        made = decoder(path, learns=learns)
+        with torch.no_grad():
+            made.pieces.mul_(scale)
+        task._decoder = lambda pieces, made=made: made
+        head = task.heads(8, [], 0.0, {"photo": None})
+        said = head.project(torch.randn(500, 8))
+        wanted = made.pieces.square().mean().sqrt()
+        torch.testing.assert_close(said.square().mean().sqrt(), wanted, atol=0, rtol=0.15)
+        if not learns:
+            made.pieces.div_(scale)
+
+
 def quantised(file) -> dict[str, torch.Tensor]:
     """A tiny Llama as llama.cpp keeps one, in float32, with a tokenizer of bytes."""
     import gguf
