@@ -177,6 +177,8 @@ def test_nobody_is_shut_out(
         page.screenshot(path=str(tmp_path / f"answer-{size}-{scheme}.png"), full_page=True)
         assert faults(page) == []
         page.get_by_label("Model").select_option("chat")
+        assert page.locator("#answer .answer").count() == 0  # it was another's
+        assert page.locator("#why").inner_text() == ""
         page.get_by_label("Message").fill("good and new")
         page.get_by_role("button", name="Send").click()
         page.get_by_text("pieces in").wait_for()
