@@ -108,14 +108,15 @@ def test_the_steps_of_the_image_run_one_by_one(made: Path, tmp_path: Path) -> No
         elif name in ("ENTRYPOINT", "CMD"):
             words += [local(one) for one in json.loads(said)]
     words = ["127.0.0.1" if one == "0.0.0.0" else one for one in words]
-    server = subprocess.Popen(words, env=env, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stderr is not None
-        assert any('"listening"' in line for line in server.stderr)
-        subprocess.run(health, env=env, check=True)
-    finally:
-        server.terminate()
-    assert server.wait(60) == 0
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, env=env, cwd=tmp_path, stderr=pipe, text=True) as server:
+        try:
+            assert server.stderr is not None
+            assert any('"listening"' in line for line in server.stderr)
+            subprocess.run(health, env=env, check=True)
+        finally:
+            server.terminate()
+        assert server.wait(60) == 0
 
 
 def test_the_services_agree_on_ports_keys_and_paths() -> None:
