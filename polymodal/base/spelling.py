@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +21,11 @@ _ACTIVE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0+")
+
+
+def several(given: str | Iterable[str] | None) -> list[str]:
+    """Names where one or several are asked for: a text is one name, not its letters."""
+    return [given] if isinstance(given, str) else list(given or ())
 
 
 def is_missing(cell: Any) -> bool:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
+from polymodal.base.spelling import several
 from polymodal.contract import named
 from polymodal.contract.recipe import (
     SCIENTIFIC,
@@ -130,7 +131,7 @@ def overruled(
     *,
     target: str | Sequence[str] | None = None,
     kinds: Mapping[str, str] | None = None,
-    drop: Sequence[str] = (),
+    drop: str | Sequence[str] = (),
     fusion: Spec | Sequence[Spec] | None = None,
     seed: int | None = None,
     budget: float | None = None,
@@ -157,11 +158,11 @@ def overruled(
         how, _, column = given["split"].partition(":")
         # Another way of splitting has no use for the recipe's column of times.
         given |= {"split": how, "time": column or (recipe.data.time if how == "time" else None)}
-    given |= {"kinds": {**recipe.data.kinds, **(kinds or {})}, "drop": [*recipe.data.drop, *drop]}
+    given |= {"kinds": {**recipe.data.kinds, **(kinds or {})}}
+    given |= {"drop": [*recipe.data.drop, *several(drop)]}
     update: dict[str, Any] = {"data": {**recipe.data.model_dump(), **given}}
     if target:
-        names = [target] if isinstance(target, str) else list(target)
-        update["targets"] = {name: recipe.targets.get(name) for name in names}
+        update["targets"] = {name: recipe.targets.get(name) for name in several(target)}
     update |= {} if budget is None else {"budget": budget}
     update |= {} if seed is None else {"seed": seed}
     update |= {} if metric is None else {"metric": metric}

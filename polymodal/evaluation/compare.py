@@ -20,6 +20,7 @@ from polymodal.base import lookup
 from polymodal.base.claims import refuse_others
 from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_json
+from polymodal.base.spelling import several
 from polymodal.contract.metric import Metric
 from polymodal.contract.task import Answers, Task
 from polymodal.evaluation import judge
@@ -114,7 +115,7 @@ def compare(
             targets, classes, metrics or groups differ.
     """
     loaded = _loaded([runs] if isinstance(runs, str | Path | Run) else runs, trust)
-    targets = _targets(loaded, [target] if isinstance(target, str) else list(target or []))
+    targets = _targets(loaded, several(target))
     models = {who: _models(run, targets, who, len(loaded) == 1) for who, run in loaded.items()}
     fitted_group = _group(loaded, group)
     # Each run reads the file by its own encoding, and the cells by its own schema.

@@ -24,6 +24,7 @@ import torch
 
 from polymodal.base.devices import device_of
 from polymodal.base.errors import UserError
+from polymodal.base.spelling import several
 from polymodal.contract import kind
 from polymodal.contract.batch import Batch, Field
 from polymodal.contract.task import Task
@@ -47,7 +48,7 @@ def explain(
     run: Run | str | Path,
     source: Any,
     rows: Sequence[int],
-    targets: Sequence[str] | None = None,
+    targets: str | Sequence[str] | None = None,
     *,
     max_bad_rows: int = 0,
 ) -> dict[str, dict[str, Any]]:
@@ -85,7 +86,7 @@ def explain(
             "rows": [{"row": int(row), **asked.explanation(i, task)} for i, row in enumerate(rows)],
         }
         for name, task in run.tasks.items()
-        if targets is None or name in targets
+        if targets is None or name in several(targets)
     }
 
 

@@ -13,7 +13,7 @@ from polymodal.base import lookup
 from polymodal.base.claims import WRITTEN, refuse_others
 from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_json
-from polymodal.base.spelling import canonical, is_missing
+from polymodal.base.spelling import canonical, is_missing, several
 from polymodal.contract.metric import Metric
 from polymodal.contract.scoring import Build, Family, Sides
 from polymodal.evaluation.families import families
@@ -118,8 +118,7 @@ def score(
         UserError: a column is missing, cells are not what the metric needs, or rows do not match.
     """
     family = _family(metric)
-    names = [prediction] if isinstance(prediction, str) else list(prediction)
-    gold = [reference] if isinstance(reference, str) else list(reference)
+    names, gold = several(prediction), several(reference)
     _check(metric, family, names, gold, extract)
     ours = predicted = read(source)
     theirs = ours if references is None else read(references)

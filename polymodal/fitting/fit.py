@@ -20,7 +20,7 @@ from polymodal.base import brought, lookup
 from polymodal.base.devices import refuse_several_processes, seeded
 from polymodal.base.errors import UserError
 from polymodal.base.files import write_json
-from polymodal.base.spelling import seconds
+from polymodal.base.spelling import seconds, several
 from polymodal.checks import check as checks
 from polymodal.checks._finding import Finding
 from polymodal.checks.split import together
@@ -66,10 +66,10 @@ def fit(
     valid: Any = None,
     recipe: Recipe | None = None,
     kinds: Mapping[str, str] | None = None,
-    drop: Sequence[str] = (),
+    drop: str | Sequence[str] = (),
     decimal: Mapping[str, str] | None = None,
     date: Mapping[str, str] | None = None,
-    missing: Mapping[str, Sequence[str]] | None = None,
+    missing: Mapping[str, str | Sequence[str]] | None = None,
     encoding: str | None = None,
     group: str | None = None,
     split: str | None = None,
@@ -82,7 +82,7 @@ def fit(
     pretrained: str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
-    trackers: Sequence[str] = (),
+    trackers: str | Sequence[str] = (),
     show: Show | None = None,
     parent: str | Path | Mapping[str, Any] | None = None,
     teacher: str | Path | Mapping[str, Any] | None = None,
@@ -148,7 +148,7 @@ def fit(
         max_bad_rows=max_bad_rows,
         decimal=decimal or None,
         date=date or None,
-        missing={name: list(words) for name, words in missing.items()} if missing else None,
+        missing={name: several(words) for name, words in missing.items()} if missing else None,
         encoding=encoding,
         valid=part,
         parent=str(parent) if isinstance(parent, Path) else parent,
@@ -182,7 +182,7 @@ def fit(
     config = {"seed": recipe.seed, "targets": ", ".join(recipe.targets)}
     with show, claimed(folder, overwrite, temporary):
         show.doing("read the table", "reading")
-        logs = Trackers(trackers, folder / "logs", config)
+        logs = Trackers(several(trackers), folder / "logs", config)
         data = opened(train, valid, recipe, default_folder())
         show.schema(data.schema, data.table, data.named)
         with lookup.blaming(lambda: named.names(recipe.model_dump())):

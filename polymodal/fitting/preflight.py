@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from polymodal.base.spelling import several
 from polymodal.checks import check as checks
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.writing import Writing
@@ -31,12 +32,12 @@ def check(
     valid: Any = None,
     test: Any = None,
     kinds: Mapping[str, str] | None = None,
-    drop: Sequence[str] = (),
+    drop: str | Sequence[str] = (),
     group: str | None = None,
     max_bad_rows: int = 0,
     decimal: Mapping[str, str] | None = None,
     date: Mapping[str, str] | None = None,
-    missing: Mapping[str, Sequence[str]] | None = None,
+    missing: Mapping[str, str | Sequence[str]] | None = None,
     encoding: str | None = None,
     recipe: Recipe | None = None,
     show: Show | None = None,
@@ -63,11 +64,12 @@ def check(
     recipe = recipe or Recipe()
     named = named_in(recipe)
     columns = [n for n in recipe.targets if n not in named or n in named[n].columns]
-    targets = [target] if isinstance(target, str) else list(target) or columns
+    targets = several(target) or columns
     reads = {name: task.reads for name, task in named.items()}
-    stated = Stated(decimal or {}, date or {}, missing or {})
+    words = {name: several(own) for name, own in (missing or {}).items()}
+    stated = Stated(decimal or {}, date or {}, words)
     withheld = [n for task in named.values() for n in task.withheld if n in table.names]
-    group, drop, kinds = conversing(table, group, [*drop, *withheld], dict(kinds or {}))
+    group, drop, kinds = conversing(table, group, [*several(drop), *withheld], dict(kinds or {}))
     schema = infer.infer(table, targets, kinds, drop, group, reads, stated)
     table = typed(schema, table)
     show.schema(schema, table, named)

@@ -13,6 +13,7 @@ from typing import Any
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
+from polymodal.base.spelling import several
 from polymodal.contract.kind import kinds
 from polymodal.contract.recipe import Member, Modality, Recipe, Spec, Training, name_of, options_of
 from polymodal.contract.resolve import overruled
@@ -39,9 +40,9 @@ def pretrain(
     train: Any = None,
     *,
     task: Spec | Sequence[Spec] | None = None,
-    columns: Sequence[str] = (),
+    columns: str | Sequence[str] = (),
     recipe: Recipe | None = None,
-    drop: Sequence[str] = (),
+    drop: str | Sequence[str] = (),
     fusion: Spec | None = None,
     budget: float | str | None = None,
     out: str | Path | None = None,
@@ -81,7 +82,7 @@ def pretrain(
     cache = default_folder()
     table = read(source, cache=cache, encoding=reading.data.encoding)
     schema = opened(table, None, reading.model_copy(update={"targets": {}}), cache).schema
-    left = _others(schema, columns)
+    left = _others(schema, several(columns))
     modalities = {
         name: own
         for name, cells in schema.modalities().items()
@@ -96,7 +97,7 @@ def pretrain(
     return fit(
         table,
         recipe=made,
-        drop=[*drop, *left],
+        drop=[*several(drop), *left],
         budget=budget,
         out=out,
         show=show or Show(sys.stderr),

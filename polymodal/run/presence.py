@@ -9,7 +9,7 @@ import numpy as np
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
-from polymodal.base.spelling import is_missing
+from polymodal.base.spelling import is_missing, several
 from polymodal.contract.answers import Answers
 from polymodal.prepared.prepare import Prepared
 from polymodal.table.read import Table
@@ -50,7 +50,7 @@ def presence(
 
 def to_ignore(absent: str | Collection[str], names: Sequence[str]) -> frozenset[str]:
     """A modality to ignore, or several, as a set; UserError if there is no such modality."""
-    gone = [absent] if isinstance(absent, str) else list(absent)
+    gone = several(absent)
     for name in gone:
         if name not in names:
             raise UserError(

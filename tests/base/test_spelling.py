@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polymodal.base.spelling import canonical, is_missing
+from polymodal.base.spelling import canonical, is_missing, several
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,13 @@ from polymodal.base.spelling import canonical, is_missing
 )
 def test_one_spelling(cells: list[Any], expected: str) -> None:
     assert {canonical(cell) for cell in cells} == {expected}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [("note", ["note"]), (("a", "b"), ["a", "b"]), (None, []), ((), [])]
+)
+def test_a_lone_name_is_one_name(given: Any, expected: list[str]) -> None:
+    assert several(given) == expected
 
 
 @pytest.mark.parametrize("cell", ["1.10", "007", "01.0", "1e5", "1."])

@@ -283,6 +283,11 @@ def test_what_does_not_fit_is_one_clear_error(folder: Path, tmp_path: Path) -> N
         pm.pretrain(data, task="contrast", show=pm_silent())
     with pytest.raises(UserError, match="There is no column 'nota' to learn from"):
         pm.pretrain(data, columns=["nota"], show=pm_silent())
+    with pytest.raises(UserError, match="There is no column 'nota' to learn from"):
+        pm.pretrain(data, columns="nota", show=pm_silent())
+    # A lone name to leave out is no list of letters either: nothing is left to learn from.
+    with pytest.raises(UserError, match="no column left to learn from"):
+        pm.pretrain(alone, drop="note", show=pm_silent())
     strange = {"words": data["note"], "y": data["label"]}
     with pytest.raises(UserError, match="fits this table"):
         pm.fit(strange, "y", parent=folder, show=pm_silent())
