@@ -39,7 +39,7 @@ def unchecked(path: Path) -> dict[str, Any]:
     """The JSON object in a file, as it stands; UserError if there is none."""
     found = read_json(path)
     if not isinstance(found, dict):
-        raise damaged(path, TypeError(f"a {type(found).__name__} instead of an object"))
+        raise damaged(path, TypeError(f"{type(found).__name__} instead of an object"))
     return found
 
 

@@ -88,6 +88,6 @@ def _check(path: str, model: Any, body: Any, output: Any) -> None:
         raise UserError(
             f"The model in '{path}' does more than its layers and its output layer say",
             expected="a plain language model, such as those of Llama, Qwen or GPT-2",
-            got=f"a {model.config.model_type} model",
+            got=f"a model of the type {model.config.model_type}",
             do="choose another model",
         )

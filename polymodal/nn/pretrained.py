@@ -112,7 +112,7 @@ def width(path: str, half: Half) -> int:
     raise UserError(
         f"'{path}' does not say how wide its outputs are",
         expected=f"hidden_size, hidden_sizes or hidden_dim in {CONFIG}",
-        got=f"a {config.model_type} model",
+        got=f"a model of the type {config.model_type}",
     )
 
 
@@ -183,8 +183,8 @@ def _other_kind(path: str, half: Half, model_type: str, reads: str) -> UserError
     return UserError(
         f"'{path}' is not a model of {half.kind}",
         expected=f"a model that reads {' or '.join(half.inputs)}",
-        got=f"a {model_type} model, which reads {reads}",
-        do=f"choose a {half.kind} model, or give this one to a column of its own kind",
+        got=f"a model of the type {model_type}, which reads {reads}",
+        do=f"choose a model of {half.kind}, or give this one to a column of its own kind",
     )
 
 

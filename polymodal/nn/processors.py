@@ -37,6 +37,13 @@ def tokenizer(path: str) -> Any:
 
     found, named = opened(path)
     if not named and not matching(found, VOCABULARY):
+        if (found / PREPROCESSOR).is_file():
+            raise UserError(
+                f"'{path}' is no model of texts: it holds no tokenizer",
+                expected=f"one of {', '.join(VOCABULARY)} beside {CONFIG}",
+                got=f"{PREPROCESSOR}, as models of pictures and sounds have",
+                do="choose a model of texts, or give this one to a column of its own kind",
+            )
         raise UserError(
             f"'{path}' holds no tokenizer",
             expected=f"one of {', '.join(VOCABULARY)} beside {CONFIG}",

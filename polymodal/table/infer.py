@@ -99,7 +99,7 @@ def infer(
     )
     if FUSED in schema.modalities():
         raise UserError(
-            f"{table.source} has a {schema.column(FUSED).kind} column called '{FUSED}'",
+            f"{table.source} has a column of {schema.column(FUSED).kind} called '{FUSED}'",
             expected="another name: the model of all modalities is called so",
             do=f"rename it, or `drop {FUSED}`",
         )

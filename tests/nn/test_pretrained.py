@@ -204,8 +204,12 @@ def test_errors_say_what_is_wrong(bert_path: str, vit_path: str, tmp_path: Path)
         pretrained.load(bert_path, IMAGE)
     with pytest.raises(UserError, match="no weights in safetensors format"):
         pretrained.load(put(tmp_path / "bare", model_type="bert"), TEXT)
-    with pytest.raises(UserError, match="holds no tokenizer"):
+    with pytest.raises(UserError, match="is no model of texts"):
         processors.tokenizer(vit_path)
+    silent = put(tmp_path / "silent", model_type="bert")
+    with pytest.raises(UserError, match="holds no tokenizer") as caught:
+        processors.tokenizer(silent)
+    assert "no model of texts" not in str(caught.value)
     with pytest.raises(UserError, match="how its pictures are to be prepared"):
         processors.image_processor(bert_path)
     (tmp_path / "empty" / "config.json").write_text("{")
@@ -221,3 +225,6 @@ def test_a_hub_id_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     with pytest.raises(UserError, match="no such model could be had") as caught:
         checkpoint.folder("nobody/nothing")
     assert "offline" in caught.value.do
+    with pytest.raises(UserError) as caught:
+        checkpoint.folder("mini-lm")
+    assert "did you mean 'minilm'" in caught.value.do

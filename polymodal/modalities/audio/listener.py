@@ -140,7 +140,7 @@ class _Transformer(Listener):
         raise UserError(
             f"'{self.path}' hears in a way that is not known",
             expected="a model like wav2vec 2.0, HuBERT, Whisper or AST",
-            got=f"a {model.config.model_type} model",
+            got=f"a model of the type {model.config.model_type}",
             do="choose another model",
         )
 

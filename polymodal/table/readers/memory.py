@@ -179,7 +179,7 @@ def _array(name: str, cells: Iterable[Any], source: str) -> pa.Array:
             raise UserError(
                 f"{source}: column '{name}' holds lists in lists, more than {DEEPEST} deep",
                 expected="lists of numbers or texts",
-                got=f"a {type(value).__name__} in row {i}",
+                got=f"{type(value).__name__} in row {i}",
             )
     try:
         return pa.array(_written(values))
