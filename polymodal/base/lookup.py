@@ -223,10 +223,11 @@ def chosen(component: Any) -> dict[str, Any]:
 
 
 def check_options(cls: type[Any], name: str, given: Mapping[str, Any]) -> None:
-    """Fail on an option that the component does not have, or on a value of the wrong type."""
+    """Fail on an option that the component does not have, on a value of the wrong type or NaN."""
     # Whoever builds components without a check need not have it.
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+    finite = ConfigDict(allow_inf_nan=False)
     known, types = options(cls), get_type_hints(cls.__init__)
     for key, value in given.items():
         if key not in known:
@@ -237,7 +238,7 @@ def check_options(cls: type[Any], name: str, given: Mapping[str, Any]) -> None:
                 do=meant(key, known, ABOVE),
             )
         try:
-            TypeAdapter(types.get(key, Any)).validate_python(value, strict=True)
+            TypeAdapter(types.get(key, Any), config=finite).validate_python(value, strict=True)
         except ValidationError as error:
             raise UserError(
                 f"The option '{key}' of '{name}' has the wrong type",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import random
 import re
 from pathlib import Path
@@ -241,6 +242,7 @@ def test_the_common_text_is_the_commonest_or_the_one_most_like_all():
         ({"reading": "ear"}, "cannot read by 'ear'"),
         ({"decoder": "gpt5"}, "no nn/decoders called 'gpt5'"),
         ({"decoder": {"name": "gpt2", "layers": 3}}, "has no option 'layers'"),
+        ({"decoder": {"name": "gpt2", "dropout": math.nan}}, "finite number"),
         ({"decoder": "llama", "reading": "attention"}, "has no cross-attention"),
         ({"decoding": {"beam": 3}}, "has no option 'beam'"),
         ({"decoding": {"beams": "3"}}, "wrong type"),
