@@ -10,10 +10,11 @@
     git clone --depth 1 https://github.com/aeon-toolkit/aeon
     python recipes/tables.py motions aeon/aeon/datasets/data/BasicMotions
     python recipes/tables.py clips
+    python recipes/tables.py reports
     python recipes/tables.py reviews "Womens Clothing E-Commerce Reviews.csv"   # from Kaggle
 
 Each writes train.csv and test.csv into recipes/data/NAME, which is where the recipes look.
-Scenes and clips are drawn, `--rows` of them, and so is what the sensor of `home` sees.
+What is made of no download is drawn, `--rows` of it, and so is what the sensor of `home` sees.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile
+from PIL import Image, ImageDraw, ImageFilter
 
 from polymodal.builtin import _render, scenes
 
@@ -180,6 +182,67 @@ def clips(folder: Path, rows: int) -> Tables:
     return {"train": table[:train], "test": table[train:]}
 
 
+SIDES, HALVES = ("left", "right"), ("upper", "lower")
+SIZES = {"small": 3.5, "large": 6.5}
+
+
+def reports(folder: Path, rows: int) -> Tables:
+    """Drawn pictures of chests with a record of each, and a report; a fourth for the test.
+
+    A report names what the picture shows and what the record says, and ends with what only both
+    together tell. Nothing here is of any patient, or medical knowledge.
+    """
+    rng = np.random.default_rng(0)
+    (folder / "xray").mkdir(parents=True, exist_ok=True)
+    found = []
+    for i in range(rows):
+        seen, size = bool(rng.random() < 0.7), str(rng.choice(list(SIZES)))
+        side, half, wide = rng.integers(2), rng.integers(2), bool(rng.random() < 0.3)
+        path, age = f"xray/{i}.png", int(rng.integers(18, 91))
+        degrees = round(
+            float(rng.uniform(36.2, 37.4) if rng.random() < 0.5 else rng.uniform(38.1, 40)), 1
+        )
+        _chest((side, half, SIZES[size]) if seen else None, wide, rng).save(folder / path)
+        where = (
+            f"{size} opacity in the {SIDES[side]} {HALVES[half]} lung" if seen else "clear lungs"
+        )
+        heart = "wide heart" if wide else "heart of normal size"
+        fever = degrees > 38
+        ends = {(True, True): "pneumonia likely", (True, False): "picture again in six weeks"}
+        end = ends.get((seen, fever), "look elsewhere for the fever" if fever else "nothing to do")
+        said = f"{where}, {heart}; {degrees} degrees at {age} years: {end}."
+        report = said[0].upper() + said[1:]
+        found.append({"xray": path, "age": age, "temperature": degrees, "report": report})
+    table, train = pd.DataFrame(found), rows * 3 // 4
+    return {"train": table[:train], "test": table[train:]}
+
+
+def _chest(
+    opacity: tuple[int, int, float] | None, wide: bool, rng: np.random.Generator
+) -> Image.Image:
+    """64 x 64 pixels, grey: two dark lungs, ribs, a heart, and perhaps an opacity in a lung.
+
+    As on films, the patient's left is on the right.
+    """
+    found = Image.new("L", (64, 64), int(rng.integers(140, 170)))
+    pen = ImageDraw.Draw(found)
+    dx, dy = rng.uniform(-2, 2, 2)
+    for x in (19, 45):
+        pen.ellipse((x - 11 + dx, 8 + dy, x + 11 + dx, 56 + dy), fill=int(rng.integers(45, 70)))
+    for y in range(12, 56, 7):
+        pen.arc((6 + dx, y + dy, 58 + dx, y + 14 + dy), 190, 350, fill=100)
+    reach = rng.uniform(13, 15) if wide else rng.uniform(7, 9)
+    pen.ellipse((35 - reach + dx, 30 + dy, 35 + reach + dx, 54 + dy), fill=175)
+    if opacity is not None:
+        side, half, radius = opacity
+        x = (48, 16)[side] + dx + rng.uniform(-2, 2)
+        y = (19, 43)[half] + dy + rng.uniform(-3, 3)
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=190)
+    soft = np.asarray(found.filter(ImageFilter.GaussianBlur(1)), float)
+    noisy = soft + rng.normal(0, 6, soft.shape)
+    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+
+
 def reviews(source: Path, folder: Path) -> Tables:
     """Women's E-Commerce Clothing Reviews: the texts, each once, a fifth of them for the test."""
     table = pd.read_csv(source)
@@ -202,6 +265,7 @@ MADE: dict[str, Callable[[Path, Path], Tables]] = {
 DRAWN: dict[str, tuple[Callable[[Path, int], Tables], int]] = {
     "scenes": (pictures, 5500),
     "clips": (clips, 800),
+    "reports": (reports, 4000),
 }
 
 

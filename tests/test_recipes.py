@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 TABLES = runpy.run_path(str(ROOT / "recipes" / "tables.py"), run_name="recipes")
 SHAPES = sorted((ROOT / "recipes" / "shapes").glob("*.yaml"))
-LEARNED = ("bert", "clip", "retrieval")
+LEARNED = ("bert", "clip", "gpt", "retrieval")
 every_recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 
 
@@ -105,7 +105,7 @@ def header(path: Path) -> str:
 def test_there_is_one_of_every_sort_and_the_docs_list_them() -> None:
     docs = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"\(\.\./recipes/(\w+)\.yaml\)", docs))
-    assert listed == {path.stem for path in RECIPES} and len(RECIPES) == 9
+    assert listed == {path.stem for path in RECIPES} and len(RECIPES) == 11
 
 
 @pytest.mark.parametrize("path", SHAPES, ids=lambda path: path.stem)
