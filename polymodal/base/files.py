@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from safetensors import SafetensorError
 from polymodal.base.errors import UserError
 from polymodal.base.sheets import csv_of
 
+# What a cell that is a file is called.
+_FILED = re.compile(r"\d{6,}\.(png|bin)")
 # No document of ours comes near it; twenty times as much memory is needed to parse one.
 LARGEST_JSON = 128 * 2**20
 
@@ -100,6 +103,53 @@ def read_json(path: Path) -> Any:
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     """Write columns of equal length as a CSV file: see `sheets.csv_of`."""
     write_text(path, csv_of(columns))
+
+
+def write_predictions(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """As `write_csv`; cells that are files stand in a folder beside it, and are named.
+
+    Of a column `picture` of `drawn.csv` that is `drawn.picture/`, which is replaced whole if it
+    holds nothing but such files.
+
+    Raises:
+        UserError: such a folder holds others' files, or cannot be written.
+    """
+    told = dict(columns)
+    for name, cells in columns.items():
+        if any(isinstance(cell, bytes) for cell in cells):
+            told[name] = _filed(path.with_name(f"{path.stem}.{name.replace(os.sep, '_')}"), cells)
+    write_csv(path, told)
+
+
+def _filed(folder: Path, cells: Sequence[Any]) -> list[Any]:
+    """Write cells that are files into a folder: their names from beside it, other cells as are."""
+    others = [one.name for one in folder.glob("*") if not _FILED.fullmatch(one.name)]
+    if others or (folder.exists() and not folder.is_dir()):
+        raise UserError(
+            f"'{folder}' is there already, and holds what would be lost",
+            expected="no such folder, or one of files that the same command has written",
+            got=", ".join(sorted(others)[:3]) or "a file",
+            do="give another `out`, or move it",
+        )
+    names = [
+        f"{row:06d}.{_suffix(one)}" if isinstance(one, bytes) else None
+        for row, one in enumerate(cells)
+    ]
+    with whole(folder) as temporary:
+        temporary.mkdir()
+        for name, cell in zip(names, cells, strict=True):
+            if name is not None:
+                (temporary / name).write_bytes(cell)
+        if folder.exists():
+            shutil.rmtree(folder)
+    return [
+        cell if name is None else f"{folder.name}/{name}"
+        for name, cell in zip(names, cells, strict=True)
+    ]
+
+
+def _suffix(content: bytes) -> str:
+    return "png" if content.startswith(b"\x89PNG") else "bin"
 
 
 def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:

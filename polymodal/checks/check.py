@@ -21,6 +21,7 @@ from polymodal.checks.split import labels
 from polymodal.contract import kind
 from polymodal.contract.form import Form
 from polymodal.contract.task import Task, default
+from polymodal.prepared import targets
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import Contents, cells
 from polymodal.prepared.encode import encode
@@ -159,7 +160,8 @@ def _learned(train: Table, schema: Schema, target: Column, named: Task | None) -
     task = copy.deepcopy(named) or lookup.build("tasks", str(name), target.name)
     try:
         introduce(task, schema, train)
-        task.fit(train.cells(target.name), target.details)
+        rows = np.arange(len(train))
+        task.fit(targets.fitting(task, train, schema, rows), target.details)
     except UserError as error:
         return [Finding("error", error.what, 1, error.got, error.do or error.expected)]
     return [Finding(severity, what, 1) for severity, what in task.remarks()]

@@ -121,7 +121,7 @@ def predict(
 ) -> None:
     """Predict new rows: --data FILE --out FILE.csv, or one row as --COLUMN VALUE ..."""
     from polymodal.base.claims import refuse_file, refuse_input
-    from polymodal.base.files import write_csv
+    from polymodal.base.files import write_predictions
     from polymodal.report.words import counted
     from polymodal.run.rows import unknown
     from polymodal.run.saved import load
@@ -152,6 +152,12 @@ def predict(
             what = f"'--{name}' is neither an option nor a column that the run reads"
             raise lookup.unknown(what, name, inputs)
         answer = loaded.predict_row(row, ledger=ledger, interval=interval)
+        if drawn := [name for name, cell in answer.items() if isinstance(cell, bytes)]:
+            raise UserError(
+                f"'{drawn[0]}' is a file, which cannot be printed",
+                expected="a table of rows and a file to write to",
+                do="--data FILE --out FILE.csv; or `predict_row` from Python",
+            )
         say(json.dumps(answer, ensure_ascii=False, indent=1))
         for line in ledger.lines():
             say(line, sys.stderr)
@@ -161,7 +167,7 @@ def predict(
     columns = loaded.predict(
         table(data, allow_urls), max_bad_rows=max_bad_rows, ledger=ledger, interval=interval
     )
-    write_csv(out, columns)
+    write_predictions(out, columns)
     say(f"{counted(len(columns['row']), 'row')} in {out}")
     for line in ledger.lines():
         say(f"  {line}")

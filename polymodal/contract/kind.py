@@ -134,6 +134,8 @@ class Kind(ABC):
         described: the form of fixed features that solvers read; None: no solver reads this kind.
         scored: solvers other than linear ones read a linear model's scores of it.
         split: trees may split on its features.
+        drawn, gridded: the form whose arrays are undone to files (`Form.decode`), and the encoder
+            that a tokenizer of them has; None: its media cannot be made.
         hub: pretrained models by their ids on the Hugging Face hub, the one to prefer first: a fit
             uses those in its local cache, and fetches them if it is asked to.
         most: what strangers' media may hold at most, as `measure` says it, and that in words; None:
@@ -158,6 +160,8 @@ class Kind(ABC):
     split: ClassVar[bool] = True
     most: ClassVar[tuple[float, str] | None] = None
     seen_again: ClassVar[str] = "warning"
+    drawn: ClassVar[str | None] = None
+    gridded: ClassVar[str | None] = None
     hub: ClassVar[tuple[Weights, ...]] = ()
 
     @property
@@ -323,6 +327,11 @@ def worded() -> str:
 def spoken() -> str:
     """The column kind whose cells may say words."""
     return next(column for column, kind in readers().items() if kind.speaks)
+
+
+def pictured() -> str:
+    """The column kind whose cells can be drawn."""
+    return next(column for column, kind in readers().items() if kind.drawn)
 
 
 @cache

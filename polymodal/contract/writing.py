@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,8 +53,49 @@ class Part:
     said: Said | None = None
 
 
-class Writing(Task):
-    """A task that writes."""
+class Sequenced(Task):
+    """A task whose answers a decoder makes piece by piece, in a manner.
+
+    Attributes:
+        decoding: an option: the manner, keys of `nn.manner.Manner`.
+    """
+
+    decoding: Mapping[str, Any] | None
+
+    @abstractmethod
+    def planned(self) -> nn.Module | None:
+        """A `nn.decoder.Decoder` as it writes, without its numbers: on the meta device; None of a
+        task that writes without one.
+
+        Before `fit`, of as many pieces as are allowed.
+        """
+
+
+class Speaker(nn.Module):
+    """The head of such a task.
+
+    Attributes:
+        silent: where targets are known, only what they cost is asked: nothing is written.
+    """
+
+    silent: bool = False
+
+
+@contextmanager
+def silenced(model: nn.Module) -> Iterator[None]:
+    """Inside, the model's heads that could write are `silent`."""
+    heads = [module for module in model.modules() if isinstance(module, Speaker)]
+    try:
+        for head in heads:
+            head.silent = True
+        yield
+    finally:
+        for head in heads:
+            head.silent = False
+
+
+class Writing(Sequenced):
+    """A task that writes texts."""
 
     @abstractmethod
     def sample(self, row: Mapping[str, Any], cell: Any) -> str | None:
@@ -64,14 +106,6 @@ class Writing(Task):
         Args:
             row: column -> cell.
             cell: of the target.
-        """
-
-    @abstractmethod
-    def planned(self) -> nn.Module | None:
-        """A `nn.decoder.Decoder` as it writes, without its numbers: on the meta device; None of a
-        task that writes without one.
-
-        Before `fit`, of as many pieces as are allowed.
         """
 
     @abstractmethod

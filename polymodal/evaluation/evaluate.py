@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.claims import WRITTEN, refuse_input, refuse_others
-from polymodal.base.files import make_folder, write_csv, write_json, write_text
+from polymodal.base.files import make_folder, write_csv, write_json, write_predictions, write_text
 from polymodal.base.spelling import cut
 from polymodal.contract.task import Answers
 from polymodal.contract.writing import Writing
@@ -150,7 +150,7 @@ class Evaluation:
         refuse(folder)
         make_folder(folder)
         write_json(folder / "metrics.json", self.to_json())
-        write_csv(folder / "predictions.csv", self.predictions)
+        write_predictions(folder / "predictions.csv", self.predictions)
         if self.samples:
             write_csv(folder / SAMPLES, self.samples)
         self.to_html(folder / REPORT)
@@ -235,7 +235,7 @@ def evaluate(
     table = run.table(source, require_targets=True)
     clusters = clusters_of(table, group, run.schema.group)
     prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
-    rows, targets = np.arange(len(table)), run.targets(table)
+    rows, targets = np.arange(len(table)), run.targets(table, ledger, max_bad_rows)
     planned = sets.plan(list(run.schema.modalities()), len(table), contributions)
     if planned is not None and tell is not None:
         tell(sets.announcement(run, prepared, len(table), planned, targets))

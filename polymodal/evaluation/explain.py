@@ -146,7 +146,7 @@ class _Asked:
             losses = [supports[0] - own for own in supports[1:]]
             found.append({**part, "losses": losses})
         return {
-            "answer": task.decode([answered])[target][0],
+            "answer": task.said(answered),
             "support": full,
             "nothing": values[frozenset()],
             "shapley": shares | shapley(values) if complete else {},

@@ -96,7 +96,7 @@ def describe(
     found = slices(models, best, clusters)
 
     def answer(given: Array) -> Any:
-        return task.decode([given])[task.name][0]
+        return task.said(given)
 
     for one in found.values():
         one["examples"] = [

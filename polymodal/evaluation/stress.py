@@ -52,7 +52,8 @@ def stress(
     table = table.take(chosen)
     prepared = run.prepare(table, Ledger(), max_bad_rows=max_bad_rows)
     positions = np.arange(len(table))
-    truth = {name: Known(target, positions) for name, target in run.targets(table).items()}
+    encoded = run.targets(table, max_bad_rows=max_bad_rows)
+    truth = {name: Known(target, positions) for name, target in encoded.items()}
     clean = run.scores(prepared, positions)
     present = run.present(table, prepared)
     jobs = [

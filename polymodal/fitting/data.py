@@ -16,9 +16,11 @@ from polymodal.checks import check as checks
 from polymodal.checks import split
 from polymodal.checks._finding import Finding
 from polymodal.contract import kind
+from polymodal.contract.coded import Coded
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Task, default
 from polymodal.fitting import plan
+from polymodal.fitting.codes import pixels, varied
 from polymodal.prepared import targets as encoding
 from polymodal.prepared.cells import Contents
 from polymodal.prepared.prepare import Prepared
@@ -189,7 +191,7 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
         cells = encoding.cells(task, data.table)
         details = columns[name].details if name in columns else None
         checks.introduce(task, data.schema, data.table.take(division.train))
-        task.fit([cells[i] for i in division.train], details)
+        task.fit(encoding.fitting(task, data.table, data.schema, division.train), details)
         if recipe.metric is not None:
             task.measured_by(recipe.metric)
         tasks[name], read[name] = task, cells
@@ -213,7 +215,11 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
         for row in strange:
             cells[row] = None
         unseen[strange] = True
-        targets[name] = encoding.prepared(task, cells)
+        if isinstance(task, Coded):
+            targets[name] = pixels(task, data.contents, data.schema, recipe, ledger)
+            varied(task, targets[name], division.train)
+        else:
+            targets[name] = encoding.prepared(task, cells)
         if len(division.valid) and not targets[name].present[division.valid].any():
             raise UserError(
                 f"No validation row has a value of '{name}' that training rows have too",

@@ -28,7 +28,7 @@ from polymodal.contract import named
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe, Spec
 from polymodal.contract.resolve import overruled, share
-from polymodal.fitting import plan, trials
+from polymodal.fitting import codes, plan, trials
 from polymodal.fitting.backbones import backbones
 from polymodal.fitting.clock import Clock
 from polymodal.fitting.combine import combine
@@ -47,7 +47,7 @@ from polymodal.fitting.job import Cells, Forms, Job, form_key
 from polymodal.fitting.parent import Origin, origin, settled
 from polymodal.fitting.room import leave_out
 from polymodal.fitting.teacher import teaching
-from polymodal.metrics.statistics import codes
+from polymodal.metrics import statistics
 from polymodal.models import build
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import cells, digest
@@ -251,6 +251,7 @@ def _fitted(
     logs.start()
     try:
         clock = Clock(recipe, members, start)
+        job = codes.learned(job, division.train, division.valid, clock, data.contents, out, show)
         found = trials.train(job, members, division, clock, out, show)
     finally:
         logs.close()
@@ -282,7 +283,7 @@ def _absolute(source: str | None) -> str | None:
 
 def _request(data: Opened, recipe: Recipe) -> dict[str, Any]:
     """What makes a fit this one, its budget apart: recipe, the user's own code, data."""
-    content = digest(data.contents, data.schema.inputs)
+    content = digest(data.contents, [*data.schema])
     asked = recipe.model_dump(exclude={"budget", "train", "valid"})
     return {"recipe": asked, "code": brought.contents(named.names(asked)), "data": content}
 
@@ -343,7 +344,7 @@ def _prepared(
                 forms[key], prepared[key] = own, encoded(name, own, Ledger())
         return forms, prepared
 
-    groups = None if group is None else codes(table.cells(group))
+    groups = None if group is None else statistics.codes(table.cells(group))
     how, time = recipe.data.split, recipe.data.time
     units = groups
     if groups is None or time is not None:

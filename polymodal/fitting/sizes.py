@@ -16,7 +16,7 @@ from polymodal.contract.form import Form
 from polymodal.contract.kind import of
 from polymodal.contract.recipe import Member, Recipe, Training
 from polymodal.contract.task import Task
-from polymodal.contract.writing import Writing
+from polymodal.contract.writing import Sequenced
 from polymodal.fitting import data as read
 from polymodal.fitting import plan
 from polymodal.fitting.backbones import backbones
@@ -108,7 +108,7 @@ def sizes(recipe: Recipe) -> list[Size]:
     found = []
     for name, spec in recipe.targets.items():
         task = None if spec is None else lookup.build("tasks", spec, name)
-        if isinstance(task, Writing):
+        if isinstance(task, Sequenced):
             decoder = task.planned()
             if decoder is not None:
                 work = {name: Work.of(decoder)}
@@ -155,7 +155,7 @@ def _size(
     Args:
         given: training cells of modalities whose encoders grow with what they find there.
     """
-    plain = {name: task for name, task in tasks.items() if not isinstance(task, Writing)}
+    plain = {name: task for name, task in tasks.items() if not isinstance(task, Sequenced)}
     kinds = {name: form.kind for name, form in forms.items()}
     network = build.design(member).predictor(kinds, forms, plain)
     assert isinstance(network, Model)
@@ -171,7 +171,7 @@ def _size(
     work = {}
     views = network.names if network.fusion.decides else []
     for name, task in tasks.items():
-        if isinstance(task, Writing):
+        if isinstance(task, Sequenced):
             with torch.device("meta"):
                 parts[name] = _count(task.heads(member.width, views, 0.0, forms))
             if (decoder := task.planned()) is not None:

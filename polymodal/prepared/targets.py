@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from polymodal.base.errors import UserError
+from polymodal.contract.coded import Coded
+from polymodal.contract.form import Form
+from polymodal.contract.kind import pictured
 from polymodal.contract.task import Answers, Array, Task
-from polymodal.prepared.prepare import Prepared
+from polymodal.prepared import cells as read
+from polymodal.prepared.prepare import Prepared, prepare
+from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
+from polymodal.table.schema import Schema
 
 
 def cells(task: Task, table: Table) -> list[Any]:
@@ -22,6 +30,49 @@ def cells(task: Task, table: Table) -> list[Any]:
     unknown = set(task.withheld) - set(table.names)
     columns = [[None] * len(table) if n in unknown else table.cells(n) for n in names]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def fitting(task: Task, table: Table, schema: Schema, rows: Array) -> list[Any]:
+    """The cells of some rows as the task's `fit` takes them.
+
+    Raises:
+        UserError: its media are of a kind that cannot be made.
+    """
+    if isinstance(task, Coded):
+        column = schema.column(task.columns[0])
+        if column.kind != pictured():
+            raise UserError(
+                f"The column '{column.name}' cannot be drawn",
+                expected=f"a column of the kind {pictured()}",
+                got=column.kind,
+                do=f"say what it is (`kind {column.name}={pictured()}`), or name another task",
+            )
+        return [cell for cell in read.cells(table, [column], rows) if cell is not None]
+    found = cells(task, table)
+    return [found[i] for i in rows.tolist()]
+
+
+def of_table(
+    task: Task,
+    table: Table,
+    schema: Schema,
+    *,
+    ledger: Ledger,
+    cache: Path | None,
+    form: Form | None = None,
+    **options: Any,
+) -> Prepared:
+    """A fitted task's targets in a table; of media those that cannot be read are noted.
+
+    Args:
+        cache: where arrays of media are kept; None: nowhere.
+        form: of media, in place of the task's own.
+        options: of media further ones of `prepare`.
+    """
+    if not isinstance(task, Coded):
+        return prepared(task, cells(task, table))
+    column = schema.column(task.columns[0])
+    return prepare(table, [column], form or task.form, cache=cache, ledger=ledger, **options)
 
 
 def prepared(task: Task, found: Sequence[Any]) -> Prepared:

@@ -264,9 +264,20 @@ class Run:
             source, require_targets=require_targets, cache=cache, encoding=encoding
         )
 
-    def targets(self, table: Table) -> dict[str, Prepared]:
-        """A table's encoded targets."""
-        return {n: encoding.prepared(o, encoding.cells(o, table)) for n, o in self.tasks.items()}
+    def targets(
+        self, table: Table, ledger: Ledger | None = None, max_bad_rows: int = 0
+    ) -> dict[str, Prepared]:
+        """A table's encoded targets.
+
+        Args:
+            ledger: where media that cannot be read are noted, of which there may be so many.
+        """
+        options: dict[str, Any] = {"cache": usable_folder(), "max_bad_rows": max_bad_rows}
+        noted = ledger or Ledger()
+        return {
+            name: encoding.of_table(task, table, self.schema, ledger=noted, **options)
+            for name, task in self.tasks.items()
+        }
 
     def prepare(self, table: Table, ledger: Ledger, **options: Any) -> list[Prepared]:
         """A table's cells in each of the run's forms, kept in the cache."""

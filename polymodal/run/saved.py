@@ -27,10 +27,11 @@ from polymodal.base.tensors import read_tensors, write_tensors
 from polymodal.checks.seen import Seen
 from polymodal.contract import named, resolve
 from polymodal.contract.answers import CONSTANT
+from polymodal.contract.coded import Coded
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe
 from polymodal.contract.task import Task
-from polymodal.contract.writing import Writing
+from polymodal.contract.writing import Sequenced
 from polymodal.metrics import doubts
 from polymodal.metrics.conformal import Strangeness
 from polymodal.nn import checkpoint
@@ -49,6 +50,8 @@ FORMAT = 5
 ROWS = "rows"
 # And how strange the truth was in validation rows (`Pipeline.held_out`).
 STRANGE = "strange"
+# And what was learned for tasks beside their heads (`Coded.tensors`).
+TASK = "task"
 JSON, WEIGHTS, RECIPE = "run.json", "model.safetensors", "recipe.yaml"
 
 
@@ -68,6 +71,12 @@ def save(run: Run, folder: Path) -> None:
         f"{i}.{key}": value
         for i, member in enumerate(model.members.values())
         for key, value in member.module.state_dict().items()
+    }
+    tensors |= {
+        f"{TASK}.{i}.{key}": value
+        for i, task in enumerate(model.tasks.values())
+        if isinstance(task, Coded)
+        for key, value in task.tensors.items()
     }
     if run.seen is not None:
         tensors[ROWS] = torch.from_numpy(run.seen.rows)
@@ -249,24 +258,26 @@ def _restored(described: dict[str, Any], folder: Path, decoding: Mapping[str, An
     """The run that `save` described, with its weights."""
     schema = Schema.from_json(described["schema"])
     forms = [_form(item, folder) for item in described["forms"]]
-    tasks = {item["task"]: _task(item, decoding) for item in described["tasks"]}
-    if decoding and not any(isinstance(task, Writing) for task in tasks.values()):
-        raise UserError(
-            f"'{folder}' writes no texts",
-            expected="no decoding, or a run with a target of texts",
-            got=f"the targets {', '.join(tasks)}",
-        )
-    members: dict[str, Trained] = {}
     tensors, _ = read_tensors(folder / WEIGHTS)
     spoilt = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
     if spoilt:
         raise damaged(folder / WEIGHTS, ValueError(f"{spoilt[0]} holds what is no number"))
+    tasks = {
+        item["task"]: _task(item, decoding, under(f"{TASK}.{i}.", tensors))
+        for i, item in enumerate(described["tasks"])
+    }
+    if decoding and not any(isinstance(task, Sequenced) for task in tasks.values()):
+        raise UserError(
+            f"'{folder}' writes no texts and draws no pictures",
+            expected="no decoding, or a run with a target of texts or pictures",
+            got=f"the targets {', '.join(tasks)}",
+        )
+    members: dict[str, Trained] = {}
     for i, item in enumerate(described["members"]):
         member = Member.model_validate(item["spec"])
         chosen = {name: forms[k] for name, k in item["forms"].items()}
         module = build.module(member, schema, chosen, tasks)
-        prefix = f"{i}."
-        fill(module, {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+        fill(module, under(f"{i}.", tensors))
         kernels = Kernels(**item["kernels"])
         module = kernels.apply(module)
         members[member.name] = Trained(member, module, item["forms"], kernels, item["facts"])
@@ -287,14 +298,23 @@ def _restored(described: dict[str, Any], folder: Path, decoding: Mapping[str, An
     return Run(model, recipe, *about, folder, attempts)
 
 
-def _task(item: Mapping[str, Any], decoding: Mapping[str, Any]) -> Task:
-    """A fitted task; one that writes does so as `decoding` says."""
+def under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those whose names begin so, without that."""
+    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _task(
+    item: Mapping[str, Any], decoding: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+) -> Task:
+    """A fitted task; one that writes or draws does so as `decoding` says."""
     options = dict(item["options"])
-    if decoding and issubclass(lookup.find("tasks", item["name"]), Writing):
+    if decoding and issubclass(lookup.find("tasks", item["name"]), Sequenced):
         options["decoding"] = {**(options.get("decoding") or {}), **decoding}
     task = lookup.build("tasks", {"name": item["name"], **options}, item["task"])
     assert isinstance(task, Task)
     task.state = item["state"]
+    if isinstance(task, Coded):
+        task.tensors = tensors
     if item.get("metric") is not None:
         task.measured_by(item["metric"])
     return task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -164,7 +165,11 @@ class Model:
         """One row's part of the predictions."""
         answers: dict[str, Any] = {}
         for name, task in self.run.tasks.items():
-            told: dict[str, Any] = {"value": found[name][row]}
+            value = found[name][row]
+            # Files go out as they come in.
+            told: dict[str, Any] = {
+                "value": b64encode(value).decode() if isinstance(value, bytes) else value
+            }
             shares = {c: found[f"{name}={c}"][row] for c in task.classes if f"{name}={c}" in found}
             if shares:
                 told["probabilities"] = shares

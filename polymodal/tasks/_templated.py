@@ -57,6 +57,7 @@ class Templated(Writing):
         self, modalities: Mapping[str, Mapping[str, str]], cells: Callable[[str], Sequence[Any]]
     ) -> None:
         """Find the template's columns, or the usual template, and look at what rows say."""
+        modalities = self.readable(modalities)
         kinds = {name: kind for own in modalities.values() for name, kind in own.items()}
         given = self.given
         if given is None and self.wants_template(kinds.values()):
@@ -71,6 +72,12 @@ class Templated(Writing):
             self._of({name: own[i] for name, own in columns.items()})
             for i in range(0, count, max(1, count // LOOKED_AT))
         ]
+
+    def readable(
+        self, modalities: Mapping[str, Mapping[str, str]]
+    ) -> Mapping[str, Mapping[str, str]]:
+        """Those of the modalities that a template may name."""
+        return modalities
 
     def prompts(self) -> list[str]:
         """What the rows that were looked at say, to train a tokenizer on."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from polymodal.contract.batch import Decided, Field, Fused
 from polymodal.contract.form import Form
+from polymodal.contract.writing import Speaker
 from polymodal.metrics.captions import rouge_l
 from polymodal.modalities.text.forms.pieces import MARKS, PAD, SEP, Pieces
 from polymodal.nn import rules
@@ -117,23 +118,76 @@ def unpacked(target: Field) -> tuple[Tensor, Tensor, Tensor]:
     return ids, mask, rows
 
 
-class Writer(nn.Module):
-    """The modalities' tokens, projected, and a decoder that goes on from them.
+class Projected(Speaker):
+    """The modalities' tokens, projected, before a decoder that goes on from them.
 
     The prompt is every token of every modality, as the fusion leaves it, in the order of the
     modalities, and last the fused vector, which is there in every row. `crosses`: the prompt is the
-    fused vector alone, and all layers read the tokens by cross-attention. With a `reader` it is
-    what that makes of the row: words, cells, and tokens of media where a template names them.
+    fused vector alone, and all layers read the tokens by cross-attention.
 
     Args:
-        decoder: what writes.
+        decoder: what goes on.
         width: of tokens and fused vector.
         count: modalities.
         crosses: see above.
+        normed: whether tokens are normalised first.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        width: int,
+        count: int,
+        dropout: float,
+        *,
+        crosses: bool,
+        normed: bool = True,
+    ) -> None:
+        super().__init__()
+        self.decoder, self.crosses = decoder, crosses
+        self.dropout = nn.Dropout(dropout)
+        # Encoders' tokens are of any scale, and one that is loud would drown all others.
+        self.project = nn.Sequential(
+            nn.LayerNorm(width) if normed else nn.Identity(),
+            nn.Linear(width, decoder.width),
+            nn.GELU(),
+            nn.Linear(decoder.width, decoder.width),
+        )
+        self.whose = nn.Parameter(0.02 * torch.randn(count + 1, decoder.width))
+        if decoder.knows:
+            as_loud(self.project, decoder.pieces)
+
+    def prompt(self, fused: Fused) -> Prompt:
+        values = [tokens.values for tokens in fused.tokens.values()]
+        masks = [tokens.mask for tokens in fused.tokens.values()]
+        parts = [*values, fused.pooled.unsqueeze(1)]
+        vectors = torch.cat(
+            [
+                self.project(self.dropout(part)) + own
+                for part, own in zip(parts, self.whose, strict=True)
+            ],
+            1,
+        )
+        mask = torch.cat(masks, 1)
+        always = torch.ones_like(mask[:, :1])
+        if not self.crosses:
+            return Prompt(vectors, torch.cat([mask, always], 1))
+        # Some place has to be real: the fused vector is one of those that are read.
+        seen = torch.cat([mask, always], 1)
+        return Prompt(vectors[:, -1:], always, vectors, seen)
+
+
+class Writer(Projected):
+    """A decoder that goes on from the modalities' tokens with texts.
+
+    With a `reader` the prompt is what that makes of the row: words, cells, and tokens of media
+    where a template names them.
+
+    Args:
+        decoder, width, count, dropout, crosses, normed: as of `Projected`.
         tokens: of texts.
         manner: how they are written where nothing else is asked.
         reader: of a template; None: there is none.
-        normed: whether tokens are normalised first.
     """
 
     def __init__(
@@ -149,21 +203,8 @@ class Writer(nn.Module):
         reader: Reader | None = None,
         normed: bool = True,
     ) -> None:
-        super().__init__()
-        self.reader = reader
-        self.decoder, self.crosses = decoder, crosses
-        self.tokens, self.manner = tokens, manner
-        self.dropout = nn.Dropout(dropout)
-        # Encoders' tokens are of any scale, and one that is loud would drown all others.
-        self.project = nn.Sequential(
-            nn.LayerNorm(width) if normed else nn.Identity(),
-            nn.Linear(width, decoder.width),
-            nn.GELU(),
-            nn.Linear(decoder.width, decoder.width),
-        )
-        self.whose = nn.Parameter(0.02 * torch.randn(count + 1, decoder.width))
-        if decoder.knows:
-            as_loud(self.project, decoder.pieces)
+        super().__init__(decoder, width, count, dropout, crosses=crosses, normed=normed)
+        self.reader, self.tokens, self.manner = reader, tokens, manner
 
     def forward(self, fused: Fused, target: Field | None = None) -> Decided:
         """In training what the targets cost; else texts, and what known targets would cost.
@@ -178,10 +219,11 @@ class Writer(nn.Module):
             ids, mask, rows = unpacked(target)
             logs = self.decoder.taught(prompt.take(rows), ids, mask)
             found = {"nats": -logs.sum(1), "places": mask.sum(1), "row": rows}
-        if not self.training:
-            drawn = self.manner.temperature > 0
+        if self.silent and target is not None:
+            found["written"] = [Text()] * len(target.present)
+        elif not self.training:
             texts = self.write(prompt, self.manner)
-            found["written"] = [max(own, key=_mean) if drawn else own[0] for own in texts]
+            found["written"] = [likeliest(own, self.manner) for own in texts]
         return Decided(found)
 
     def write(self, prompt: Prompt, manner: Manner) -> list[list[Text]]:
@@ -224,23 +266,7 @@ class Writer(nn.Module):
     def prompt(self, fused: Fused) -> Prompt:
         if self.reader is not None:
             return self._templated(self.reader, fused)
-        values = [tokens.values for tokens in fused.tokens.values()]
-        masks = [tokens.mask for tokens in fused.tokens.values()]
-        parts = [*values, fused.pooled.unsqueeze(1)]
-        vectors = torch.cat(
-            [
-                self.project(self.dropout(part)) + own
-                for part, own in zip(parts, self.whose, strict=True)
-            ],
-            1,
-        )
-        mask = torch.cat(masks, 1)
-        always = torch.ones_like(mask[:, :1])
-        if not self.crosses:
-            return Prompt(vectors, torch.cat([mask, always], 1))
-        # Some place has to be real: the fused vector is one of those that are read.
-        seen = torch.cat([mask, always], 1)
-        return Prompt(vectors[:, -1:], always, vectors, seen)
+        return super().prompt(fused)
 
     def _templated(self, reader: Reader, fused: Fused) -> Prompt:
         """Rows as the template says them, padded on the left."""
@@ -274,6 +300,11 @@ def as_loud(project: nn.Sequential, like: Tensor) -> None:
     scale = float(like.float().square().mean().sqrt()) / float(said.square().mean().sqrt())
     last.weight.mul_(scale)
     last.bias.mul_(scale)
+
+
+def likeliest(texts: Sequence[Text], manner: Manner) -> Text:
+    """Of several drawn ones the likeliest a piece; the best of beams, which comes first."""
+    return max(texts, key=_mean) if manner.temperature > 0 else texts[0]
 
 
 def _mean(text: Text) -> float:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
@@ -29,7 +29,9 @@ from polymodal.nn.manner import Manner, Text
 from polymodal.nn.tokens import Tokens
 from polymodal.table import chat, references
 from polymodal.tasks import _labels
+from polymodal.tasks._costed import Costed
 from polymodal.tasks._growing import finished, growing, together, weighed
+from polymodal.tasks._hidden import Hidden
 from polymodal.tasks._prompt import Template
 from polymodal.tasks._templated import Templated
 from polymodal.tasks._written import (
@@ -55,7 +57,7 @@ RULED = 256
 READS, PROJECTORS = ("prefix", "attention"), ("normed", "plain")
 
 
-class Generate(Templated):
+class Generate(Hidden, Costed, Templated):
     """Cross-entropy of each piece of the answer, told by those before it and by the modalities.
 
     The pieces are those of a tokenizer that is trained on the training rows' targets (the form
@@ -66,7 +68,8 @@ class Generate(Templated):
     alone. Neighbours: `classify` where answers are few.
 
     Args:
-        name: the target's column.
+        name: the target's column, or of the task, with `column`.
+        column: whose texts are written, where other tasks may read them; hidden from this one.
         decoder: a file of `nn/decoders`, with its options.
         reading: "prefix" or "attention" (of decoders that have it: gpt2).
         vocabulary: pieces that the tokenizer knows at most.
@@ -82,8 +85,6 @@ class Generate(Templated):
 
     kind: ClassVar[str | None] = worded()
     reads: ClassVar[tuple[str, ...]] = (worded(),)
-    averaged: ClassVar[bool] = False
-    told: ClassVar[bool] = True
     supports = "how much of it is written again"
     chooses = "nats a piece"
     writer: ClassVar[type[Writer]] = Writer
@@ -95,6 +96,7 @@ class Generate(Templated):
         self,
         name: str,
         *,
+        column: str | None = None,
         decoder: Spec = "gpt2",
         reading: str = "prefix",
         vocabulary: int = 4096,
@@ -107,6 +109,7 @@ class Generate(Templated):
                 what = f"The task '{name}' cannot read by '{said}'"
                 raise UserError(what, expected=f"{key}: {' or '.join(known)}")
         super().__init__(name, template)
+        self.column = column
         self.decoder, self.reading, self.vocabulary = decoder, reading, vocabulary
         self.decoding, self.projector = decoding, projector
         found, options = self._kind()
@@ -130,6 +133,12 @@ class Generate(Templated):
 
     def wants_template(self, kinds: Collection[str]) -> bool:
         return not self.crosses and (self._kind()[0].knows or chat.KIND in kinds)
+
+    def readable(
+        self, modalities: Mapping[str, Mapping[str, str]]
+    ) -> Mapping[str, Mapping[str, str]]:
+        self.hide(modalities)
+        return {name: own for name, own in modalities.items() if name != self.hidden}
 
     @classmethod
     def labels_of(cls, cells: Sequence[Any]) -> None:
@@ -163,6 +172,7 @@ class Generate(Templated):
             "longest": max(len(own) for own in encoded),
             "words": float(np.median([len(words(text)) for text in every])),
             "cut": sum(int(own[-1]) != tokens.end for own in encoded),
+            "hidden": self.hidden,
             "template": None if self.placed is None else self.placed.to_json(),
         }
         self._state["long"] = self.longer(self._room())
@@ -174,7 +184,7 @@ class Generate(Templated):
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self._state = dict(state)
+        self._state, self.hidden = dict(state), state.get("hidden")
         decoder, options = self._kind()
         tokens = decoder.tokens(LIMIT, options)
         if tokens is None:
@@ -305,24 +315,6 @@ class Generate(Templated):
         assert isinstance(found, Decoder)
         return found
 
-    def loss(self, done: Pass) -> Tensor:
-        """Mean over all pieces of all texts, their ends included."""
-        nats, places = done.output["nats"], done.output["places"]
-        return nats.sum() / places.sum().clamp(min=1)
-
-    def likelihood(self, done: Pass) -> Tensor:
-        with torch.no_grad():
-            nats, places = self._costs(done)
-            return torch.exp(-nats / places.clamp(min=1))
-
-    def _costs(self, done: Pass) -> tuple[Tensor, Tensor]:
-        """What each row's texts cost, and how many pieces they have."""
-        assert done.target is not None
-        rows, own = len(done.target.present), done.output
-        zeros = torch.zeros(rows, device=own["nats"].device)
-        nats = zeros.index_add(0, own["row"], own["nats"].float())
-        return nats, zeros.index_add(0, own["row"], own["places"].float())
-
     # -- answers -------------------------------------------------------------------------------
 
     def answer(self, done: Pass) -> list[Array]:
@@ -330,7 +322,7 @@ class Generate(Templated):
         written: Sequence[Text] = done.output["written"]
         if done.target is None:
             return [answered(text, self.tokens.end) for text in written]
-        nats, places = (each.tolist() for each in self._costs(done))
+        nats, places = (each.tolist() for each in self.costs(done))
         data = done.target.data.cpu().numpy()
         known = (done.target.present.unsqueeze(1) & (done.target.data >= 0)).cpu().numpy()
         if done.target.mask is not None:
@@ -338,10 +330,6 @@ class Generate(Templated):
         usual = [-float(self._usual[ids[own]].sum()) for ids, own in zip(data, known, strict=True)]
         found = zip(written, nats, places, usual, strict=True)
         return [answered(text, self.tokens.end, cost, int(n), u) for text, cost, n, u in found]
-
-    def merge(self, answers: Mapping[str, Answers], shares: Mapping[str, float]) -> list[Array]:
-        """Those of the model of the largest share."""
-        return list(answers[max(shares, key=lambda name: shares[name])])
 
     def constant(self, like: Answers) -> list[Array]:
         """The commonest text, or the one most like all; pieces are as likely as they come often."""
@@ -371,11 +359,6 @@ class Generate(Templated):
         if heads[:, PLACES].sum():
             found["perplexity"] = summed.perplexity(heads[:, NATS], heads[:, PLACES])
         return found
-
-    def criterion(self, answers: Answers, targets: Answers) -> float:
-        """Nats a piece of the targets."""
-        heads = np.array([answer[0] for answer in answers]).reshape(len(answers), 4)
-        return float(heads[:, NATS].sum() / max(1.0, heads[:, PLACES].sum()))
 
     def judged(self, answers: Answers, targets: Answers) -> Judged:
         """A text is right if it is one of the references, as `metrics.answers` compares them."""

@@ -23,6 +23,7 @@ from polymodal.contract.batch import Batch, Outputs
 from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Training
 from polymodal.contract.task import Answers, Task
+from polymodal.contract.writing import silenced
 from polymodal.models.model import Model
 from polymodal.prepared.collate import Collator
 from polymodal.train import cached, several
@@ -247,7 +248,9 @@ class Loop:
         if not len(self.lesson.valid):
             return -float(self.progress.step), {}
         tasks, collator = self.lesson.tasks, self.lesson.collator
-        scores = predict(self.model, tasks, collator, self.lesson.valid)
+        # What selects is what targets cost; to write texts as well would take longer than steps.
+        with silenced(self.model):
+            scores = predict(self.model, tasks, collator, self.lesson.valid)
         total, numbers = 0.0, {}
         for name, task in tasks.items():
             known = self.lesson.known[name]

@@ -55,6 +55,8 @@ class Image(Medium):
     raw: ClassVar[str] = "patch"
     sampled: ClassVar[bool] = True
     described: ClassVar[str | None] = "summary"
+    drawn: ClassVar[str | None] = "pixels"
+    gridded: ClassVar[str | None] = "tiles"
     hub: ClassVar = (
         Weights("EfficientNet", "google/efficientnet-b0", "", "Apache-2.0", "ImageNet pictures"),
         Weights("DINOv2", "facebook/dinov2-small", "", "Apache-2.0", "pictures without labels"),

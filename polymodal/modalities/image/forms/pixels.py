@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from polymodal.base.errors import UserError
 from polymodal.contract.form import Patches
@@ -55,3 +57,9 @@ class Pixels(PictureForm):
 
     def encode(self, cell: Media) -> np.ndarray[Any, Any]:
         return _picture.square(self.read(cell, self.size), self.size, self.resize)
+
+    def decode(self, array: np.ndarray[Any, Any]) -> bytes:
+        """The pixels as a PNG file."""
+        file = io.BytesIO()
+        Image.fromarray(array).save(file, "PNG")
+        return file.getvalue()
