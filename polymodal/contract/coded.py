@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member
-from polymodal.contract.task import Answers, Task
+from polymodal.contract.task import Answers, Array, Task
 from polymodal.contract.writing import Sequenced
 
 
@@ -46,5 +47,16 @@ class Coded(Sequenced):
         """Restore that; after `state`."""
 
     @abstractmethod
+    def said(self, answer: Array) -> str:
+        """One answer in words."""
+
+    @abstractmethod
     def counted(self, targets: Answers) -> None:
         """Learn how often codes come in the training rows' targets."""
+
+
+def said(task: Task, answer: Array) -> Any:
+    """One of a task's answers as people are told it: of media in words."""
+    if isinstance(task, Coded):
+        return task.said(answer)
+    return task.decode([answer])[task.name][0]

@@ -310,10 +310,6 @@ class Task(ABC):
         The prediction itself is under the task's own name; probabilities are `name=class`.
         """
 
-    def said(self, answer: Array) -> Any:
-        """One answer in words, for people."""
-        return self.decode([answer])[self.name][0]
-
     # -- measuring: `targets` are of rows that have one, as the form encoded them ----------------
 
     @abstractmethod

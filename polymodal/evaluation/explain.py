@@ -27,6 +27,7 @@ from polymodal.base.errors import UserError
 from polymodal.base.spelling import several
 from polymodal.contract import kind
 from polymodal.contract.batch import Batch, Field
+from polymodal.contract.coded import said
 from polymodal.contract.task import Task
 from polymodal.evaluation import sets
 from polymodal.metrics._weighted import Array
@@ -146,7 +147,7 @@ class _Asked:
             losses = [supports[0] - own for own in supports[1:]]
             found.append({**part, "losses": losses})
         return {
-            "answer": task.said(answered),
+            "answer": said(task, answered),
             "support": full,
             "nothing": values[frozenset()],
             "shapley": shares | shapley(values) if complete else {},

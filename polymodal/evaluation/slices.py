@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.contract.coded import said
 from polymodal.contract.metric import Metric
 from polymodal.contract.task import Answers, Judged, Task
 from polymodal.metrics._weighted import Array, mean
@@ -96,7 +97,7 @@ def describe(
     found = slices(models, best, clusters)
 
     def answer(given: Array) -> Any:
-        return task.said(given)
+        return said(task, given)
 
     for one in found.values():
         one["examples"] = [

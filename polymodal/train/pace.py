@@ -84,7 +84,9 @@ def _peak(half: bool, threads: int, device: torch.device) -> float:
     torch.set_num_threads(threads)
     try:
         with torch.no_grad():
-            square = torch.randn(SIDE, SIDE, device=device)
+            # Drawn apart: what a training draws must not depend on whether this was measured.
+            own = torch.Generator(device).manual_seed(0)
+            square = torch.randn(SIDE, SIDE, generator=own, device=device)
             square = square.bfloat16() if half else square
             best = float("inf")
             for _ in range(TIMES + 1):

@@ -48,3 +48,12 @@ def test_models_without_a_decoder_have_no_pace():
 
 def test_the_peak_is_a_number_of_operations():
     assert pace._peak(False, 1, torch.device("cpu")) > 1e8
+
+
+def test_measuring_the_machine_draws_nothing_of_a_training():
+    pace._peak.cache_clear()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        before = torch.get_rng_state()
+        assert pace._peak(False, 1, torch.device("cpu")) > 0
+        assert torch.equal(torch.get_rng_state(), before)
