@@ -34,8 +34,14 @@ from polymodal.report.console import Show
 
 THING = re.compile(r"\b(?:one|two|three) (\w+) (circle|square|triangle|cross)(?:s|es)?\b")
 ATTRIBUTES = ("colour", "shape")
-MODEL = "{fusion: sum, modalities: {caption: {encoder: transformer}}, training: {epochs: 16}}"
-TASK = "{decoder: {name: gpt2, depth: 2}, tokenizer: {patch: 16, epochs: 16}}"
+MODEL = (
+    "{fusion: sum, modalities: {caption: {encoder: transformer}}, "
+    "training: {epochs: 40, batch_size: 32}}"
+)
+TASK = (
+    "{decoder: {name: gpt2, depth: 2}, tokenizer: {patch: 16, epochs: 16}, "
+    "decoding: {temperature: 0.7}}"
+)
 READER = {
     "fusion": "sum",
     "modalities": {"picture": {"form": {"size": 32}}},
