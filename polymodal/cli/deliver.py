@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -73,9 +74,11 @@ def compress(
     from polymodal.contract.resolve import load as read
     from polymodal.export.compress import DISTILLED
     from polymodal.export.compress import compress as compress_run
+    from polymodal.report.console import Show
     from polymodal.run.saved import load
 
-    if budget is None and to == DISTILLED:
+    asked = None if recipe is None else read(recipe)
+    if budget is None and to == DISTILLED and (asked is None or asked.budget is None):
         budget = BUDGET
     found = compress_run(
         load(run, trust=trust),
@@ -83,9 +86,10 @@ def compress(
         out,
         to,
         train=None if train is None else table(train, allow_urls),
-        recipe=None if recipe is None else read(recipe),
+        recipe=asked,
         budget=None if budget is None else seconds(budget),
         force=force,
+        show=Show(sys.stderr, shell=True),
     )
     say(found.text())
     for reason in found.refused:

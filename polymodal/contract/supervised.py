@@ -53,9 +53,9 @@ class Supervised(Task):
         """Targets of which `share` is a teacher's answers, as `loss_of` takes them too; or None.
 
         The loss of such a target is that share of its loss against the teacher, and the rest of its
-        loss against the label, but for a constant: cross-entropy is linear in its target, and of
-        squared errors what differs no prediction changes (Hinton, Vinyals and Dean 2015, at a
-        temperature of 1).
+        loss against the label, but for a constant: cross-entropy is linear in its target, and
+        what differs of squared errors (not of others) no prediction changes (Hinton, Vinyals and
+        Dean 2015, at a temperature of 1).
 
         Args:
             teacher: the same task as the run of the teacher has fitted it.

@@ -48,8 +48,8 @@ class Compressed:
 
     Attributes:
         to: one of FORMATS.
-        counts: of matrix products how many are in 8 bits, and how many there are; else the numbers
-            that it has, and that the run has.
+        counts: of matrix products how many are in 8 bits, and how many there are; else the models
+            that answer, and those of the run.
         size: "fp32" and `to` -> bytes of all graphs.
         speed: "pytorch", "bf16" (PyTorch, in bfloat16), "fp32" (onnxruntime) and `to` -> rows a
             second, from raw cells to answers.
@@ -74,7 +74,7 @@ class Compressed:
             lines += [_line(f"{target}, only {name}", one) for target, one in own.items()]
         size, speed = self.size, self.speed
         now, before = self.counts
-        told = "products in 8 bits" if self.to == "int8" else "numbers"
+        told = "products in 8 bits" if self.to == "int8" else "models"
         return "\n".join(
             [
                 f"{self.to}: {now:,} of {before:,} {told}.",
@@ -129,19 +129,19 @@ def compress(
         )
     refuse(out)
     table = run.pipeline.table(data, require_targets=True, encoding=run.recipe.data.encoding)
-    student = out.with_name(f"{out.name}.student")
+    small = None
+    if to == "pruned":
+        small, table = pruned(run, table)
     with whole(out) as folder, TemporaryDirectory() as temporary:
         full = Path(temporary) / "fp32"
         export(run, full, data=train)
-        if to == "int8":
+        if to == DISTILLED:
+            small = distilled(run, out, train, recipe, budget, show)
+        if small is None:
             shutil.copytree(full, folder)
             counts = quantised(folder / bundle.COPY)
         else:
-            if to == DISTILLED:
-                small = distilled(run, student, train, recipe, budget, show)
-            else:
-                small, table = pruned(run, table)
-            counts = (_size(small), _size(run))
+            counts = len(used(small.pipeline)), len(used(run.pipeline))
             export(small, folder, data=train)
         threads = torch.get_num_threads()
         folders = {"fp32": full / bundle.COPY, to: folder / bundle.COPY}
@@ -153,15 +153,17 @@ def compress(
             models = {who: module.Model(one, threads=threads) for who, one in folders.items()}
             found = _measured(run, table, models, to, counts)
         write_json(folder / REPORT, asdict(found))
-        if student.exists():
-            shutil.move(student, folder / "run")
+        student = small.folder if small is not None and to == DISTILLED else None
         if found.refused and not force:
+            kept = "" if student is None else f", and its network is kept in {student}"
             raise UserError(
-                f"{to} is not worth it: nothing was written",
+                f"{to} is not worth it: nothing was written{kept}",
                 expected="a model that is faster than all others, smaller and no worse",
                 got=f"{'; '.join(found.refused)}\n{found.text()}",
                 do="`force` writes it all the same",
             )
+        if student is not None:
+            shutil.move(student, folder / "run")
         if out.exists():
             shutil.rmtree(out)
     return found
@@ -170,11 +172,6 @@ def compress(
 def _no_sources(_: str, names: list[str]) -> list[str]:
     """Files, of a folder, that are no code."""
     return [name for name in names if Path(name).suffix not in ("", ".py")]
-
-
-def _size(run: Run) -> int:
-    """Numbers of all members that answer."""
-    return sum(run.members[name].module.numbers() for name in used(run.pipeline))
 
 
 def _measured(
@@ -198,8 +195,8 @@ def _measured(
         refused.append(f"{speed[to]:,.0f} rows a second, {NAMES[fastest]} {others[fastest]:,.0f}")
     if to == "int8" and not counts[0]:
         refused.append("no product of it is in 8 bits")
-    if to != "int8" and counts[0] >= counts[1]:
-        refused.append(f"{counts[0]:,} numbers, no fewer than before")
+    if sizes[to] >= sizes["fp32"]:
+        refused.append("its graphs are no smaller")
     return Compressed(to, counts, sizes, speed, quality, alone, refused)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polymodal.base import lookup
+from polymodal.contract.along import Along
 from polymodal.contract.beside import BESIDE, PRETRAINED, Beside
 from polymodal.contract.kind import Weights, kinds, of
 from polymodal.contract.recipe import Member, Modality, Recipe, Training, name_of, options_of
@@ -44,6 +45,7 @@ class Facts:
         tunable: those of them whose first model it affords to train on.
         learned: modality -> the parent's encoder of it, as experts read it.
         tagged: modalities whose words some task labels.
+        needed: those, and what some task writes along: no model can do without.
         started: modality -> how the parent reads it, whose encoder and form it starts from.
         width: of the parent's tokens, or None.
         asked: modality -> what its encoder must declare for what is to be learned.
@@ -57,6 +59,7 @@ class Facts:
     tunable: frozenset[str] = frozenset()
     learned: Mapping[str, Weights] = field(default_factory=dict)
     tagged: frozenset[str] = frozenset()
+    needed: frozenset[str] = frozenset()
     asked: dict[str, set[str]] = field(default_factory=dict)
     solvable: bool = True
     lr: float | None = None
@@ -88,6 +91,7 @@ def facts(
         learned=read.learned,
         asked=asked,
         tagged=tagged(tasks),
+        needed=tagged(tasks) | {task.modality for task in tasks if isinstance(task, Along)},
         solvable=solvable,
         lr=min((task.lr for task in tasks if task.lr is not None), default=None),
     )
@@ -146,7 +150,7 @@ def _spelled_out(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
         name = f"{model.name} fusion" if len(read) > 1 and model.name in everything else model.name
         models.append(model.model_copy(update={"name": name, "modalities": read}))
         for alone in read if recipe.rivals and len(read) > 1 else ():
-            if known.tagged <= {alone}:
+            if known.needed <= {alone}:
                 update: dict[str, Any] = {"name": alone, "modalities": {alone: read[alone]}}
                 update |= {"fusion": FUSION}
                 if tuned and read[alone].pretrained is None and alone not in known.started:
@@ -196,7 +200,7 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
 
     subsets = [[name] for name in grouped] + ([list(grouped)] if len(grouped) > 1 else [])
     # Without a text whose words are labelled there is nothing to tag.
-    subsets = [subset for subset in subsets if known.tagged <= set(subset)]
+    subsets = [subset for subset in subsets if known.needed <= set(subset)]
     rounds = _rounds(known)
     helps = [*rounds, *([known.learned] if known.learned else [])]
     for subset in subsets if known.solvable else ():

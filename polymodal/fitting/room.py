@@ -66,6 +66,8 @@ def _crowded(job: Job, members: Sequence[Member]) -> Mapping[str, tuple[Array, A
         most = np.zeros(len(rows), int)
         heard = np.zeros(len(rows), bool)
         for member in members:
+            if task.modality not in member.modalities:
+                continue  # told when its heads are built
             prepared = job.prepared[job.keys(member)[task.modality]]
             lengths = _encoder(job, member, task.modality).lengths(
                 torch.from_numpy(prepared.lengths[rows])

@@ -27,6 +27,8 @@ class Application:
     def __init__(
         self, runs: dict[str, str], keys: tuple[str, ...] = (), threads: int = 1, drain: int = 10
     ) -> None:
+        if not runs:
+            raise UserError("There is no run to serve", do="name one: {NAME: FOLDER}")
         sources = {name: Source(Path(folder), threads=threads) for name, folder in runs.items()}
         self.settings = Settings(sources, drain=drain, access=Access(keys))
         self._served: Served | None = None

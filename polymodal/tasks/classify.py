@@ -150,7 +150,10 @@ class Classify(Supervised):
     ) -> Array | None:
         own = np.eye(self.size, dtype=np.float32)[_codes(targets)]
         told = _labels.aligned(teacher, answers, self.classes)
-        return share * told / told.sum(1, keepdims=True) + (1 - share) * own
+        mass = told.sum(1, keepdims=True)
+        # A teacher that is sure of a class which is none here says nothing of the others.
+        told = np.where(mass > 0, told / np.where(mass > 0, mass, 1), own)
+        return np.asarray(share * told + (1 - share) * own, np.float32)
 
     def answer_of(self, logits: Tensor) -> Tensor:
         return _labels.in_full(logits).softmax(-1)

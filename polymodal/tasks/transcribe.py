@@ -273,11 +273,15 @@ class Transcribe(Along):
     @torch.no_grad()
     def write(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> list[list[Said]]:
         output = head(fused).output
-        chosen = bool(self.manner(how).choices)
+        # A choice is told as it was given, however its units spell it.
+        choices = reversed(self.manner(how).choices)
+        given = {tuple(self.form.encode(choice).tolist()): choice for choice in choices}
         found = []
         for own, read in zip(self._texts(output, how), output["counts"].tolist(), strict=True):
             said = [self._said(text, log, read) for text, log in own]
-            if chosen:
+            if given:
+                texts_ = [given[tuple(units)] for units, _ in own]
+                said = [replace(one, text=text) for one, text in zip(said, texts_, strict=True)]
                 each = {one.text: (one.log_likelihood, _each(one)) for one in said}
                 best = said[0]
                 said = [Said(best.text, best.log_likelihood, "stop", each, best.pieces, read)]

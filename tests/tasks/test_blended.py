@@ -60,6 +60,9 @@ def test_the_teachers_classes_are_put_in_order_and_must_be_known():
     answer = np.array([0.6, 0.2, 0.2])  # of a, b, c
     (found,) = task.blended(theirs, [answer], task.encode(["c"]), 1.0)
     np.testing.assert_allclose(found, [0.75, 0.25])
+    # Sure of what is no class here: the label alone is learned.
+    (found,) = task.blended(theirs, [np.array([0.0, 1.0, 0.0])], task.encode(["c"]), 0.9)
+    np.testing.assert_allclose(found, [0, 1])
     with pytest.raises(UserError, match="never seen 'b'"):
         theirs.blended(task, [np.array([0.5, 0.5])], theirs.encode(["a"]), 1.0)
 

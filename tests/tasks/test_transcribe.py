@@ -18,6 +18,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.batch import Fused, Tokens
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Pass, default
+from polymodal.fitting.plan import Facts, members
 from polymodal.fitting.sizes import sizes
 from polymodal.nn import ctc
 from polymodal.prepared.targets import prepared
@@ -218,6 +219,8 @@ def test_texts_come_with_their_log_likelihood_in_every_manner():
     ((chosen,), *_) = task.write(own, given, {"choices": ["cab", "a b", "abab"]})
     assert chosen.text == max(chosen.choices, key=lambda text: chosen.choices[text][0])
     assert chosen.choices["cab"][0] == pytest.approx(cost("cab", 0), rel=1e-4)
+    ((told,), *_) = task.write(own, given, {"choices": ["Ca B!", "Abba?"]})
+    assert set(told.choices) == {"Ca B!", "Abba?"} and told.text in told.choices
     assert "".join(task.stream(own, given, {})) == plain[0][0].text
     parts = [part for step in task.parts(own, given, {}) for part in step]
     assert [part.said for part in parts] == [said for (said,) in plain]
@@ -350,6 +353,29 @@ def test_rows_whose_sound_is_too_short_are_counted(tables, tmp_path, capsys):
         row[1] = "ab" * 100 + row[1]
     with pytest.raises(UserError, match="Too few sounds are long enough"):
         pm.fit(save("all.csv"), recipe=made, show=Show.silent())
+
+
+def test_a_sound_is_heard_beside_other_columns_and_never_left_out(tables, tmp_path):
+    with tables[0].open() as file:
+        rows = list(csv.DictReader(file))[:40]
+    path = tmp_path / "beside.csv"
+    with path.open("w", newline="") as file:
+        write = csv.writer(file).writerow
+        write(["sound", "loud", "said"])
+        for i, row in enumerate(rows):
+            write([tables[0].parent / row["sound"], i * 0.37, row["said"]])
+    described = recipe(units="letters").model_dump(exclude_unset=True)
+    described["models"][0] |= {"training": {**TRAINING, "epochs": 1}, "fusion": "sum"}
+    described["models"][0]["modalities"]["table"] = {}
+    described["rivals"] = True
+    run = pm.fit(path, recipe=Recipe.model_validate(described), show=Show.silent())
+    assert [member.name for member in run.recipe.models] == ["ear", "sound"]
+    known = Facts(40, needed=frozenset({"sound"}), solvable=False)
+    planned = members(run.schema, known, Recipe())
+    assert len(planned) > 1 and all("sound" in member.modalities for member in planned)
+    del described["models"][0]["modalities"]["sound"]
+    with pytest.raises(UserError, match="does not read 'sound'"):
+        pm.fit(path, recipe=Recipe.model_validate(described), show=Show.silent())
 
 
 def test_lengths_are_the_tokens_that_there_are():
