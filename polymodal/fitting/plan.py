@@ -45,7 +45,7 @@ class Facts:
         tunable: those of them whose first model it affords to train on.
         learned: modality -> the parent's encoder of it, as experts read it.
         tagged: modalities whose words some task labels.
-        needed: those, and what some task writes along: no model can do without.
+        along: modalities that some task writes along.
         started: modality -> how the parent reads it, whose encoder and form it starts from.
         width: of the parent's tokens, or None.
         asked: modality -> what its encoder must declare for what is to be learned.
@@ -59,12 +59,17 @@ class Facts:
     tunable: frozenset[str] = frozenset()
     learned: Mapping[str, Weights] = field(default_factory=dict)
     tagged: frozenset[str] = frozenset()
-    needed: frozenset[str] = frozenset()
+    along: frozenset[str] = frozenset()
     asked: dict[str, set[str]] = field(default_factory=dict)
     solvable: bool = True
     lr: float | None = None
     started: Mapping[str, Modality] = field(default_factory=dict)
     width: int | None = None
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """The modalities without which a model has nothing to answer with."""
+        return self.tagged | self.along
 
 
 def facts(
@@ -91,7 +96,7 @@ def facts(
         learned=read.learned,
         asked=asked,
         tagged=tagged(tasks),
-        needed=tagged(tasks) | {task.modality for task in tasks if isinstance(task, Along)},
+        along=frozenset(task.modality for task in tasks if isinstance(task, Along)),
         solvable=solvable,
         lr=min((task.lr for task in tasks if task.lr is not None), default=None),
     )

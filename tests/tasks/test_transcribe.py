@@ -370,7 +370,7 @@ def test_a_sound_is_heard_beside_other_columns_and_never_left_out(tables, tmp_pa
     described["rivals"] = True
     run = pm.fit(path, recipe=Recipe.model_validate(described), show=Show.silent())
     assert [member.name for member in run.recipe.models] == ["ear", "sound"]
-    known = Facts(40, needed=frozenset({"sound"}), solvable=False)
+    known = Facts(40, along=frozenset({"sound"}), solvable=False)
     planned = members(run.schema, known, Recipe())
     assert len(planned) > 1 and all("sound" in member.modalities for member in planned)
     del described["models"][0]["modalities"]["sound"]
