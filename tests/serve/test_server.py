@@ -20,7 +20,7 @@ import pytest
 pytestmark = [pytest.mark.whole, pytest.mark.slow]
 
 
-CASES = os.environ.get("POLYMODAL_CASES", "5")
+CASES = os.environ.get("POLYMODAL_CASES", "10")
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,"
     "response_schema_conformance,negative_data_rejection"
