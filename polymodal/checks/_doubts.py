@@ -11,7 +11,7 @@ import numpy as np
 from polymodal.base import arrow
 from polymodal.checks._finding import Finding
 from polymodal.contract import kind
-from polymodal.contract.task import of_kind
+from polymodal.contract.defaults import of_kind
 from polymodal.table import values
 from polymodal.table.nothing import is_word
 from polymodal.table.read import Table

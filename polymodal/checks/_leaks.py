@@ -11,7 +11,7 @@ import numpy as np
 from polymodal.checks._copies import codes
 from polymodal.checks._finding import Finding
 from polymodal.contract import kind
-from polymodal.contract.task import of_kind
+from polymodal.contract.defaults import of_kind
 from polymodal.table import values
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema

@@ -12,7 +12,7 @@ from polymodal.checks._copies import Array, Keys
 from polymodal.checks._finding import Finding
 from polymodal.checks._leaks import target_values
 from polymodal.contract import kind
-from polymodal.contract.task import of_kind
+from polymodal.contract.defaults import of_kind
 from polymodal.prepared.cells import Contents
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema

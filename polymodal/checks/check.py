@@ -19,8 +19,9 @@ from polymodal.checks._doubts import doubts
 from polymodal.checks._finding import Finding
 from polymodal.checks.split import labels
 from polymodal.contract import kind
+from polymodal.contract.defaults import default
 from polymodal.contract.form import Form
-from polymodal.contract.task import Task, default
+from polymodal.contract.task import Task
 from polymodal.prepared import targets
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import Contents, cells
@@ -152,7 +153,8 @@ def _learned(train: Table, schema: Schema, target: Column, named: Task | None) -
     Args:
         named: the task that is asked for, not fitted; None: its kind's default.
     """
-    name = default(target.kind, [column.kind for column in schema.inputs])
+    kinds = [column.kind for column in schema.inputs]
+    name = default(target.kind, kinds, train.cells(target.name))
     if named is None and name is None:
         return []
     if named is not None and named.columns != (target.name,):

@@ -11,7 +11,8 @@ from polymodal.base.arrow import is_text
 from polymodal.base.errors import UserError
 from polymodal.checks import _copies
 from polymodal.checks._copies import codes
-from polymodal.contract.task import Task, of_kind
+from polymodal.contract.defaults import of_kind
+from polymodal.contract.task import Task
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import Contents
 from polymodal.table import values

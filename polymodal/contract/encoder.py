@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Collection, Iterable
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -50,6 +50,11 @@ class Encoder(nn.Module, ABC):
     def lengths(self, counts: Tensor) -> Tensor:
         """How many tokens rows of so many real positions have, where it is `timed`."""
         raise NotImplementedError(f"The tokens of {type(self).__name__} are not counted in time")
+
+    @classmethod
+    def suited(cls, asked: Collection[str]) -> dict[str, Any]:
+        """Options with which it declares what tasks ask of it, where they change that."""
+        return {}
 
     @abstractmethod
     def forward(self, field: Field) -> Tokens:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polymodal.base import lookup
 from polymodal.base.spelling import canonical, is_missing
 from polymodal.contract import answers as _answers
 from polymodal.contract.batch import Batch, Field, Fused, Outputs
@@ -128,6 +127,11 @@ class Task(ABC):
     def sniff(cls, table: Any, name: str) -> Guess | None:
         """Its kind and why, if the column of a table is a target of its own."""
         return None
+
+    @classmethod
+    def suits(cls, cells: Sequence[Any]) -> bool:
+        """Whether a target's cells leave it the default that it is by `alone`."""
+        return True
 
     @classmethod
     def labels_words_of(cls, table: Any, name: str, inputs: Sequence[str]) -> str | None:
@@ -384,17 +388,3 @@ class Task(ABC):
     @abstractmethod
     def support(self, answer: Array, answered: Array) -> float:
         """How far a row's answer supports another answer that was given to it."""
-
-
-def default(kind: str, inputs: Sequence[str] = ()) -> str | None:
-    """The task that a target column of a kind has where nothing says another, if there is one; told
-    from columns of the kinds `inputs`."""
-    known = {name: lookup.find("tasks", name) for name in lookup.names("tasks")}
-    alone = (name for name, cls in known.items() if cls.alone == (*inputs, kind))
-    return next(alone, next((name for name, cls in known.items() if cls.kind == kind), None))
-
-
-def of_kind(kind: str) -> type[Task] | None:
-    """The same as a class."""
-    name = default(kind)
-    return None if name is None else lookup.find("tasks", name)

@@ -17,8 +17,9 @@ from polymodal.checks import split
 from polymodal.checks._finding import Finding
 from polymodal.contract import kind
 from polymodal.contract.coded import Coded
+from polymodal.contract.defaults import default
 from polymodal.contract.recipe import Recipe
-from polymodal.contract.task import Task, default
+from polymodal.contract.task import Task
 from polymodal.fitting import plan
 from polymodal.fitting.codes import pixels, varied
 from polymodal.prepared import targets as encoding
@@ -187,7 +188,7 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
     read: dict[str, list[Any]] = {}
     columns = {column.name: column for column in data.schema.targets}
     for name in recipe.targets:
-        task = data.named.get(name) or default_task(columns[name], data.schema)
+        task = data.named.get(name) or default_task(columns[name], data.schema, data.table)
         cells = encoding.cells(task, data.table)
         details = columns[name].details if name in columns else None
         checks.introduce(task, data.schema, data.table.take(division.train))
@@ -229,9 +230,10 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
     return Aims(tasks, targets, unseen, findings)
 
 
-def default_task(column: Column, schema: Schema) -> Task:
+def default_task(column: Column, schema: Schema, table: Table) -> Task:
     """The task of a target column for which the recipe names none."""
-    name = default(column.kind, [one.kind for one in schema.inputs])
+    kinds = [one.kind for one in schema.inputs]
+    name = default(column.kind, kinds, table.cells(column.name))
     if name is None:
         raise UserError(
             f"No task is the default for the target '{column.name}', which is {column.kind}",

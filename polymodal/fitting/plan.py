@@ -16,6 +16,7 @@ from polymodal.contract.beside import BESIDE, PRETRAINED, Beside
 from polymodal.contract.kind import Weights, kinds, of
 from polymodal.contract.recipe import Member, Modality, Recipe, Training, name_of, options_of
 from polymodal.contract.task import Task
+from polymodal.contract.writing import Sequenced
 from polymodal.fitting.backbones import TUNED_EPOCHS, Backbones
 from polymodal.models import build
 from polymodal.table.read import Table
@@ -30,6 +31,8 @@ FUSION = "concat"
 FURTHER = ("gated", "cross_attention")
 # How a model that is trained on learns.
 TUNED = {"epochs": TUNED_EPOCHS, "pretrained_lr": 2e-4}
+# A decoder reads the tokens one by one: a model of pictures leaves it more than their mean.
+READ = {"grid": 4}
 # What was learned without labels moves slower than what starts at random.
 STARTED = {"pretrained_lr": 5e-4}
 
@@ -46,6 +49,7 @@ class Facts:
         learned: modality -> the parent's encoder of it, as experts read it.
         tagged: modalities whose words some task labels.
         along: modalities that some task writes along.
+        written: whether a decoder reads the tokens.
         started: modality -> how the parent reads it, whose encoder and form it starts from.
         width: of the parent's tokens, or None.
         asked: modality -> what its encoder must declare for what is to be learned.
@@ -60,6 +64,7 @@ class Facts:
     learned: Mapping[str, Weights] = field(default_factory=dict)
     tagged: frozenset[str] = frozenset()
     along: frozenset[str] = frozenset()
+    written: bool = False
     asked: dict[str, set[str]] = field(default_factory=dict)
     solvable: bool = True
     lr: float | None = None
@@ -97,6 +102,7 @@ def facts(
         asked=asked,
         tagged=tagged(tasks),
         along=frozenset(task.modality for task in tasks if isinstance(task, Along)),
+        written=any(isinstance(task, Sequenced) for task in tasks),
         solvable=solvable,
         lr=min((task.lr for task in tasks if task.lr is not None), default=None),
     )
@@ -321,7 +327,8 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         update: dict[str, Any] = {"columns": [c.name for c in columns]}
         update |= design.resolved(modality, kind)
         form = design.form(name, modality, kind)
-        update["form"] = _suggested(kind, form, known.forms.get(name, {})) | modality.form
+        suited = known.forms.get(name, {}) | (READ if known.written and design.paced else {})
+        update["form"] = _suggested(kind, form, suited) | modality.form
         modalities[name] = modality.model_copy(update=update)
     settings = member.training or training(known.rows) if design.paced else None
     if settings is not None and known.lr is not None and "lr" not in settings.model_fields_set:

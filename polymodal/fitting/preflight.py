@@ -84,7 +84,7 @@ def check(
     show.findings(report)
     if not any(finding.severity == "error" for finding in report.findings):
         for column in schema.targets:
-            task = named.get(column.name) or default_task(column, schema)
+            task = named.get(column.name) or default_task(column, schema, table)
             if isinstance(task, Writing):
                 show.sample(column.name, _sample(task, column, schema, table.slice(0, LOOKED_AT)))
     return report

@@ -92,6 +92,11 @@ class Transcribe(Along):
     def labels_of(cls, cells: Sequence[Any]) -> None:
         return None
 
+    @classmethod
+    def suits(cls, cells: Sequence[Any]) -> bool:
+        """Nobody says several texts at once: of a sound they are captions."""
+        return all(len(references.texts([cell]) or []) < 2 for cell in cells)
+
     # -- what it hears and writes --------------------------------------------------------------
 
     def introduce(

@@ -18,8 +18,9 @@ import polymodal as pm
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Batch, Field, Fused, Tokens
+from polymodal.contract.defaults import default
 from polymodal.contract.recipe import Recipe
-from polymodal.contract.task import Pass, default
+from polymodal.contract.task import Pass
 from polymodal.fitting.sizes import sizes
 from polymodal.prepared.prepare import Prepared
 from polymodal.report.console import Show

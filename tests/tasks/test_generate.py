@@ -22,8 +22,9 @@ from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.cli.main import app
 from polymodal.contract.batch import Field, Fused, Tokens
+from polymodal.contract.defaults import default
 from polymodal.contract.recipe import Recipe
-from polymodal.contract.task import Pass, default
+from polymodal.contract.task import Pass
 from polymodal.fitting.sizes import sizes
 from polymodal.nn.manner import Text
 from polymodal.prepared.targets import prepared

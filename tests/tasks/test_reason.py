@@ -13,8 +13,8 @@ import polymodal as pm
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Fused, Tokens
+from polymodal.contract.defaults import default
 from polymodal.contract.recipe import Recipe
-from polymodal.contract.task import default
 from polymodal.nn.manner import Text
 from polymodal.prepared.targets import prepared
 from polymodal.tasks._written import START, answered

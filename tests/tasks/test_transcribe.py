@@ -16,8 +16,9 @@ import polymodal as pm
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Fused, Tokens
+from polymodal.contract.defaults import default
 from polymodal.contract.recipe import Recipe
-from polymodal.contract.task import Pass, default
+from polymodal.contract.task import Pass
 from polymodal.fitting.plan import Facts, members
 from polymodal.fitting.sizes import sizes
 from polymodal.nn import ctc
@@ -253,6 +254,12 @@ def test_it_is_the_default_of_one_sound_alone():
     assert default("text", ["audio", "text"]) == default("text", ["image"]) == "generate"
 
 
+@pytest.mark.parametrize("several", [["a dog barks", "barking"], '["a dog barks", "barking"]'])
+def test_several_texts_of_a_sound_are_captions(several) -> None:
+    assert default("text", ["audio"], ["a bell", None, several]) == "generate"
+    assert default("text", ["audio"], ["a bell", None, "[sic]", '["a dog barks"]']) == "transcribe"
+
+
 # -- fits: sounds whose letters are tones -----------------------------------------------------
 
 
@@ -428,6 +435,25 @@ def test_there_is_nothing_to_reason_about(heard, tables):
 
     with pytest.raises(UserError, match="written without a decoder"):
         Local(heard[0], tables[1])
+
+
+def test_a_pretrained_model_learns_to_hear_speech(checkpoint, tables, tmp_path):
+    """Frozen it has one token a sound, along which nothing can be written down."""
+    own = recipe(units="letters").model_dump(exclude_unset=True)
+    own["models"][0]["modalities"] = {"sound": {"pretrained": checkpoint("wav2vec2"), "tune": True}}
+    run = pm.fit(
+        tables[1], recipe=Recipe.model_validate(own), out=tmp_path / "run", show=Show.silent()
+    )
+    assert run.members["ear"].module.encoders[0].tuned.window == 1
+    said = run.predict(tables[1])
+    assert (
+        pm.load(tmp_path / "run").predict(tables[1]) == said
+        and np.isfinite(said["said.log_likelihood"]).all()
+    )
+    own["models"][0]["modalities"]["sound"].pop("tune")
+    with pytest.raises(UserError, match="does not suit") as caught:
+        pm.fit(tables[1], recipe=Recipe.model_validate(own), show=Show.silent())
+    assert "timed" in caught.value.expected and "tune" in caught.value.do
 
 
 def run_on(folder: Path, text: str, task: str = "{name: transcribe}") -> int:

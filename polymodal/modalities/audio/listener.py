@@ -29,9 +29,15 @@ class Network(nn.Module, ABC):
 
     Attributes:
         is_backbone: tells the optimiser to move its weights at a rate of their own.
+        step: seconds from one position to the next; None: it is not told.
     """
 
     is_backbone: ClassVar[bool] = True
+    step: float | None = None
+
+    def lengths(self, counts: Tensor) -> Tensor:
+        """How many positions sounds of so many steps have, where `step` is told."""
+        raise NotImplementedError(f"The positions of {type(self).__name__} are not counted in time")
 
     @abstractmethod
     def forward(self, data: Tensor, mask: Tensor) -> Tokens:
@@ -136,7 +142,9 @@ class _Transformer(Listener):
         known: tuple[type[_Hearing], ...] = (_Waveform, _Whisper, _Spectrogram)
         for one in known:
             if all(hasattr(model.config, name) for name in one.told):
-                return one(model)
+                found = one(model)
+                found.step = found.seconds(self._extractor)
+                return found
         raise UserError(
             f"'{self.path}' hears in a way that is not known",
             expected="a model like wav2vec 2.0, HuBERT, Whisper or AST",
@@ -173,6 +181,10 @@ class _Hearing(Network, ABC):
         super().__init__()
         self.model = model
 
+    def seconds(self, extractor: Any) -> float | None:
+        """From one position to the next, of sounds that an extractor prepared."""
+        return None
+
 
 class _Waveform(_Hearing):
     """Convolutions on samples, and a Transformer (Baevski et al. 2020, Hsu et al. 2021)."""
@@ -186,6 +198,12 @@ class _Waveform(_Hearing):
             self.field += (kernel - 1) * self.stride
             self.stride *= stride
         model.feature_extractor = _Features(model.feature_extractor)
+
+    def seconds(self, extractor: Any) -> float | None:
+        return self.stride / float(extractor.sampling_rate)
+
+    def lengths(self, counts: Tensor) -> Tensor:
+        return ((counts - self.field) // self.stride + 1).clamp(min=0)
 
     def forward(self, data: Tensor, mask: Tensor) -> Tokens:
         data = F.pad(torch.where(mask.unsqueeze(-1), data, 0), (0, 0, 0, self.field))
@@ -240,11 +258,19 @@ class _Whisper(_Fixed):
     """Whisper's encoder (Radford et al. 2022): two frames a position."""
 
     told = ("max_source_positions", "num_mel_bins")
+    stride = 2
+
+    def seconds(self, extractor: Any) -> float | None:
+        return self.stride * float(extractor.hop_length / extractor.sampling_rate)
+
+    def lengths(self, counts: Tensor) -> Tensor:
+        return -(-counts // self.stride)
 
     def forward(self, data: Tensor, mask: Tensor) -> Tokens:
-        frames, lengths = self.filled(data, mask, 2 * self.model.config.max_source_positions)
+        places = self.model.config.max_source_positions
+        frames, lengths = self.filled(data, mask, self.stride * places)
         values = self.model(frames.transpose(1, 2)).last_hidden_state
-        real = 2 * torch.arange(values.shape[1], device=data.device) < lengths
+        real = self.stride * torch.arange(values.shape[1], device=data.device) < lengths
         return Tokens(torch.where(real.unsqueeze(-1), values, 0), real)
 
 

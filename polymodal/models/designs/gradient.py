@@ -98,9 +98,8 @@ class Gradient(Design):
                     )
                 spec["words"] = True
             asked = sorted({one for task in tasks.values() for one in task.asks.get(name, ())})
-            if build.lacking(folder, spec["name"], asked):
-                raise _unfit(name, folder, spec["name"], asked)
-            encoders[name] = self._encoder(name, folder, spec, form)
+            spec = lookup.find(folder, spec["name"]).suited(asked) | spec
+            encoders[name] = self._encoder(name, folder, spec, form, asked)
         fusion = lookup.build("fusion", member.fusion, list(forms), member.width)
         training = member.training or Training()
         model = Model(
@@ -116,31 +115,39 @@ class Gradient(Design):
             tuning.shape(model)
         return model
 
-    def _encoder(self, name: str, folder: str, spec: dict[str, Any], form: Form) -> Encoder:
-        """A modality's encoder, of the member's width by itself or by an alignment."""
-        member, build_ = self.member, lookup.build
+    def _encoder(
+        self, name: str, folder: str, spec: dict[str, Any], form: Form, asked: Collection[str]
+    ) -> Encoder:
+        """A modality's encoder, of the member's width by itself or by an alignment.
+
+        Raises:
+            UserError: it does not declare what is asked.
+        """
+        member = self.member
         align = build.align_spec(member, name)
+        own: int | None = member.width
+        if align is not None:
+            given = member.modalities[name].width
+            own = given or (None if lookup.find(folder, spec["name"]).bare else own)
+        encoder: Encoder = lookup.build(folder, spec, form, own)
+        if lack := [one for one in asked if not getattr(encoder, one)]:
+            raise _unfit(name, folder, spec["name"], lack)
         if align is None:
-            plain: Encoder = build_(folder, spec, form, member.width)
-            return plain
-        own = member.modalities[name].width
-        if own is None and not lookup.find(folder, spec["name"]).bare:
-            own = member.width
-        encoder: Encoder = build_(folder, spec, form, own)
+            return encoder
         size = encoder.width if own is None else own
-        return Aligned(encoder, build_("align", align, size, member.width))
+        return Aligned(encoder, lookup.build("align", align, size, member.width))
 
 
 def _by_word(folder: str) -> list[str]:
     return [name for name in lookup.names(folder) if lookup.find(folder, name).words]
 
 
-def _unfit(modality: str, folder: str, encoder: str, asked: list[str]) -> UserError:
+def _unfit(modality: str, folder: str, encoder: str, lack: list[str]) -> UserError:
     """An encoder that does not declare what the tasks ask of it."""
-    able = [one for one in lookup.names(folder) if not build.lacking(folder, one, asked)]
-    lack = ", ".join(build.lacking(folder, encoder, asked))
+    able = [one for one in lookup.names(folder) if not build.lacking(folder, one, lack)]
     return UserError(
         f"The encoder '{encoder}' of '{modality}' does not suit what is to be learned",
-        expected=f"one that declares {lack}: {', '.join(able) or 'there is none'}",
-        do=f"set modalities.{modality}.encoder to one of them, or leave the task out",
+        expected=f"one that declares {', '.join(lack)}: {', '.join(able) or 'there is none'}",
+        do=f"set modalities.{modality}.encoder to one of them, or leave the task out; a frozen one "
+        "may suit if it is trained on (`tune: true`)",
     )

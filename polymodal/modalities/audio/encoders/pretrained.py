@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from polymodal.nn import checkpoint
 from polymodal.nn.backbone import Frozen, projection
 from polymodal.nn.masked import all_real
 
+# Seconds at most that a token may take for speech to be written down along it.
+FINE = 0.04
+
 
 class Pretrained(Encoder):
     """A pretrained model's tokens: of one that is trained on, one for several of its positions; of
@@ -25,7 +29,8 @@ class Pretrained(Encoder):
     Args:
         form: audio/pretrained; its `tune` says which.
         width: of the tokens; None: the model's own.
-        window: positions of a tuned model that one token is the mean of.
+        window: positions of a tuned model that one token is the mean of; speech is written down
+            along every single one, unless told.
         dropout: of a tuned model's tokens, of a frozen one's outputs.
     """
 
@@ -44,10 +49,20 @@ class Pretrained(Encoder):
         self.width = width or size
         self.frozen = None if form.tune else Frozen(size, width, dropout, form.parts)
         self.tuned = _Tuned(form, width, window, dropout) if form.tune else None
+        step = None if self.tuned is None else self.tuned.backbone.step
+        self.timed = step is not None and window * step <= FINE
 
     def adapt(self, fields: Iterable[Field]) -> None:
         if self.frozen is not None:
             self.frozen.adapt(fields)
+
+    @classmethod
+    def suited(cls, asked: Collection[str]) -> dict[str, Any]:
+        return {"window": 1} if "timed" in asked else {}
+
+    def lengths(self, counts: Tensor) -> Tensor:
+        assert self.tuned is not None
+        return -(-self.tuned.backbone.lengths(counts) // self.tuned.window)
 
     def forward(self, field: Field) -> Tokens:
         """`(batch, steps, features)` or `(batch, parts, size)` -> Tokens `(batch, length,

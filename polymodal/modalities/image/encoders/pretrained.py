@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.form import Form
-from polymodal.modalities.image.forms.pretrained import IMAGE
+from polymodal.modalities.image.forms.pretrained import IMAGE, averaging
 from polymodal.modalities.image.forms.pretrained import Pretrained as Given
 from polymodal.nn import processors
 from polymodal.nn.backbone import Backbone, Frozen, projection
@@ -19,7 +19,7 @@ from polymodal.nn.masked import all_real
 
 class Pretrained(Encoder):
     """A pretrained model's tokens: of one that is trained on, one a patch or a place of its feature
-    map; of a frozen one's kept output, one a picture.
+    map; of a frozen one's kept output, one a picture; of either, as many as the form's `grid` has.
 
     Args:
         form: image/pretrained, of the same model; its `tune` says which.
@@ -39,16 +39,17 @@ class Pretrained(Encoder):
         super().__init__()
         assert isinstance(form, Given)
         self.width = width or form.size
-        self.frozen = None if form.tune else Frozen(form.size, width, dropout)
-        self.tuned = _Tuned(form.path, width, dropout, plain) if form.tune else None
+        places = (form.grid or 1) ** 2
+        self.frozen = None if form.tune else Frozen(form.size, width, dropout, places)
+        self.tuned = _Tuned(form, width, dropout, plain) if form.tune else None
 
     def adapt(self, fields: Iterable[Field]) -> None:
         if self.frozen is not None:
             self.frozen.adapt(fields)
 
     def forward(self, field: Field) -> Tokens:
-        """`(batch, height, width, 3)` uint8 or `(batch, 1, size)` float -> Tokens `(batch, length,
-        width)`."""
+        """`(batch, height, width, 3)` uint8 or `(batch, places, size)` float -> Tokens `(batch,
+        length, width)`."""
         if self.tuned is not None:
             values = self.tuned(field.data)
         else:
@@ -63,10 +64,11 @@ class _Tuned(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, path: str, width: int | None, dropout: float, plain: bool) -> None:
+    def __init__(self, form: Given, width: int | None, dropout: float, plain: bool) -> None:
         super().__init__()
-        self.backbone = Backbone(path, IMAGE)
-        shift, scale = processors.normalisation(path)
+        self.grid = form.grid
+        self.backbone = Backbone(form.path, IMAGE)
+        shift, scale = processors.normalisation(form.path)
         self.register_buffer("shift", torch.tensor(shift)[:, None, None])
         self.register_buffer("scale", torch.tensor(scale)[:, None, None])
         own = self.backbone.width
@@ -77,7 +79,11 @@ class _Tuned(nn.Module):
             self.project = projection(own, None if width == own else width)
 
     def forward(self, data: Tensor) -> Tensor:
-        """`(batch, height, width, 3)` uint8 -> `(batch, patches, width)`."""
+        """`(batch, height, width, 3)` uint8 -> `(batch, places, width)`."""
         pixels = (data.permute(0, 3, 1, 2).to(self.scale.dtype) - self.shift) * self.scale
-        values: Tensor = self.project(self.backbone(pixel_values=pixels))
+        found: Tensor = self.backbone(pixel_values=pixels)
+        if self.grid is not None:
+            means = averaging(found.shape[1], data.shape[1:3], self.grid)
+            found = torch.from_numpy(means).to(found) @ found
+        values: Tensor = self.project(found)
         return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,7 @@ class Pretrained(PretrainedForm, PictureForm):
     A model that is trained on is given uint8 `(height, width, 3)`, resized and cropped as its own
     processor does; its normalisation is left to the encoder, so that pictures are kept as bytes. A
     frozen one's output is computed once and kept: float32 `(1, width)`, the mean over its last
-    hidden state.
+    hidden state, or with a grid float16 `(grid², width)`, line by line.
 
     Convolutional networks give maps and Transformers patches (ResNet, EfficientNet; ViT, DINOv2,
     SigLIP, CLIP's half for pictures): either has positions to take the mean over.
@@ -33,14 +34,17 @@ class Pretrained(PretrainedForm, PictureForm):
     Args:
         path: name of a package of weights, folder or hub id of the model.
         tune: whether the model is trained on.
+        grid: side of a grid of tokens that the model's places are averaged to, for who reads where
+            things are, as decoders do; None: of a frozen model their mean, else all of them.
     """
 
     version = 2
     opens = ("_processor",)
 
-    def __init__(self, *, path: str, tune: bool = False) -> None:
+    def __init__(self, *, path: str, tune: bool = False, grid: int | None = None) -> None:
         super().__init__(path, tune)
-        self.dtype = "uint8" if tune else "float32"
+        self.grid = grid
+        self.dtype = "uint8" if tune else "float32" if grid is None else "float16"
 
     @property
     def size(self) -> int:
@@ -67,11 +71,17 @@ class Pretrained(PretrainedForm, PictureForm):
         return np.asarray(processed["pixel_values"][0], np.uint8).transpose(1, 2, 0)
 
     def _outputs(self, cells: Sequence[Media]) -> list[np.ndarray[Any, Any]]:
-        """float32 `(1, width)` each."""
+        """`(1, width)` or `(grid², width)` each."""
         pictures = [self.read(cell, self._side) for cell in cells]
         inputs = self._processor(pictures, return_tensors="np")["pixel_values"]
         (hidden,) = self.reader(pixel_values=np.asarray(inputs, np.float32))
-        return list(pooled(hidden)[:, None])
+        if self.grid is None:
+            return list(pooled(hidden)[:, None])
+        values = (
+            hidden if hidden.ndim == 3 else hidden.reshape(*hidden.shape[:2], -1).swapaxes(1, 2)
+        )
+        means = averaging(values.shape[1], np.shape(inputs)[-2:], self.grid)
+        return list((means @ values).astype(np.float16))
 
     @cached_property
     def _side(self) -> int:
@@ -97,3 +107,27 @@ def pooled(hidden: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     `(batch, width)`."""
     means: np.ndarray[Any, Any] = hidden.mean(1) if hidden.ndim == 3 else hidden.mean((2, 3))
     return means
+
+
+def averaging(positions: int, sides: Sequence[int], grid: int) -> np.ndarray[Any, Any]:
+    """What makes tokens of a model's positions: float32 `(grid², positions)`, rows that sum to 1.
+
+    Args:
+        positions: the picture's places line by line, and before them marks that stand for none.
+        sides: height and width of the picture, which its places share out alike.
+        grid: places of the model overlap where their number is no multiple of it.
+    """
+    height, width = sides
+    columns = max(1, math.isqrt(positions * width // height))
+    lines = min(max(1, round(columns * height / width)), positions // columns)
+    found = np.zeros((grid * grid, positions), np.float32)
+    found[:, positions - lines * columns :] = np.kron(_shares(lines, grid), _shares(columns, grid))
+    return found
+
+
+def _shares(count: int, parts: int) -> np.ndarray[Any, Any]:
+    """`(parts, count)`: each part is the mean of those that lie in it, if only with an end."""
+    found = np.zeros((parts, count), np.float32)
+    for part, own in enumerate(found):
+        own[part * count // parts : -(-(part + 1) * count // parts)] = 1
+    return found / found.sum(1, keepdims=True)

@@ -88,3 +88,19 @@ def test_frozen_is_a_linear_map_of_the_standardised_output(vit_path: str) -> Non
     torch.testing.assert_close(
         tokens.values[:2, 0], encoder.frozen.project[1](scaled), atol=1e-4, rtol=0
     )
+
+
+def test_a_grid_tells_where_things_are_frozen_or_trained_on(vit_path: str) -> None:
+    tokens = {}
+    for tune in (False, True):
+        torch.manual_seed(0)
+        form = Form(path=vit_path, tune=tune, grid=2)
+        encoder = Pretrained(form, None, dropout=0.0, plain=tune).eval()
+        with torch.no_grad():
+            tokens[tune] = encoder(field(form, [True, True, True])).values
+            if not tune:
+                tokens[tune] = tokens[tune] - encoder.frozen.places
+                assert encoder.frozen.places.std() > 0
+    assert tokens[True].shape == (3, 4, 16)
+    torch.testing.assert_close(tokens[False], tokens[True], atol=5e-3, rtol=0)
+    assert (tokens[True][:, 0] - tokens[True][:, 3]).abs().max() > 1e-2

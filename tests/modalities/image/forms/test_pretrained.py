@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from polymodal.modalities.image.forms.pretrained import IMAGE, Pretrained
+from polymodal.modalities.image.forms.pretrained import IMAGE, Pretrained, averaging
 from polymodal.nn import pretrained, processors
 from polymodal.table.media import Media
 
@@ -53,3 +53,38 @@ def test_fingerprint_follows_the_weights_and_not_the_path(vit_path: str, tmp_pat
     weights = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
     assert Pretrained(path=str(folder)).fingerprint != here
+
+
+@pytest.mark.parametrize("checkpoint", ["vit_path", "resnet_path"])
+@pytest.mark.parametrize("grid", [1, 2, 3])
+def test_a_grid_averages_neighbouring_places(
+    checkpoint: str, grid: int, request: pytest.FixtureRequest
+) -> None:
+    path = request.getfixturevalue(checkpoint)
+    picture, cell = media(0)
+    inputs = processors.image_processor(path)(picture, return_tensors="pt")
+    with torch.no_grad():
+        places = pretrained.load(path, IMAGE)(**inputs).last_hidden_state[0]
+    if checkpoint == "vit_path":  # a mark stands before its patches
+        side = int((len(places) - 1) ** 0.5)
+        places = places[1:].T.reshape(-1, side, side)
+    wanted = torch.nn.functional.adaptive_avg_pool2d(places, grid).flatten(1).T
+    encoded = Pretrained(path=path, grid=grid).encode(cell)
+    assert encoded.shape == (grid * grid, 16) and encoded.dtype == np.float16
+    np.testing.assert_allclose(encoded, wanted.numpy(), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("positions", "sides", "lines", "columns"),
+    [(50, (224, 224), 7, 7), (201, (160, 320), 10, 20), (4, (16, 16), 2, 2), (6, (8, 24), 1, 4)],
+)
+def test_places_share_a_picture_out(
+    positions: int, sides: tuple[int, int], lines: int, columns: int
+) -> None:
+    (whole,) = averaging(positions, sides, 1)
+    assert (whole > 0).tolist() == [i >= positions - lines * columns for i in range(positions)]
+    np.testing.assert_allclose(whole[-1], 1 / (lines * columns))
+    quarters = averaging(positions, sides, 2)
+    np.testing.assert_allclose(quarters.sum(1), 1, atol=1e-6)
+    # The first lies at the top and to the left, the last at the bottom and to the right.
+    assert quarters[0, positions - lines * columns] > 0 and quarters[3, -1] > 0
