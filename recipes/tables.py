@@ -11,9 +11,14 @@
     python recipes/tables.py motions aeon/aeon/datasets/data/BasicMotions
     python recipes/tables.py clips
     python recipes/tables.py reports
+    python recipes/tables.py questions
+    python recipes/tables.py captions
+    python recipes/tables.py support
+    python recipes/tables.py clip_questions
     python recipes/tables.py reviews "Womens Clothing E-Commerce Reviews.csv"   # from Kaggle
 
-Each writes train.csv and test.csv into recipes/data/NAME, which is where the recipes look.
+Each writes train.csv and test.csv (.jsonl of conversations) into recipes/data/NAME, which is where
+the recipes look.
 What is made of no download is drawn, `--rows` of it, and so is what the sensor of `home` sees.
 """
 
@@ -30,7 +35,8 @@ import pandas as pd
 import soundfile
 from PIL import Image, ImageDraw, ImageFilter
 
-from polymodal.builtin import _render, scenes
+from polymodal.builtin import _render, _scene, _topics, scenes
+from polymodal.builtin._random import pick, stream
 
 DATA = Path(__file__).parent / "data"
 Tables = dict[str, pd.DataFrame]
@@ -243,6 +249,170 @@ def _chest(
     return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
 
 
+# People who answer a question, and how often one of them is mistaken.
+PEOPLE, MISTAKEN = 10, 0.1
+
+
+def questions(folder: Path, rows: int) -> Tables:
+    """Pictures of a thing with a question and ten people's answers, as in VQA; a sixth to test.
+
+    `answer` is the true one.
+    """
+    splits = {"train": 5 / 6, "test": 1 / 6}
+    paths = scenes.write(folder, rows, 0, "easy", ("picture",), 64, splits)
+    rng = np.random.default_rng(0)
+    found = {}
+    for name, path in paths.items():
+        table = pd.read_csv(path)
+        table.insert(2, "answers", [json.dumps(_people(one, rng)) for one in table["answer"]])
+        found[name] = table
+    return found
+
+
+def _people(answer: str, rng: np.random.Generator) -> list[str]:
+    """What they say; who is mistaken says another answer to a question of this sort."""
+    (known,) = {
+        t.answers for t in _topics.TOPICS.values() if t.source == "picture" and answer in t.answers
+    }
+    others = [one for one in known if one != answer]
+    return [pick(others, rng) if rng.random() < MISTAKEN else answer for _ in range(PEOPLE)]
+
+
+CAPTIONS = (
+    "{0} at the {1}.",
+    "At the {1} there is {0}.",
+    "A picture of {0}, {1}.",
+    "Somebody has drawn {0} at the {1}.",
+    "{0}: look {1}.",
+)
+
+
+def captions(folder: Path, rows: int) -> Tables:
+    """Pictures of a thing somewhere, each with five captions; a sixth for the test."""
+    splits = {"train": 5 / 6, "test": 1 / 6}
+    paths = scenes.write(folder, rows, 0, "easy", ("picture",), 64, splits)
+    found, number = {}, 0
+    for name, path in paths.items():
+        own = []
+        for picture in pd.read_csv(path)["picture"]:
+            # A row's scene depends on its number alone.
+            (thing,) = _scene.imagine(_scene.LEVELS["easy"], stream(0, number, "scene")).things
+            place = f"{HALVES[int(thing.y > 0.5)]} {SIDES[int(thing.x > 0.5)]}"
+            said = [one.format(f"a {thing.colour} {thing.shape}", place) for one in CAPTIONS]
+            texts = json.dumps([one[0].upper() + one[1:] for one in said])
+            own.append({"picture": picture, "captions": texts})
+            number += 1
+        found[name] = pd.DataFrame(own)
+    return found
+
+
+# What a user may want, and what of a window keeps him from it: its button, or a bar of a colour.
+WANTED = {
+    "save": ("I cannot save my letter.", "How do I keep this text?", "Saving does not work."),
+    "send": ("I cannot send my letter.", "How does this get to my friend?", "Sending fails."),
+}
+SHOWN = ("Here it is.", "This is what I see.", "I have taken this picture.", "Look:")
+BARS = {"offline": (205, 60, 50), "full": (230, 180, 40), "well": (60, 160, 80)}
+HELP = {
+    ("send", "offline"): "You are offline: connect, then send it again.",
+    ("save", "full"): "The disk is full: delete a file, then save again.",
+}
+
+
+def support(folder: Path, rows: int) -> Tables:
+    """Conversations of a user with a helper about a window that he shows; a sixth for the test.
+
+    What helps depends on what the user wants, which only his words say, and on what keeps him from
+    it: of buttons that are grey his own counts alone, no disk is needed to send, and no network to
+    save. The test asks for last answers only.
+    """
+    rng = np.random.default_rng(0)
+    (folder / "window").mkdir(parents=True, exist_ok=True)
+    found = []
+    for i in range(rows):
+        wish, bar = pick(list(WANTED), rng), pick(list(BARS), rng)
+        grey = {name: bool(rng.random() < 0.35) for name in WANTED}
+        path = f"window/{i}.png"
+        _window(BARS[bar], list(grey.values()), rng).save(folder / path)
+        advice = HELP.get((wish, bar), f"Nothing is wrong: {wish} it once more.")
+        if grey[wish]:
+            advice = f"The button is grey: fill in every field, then {wish} it."
+        shown = [{"type": "image", "path": path}, {"type": "text", "text": pick(SHOWN, rng)}]
+        found.append(
+            [
+                {"role": "system", "content": "You help people who write letters."},
+                {"role": "user", "content": pick(WANTED[wish], rng)},
+                {"role": "assistant", "content": f"Please show me the window where you {wish} it."},
+                {"role": "user", "content": shown},
+                {"role": "assistant", "content": advice},
+            ]
+        )
+    train = rows * 5 // 6
+    test = [{"messages": one[:-1], "answer": one[-1]["content"]} for one in found[train:]]
+    return {"train": pd.DataFrame({"messages": found[:train]}), "test": pd.DataFrame(test)}
+
+
+def _window(bar: tuple[int, int, int], grey: list[bool], rng: np.random.Generator) -> Image.Image:
+    """48 x 48 pixels: a window somewhere, its title, a bar, lines of text and two buttons."""
+    found = Image.new("RGB", (48, 48), tuple(int(one) for one in rng.integers(60, 200, 3)))
+    pen = ImageDraw.Draw(found)
+    x, y = (int(one) for one in rng.integers(1, 8, 2))
+    pen.rectangle((x, y, x + 38, y + 38), fill=(240, 240, 240), outline=(70, 70, 70))
+    pen.rectangle((x, y, x + 38, y + 4), fill=(70, 80, 110))
+    pen.rectangle((x + 3, y + 8, x + 35, y + 12), fill=bar)
+    for line in range(y + 16, y + 28, 4):
+        pen.line((x + 4, line, x + int(rng.integers(12, 34)), line), (150, 150, 150))
+    for place, is_grey in zip((x + 4, x + 22), grey, strict=True):
+        fill = (200, 200, 200) if is_grey else (70, 110, 200)
+        pen.rectangle((place, y + 29, place + 12, y + 35), fill=fill)
+    return found
+
+
+WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+SHADES = {"dark": 30, "bright": 220}
+CLIP_QUESTIONS = {
+    "number": ("How many discs are there?", "Count the discs.", "How many do you see?"),
+    "way": ("Which way do they go?", "Where do they move?", "In what direction is that?"),
+    "first": ("Are they bright or dark first?", "Which shade comes first?"),
+}
+
+
+def clip_questions(folder: Path, rows: int) -> Tables:
+    """Clips of eight frames, in which up to three discs move, and a question; a sixth to test."""
+    rng = np.random.default_rng(0)
+    (folder / "clip").mkdir(parents=True, exist_ok=True)
+    found = []
+    for i in range(rows):
+        number, way, first = int(rng.integers(1, 4)), pick(list(WAYS), rng), pick(list(SHADES), rng)
+        frames = _discs(number, WAYS[way], first == "bright", rng)
+        path = f"clip/{i}.mp4"
+        (folder / path).write_bytes(_render.mp4(frames))
+        facts = {"number": ("one", "two", "three")[number - 1], "way": way, "first": first}
+        about = pick(list(facts), rng)
+        question = pick(CLIP_QUESTIONS[about], rng)
+        found.append({"clip": path, "question": question, "answer": facts[about]})
+    table, train = pd.DataFrame(found), rows * 5 // 6
+    return {"train": table[:train], "test": table[train:]}
+
+
+def _discs(number: int, way: tuple[int, int], bright: bool, rng: np.random.Generator) -> np.ndarray:
+    """Discs side by side that go one way, uint8 `(8, 32, 32)`; halfway their shade changes."""
+    lanes = rng.permutation([0.2, 0.5, 0.8])[:number]
+    starts, radius = rng.uniform(0.2, 0.4, number), rng.uniform(0.07, 0.11)
+    shades = [SHADES["bright"], SHADES["dark"]] if bright else [SHADES["dark"], SHADES["bright"]]
+    frames = []
+    for step in range(8):
+        inside = np.zeros((32, 32))
+        for lane, start in zip(lanes, starts, strict=True):
+            along = start + 0.4 * step / 7
+            along = along if sum(way) > 0 else 1 - along
+            x, y = (along, lane) if way[0] else (lane, along)
+            inside = np.maximum(inside, _render.disc(x, y, radius, 32, (0, 255)) / 255)
+        frame = 125 + inside * (shades[step // 4] - 125)
+        frames.append(_render.speckled(frame, 8, rng))
+    return np.stack(frames)
+
+
 def reviews(source: Path, folder: Path) -> Tables:
     """Women's E-Commerce Clothing Reviews: the texts, each once, a fifth of them for the test."""
     table = pd.read_csv(source)
@@ -266,6 +436,10 @@ DRAWN: dict[str, tuple[Callable[[Path, int], Tables], int]] = {
     "scenes": (pictures, 5500),
     "clips": (clips, 800),
     "reports": (reports, 4000),
+    "questions": (questions, 3600),
+    "captions": (captions, 3600),
+    "support": (support, 2400),
+    "clip_questions": (clip_questions, 3600),
 }
 
 
@@ -282,9 +456,14 @@ def write(name: str, source: Path | None, folder: Path, rows: int | None = None)
     else:
         draw, usual = DRAWN[name]
         tables = draw(folder, rows or usual)
-    paths = {split: folder / f"{split}.csv" for split in tables}
+    paths = {}
     for split, table in tables.items():
-        table.to_csv(paths[split], index=False)
+        if "messages" in table:
+            paths[split] = folder / f"{split}.jsonl"
+            table.to_json(paths[split], orient="records", lines=True, force_ascii=False)
+        else:
+            paths[split] = folder / f"{split}.csv"
+            table.to_csv(paths[split], index=False)
         print(f"{paths[split]}: {len(table)} rows")
     return paths
 

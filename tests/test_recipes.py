@@ -105,7 +105,7 @@ def header(path: Path) -> str:
 def test_there_is_one_of_every_sort_and_the_docs_list_them() -> None:
     docs = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"\(\.\./recipes/(\w+)\.yaml\)", docs))
-    assert listed == {path.stem for path in RECIPES} and len(RECIPES) == 11
+    assert listed == {path.stem for path in RECIPES} and len(RECIPES) == 13
 
 
 @pytest.mark.parametrize("path", SHAPES, ids=lambda path: path.stem)
@@ -124,7 +124,8 @@ def test_its_header_says_command_machine_time_and_figure(path: Path) -> None:
     assert f"polymodal evaluate runs/{path.stem} --data" in said
     made = re.search(r"python recipes/tables\.py (\w+)", said)
     assert made is not None and recipe.train is not None
-    assert Path(recipe.train) == ROOT / "recipes" / "data" / made[1] / "train.csv"
+    tables = [ROOT / "recipes" / "data" / made[1] / f"train.{sort}" for sort in ("csv", "jsonl")]
+    assert Path(recipe.train) in tables
     assert re.search(r"20\d\d-\d\d-\d\d", said) and re.search(r"\bcores?\b", said)
     assert re.search(r" in \d+ s\b", said)
     assert re.search(r"\d\.\d+ (\[0\.\d+, [01]\.\d+\]|\(\d+ of \d+)", said)
@@ -143,6 +144,7 @@ def test_it_fits_a_tiny_table(
     quick = "epochs: 1, precision: fp32, attention: plain, memory_format: contiguous, threads: 1"
     said = re.sub(r"epochs: \d+", quick, path.read_text(encoding="utf-8"))
     said = said.replace("folds: 5", "folds: 2").replace("pretrained: minilm", "pretrained: bert")
+    said = said.replace("rivals: true", "rivals: false")
     tables = table(re.search(r"data/(\w+)/train", said)[1])  # type: ignore[index]
     (tmp_path / "bert").symlink_to(bert_path)
     (tmp_path / path.name).write_text(said, encoding="utf-8")

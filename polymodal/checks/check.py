@@ -26,6 +26,7 @@ from polymodal.prepared import targets
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import Contents, cells
 from polymodal.prepared.encode import encode
+from polymodal.table import chat
 from polymodal.table.read import Odd, Table
 from polymodal.table.schema import Column, Schema
 
@@ -194,7 +195,10 @@ def _columns(train: Table, schema: Schema) -> list[Finding]:
         missing = train.data.column(column.name).null_count
         if missing:
             what = f"{missing:,} of {len(train):,} cells of '{column.name}' are missing"
-            severity = "warning" if missing >= MANY_MISSING * len(train) else "info"
+            # Not every turn of a conversation shows a picture: nothing is wrong with that.
+            spoken = chat.group(train.names) is not None and chat.is_medium(column.name)
+            many = missing >= MANY_MISSING * len(train) and not spoken
+            severity = "warning" if many else "info"
             findings.append(Finding(severity, what, missing))
         room = kind.of(column.kind)
         outside = train.outside(column.name) if room.media else []

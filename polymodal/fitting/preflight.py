@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from polymodal.base.spelling import several
+from polymodal.base.spelling import is_missing, several
 from polymodal.checks import check as checks
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.writing import Writing
@@ -91,9 +91,11 @@ def check(
 
 
 def _sample(task: Writing, column: Column, schema: Schema, table: Table) -> str | None:
-    """The first row that has a text, as the decoder reads it."""
+    """A row that has a text, as the decoder reads it: the first of those that lack least."""
     checks.introduce(task, schema, table)
     cells = encoding.cells(task, table)
     task.fit(cells, column.details)
-    row = next(row for row, cell in enumerate(cells) if task.is_known(cell))
-    return task.sample({name: table.cells(name)[row] for name in table.names}, cells[row])
+    columns = {name: table.cells(name) for name in table.names}
+    known = [row for row, cell in enumerate(cells) if task.is_known(cell)]
+    row = min(known, key=lambda row: sum(is_missing(own[row]) for own in columns.values()))
+    return task.sample({name: own[row] for name, own in columns.items()}, cells[row])

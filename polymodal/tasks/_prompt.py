@@ -95,10 +95,17 @@ class Template:
             if of(self.kinds[name]).media:
                 found += f"{OPEN}{name}{SHUT}"
             elif self.kinds[name] == chat.KIND:
-                found += _spoken(chat.turns(texts.get(name, "")), tokens)
+                found += _spoken(self._turns(texts.get(name)), tokens)
             else:
                 found += _STRANGE.sub("", texts.get(name, ""))
         return found
+
+    def _turns(self, cell: str | None) -> Sequence[Turn]:
+        """A conversation's; of one that is absent or hidden the media stand alone."""
+        if cell is not None:
+            return chat.turns(cell)
+        media = [name for name in self.kinds if chat.is_medium(name) and name not in self.named]
+        return [Turn(chat.ROLES[1], [("", name) for name in media])]
 
     def shortened(self, texts: Mapping[str, str], share: float) -> dict[str, str] | None:
         """The texts with the beginning of the longest one left out; None: there is none.

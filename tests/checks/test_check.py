@@ -394,6 +394,18 @@ def test_missing_and_constant_cells(cache: Path) -> None:
     assert only(report, "'city' holds the same").severity == "warning"
 
 
+def test_most_turns_of_conversations_show_nothing_which_is_no_warning(cache: Path) -> None:
+    def talk(i: int) -> dict[str, Any]:
+        shown = [f"Turn {i}", *([{"type": "image", "path": f"{i}.png"}] if i < 3 else [])]
+        asked = {"role": "user", "content": shown}
+        return {"messages": [asked, {"role": "assistant", "content": f"Answer {i}"}]}
+
+    train = read([talk(i) for i in range(30)])
+    found = infer(train, ["answer"], {"answer": "text"}, group="conversation")
+    report = check(train, found, cache=cache)
+    assert only(report, "27 of 30 cells of 'image' are missing").severity == "info"
+
+
 def test_unreadable_media(tmp_path: Path, cache: Path) -> None:
     names = [f"img_{i}.png" for i in range(120)]
     pictures(tmp_path, names, list(range(120)))

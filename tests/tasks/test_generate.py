@@ -126,6 +126,20 @@ def test_a_text_beyond_the_limit_is_cut_and_has_no_end(monkeypatch):
     assert fitted(["short one", "short"]).remarks() == []
 
 
+def test_what_many_people_say_of_a_row_is_read_once_and_counts_as_often(monkeypatch):
+    task = fitted()
+    own, given = head(task), fused(2)
+    apart = own(some(given, 0, 1), field(task, ["a red cross"])).output["nats"]
+    read, taught = [], own.decoder.taught
+    monkeypatch.setattr(own.decoder, "taught", lambda p, *own: read.append(p) or taught(p, *own))
+    cells = [["a red cross", "no", "a red cross", "a red cross"], "a red cross"]
+    found = own(given, field(task, cells)).output
+    assert len(read[0].mask) == 3 and found["row"].tolist() == [0, 0, 0, 0, 1]
+    torch.testing.assert_close(found["nats"][[0, 2, 3]], apart.expand(3))
+    places = [len(task.tokens.numbers(text)) for text in (*cells[0], cells[1])]
+    assert found["places"].tolist() == places
+
+
 @pytest.mark.parametrize("reading", ["prefix", "attention"])
 def test_the_loss_is_of_the_answers_pieces_alone(reading):
     """Rows without a target, and what stands behind a text, cost nothing and teach nothing."""

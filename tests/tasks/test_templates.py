@@ -299,6 +299,8 @@ def test_conversations_that_cannot_be_answered_are_errors(talk, messages, messag
 @pytest.mark.whole
 def test_check_shows_a_conversation_as_it_is_read(tmp_path, capsys):
     path = talks(tmp_path / "talk", 12)
+    hello = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Yes?"}]
+    path.write_text(json.dumps({"messages": hello}) + "\n" + path.read_text())
     (tmp_path / "talk.yaml").write_text(
         f"train: {path}\n"
         "targets: {answer: {name: generate, decoder: {name: llama, hidden: 32, depth: 1}}}\n"
@@ -334,3 +336,13 @@ def test_a_decoders_own_way_to_write_conversations_is_used():
     cell = chat.row([{"role": "user", "content": ["hello \ue000", {"type": "image", "path": "x"}]}])
     text = placed.render(cell, Own())
     assert divided(text) == [("<user>hello ", "image"), ("<assistant>", "")]
+
+
+def test_media_are_read_though_their_conversation_is_hidden():
+    """What a picture alone tells of an answer, a rival of it has to see."""
+    kinds = {"messages": "chat", "image": "image", "image 2": "image", "price": "number"}
+    placed = usual("answer", kinds).placed("answer", kinds, dict.fromkeys(kinds, "x"))
+    words = divided(placed.render({}, None))
+    assert words == [("user: ", "image"), ("", "image 2"), ("\nassistant: ", "")]
+    named = parsed("{image 2} {messages}").placed("answer", kinds, dict.fromkeys(kinds, "x"))
+    assert [name for _, name in divided(named.render({}, None))] == ["image 2", "image", ""]
