@@ -133,9 +133,11 @@ def digest(contents: Contents, columns: Sequence[Column]) -> str:
 
 def _why(table: Table, column: Column, row: int) -> str:
     """Why a cell cannot be read, in the words of its row."""
+    room = kind.of(column.kind)
     try:
-        value = table.data.column(column.name)[row].as_py()
-        _cell(table, column, kind.of(column.kind), row, value)
+        cell = _cell(table, column, room, row, table.data.column(column.name)[row].as_py())
+        if room.media and cell is not None:
+            content(cell)
     except UserError as error:
         return error.what
     return f"row {row}, column '{column.name}' could not be read"

@@ -17,6 +17,7 @@ import pyarrow as pa
 from polymodal.base.arrow import is_list
 from polymodal.base.errors import UserError
 from polymodal.contract.kind import kinds, worded
+from polymodal.table.values import json_list
 
 # How cells begin that `written` wrote: no list in JSON, which tables read as lists.
 LEAD = "chat\n"
@@ -48,7 +49,10 @@ def is_chat(cell: Any) -> bool:
 
 
 def holds(column: pa.ChunkedArray) -> bool:
-    """Whether a column is lists of messages."""
+    """Whether a column is lists of messages, or of texts whose first spells one in JSON."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        first = next((one.as_py() for one in column if one.is_valid), None)
+        return is_chat(_spelled(first))
     if not is_list(column.type) or not pa.types.is_struct(column.type.value_type):
         return False
     return column.type.value_type.get_field_index(ROLE) >= 0
@@ -63,11 +67,11 @@ def unfolded(rows: Sequence[Mapping[str, Any]], source: str) -> list[dict[str, A
     Raises:
         UserError: a conversation is empty, or a message is none that anybody writes.
     """
-    if not any(isinstance(row, Mapping) and _given(row.get(MESSAGES)) for row in rows):
+    if not any(isinstance(row, Mapping) and _given(_spelled(row.get(MESSAGES))) for row in rows):
         return list(rows)  # type: ignore[arg-type]
     found: list[dict[str, Any]] = []
     for number, row in enumerate(rows):
-        cell = row.get(MESSAGES) if isinstance(row, Mapping) else None
+        cell = _spelled(row.get(MESSAGES)) if isinstance(row, Mapping) else None
         if cell is None or isinstance(cell, str):
             found.append(dict(row))
             continue
@@ -168,6 +172,12 @@ def _given(cell: Any) -> bool:
     return isinstance(cell, list | tuple) and (not cell or isinstance(cell[0], Mapping))
 
 
+def _spelled(cell: Any) -> Any:
+    """A cell, or the messages that it spells in JSON, as a CSV file has them."""
+    found = json_list(cell) if isinstance(cell, str) else None
+    return found if found is not None and is_chat(found) else cell
+
+
 def _media() -> list[str]:
     return [name for name, kind in kinds().items() if kind.media]
 
@@ -233,6 +243,7 @@ def _parts(content: Any, place: str, media: dict[str, Any]) -> list[tuple[str, s
             f"{place}: there is no content",
             expected="a text, or a list of parts",
             got=repr(content)[:200],
+            do='leave the message out, or write "" where nothing was said',
         )
     found: list[tuple[str, str | None]] = []
     for part in content:
@@ -255,6 +266,7 @@ def _parts(content: Any, place: str, media: dict[str, Any]) -> list[tuple[str, s
                 f"{place}: a part of type '{sort}' says no file",
                 expected=f'{{"type": "{sort}", "path": "FILE"}}',
                 got=repr(part)[:200],
+                do="leave the part out where there is none",
             )
         count = sum(one.partition(" ")[0] == name for one in media) + 1
         if count > MOST:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -58,6 +59,19 @@ def test_tables_of_any_sort_hold_conversations(tmp_path):
         assert said(table.cells("messages")[0]) == [("user", [("a", None)])]
     again = read(table.data.to_pylist())
     assert again.cells("messages") == table.cells("messages")
+
+
+def test_conversations_that_cells_spell_in_json_are_read(tmp_path):
+    rows = [{"messages": json.dumps(TALK), "topic": "x"}, {"messages": None, "topic": "y"}]
+    frame = pd.DataFrame(rows)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    for source in (tmp_path / "t.csv", frame, rows):
+        table = read(source)
+        assert table.cells("answer") == ["one", "two", None, None]
+        assert table.cells("image") == ["a.png"] * 3 + [None]
+        assert table.cells("topic") == ["x"] * 3 + ["y"]
+    plain = read([{"messages": '["a list", "of words"]'}, {"messages": "[broken"}])
+    assert plain.names == ["messages"] and len(plain) == 2
 
 
 def test_own_answers_stay_one_a_row():
