@@ -7,8 +7,10 @@ A caption names things; of each, its number, colour and shape are a slot, which 
 written caption has it too (things are matched so that most slots are right). Answers to questions
 about the picture are written by one fit and chosen among classes by another one, in the same time
 each, of the same rows. All are measured on rows that no fit has seen, with 95 % intervals.
-`--processor` counts budgets in this process's seconds of the processor, so that a machine that is
-busy with other work does not matter; it is for one thread.
+`--grid N` writes captions by one model that reads a frozen EfficientNet-Lite0's places averaged to
+N times N tokens, or to one (0), instead of by the plan's models. `--processor` counts budgets in
+this process's seconds of the processor, so that a machine that is busy with other work does not
+matter; it is for one thread.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import numpy as np
 import polymodal as pm
 from polymodal.base.spelling import seconds
 from polymodal.builtin import scenes
+from polymodal.contract.recipe import Recipe
 from polymodal.metrics.answers import normalised
 from polymodal.metrics.statistics import Interval, interval, paired_difference
 from polymodal.metrics.summed import mean
@@ -47,6 +50,7 @@ def main() -> None:
     parser.add_argument("--captions", default="8m", help="time for the fit of captions; 0: none")
     parser.add_argument("--answers", default="4m", help="for each fit of answers; 0: none")
     parser.add_argument("--pretrained", default="installed", help="none: all from scratch")
+    parser.add_argument("--grid", type=int, help="see above; of captions alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processor", action="store_true")
     given = parser.parse_args()
@@ -112,6 +116,7 @@ def fitted(
     run = pm.fit(
         paths["train"],
         target,
+        recipe=recipe(given.grid) if target == "caption" else None,
         kinds={target: "text"} if written else None,
         drop=drop,
         budget=seconds(budget),
@@ -134,6 +139,14 @@ def fitted(
     )
     said: list[Any] = found.predictions[target]
     return found.targets[target], [str(one) for one in said]
+
+
+def recipe(grid: int | None) -> Recipe:
+    """With a model of pictures' places, where a grid is told."""
+    if grid is None:
+        return Recipe()
+    read = {"pretrained": "efficientnet_lite0", "form": {"grid": grid or None}}
+    return Recipe.model_validate({"models": [{"name": "places", "modalities": {"picture": read}}]})
 
 
 def things(caption: str) -> list[tuple[str, ...]]:

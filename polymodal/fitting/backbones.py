@@ -27,6 +27,9 @@ from polymodal.table.schema import Column, Schema
 
 # Frozen models may read all cells once in this part of the budget, altogether.
 FROZEN_PART = 0.2
+# And in this part where a decoder reads what they make: from few rows it learns what pictures show
+# by such a model or hardly at all.
+READ_PART = 0.4
 # To open and time them may take this part; those that come later are left out.
 LOOKING_PART = 0.08
 # A text model is trained on where words are labelled if an epoch, three readings long, takes this.
@@ -65,6 +68,7 @@ def backbones(
     recipe: Recipe,
     tagged: frozenset[str],
     theirs: Mapping[str, str],
+    written: bool = False,
 ) -> Backbones:
     """What the plan may read cells with, by looking and by timing a sample.
 
@@ -72,6 +76,7 @@ def backbones(
         contents: of all rows.
         tagged: modalities whose words some task labels: a model is trained on for those.
         theirs: modality -> a folder with the parent's encoder of it.
+        written: whether a decoder reads the tokens.
     """
     found = Backbones()
     if recipe.models:
@@ -104,7 +109,7 @@ def backbones(
                 found.findings.append(Finding("info", f"{weights.name}: {error.what}", 0))
                 continue
             wanted.append((seconds * (TUNED_READINGS if name in tagged else 1), name, weights))
-    _afford(found, wanted, recipe, tagged, spent)
+    _afford(found, wanted, recipe, tagged, spent, READ_PART if written else FROZEN_PART)
     # What is preferred comes first again.
     for name, own in found.of.items():
         order = [one for _, of_name, one in wanted if of_name == name]
@@ -197,14 +202,16 @@ def _afford(
     recipe: Recipe,
     tagged: frozenset[str],
     spent: float,
+    frozen: float,
 ) -> None:
     """Those for which there is time, the fastest first.
 
     Args:
         spent: seconds that are gone already.
+        frozen: what part of the budget frozen ones may take.
     """
     for seconds, name, weights in sorted(wanted, key=lambda one: one[0]):
-        part = TUNED_PART if name in tagged else FROZEN_PART
+        part = TUNED_PART if name in tagged else frozen
         if name in tagged and name in found.of:
             continue
         if recipe.budget is None or spent + seconds <= part * recipe.budget:

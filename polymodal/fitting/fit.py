@@ -224,7 +224,8 @@ def _fitted(
     if members is None:
         rows, tasks = len(division.train), aims.tasks.values()
         vectors = {} if parent is None or recipe.models else parent.vectors()
-        read = backbones(data.contents, data.schema, recipe, plan.tagged(tasks), vectors)
+        told = plan.tagged(tasks), vectors, plan.written(tasks)
+        read = backbones(data.contents, data.schema, recipe, *told)
         show.findings(checks.Report(read.findings))
         known = plan.facts(data.table, data.schema, rows, recipe, tasks, read)
         if parent is not None:

@@ -102,7 +102,7 @@ def facts(
         asked=asked,
         tagged=tagged(tasks),
         along=frozenset(task.modality for task in tasks if isinstance(task, Along)),
-        written=any(isinstance(task, Sequenced) for task in tasks),
+        written=written(tasks),
         solvable=solvable,
         lr=min((task.lr for task in tasks if task.lr is not None), default=None),
     )
@@ -127,6 +127,11 @@ def _lacking(columns: list[Column], asked: Collection[str]) -> list[str]:
 def tagged(tasks: Collection[Task]) -> frozenset[str]:
     """The modalities whose words some task labels."""
     return frozenset(task.words for task in tasks if task.words is not None)
+
+
+def written(tasks: Collection[Task]) -> bool:
+    """Whether a decoder reads the tokens for some task."""
+    return any(isinstance(task, Sequenced) for task in tasks)
 
 
 def training(rows: int, *, tags: bool = False) -> Training:

@@ -126,7 +126,8 @@ def _networks(recipe: Recipe) -> Iterator[Size]:
     data = read.opened(recipe.train, recipe.valid, recipe, default_folder())
     division = read.divided(data, recipe)
     tasks = read.aimed(data, division, recipe, Ledger()).tasks
-    known = backbones(data.contents, data.schema, recipe, plan.tagged(tasks.values()), {})
+    told = plan.tagged(tasks.values()), {}, plan.written(tasks.values())
+    known = backbones(data.contents, data.schema, recipe, *told)
     rows = len(division.train)
     facts = plan.facts(data.table, data.schema, rows, recipe, tasks.values(), known)
     grouped = data.schema.modalities()

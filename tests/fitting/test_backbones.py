@@ -54,10 +54,11 @@ def found(
     budget: float | None = None,
     tagged: frozenset[str] = frozenset(),
     own: dict[str, str] | None = None,
+    written: bool = False,
     **keys: Any,
 ) -> Any:
-    recipe = Recipe(budget=budget, **keys)
-    return backbones(SimpleNamespace(), SCHEMA, recipe, tagged, own or {})  # type: ignore[arg-type]
+    recipe, nothing = Recipe(budget=budget, **keys), SimpleNamespace()
+    return backbones(nothing, SCHEMA, recipe, tagged, own or {}, written)  # type: ignore[arg-type]
 
 
 def test_what_is_installed_comes_before_the_hub_and_none_takes_nothing(weights) -> None:
@@ -98,6 +99,9 @@ def test_every_kinds_list_says_what_and_under_which_licence() -> None:
 def test_models_are_taken_while_their_readings_take_a_part_of_the_budget(weights) -> None:
     assert found(budget=10 / seen.FROZEN_PART + 1).of == {"note": [INSTALLED]}
     short = found(budget=10 / seen.FROZEN_PART - 1)
+    # A decoder has little else to go by.
+    assert found(budget=10 / seen.FROZEN_PART - 1, written=True).of == {"note": [INSTALLED]}
+    assert found(budget=10 / seen.READ_PART - 1, written=True).of == {}
     assert short.of == {}
     (what,) = (one.what for one in short.findings if INSTALLED.name in one.what)
     assert "10 s for 'note'" in what and "budget" in what
