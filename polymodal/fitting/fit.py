@@ -224,8 +224,8 @@ def _fitted(
     if members is None:
         rows, tasks = len(division.train), aims.tasks.values()
         vectors = {} if parent is None or recipe.models else parent.vectors()
-        told = plan.tagged(tasks), vectors, plan.written(tasks)
-        read = backbones(data.contents, data.schema, recipe, *told)
+        tagged, written = plan.tagged(tasks), plan.written(tasks)
+        read = backbones(data.contents, data.schema, recipe, tagged, vectors, written)
         show.findings(checks.Report(read.findings))
         known = plan.facts(data.table, data.schema, rows, recipe, tasks, read)
         if parent is not None:

@@ -126,8 +126,8 @@ def _networks(recipe: Recipe) -> Iterator[Size]:
     data = read.opened(recipe.train, recipe.valid, recipe, default_folder())
     division = read.divided(data, recipe)
     tasks = read.aimed(data, division, recipe, Ledger()).tasks
-    told = plan.tagged(tasks.values()), {}, plan.written(tasks.values())
-    known = backbones(data.contents, data.schema, recipe, *told)
+    tagged, written = plan.tagged(tasks.values()), plan.written(tasks.values())
+    known = backbones(data.contents, data.schema, recipe, tagged, {}, written)
     rows = len(division.train)
     facts = plan.facts(data.table, data.schema, rows, recipe, tasks.values(), known)
     grouped = data.schema.modalities()
