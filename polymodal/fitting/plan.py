@@ -31,7 +31,7 @@ FUSION = "concat"
 FURTHER = ("gated", "cross_attention")
 # How a model that is trained on learns.
 TUNED = {"epochs": TUNED_EPOCHS, "pretrained_lr": 2e-4}
-# A decoder reads the tokens one by one: a model of pictures leaves it more than their mean.
+# A decoder reads the tokens one by one: a frozen model of pictures leaves it more than their mean.
 READ = {"grid": 4}
 # What was learned without labels moves slower than what starts at random.
 STARTED = {"pretrained_lr": 5e-4}
@@ -332,7 +332,9 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         update: dict[str, Any] = {"columns": [c.name for c in columns]}
         update |= design.resolved(modality, kind)
         form = design.form(name, modality, kind)
-        suited = known.forms.get(name, {}) | (READ if known.written and design.paced else {})
+        frozen = modality.pretrained and not (modality.tune or design.runs(name))
+        read = READ if known.written and design.paced and frozen else {}
+        suited = known.forms.get(name, {}) | read
         update["form"] = _suggested(kind, form, suited) | modality.form
         modalities[name] = modality.model_copy(update=update)
     settings = member.training or training(known.rows) if design.paced else None
