@@ -223,6 +223,8 @@ def _described(
     targets = graphs.answered({name: model.tasks[name] for name in shares})
     grouped = schema.modalities()
     rooms = {name: kind.of(columns[0].kind) for name, columns in grouped.items()}
+    # What a rival alone reads is missed by the run too.
+    read = {name for member in model.members.values() for name in member.forms}
     named = (n for n in schema.skipped if n == schema.group or n in schema.identifiers)
     return {
         "runtime": runtime,
@@ -232,6 +234,7 @@ def _described(
         "modalities": {
             name: {
                 "columns": [column.name for column in columns],
+                "read": name in read,
                 **{trait: getattr(rooms[name], trait) for trait in ("joint", "media", "words")},
             }
             for name, columns in grouped.items()

@@ -6,15 +6,17 @@ import csv
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from polymodal.base.errors import UserError
-from polymodal.export import parity
+from polymodal.export import bundle, parity
 from polymodal.export.export import HEAVY, export
 from polymodal.export.package import by_onnx
+from polymodal.export.package.model import Model
 from polymodal.run.run import Run
 
 pytestmark = pytest.mark.whole
@@ -93,6 +95,16 @@ def test_a_graph_that_answers_otherwise_is_not_written(linear, orders, tmp_path,
     with pytest.raises(UserError, match=r"graph of 'lin' does not answer .*\n.*\n.*0\.0002"):
         export(linear, tmp_path / "out", data=orders, rows=8)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_only_a_rival_reads_is_missing_all_the_same(mixed, orders, tmp_path):
+    model = mixed.pipeline
+    shares = {target: {"trees": 1.0} for target in model.tasks}
+    run = replace(mixed, pipeline=replace(model, weights={"fused": shares}, partial={}))
+    export(run, tmp_path / "out", data=orders, rows=8)
+    row = {"note": "late", "price": 3}
+    there, here = Model(tmp_path / "out" / bundle.COPY).predict([row]), run.predict([row])
+    assert there["missing"] == here["missing"] == ["photo"]
 
 
 def test_what_is_there_already_is_not_replaced(mixed, orders, tmp_path):

@@ -168,13 +168,12 @@ class Model:
         encoded: Mapping[int, Encoded],
         base: str | None,
     ) -> dict[str, Array]:
-        known = {n: i for m in self.members.values() for n, i in m["forms"].items()}
         ready = {n: i for m in self.members.values() for n, i in m["forms"].items() if i in encoded}
         found: dict[str, Array] = {}
         for name in self.modalities:
             if name in ready:
                 found[name] = encoded[ready[name]].present
-            elif name in known:
+            elif self.modalities[name]["read"]:
                 cells = self._read(rows, name, base)
                 found[name] = np.array([cell is not None for cell in cells], bool)
             else:  # nothing that answers reads it
