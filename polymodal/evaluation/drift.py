@@ -249,9 +249,12 @@ def _by_vectors(
 
 
 def _vectors(run: Run, table: Table, name: str, max_bad_rows: int) -> Array:
-    """What the strongest model that reads a modality makes of its present cells `(n, width)`."""
+    """What the strongest model that reads a modality makes of its present cells `(n, width)`; none
+    where no model reads it."""
     model, shares = run.pipeline, run.pipeline.shares()
     readers = [m for m, own in model.members.items() if name in own.forms]
+    if not readers:
+        return np.zeros((0, 0), np.float32)
     member = max(readers, key=lambda m: (model.members[m].module.embeds, shares.get(m, 0.0)))
     some = np.sort(np.random.default_rng(1).permutation(len(table))[:PAIRED])
     part = table.take(some)

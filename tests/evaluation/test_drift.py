@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from typed import polymodal
 
 import polymodal as pm
 from polymodal.base.errors import UserError
@@ -77,6 +76,17 @@ def test_cells_that_go_missing(run):
     assert found.columns[0].missing == (0.0, 0.5)
 
 
+def test_of_what_no_model_reads_only_gaps_are_compared(tmp_path):
+    alone = {"models": [{"name": "lin", "learner": "linear", "modalities": {"table": {}}}]}
+    recipe = Recipe.model_validate(alone)
+    run = pm.fit(frame(100, 0), "label", recipe=recipe, kinds={"note": "text"}, show=Show.silent())
+    new = frame(100, 1)
+    new.loc[:49, "note"] = None
+    found = {one.column: one for one in drift(run, new, reference=frame(100, 0)).columns}
+    assert found["note"].p_values is None and found["note"].p_missing < 1e-6
+    assert found["a"].p_values is not None
+
+
 def test_strange_cells(run):
     new = frame(100, 4)
     new["a"] = 100.0
@@ -88,10 +98,9 @@ def test_strange_cells(run):
 def test_the_command_fails_if_it_is_asked_to(run, tmp_path):
     new = tmp_path / "new.csv"
     CHANGES["a"](frame(150, 2)).to_csv(new, index=False)
-    line = ["-m", "polymodal", "drift", str(run.folder), "--data", str(new)]
     out = tmp_path / "drift.json"
-    done = subprocess.run([sys.executable, *line, "--out", str(out), "--fail-on-drift"])
-    assert done.returncode == 3
+    line = ["drift", str(run.folder), "--data", str(new), "--out", str(out)]
+    assert polymodal(*line, "--fail-on-drift") == 3
     assert json.loads(out.read_text())["drifted"] == ["a"]
 
 
