@@ -89,6 +89,7 @@ def compress(
         recipe=asked,
         budget=None if budget is None else seconds(budget),
         force=force,
+        trust=trust,
         show=Show(sys.stderr, shell=True),
     )
     say(found.text())

@@ -22,6 +22,7 @@ from polymodal.cli.options import (
     Kinds,
     Missing,
     Out,
+    Trust,
     Urls,
     one_or_all,
     pairs,
@@ -87,6 +88,7 @@ def fit(
         Path | None,
         typer.Option(metavar="RUN", help="One network learns this run's answers to the rows."),
     ] = None,
+    trust: Trust = False,
     max_bad_rows: BadRows = 0,
     allow_urls: Urls = False,
     track: Annotated[
@@ -126,6 +128,7 @@ def fit(
         pretrained=pretrained,
         parent=parented(parent, match),
         teacher=teacher,
+        trust=trust,
         out=out,
         overwrite=overwrite,
         trackers=track or [],

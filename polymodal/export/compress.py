@@ -98,6 +98,7 @@ def compress(
     recipe: Recipe | None = None,
     budget: float | None = None,
     force: bool = False,
+    trust: bool = False,
     show: Show | None = None,
 ) -> Compressed:
     """Export a run as a smaller model, if that is worth it.
@@ -114,6 +115,7 @@ def compress(
         train: the training table, where the run does not know it: its rows prove the export, and
             what is distilled learns from them.
         recipe, budget: of what is distilled: models, and seconds.
+        trust: execute the components of the user's own that a teacher brings.
         force: write it even if it is slower than the fastest other, worse, or no smaller.
         show: where the progress of what is distilled goes.
 
@@ -136,7 +138,7 @@ def compress(
         full = Path(temporary) / "fp32"
         export(run, full, data=train)
         if to == DISTILLED:
-            small = distilled(run, out, train, recipe, budget, show)
+            small = distilled(run, out, train, recipe, budget, show, trust)
         if small is None:
             shutil.copytree(full, folder)
             counts = quantised(folder / bundle.COPY)

@@ -23,6 +23,7 @@ def distilled(
     recipe: Recipe | None,
     budget: float | None,
     show: Show | None = None,
+    trust: bool = False,
 ) -> Run:
     """A network that has learned from a run as its teacher.
 
@@ -35,6 +36,7 @@ def distilled(
         recipe: whose models learn, and what of the fit is other than the run's; None: one network
             of all modalities.
         budget: seconds.
+        trust: execute the components of the user's own that the run brings.
 
     Raises:
         UserError: the run is not saved, its table is not there; or as `fit` raises it.
@@ -60,5 +62,6 @@ def distilled(
     digest = hashlib.blake2b(json.dumps(facts).encode(), digest_size=4).hexdigest()
     folder = out.with_name(f"{out.name}.student-{digest}")
     if (folder / JSON).exists():
-        return load(folder)
-    return fit(table, valid=valid, recipe=made, budget=budget, out=folder, show=show)
+        return load(folder, trust=trust)
+    how: dict[str, Any] = {"budget": budget, "show": show, "trust": trust}
+    return fit(table, valid=valid, recipe=made, out=folder, **how)

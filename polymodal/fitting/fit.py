@@ -86,6 +86,7 @@ def fit(
     show: Show | None = None,
     parent: str | Path | Mapping[str, Any] | None = None,
     teacher: str | Path | Mapping[str, Any] | None = None,
+    trust: bool = False,
 ) -> Run:
     """Train, compare and combine models of a table.
 
@@ -121,6 +122,7 @@ def fit(
             "run" and, under "columns", this table's columns -> what the parent calls them.
         teacher: folder of a run whose answers one network learns in the labels' place, or a mapping
             of it under "run" and of their "share" (.9).
+        trust: execute the components of the user's own that parent and teacher bring.
 
     Returns:
         The run, saved in `out` if given.
@@ -186,7 +188,7 @@ def fit(
         data = opened(train, valid, recipe, default_folder())
         show.schema(data.schema, data.table, data.named)
         with lookup.blaming(lambda: named.names(recipe.model_dump())):
-            run, report = _fitted(data, recipe, folder, overwrite, start, logs, show)
+            run, report = _fitted(data, recipe, folder, overwrite, start, logs, show, trust)
         show.doing("save", "combining")
         if not temporary:
             write_json(folder / "check.json", report.to_json())
@@ -204,6 +206,7 @@ def _fitted(
     start: float,
     logs: Trackers,
     show: Show,
+    trust: bool,
 ) -> tuple[Run, checks.Report]:
     """From the tables to the run, and what was found in them."""
     ledger = Ledger()
@@ -214,10 +217,10 @@ def _fitted(
     division = divided(data, recipe)
     aims = aimed(data, division, recipe, ledger)
     show.findings(checks.Report(aims.findings))
-    parent = None if recipe.parent is None else origin(recipe.parent, data.schema)
+    parent = None if recipe.parent is None else origin(recipe.parent, data.schema, trust)
     request = _request(data, recipe)
     request |= {} if parent is None else {"parent": parent.hash}
-    taught = None if recipe.teacher is None else teaching(recipe.teacher)
+    taught = None if recipe.teacher is None else teaching(recipe.teacher, trust)
     request |= {} if taught is None else {"teacher": taught.hash}
     members = resumed(out, request, recipe.budget, overwrite)
     taken = 0.0 if members is None else spent(out, request, recipe.budget)
@@ -236,7 +239,7 @@ def _fitted(
     blended = {}
     if taught is not None:
         show.doing("ask the teacher", "encoding")
-        blended = taught.blended(members, data.table, aims.tasks, aims.targets)
+        blended = taught.blended(members, data.table, division.train, aims.tasks, aims.targets)
     show.doing("encode the cells", "encoding")
     job = _prepared(data, division.train, aims, members, recipe, ledger, logs, show, parent)
     job = replace(job, blended=blended)

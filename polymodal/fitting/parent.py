@@ -183,15 +183,18 @@ def _like(encoder: nn.Module, theirs: nn.Module) -> AbstractContextManager[None]
     return nullcontext() if held else without(encoder)
 
 
-def origin(given: Parent, schema: Schema) -> Origin:
+def origin(given: Parent, schema: Schema, trust: bool) -> Origin:
     """A parent held against a table's columns.
 
+    Args:
+        trust: execute the components of the user's own that it brings.
+
     Raises:
-        UserError: it is no run or has no network, the mapping names what is not there, or none of
-            its columns is one of the table's.
+        UserError: it is no run, has no network, or brings code and is not trusted; the mapping
+            names what is not there, or none of its columns is one of the table's.
     """
     folder = Path(given.run)
-    run = load(folder)
+    run = load(folder, trust=trust)
     name, module = _network(run, folder)
     member = run.members[name]
     theirs, mine = list(member.spec.modalities), schema.modalities()

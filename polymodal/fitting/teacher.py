@@ -51,33 +51,35 @@ class Teacher:
         self,
         members: Sequence[Member],
         table: Table,
+        train: Array,
         tasks: Mapping[str, Task],
         targets: Mapping[str, Prepared],
     ) -> dict[str, Array]:
-        """Task -> `(rows, ...)`: its answers to rows whose target is known, blended with that.
+        """Task -> `(rows, ...)`: its answers to training rows whose target is known, blended with
+        that; other rows are 0.
 
         Args:
             members: that are to learn them.
+            train: the training rows, which alone are asked.
 
         Raises:
             UserError: a member does not learn in steps; the run does not predict all of the
                 targets, or answers to one cannot be learned.
         """
         own = self._learnable(members, tasks)
-        held = self.run.table(table)
+        held = self.run.table(table.take(train))
         prepared = self.run.prepare(held, Ledger(), max_bad_rows=len(held))
-        rows = np.arange(len(held))
-        scores = self.run.scores(prepared, rows, cache=default_folder())
+        scores = self.run.scores(prepared, np.arange(len(held)), cache=default_folder())
         answers = self.run.combine(scores, present=self.run.present(held, prepared))
         found = {}
         for name, task in own.items():
-            known = np.flatnonzero(targets[name].present)
-            told = [answers[name][i] for i in known.tolist()]
+            asked = np.flatnonzero(targets[name].present[train])
+            told, known = [answers[name][i] for i in asked.tolist()], train[asked]
             theirs, true = self.run.tasks[name], targets[name].arrays(known)
             mixed = task.blended(theirs, told, true, self.share)
             if mixed is None:
                 raise _unlearnable(name, task)
-            found[name] = np.zeros((len(held), *mixed.shape[1:]), np.float32)
+            found[name] = np.zeros((len(table), *mixed.shape[1:]), np.float32)
             found[name][known] = mixed
         return found
 
@@ -108,14 +110,17 @@ class Teacher:
         return found
 
 
-def teaching(given: Spec) -> Teacher:
+def teaching(given: Spec, trust: bool) -> Teacher:
     """The run that a recipe names as the teacher.
 
+    Args:
+        trust: execute the components of the user's own that it brings.
+
     Raises:
-        UserError: it is no run.
+        UserError: it is no run, or brings code and is not trusted.
     """
     folder = Path(given.run)
-    return Teacher(load(folder), sealed.hashed(folder / JSON), given.share)
+    return Teacher(load(folder, trust=trust), sealed.hashed(folder / JSON), given.share)
 
 
 def _unlearnable(name: str, task: Task) -> UserError:

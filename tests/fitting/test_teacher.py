@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from typed import polymodal
 
 import polymodal as pm
 from polymodal.base.errors import UserError
@@ -86,6 +88,50 @@ def test_a_run_says_who_taught_it(teacher, tmp_path):
     assert run.origin["teacher"]["run"] == str(teacher.resolve())
     assert run.origin["teacher"]["share"] == run.recipe.teacher.share == 0.9
     assert pm.load(tmp_path / "run").origin["teacher"] == run.origin["teacher"]
+
+
+def test_a_teacher_answers_training_rows_alone(teacher, tmp_path, monkeypatch):
+    asked, scores = [], pm.Run.scores
+
+    def known(run: pm.Run, prepared: Any, rows: Any, **how: Any) -> Any:
+        asked.append(len(rows))
+        return scores(run, prepared, rows, **how)
+
+    monkeypatch.setattr(pm.Run, "scores", known)
+    fit(table(), "label", tmp_path / "run", teacher=teacher, valid=0.25)
+    assert asked[0] == ROWS * 3 // 4
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a fusion of the user's own, beside its table and a recipe for more of its like."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "mine.py").write_text(
+        "from polymodal.fusion.sum import Sum\n\n\nclass Mine(Sum):\n    pass\n"
+    )
+    table().drop(columns="amount").to_csv(folder / "t.csv", index=False)
+    settings = json.dumps({"train": "t.csv", "width": 8, "training": {**TRAINING, "epochs": 1}})
+    (folder / "r.yaml").write_text(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POLYMODAL_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        assert polymodal(*FIT, "--fusion", f"{folder}/mine.py:Mine", "--out", "run") == 0
+    return folder
+
+
+FIT = ("fit", "r.yaml", "--target", "label")
+
+
+@pytest.mark.parametrize("flag", ["--teacher", "--from"])
+def test_code_that_a_run_brings_is_executed_for_who_trusts_it(
+    own, flag, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(own)
+    words = (*FIT, flag, "run", "--out", str(tmp_path / "new"))
+    assert polymodal(*words) == 2
+    assert "brings Python code of its own" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    assert polymodal(*words, "--trust") == 0
 
 
 def test_what_cannot_be_taught_is_refused(teacher, tmp_path):
