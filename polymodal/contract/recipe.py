@@ -27,7 +27,11 @@ def _named(value: Any) -> Any:
 
 def _folder(value: Any) -> Any:
     """A run that is given as its folder alone."""
-    return {"run": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"run": value}
+    if value is None or isinstance(value, dict | BaseModel):
+        return value
+    raise ValueError("a run's folder, or a mapping with 'run', which is that folder")
 
 
 # Numbers without a point, such as 2e-4, which YAML 1.2 has and PyYAML takes for texts: a tag, how

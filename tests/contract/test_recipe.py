@@ -63,6 +63,8 @@ def test_numbers_need_no_point_before_an_exponent_and_texts_stay_texts(tmp_path:
         ("members: [{name: a}]", "did you mean 'models'?"),
         ("training: {learning_rate: 1}", "no key 'training.learning_rate'"),
         ("training: {lr: fast}", "training.lr"),
+        ("teacher: [x]", "expected: a run's folder, or a mapping with 'run'"),
+        ("parent: 3", "expected: a run's folder, or a mapping with 'run'"),
         ("modalities: {image: {encodr: cnn}}", "'encoder'"),
         ("modalities: {image: {encoder: cnn, pretrained: x}}", "not both"),
         ("modalities: {image: {tune: true}}", "pretrained"),
