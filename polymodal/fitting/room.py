@@ -69,9 +69,8 @@ def _crowded(job: Job, members: Sequence[Member]) -> Mapping[str, tuple[Array, A
             if task.modality not in member.modalities:
                 continue  # told when its heads are built
             prepared = job.prepared[job.keys(member)[task.modality]]
-            lengths = _encoder(job, member, task.modality).lengths(
-                torch.from_numpy(prepared.lengths[rows])
-            )
+            hears = _encoder(job, member, name, task.modality)
+            lengths = hears.lengths(torch.from_numpy(prepared.lengths[rows]))
             most = np.maximum(most, lengths.numpy())
             heard |= prepared.present[rows]
         # A row without the sound lacks a modality, and is counted as that.
@@ -80,11 +79,13 @@ def _crowded(job: Job, members: Sequence[Member]) -> Mapping[str, tuple[Array, A
     return found
 
 
-def _encoder(job: Job, member: Member, modality: str) -> Encoder:
-    forms = {name: job.forms[key] for name, key in job.keys(member).items()}
+def _encoder(job: Job, member: Member, target: str, modality: str) -> Encoder:
+    """What a member hears by: of its network no more is built."""
+    alone = member.model_copy(update={"fusion": "sum"})
+    forms = {modality: job.forms[job.keys(member)[modality]]}
     with seeded(job.seed):
-        model = build.module(member, job.schema, forms, job.tasks)
+        model = build.module(alone, job.schema, forms, {target: job.tasks[target]})
     assert isinstance(model, Model)
-    found = model.encoders[model.names.index(modality)]
+    (found,) = model.encoders
     assert isinstance(found, Encoder)
     return found
