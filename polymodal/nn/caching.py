@@ -15,29 +15,42 @@ class Roomy(DynamicLayer):  # type: ignore[no-untyped-call]
     """A layer's keys and values `(rows, heads, places, width)`, which a new place does not move.
 
     Transformers joins the old and the new to new tensors, a copy of all in every layer for every
-    piece that is written. Here they are the beginning of tensors that double as they fill.
+    piece that is written. Here they are the beginning of tensors that double as they fill. What
+    the layer's other methods put in their place moves into new ones with the next piece.
     """
+
+    _rooms: tuple[Tensor, ...] = ()
+    _shown: Tensor | None = None
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **more: Any
     ) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self._rooms = [key_states[:, :, :0], value_states[:, :, :0]]
+            self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
         before = self.get_seq_length()
         length = before + key_states.shape[2]
-        for i, new in enumerate((key_states, value_states)):
-            if length > self._rooms[i].shape[2]:
-                self._rooms[i] = _wider(self._rooms[i][:, :, :before], max(length, before * 2))
-            self._rooms[i][:, :, before:length] = new
-        self.keys, self.values = (room[:, :, :length] for room in self._rooms)
+        if self.keys is not self._shown or length > self._rooms[0].shape[2]:
+            held, places = (self.keys, self.values), max(length, before * 2)
+            self._rooms = tuple(_wider(one, places) for one in held)
+        for room, new in zip(self._rooms, (key_states, value_states), strict=True):
+            room[:, :, before:length] = new
+        self._show(length)
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        if self.is_initialized:
-            length = self.get_seq_length()
-            self._rooms = [room.index_select(0, indices) for room in self._rooms]
-            self.keys, self.values = (room[:, :, :length] for room in self._rooms)
+        if not self.is_initialized or self.keys is not self._shown:
+            super().batch_select_indices(indices)
+            return
+        self._rooms = tuple(room.index_select(0, indices) for room in self._rooms)
+        self._show(self.get_seq_length())
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        self.batch_select_indices(beam_idx)
+
+    def _show(self, length: int) -> None:
+        self.keys, self.values = (room[:, :, :length] for room in self._rooms)
+        self._shown = self.keys
 
 
 def _wider(held: Tensor, places: int) -> Tensor:

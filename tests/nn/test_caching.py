@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from transformers import DynamicLayer, EncoderDecoderCache, LlamaConfig, MistralConfig
@@ -30,6 +32,29 @@ def test_it_holds_what_joined_tensors_hold(monkeypatch: pytest.MonkeyPatch) -> N
         layer.batch_select_indices(order)
     assert torch.equal(own.keys, joined.keys) and own.get_seq_length() == 11
     for given in parts(4, 1, 2, 7):
+        for one, other in zip(own.update(*given), joined.update(*given), strict=True):
+            assert torch.equal(one, other)
+
+
+CHANGES: dict[str, Callable[[DynamicLayer], None]] = {
+    "reorder": lambda layer: layer.reorder_cache(torch.tensor([2, 0, 1])),
+    "crop": lambda layer: layer.crop(-2),
+    "repeat": lambda layer: layer.batch_repeat_interleave(1),
+    "reset": lambda layer: layer.reset(),
+    "crop, then select": lambda layer: (
+        layer.crop(-1),
+        layer.batch_select_indices(torch.tensor([1, 1, 2])),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_else_a_layer_can_do_holds_here_too(change: str) -> None:
+    own, joined = Roomy(), DynamicLayer()
+    for i, given in enumerate(parts(3, 5, 1, 1, 2)):
+        if i == 2:
+            for layer in (own, joined):
+                CHANGES[change](layer)
         for one, other in zip(own.update(*given), joined.update(*given), strict=True):
             assert torch.equal(one, other)
 
