@@ -12,8 +12,6 @@ import typer
 from polymodal.base.errors import MissingExtra, UserError
 from polymodal.cli.options import Trust
 
-# Characters of a key.
-SHORTEST = 16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -94,19 +92,15 @@ def _named(runs: list[str]) -> dict[str, Path]:
 
 def _keys(file: Path | None) -> tuple[str, ...]:
     """Clients' keys. None stands on the command line, where all who use the machine read it."""
+    from polymodal.serve.gate import keys_of
+
     text = os.environ.get("POLYMODAL_KEYS", "")
     if file is not None:
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise UserError(f"The keys in {file} cannot be read", got=str(error)) from error
-    found = tuple(word for word in re.split(r"[\s,]+", text) if word)
+    found = keys_of(text)
     if file is not None and not found:
         raise UserError(f"There is no key in {file}", expected="one a line")
-    if short := [word for word in found if len(word) < SHORTEST]:
-        raise UserError(
-            f"A key has {len(short[0])} characters",
-            expected=f"{SHORTEST} at least, so that nobody guesses it",
-            do='python -c "import secrets; print(secrets.token_urlsafe())"',
-        )
     return found

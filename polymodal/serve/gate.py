@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect
 
+from polymodal.base.errors import UserError
 from polymodal.serve.cells import Limits
 from polymodal.serve.errors import Refused
 from polymodal.serve.metrics import Metrics
@@ -35,9 +36,27 @@ logger = logging.getLogger("polymodal.serve")
 
 # Asked by whoever runs the machine, who has no key.
 OPEN = ("/health", "/ready")
+# Characters of a key at least.
+SHORTEST = 16
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?")
+
+
+def keys_of(text: str) -> tuple[str, ...]:
+    """Clients' keys, between blanks, commas or lines.
+
+    Raises:
+        UserError: one is so short that it can be guessed.
+    """
+    found = tuple(word for word in re.split(r"[\s,]+", text) if word)
+    if short := [word for word in found if len(word) < SHORTEST]:
+        raise UserError(
+            f"A key has {len(short[0])} characters",
+            expected=f"{SHORTEST} at least, so that nobody guesses it",
+            do='python -c "import secrets; print(secrets.token_urlsafe())"',
+        )
+    return found
 
 
 @dataclass(frozen=True)

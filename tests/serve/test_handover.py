@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -11,12 +12,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import pytest
 import yaml
 
+from polymodal.base.errors import UserError
 from polymodal.serve.asgi import Application
 
 pytestmark = [pytest.mark.whole, pytest.mark.slow, pytest.mark.anyio]
@@ -129,6 +132,30 @@ async def test_ray_answers_the_same_requests_alike(made: Path, make: Any) -> Non
             driver.wait(120)
     async with living(Application({"model": str(made)}, (KEY,))) as client:
         assert found == await answers(client, make)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"), [("", "Anybody who reaches Ray"), (f"{KEY},short", "5 characters")]
+)
+async def test_ray_starts_with_keys_that_a_server_takes_or_not_at_all(
+    keys: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handed(found: str) -> list[Application]:
+        seen: list[Application] = []
+        ray = SimpleNamespace(
+            ingress=lambda app: seen.append(app) or (lambda replica: replica),
+            deployment=lambda **_: lambda replica: SimpleNamespace(bind=lambda: replica),
+        )
+        monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(serve=ray))
+        monkeypatch.setenv("POLYMODAL_KEYS", found)
+        runpy.run_path(str(ROOT / "deploy/ray_serve.py"))
+        return seen
+
+    monkeypatch.setenv("RUN", "/runs/first")
+    (app,) = handed(f"{KEY},{KEY[::-1]}")
+    assert app.settings.access.keys == (KEY, KEY[::-1])
+    with pytest.raises(UserError, match=says):
+        handed(keys)
 
 
 def test_kserve_is_handed_the_image_as_it_is() -> None:
