@@ -125,33 +125,36 @@ def check(
 def _targets(train: Table, schema: Schema, named: Mapping[str, Task]) -> list[Finding]:
     findings = []
     for target in schema.targets:
-        missing = train.data.column(target.name).null_count
-        task = named.get(target.name)
+        read, task = train.cells(target.name), named.get(target.name)
+        missing = sum(cell is None for cell in read)
         if task is not None and task.columns == (target.name,):
-            missing = sum(not task.is_known(cell) for cell in train.cells(target.name))
+            missing = sum(not task.is_known(cell) for cell in read)
         if missing:
             what = f"{missing:,} of {len(train):,} rows have no '{target.name}' to learn from"
             findings.append(Finding("info", what, missing))
         found = labels(train, target)
         if found is None:
-            known = (cell for cell in train.cells(target.name) if cell is not None)
+            known = (cell for cell in read if cell is not None)
             different = len({repr(cell) if isinstance(cell, list) else cell for cell in known})
         else:
             counts = Counter(label for row in found for label in set(row))
             different = len(counts)
             findings += _small_classes(target, counts)
         if different > 1:
-            findings += _learned(train, schema, target, named.get(target.name))
+            findings += _learned(train, schema, target, read, task)
         else:
             what = f"Target '{target.name}' has {'only one value' if different else 'no values'}"
             findings.append(Finding("error", f"{what}: there is nothing to learn", different))
     return findings
 
 
-def _learned(train: Table, schema: Schema, target: Column, named: Task | None) -> list[Finding]:
+def _learned(
+    train: Table, schema: Schema, target: Column, read: Sequence[Any], named: Task | None
+) -> list[Finding]:
     """Why the target's own task cannot learn from these rows, or what it remarks of them.
 
     Args:
+        read: its cells.
         named: the task that is asked for, not fitted; None: its kind's default.
     """
     kinds = [column.kind for column in schema.inputs]
@@ -164,7 +167,7 @@ def _learned(train: Table, schema: Schema, target: Column, named: Task | None) -
     try:
         introduce(task, schema, train)
         rows = np.arange(len(train))
-        task.fit(targets.fitting(task, train, schema, rows), target.details)
+        task.fit(targets.fitting(task, train, schema, rows, read), target.details)
     except UserError as error:
         return [Finding("error", error.what, 1, error.got, error.do or error.expected)]
     return [Finding(severity, what, 1) for severity, what in task.remarks()]

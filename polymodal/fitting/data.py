@@ -192,7 +192,8 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
         cells = encoding.cells(task, data.table)
         details = columns[name].details if name in columns else None
         checks.introduce(task, data.schema, data.table.take(division.train))
-        task.fit(encoding.fitting(task, data.table, data.schema, division.train), details)
+        known = encoding.fitting(task, data.table, data.schema, division.train, cells)
+        task.fit(known, details)
         if recipe.metric is not None:
             task.measured_by(recipe.metric)
         tasks[name], read[name] = task, cells

@@ -32,8 +32,13 @@ def cells(task: Task, table: Table) -> list[Any]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def fitting(task: Task, table: Table, schema: Schema, rows: Array) -> list[Any]:
+def fitting(
+    task: Task, table: Table, schema: Schema, rows: Array, found: Sequence[Any]
+) -> list[Any]:
     """The cells of some rows as the task's `fit` takes them.
+
+    Args:
+        found: as `cells` has read them, of every row.
 
     Raises:
         UserError: its media are of a kind that cannot be made.
@@ -48,7 +53,6 @@ def fitting(task: Task, table: Table, schema: Schema, rows: Array) -> list[Any]:
                 do=f"say what it is (`kind {column.name}={pictured()}`), or name another task",
             )
         return [cell for cell in read.cells(table, [column], rows) if cell is not None]
-    found = cells(task, table)
     return [found[i] for i in rows.tolist()]
 
 
