@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -119,7 +120,7 @@ def unpacked(target: Field) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Projected(Speaker):
-    """The modalities' tokens, projected, before a decoder that goes on from them.
+    """The modalities' tokens, projected, before a decoder that goes on from them, piece by piece.
 
     The prompt is every token of every modality, as the fusion leaves it, in the order of the
     modalities, and last the fused vector, which is there in every row. `crosses`: the prompt is the
@@ -130,6 +131,7 @@ class Projected(Speaker):
         width: of tokens and fused vector.
         count: modalities.
         crosses: see above.
+        manner: how it goes on where nothing else is asked.
         normed: whether tokens are normalised first.
     """
 
@@ -141,10 +143,11 @@ class Projected(Speaker):
         dropout: float,
         *,
         crosses: bool,
+        manner: Manner,
         normed: bool = True,
     ) -> None:
         super().__init__()
-        self.decoder, self.crosses = decoder, crosses
+        self.decoder, self.crosses, self.manner = decoder, crosses, manner
         self.dropout = nn.Dropout(dropout)
         # Encoders' tokens are of any scale, and one that is loud would drown all others.
         self.project = nn.Sequential(
@@ -156,6 +159,39 @@ class Projected(Speaker):
         self.whose = nn.Parameter(0.02 * torch.randn(count + 1, decoder.width))
         if decoder.knows:
             as_loud(self.project, decoder.pieces)
+
+    @abstractmethod
+    def told(self, target: Field) -> tuple[Tensor, Tensor, Tensor]:
+        """What a batch's known targets say: pieces and mask `(texts, longest)`, and each's row."""
+
+    @abstractmethod
+    def write(self, prompt: Prompt, manner: Manner) -> list[list[Text]]:
+        """Texts for every row, the best first."""
+
+    def forward(self, fused: Fused, target: Field | None = None) -> Decided:
+        """In training what the targets cost; else texts, and what known targets would cost.
+
+        Returns:
+            "nats" `(texts,)` and "places" of each target, and its "row"; beside them, but for
+            training, "written": each row's Text, of several drawn ones the likeliest a piece.
+        """
+        prompt = self.prompt(fused)
+        found: dict[str, Any] = {}
+        if target is not None:
+            ids, mask, rows = self.told(target)
+            # Of ten people most say the same: what a row has several times is read once.
+            told = torch.cat([rows.unsqueeze(1), ids.masked_fill(~mask, START)], 1)
+            once, which = torch.unique(told, dim=0, return_inverse=True)
+            first = torch.zeros(len(once), dtype=torch.long, device=ids.device)
+            first[which] = torch.arange(len(ids), device=ids.device)
+            logs = self.decoder.taught(prompt.take(rows[first]), ids[first], mask[first])
+            found = {"nats": -logs.sum(1)[which], "places": mask.sum(1), "row": rows}
+        if self.silent and target is not None:
+            found["written"] = [Text()] * len(target.present)
+        elif not self.training:
+            texts = self.write(prompt, self.manner)
+            found["written"] = [likeliest(own, self.manner) for own in texts]
+        return Decided(found)
 
     def prompt(self, fused: Fused) -> Prompt:
         values = [tokens.values for tokens in fused.tokens.values()]
@@ -184,9 +220,8 @@ class Writer(Projected):
     where a template names them.
 
     Args:
-        decoder, width, count, dropout, crosses, normed: as of `Projected`.
+        decoder, width, count, dropout, crosses, manner, normed: as of `Projected`.
         tokens: of texts.
-        manner: how they are written where nothing else is asked.
         reader: of a template; None: there is none.
     """
 
@@ -203,33 +238,13 @@ class Writer(Projected):
         reader: Reader | None = None,
         normed: bool = True,
     ) -> None:
-        super().__init__(decoder, width, count, dropout, crosses=crosses, normed=normed)
-        self.reader, self.tokens, self.manner = reader, tokens, manner
+        super().__init__(
+            decoder, width, count, dropout, crosses=crosses, manner=manner, normed=normed
+        )
+        self.reader, self.tokens = reader, tokens
 
-    def forward(self, fused: Fused, target: Field | None = None) -> Decided:
-        """In training what the targets cost; else texts, and what known targets would cost.
-
-        Returns:
-            "nats" `(texts,)` and "places" of each target, and its "row"; beside them, but for
-            training, "written": each row's Text, of several drawn ones the likeliest a piece.
-        """
-        prompt = self.prompt(fused)
-        found: dict[str, Any] = {}
-        if target is not None:
-            ids, mask, rows = unpacked(target)
-            # Of ten people most say the same: what a row has several times is read once.
-            told = torch.cat([rows.unsqueeze(1), ids.masked_fill(~mask, START)], 1)
-            once, which = torch.unique(told, dim=0, return_inverse=True)
-            first = torch.zeros(len(once), dtype=torch.long, device=ids.device)
-            first[which] = torch.arange(len(ids), device=ids.device)
-            logs = self.decoder.taught(prompt.take(rows[first]), ids[first], mask[first])
-            found = {"nats": -logs.sum(1)[which], "places": mask.sum(1), "row": rows}
-        if self.silent and target is not None:
-            found["written"] = [Text()] * len(target.present)
-        elif not self.training:
-            texts = self.write(prompt, self.manner)
-            found["written"] = [likeliest(own, self.manner) for own in texts]
-        return Decided(found)
+    def told(self, target: Field) -> tuple[Tensor, Tensor, Tensor]:
+        return unpacked(target)
 
     def write(self, prompt: Prompt, manner: Manner) -> list[list[Text]]:
         """Texts for every row, the best first: of choices all of them."""
