@@ -39,7 +39,7 @@ def add(app: FastAPI, hosted: Mapping[str, Hosted], named: Callable[[str], Hoste
                 what = f"'{own.name}' writes no texts"
                 raise Refused(400, what, param="model", code="no_texts")
             own.lane.refuse_overload()
-            said, how = messages.said(own.shapes, asked.messages), messages.how(asked)
+            said, how = messages.said(own.shapes, asked.messages), messages.how(own.shapes, asked)
             parts = own.write(request, said, how, messages.seed(asked))
             told = _Completion(own.name, asked)
             if asked.stream:

@@ -194,8 +194,33 @@ def file(part: Medium, place: str, limits: cells.Limits) -> bytes:
     return cells.file(cells.decoded(part.coded, place), place, limits)
 
 
-def how(asked: ChatRequest) -> dict[str, Any]:
-    """The manner to write in, as `nn.manner.Manner` has it, where it is not the run's own."""
+def how(shapes: Shapes, asked: ChatRequest) -> dict[str, Any]:
+    """The manner to write in, as `nn.manner.Manner` has it, where it is not the run's own.
+
+    What is written along a sound is as long as that and as likely as can be: clients send a length
+    and a temperature with every request, and there they mean nothing.
+    """
+    if not shapes.along:
+        found = _drawn(asked)
+    elif (asked.n or 1) > 1:
+        what = f"'{shapes.name}' writes what it hears: n is 1"
+        raise Refused(400, what, param="n", code="invalid_value")
+    else:
+        found = {}
+    stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
+    if any(stop):
+        found |= {"stop": [one for one in stop if one], "beams": 1}
+    wanted = _schema(asked)
+    if wanted is not None:
+        if len(json.dumps(wanted)) > SCHEMA:
+            what = f"The schema has more than {SCHEMA:,} letters"
+            raise Refused(400, what, param="response_format", code="too_large")
+        found |= {"schema": wanted, "choices": [], "pattern": ""}
+    return found
+
+
+def _drawn(asked: ChatRequest) -> dict[str, Any]:
+    """How long texts may be, and how they are drawn."""
     found: dict[str, Any] = {}
     longest = asked.max_completion_tokens or asked.max_tokens
     if longest is not None:
@@ -212,15 +237,6 @@ def how(asked: ChatRequest) -> dict[str, Any]:
             what = "Texts that are not drawn are all the same: n is 1 where temperature is 0"
             raise Refused(400, what, param="n", code="invalid_value")
         found["samples"] = asked.n
-    stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
-    if any(stop):
-        found |= {"stop": [one for one in stop if one], "beams": 1}
-    wanted = _schema(asked)
-    if wanted is not None:
-        if len(json.dumps(wanted)) > SCHEMA:
-            what = f"The schema has more than {SCHEMA:,} letters"
-            raise Refused(400, what, param="response_format", code="too_large")
-        found |= {"schema": wanted, "choices": [], "pattern": ""}
     return found
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from polymodal.base.errors import UserError
 from polymodal.base.files import finite
 from polymodal.contract import kind
+from polymodal.contract.along import Along
 from polymodal.contract.writing import Writing
 from polymodal.evaluation.explain import explain
 from polymodal.metrics.alignment import unit
@@ -83,6 +84,7 @@ class Model:
                     "number": task.averaged and not task.classes,
                     "supports": task.supports,
                     "written": isinstance(task, Writing),
+                    "along": isinstance(task, Along),
                 }
                 for task in run.tasks.values()
             ],

@@ -67,6 +67,11 @@ class Shapes:
         return found[0] if len(found) == 1 else None
 
     @property
+    def along(self) -> bool:
+        """Whether that is written along a sound, by no decoder."""
+        return any(one["along"] for one in self.described["targets"] if one["written"])
+
+    @property
     def text(self) -> str | None:
         """The column that a text alone is meant for; None if there is none, or several."""
         found = [one["name"] for one in self.described["inputs"] if one["words"]]

@@ -351,6 +351,15 @@ async def test_sounds_are_written_down_along_them(serve: Any, along: Path, make:
         )
         lines = [json.loads(one[6:]) for one in streamed.text.split("\n\n") if one]
         assert "".join(one.get("delta", "") for one in lines) == lines[-1]["text"] == said.text
+        # A chat says how long and how free its text may be, whoever writes it.
+        part = {"data": make.coded(make.loud()), "format": "wav"}
+        usual = {"max_tokens": 5, "max_completion_tokens": 5, "temperature": 0.7, "top_p": 0.9}
+        body = asked({"type": "input_audio", "input_audio": part}, **usual)
+        (choice,) = (await client.post(PATH, json=body)).json()["choices"]
+        assert choice["message"]["content"] == said.text
+        for key, wrong in (("n", 2), ("stop", "it"), ("response_format", {"type": "json_object"})):
+            answer = await client.post(PATH, json=body | {key: wrong})
+            assert answer.status_code == 400, (key, answer.text)
 
 
 async def test_runs_that_write_nothing_have_no_such_routes(serve: Any) -> None:
