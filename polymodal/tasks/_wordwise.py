@@ -15,7 +15,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.batch import Decided, Field, Fused
 from polymodal.contract.form import Form, Ids
 from polymodal.contract.kind import kinds
-from polymodal.contract.task import Array, Pass
+from polymodal.contract.task import Array, Pass, Task
 from polymodal.tasks._named import Named
 
 # Outputs that a hash's id falls into, where the form's ids have no bound.
@@ -84,14 +84,8 @@ class Wordwise(Named, ABC):
         Raises:
             UserError: the model does not read the text, or in a form without words.
         """
-        form = forms.get(self.modality)
-        if form is None or form.ids is None:
-            raise UserError(
-                f"The task '{self.name}' has no words of '{self.modality}' to tell",
-                expected=self.needs,
-                got=f"a model of {', '.join(forms) or 'nothing'}",
-                do="leave the task out, or give the text an encoder that reads words or pieces",
-            )
+        form = worded(self, self.modality, forms, "to tell")
+        assert form.ids is not None
         return form.ids
 
     def size(self, forms: Mapping[str, Form]) -> int:
@@ -137,6 +131,23 @@ class Wordwise(Named, ABC):
         # Marks of the encoder's own stand before the tokens of words.
         states = states[:, states.shape[1] - length :]
         return states[chosen], truth[chosen]
+
+
+def worded(task: Task, modality: str, forms: Mapping[str, Form], purpose: str) -> Form:
+    """The form that a text is read in.
+
+    Raises:
+        UserError: the model does not read the text, or in a form without words.
+    """
+    form = forms.get(modality)
+    if form is None or form.ids is None:
+        raise UserError(
+            f"The task '{task.name}' has no words of '{modality}' {purpose}",
+            expected=task.needs,
+            got=f"a model of {', '.join(forms) or 'nothing'}",
+            do="leave the task out, or give the text an encoder that reads words or pieces",
+        )
+    return form
 
 
 def texts(modalities: Mapping[str, str]) -> list[str]:

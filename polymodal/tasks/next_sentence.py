@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from polymodal.base import lookup
-from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing
 from polymodal.contract.batch import Batch, Field
 from polymodal.contract.form import Form
@@ -88,14 +87,7 @@ class NextSentence(Choosing):
         Raises:
             UserError: the model does not read the text, or in a form without words.
         """
-        form = forms.get(self.modality)
-        if form is None or form.ids is None:
-            raise UserError(
-                f"The task '{self.name}' has no words of '{self.modality}' to cut in two",
-                expected=self.needs,
-                got=f"a model of {', '.join(forms) or 'nothing'}",
-                do="leave the task out, or give the text an encoder that reads words or pieces",
-            )
+        form = _wordwise.worded(self, self.modality, forms, "to cut in two")
         key = form.fingerprint
         if key not in self._whole:
             encoded = [form.encode(text) for text in self.texts]

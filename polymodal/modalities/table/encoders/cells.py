@@ -11,6 +11,7 @@ from torch import nn
 from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.modalities.table.encoders._categories import Categories
+from polymodal.modalities.table.encoders._cellwise import cellwise
 from polymodal.modalities.table.encoders._numbers import Numbers
 from polymodal.modalities.table.forms import cells as form_cells
 
@@ -49,14 +50,7 @@ class Cells(Encoder):
         self.numbers.adapt(fields)
 
     def forward(self, field: Field) -> Tokens:
-        data = field.data
-        numbers = self.numbers(data).to(self.weight.dtype)
-        values = [torch.einsum("bnf,nfw->bnw", numbers, self.weight), self.categories(data)]
-        masks = [~data[:, self.numbers.columns].isnan(), self.categories.codes(data) > 0]
-        for (start, stop), members in zip(self.sets, self.members, strict=True):
-            chosen = data[:, start:stop]
-            values.append((chosen.nan_to_num().to(members.dtype) @ members).unsqueeze(1))
-            masks.append(~chosen.isnan().all(1, keepdim=True))
-        mask = torch.cat(masks, 1)
-        tokens = torch.cat(values, 1) + self.column
-        return Tokens(torch.where(mask.unsqueeze(-1), tokens, 0), mask)
+        numbers = self.numbers.columns, self.numbers(field.data), self.weight
+        sets = zip(self.sets, self.members, strict=True)
+        values, mask = cellwise(field.data, numbers, self.categories, sets)
+        return Tokens(torch.where(mask.unsqueeze(-1), values + self.column, 0), mask)

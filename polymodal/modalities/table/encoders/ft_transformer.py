@@ -13,6 +13,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.modalities.table.encoders._categories import Categories
+from polymodal.modalities.table.encoders._cellwise import cellwise
 from polymodal.modalities.table.encoders._numbers import Numbers
 from polymodal.modalities.table.forms.cells import Cells
 from polymodal.nn.attention import Attention
@@ -96,19 +97,16 @@ class _Tokens(nn.Module):
         self.cls = _spread(hidden)
 
     def forward(self, data: Tensor) -> tuple[Tensor, Tensor]:
-        numbers = self.numbers(data)
+        known = self.numbers(data)
         # That a number is missing its mask says.
-        numbers = torch.cat([numbers[..., :1], numbers[..., 2:]], -1).to(self.weight.dtype)
-        values = [torch.einsum("bnf,nfw->bnw", numbers, self.weight), self.categories(data)]
-        masks = [~data[:, self.numbers.columns].isnan(), self.categories.codes(data) > 0]
-        for (start, stop), members in zip(self.sets, self.members, strict=True):
-            chosen = data[:, start:stop]
-            values.append((chosen.nan_to_num().to(members.dtype) @ members).unsqueeze(1))
-            masks.append(~chosen.isnan().all(1, keepdim=True))
-        cells = torch.cat(values, 1) + self.bias
+        known = torch.cat([known[..., :1], known[..., 2:]], -1)
+        numbers = self.numbers.columns, known, self.weight
+        sets = zip(self.sets, self.members, strict=True)
+        values, mask = cellwise(data, numbers, self.categories, sets)
+        cells = values + self.bias
         first = self.cls.to(cells.dtype).expand(data.shape[0], 1, -1)
         real = torch.ones(data.shape[0], 1, dtype=torch.bool, device=data.device)
-        return torch.cat([first, cells], 1), torch.cat([real, *masks], 1)
+        return torch.cat([first, cells], 1), torch.cat([real, mask], 1)
 
 
 class _Block(nn.Module):
