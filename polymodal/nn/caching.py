@@ -28,15 +28,15 @@ class Roomy(DynamicLayer):  # type: ignore[no-untyped-call]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
-        before = self.get_seq_length()
+        assert self.keys is not None and self.values is not None
+        before = self.keys.shape[2]
         length = before + key_states.shape[2]
         if self.keys is not self._shown or length > self._rooms[0].shape[2]:
-            held, places = (self.keys, self.values), max(length, before * 2)
-            self._rooms = tuple(_wider(one, places) for one in held)
+            places = max(length, before * 2)
+            self._rooms = tuple(_wider(one, places) for one in (self.keys, self.values))
         for room, new in zip(self._rooms, (key_states, value_states), strict=True):
             room[:, :, before:length] = new
-        self._show(length)
-        return self.keys, self.values
+        return self._show(length)
 
     def batch_select_indices(self, indices: Tensor) -> None:
         if not self.is_initialized or self.keys is not self._shown:
@@ -48,9 +48,11 @@ class Roomy(DynamicLayer):  # type: ignore[no-untyped-call]
     def reorder_cache(self, beam_idx: Tensor) -> None:
         self.batch_select_indices(beam_idx)
 
-    def _show(self, length: int) -> None:
-        self.keys, self.values = (room[:, :, :length] for room in self._rooms)
-        self._shown = self.keys
+    def _show(self, length: int) -> tuple[Tensor, Tensor]:
+        keys, values = (room[:, :, :length] for room in self._rooms)
+        self.keys = self._shown = keys
+        self.values = values
+        return keys, values
 
 
 def _wider(held: Tensor, places: int) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -97,13 +99,17 @@ def test_a_graph_that_answers_otherwise_is_not_written(linear, orders, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
-def test_what_only_a_rival_reads_is_missing_all_the_same(mixed, orders, tmp_path):
-    model = mixed.pipeline
-    shares = {target: {"trees": 1.0} for target in model.tasks}
-    run = replace(mixed, pipeline=replace(model, weights={"fused": shares}, partial={}))
-    export(run, tmp_path / "out", data=orders, rows=8)
+def test_what_only_a_rival_reads_is_missing_all_the_same(folder, mixed, tmp_path):
+    """Of a run of which the trees, that see no photo, answer alone."""
+    shares = {target: {"trees": 1.0} for target in mixed.tasks}
+    run = replace(mixed, pipeline=replace(mixed.pipeline, weights={"fused": shares}, partial={}))
+    shutil.copytree(folder / bundle.COPY, tmp_path / "out")
+    described = json.loads((tmp_path / "out" / "model.json").read_text())
+    described |= {"members": {"trees": described["members"]["trees"]}}
+    described |= {"weights": shares, "partial": []}
+    (tmp_path / "out" / "model.json").write_text(json.dumps(described))
     row = {"note": "late", "price": 3}
-    there, here = Model(tmp_path / "out" / bundle.COPY).predict([row]), run.predict([row])
+    there, here = Model(tmp_path / "out").predict([row]), run.predict([row])
     assert there["missing"] == here["missing"] == ["photo"]
 
 
