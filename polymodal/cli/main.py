@@ -6,9 +6,12 @@ import importlib.metadata
 import io
 import logging
 import os
+import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -68,7 +71,7 @@ app.command()(info.plan)
 app.command()(train.quickstart)
 
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 
 def _interrupted() -> int:
@@ -80,10 +83,11 @@ def _interrupted() -> int:
 
 
 def main() -> None:
-    """Entry point: exit codes 0 done, 2 the user's input, 1 ours, 130 interrupted."""
+    """Entry point: exit codes 0 done, 2 the user's input, 1 ours, 130 interrupted, 143 ended."""
     _settled()
     try:
-        code = _answered()
+        with _unwound():
+            code = _answered()
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read it wants no more. Python would flush once more at its end.
@@ -94,6 +98,16 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code)
+
+
+@contextmanager
+def _unwound() -> Iterator[None]:
+    """SIGTERM ends a command as an error does: what is half-written is removed."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _answered() -> int:

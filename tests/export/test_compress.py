@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typed import polymodal
 
 import polymodal as pm
 from polymodal.base.errors import UserError
@@ -131,6 +134,21 @@ def test_a_pruned_run_has_no_models_that_are_not_missed(mixed, orders, tmp_path,
         assert sum(own.values()) == pytest.approx(1)
     # Half of the rows choose, and the others measure.
     assert found.quality["returned"]["rows"] == ROWS / 2
+
+
+def test_sigterm_leaves_nothing_half_written(linear, orders, tmp_path, monkeypatch):
+    def ended(run: Run, out: Path, **how: object) -> None:
+        out.mkdir()
+        signal.raise_signal(signal.SIGTERM)
+
+    save(linear, tmp_path / "run")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(module, "export", ended)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    words = ("compress", tmp_path / "run", "--data", orders, "--out", tmp_path / "small")
+    assert polymodal(*map(str, words)) == 143
+    left = [path for path in tmp_path.rglob("*") if "run" not in path.parts]
+    assert left == [tmp_path / "temporary"]
 
 
 def test_a_single_model_cannot_be_pruned(linear, orders, tmp_path):
