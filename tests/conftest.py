@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,32 @@ def media_are_read_by_no_model_that_happens_to_be_installed(
     from polymodal.modalities._media import Medium
 
     monkeypatch.setattr(Medium, "installed", lambda room: (), raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_kernels_are_compared() -> Iterator[None]:
+    """Networks in tests make few steps: to find the fastest kernels would take most of the time.
+
+    They run on one thread, too: two for the same core, where tests run side by side, wait for each
+    other.
+    """
+    from polymodal.train import kernels
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "_rivals", lambda *_: iter(()))
+        patch.setattr(kernels, "_cores", lambda: 1)
+        patch.setattr(kernels, "_shortest", partial(kernels._shortest, count=1))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def evaluations_draw_no_neighbours() -> Iterator[None]:
+    """Each evaluation of a network would look for t-SNE's picture for seconds."""
+    from polymodal.metrics import alignment
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alignment, "tsne", alignment.pca)
+        yield
 
 
 @pytest.fixture

@@ -191,6 +191,7 @@ def test_the_cost_is_the_encoders_once_and_the_rest_once_a_set(
     )
 
 
+@pytest.mark.parametrize("run", ["linear"], indirect=True)
 def test_nothing_is_timed_for_nobody_and_nothing_that_is_kept(
     run: pm.Run, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +206,7 @@ def test_nothing_is_timed_for_nobody_and_nothing_that_is_kept(
     assert timed == ["model"]
 
 
+@pytest.mark.parametrize("run", ["linear"], indirect=True)
 def test_exchanged_cells_are_of_rows_from_everywhere_and_respect_groups(
     run: pm.Run, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +270,7 @@ def test_a_metric_that_a_sample_does_not_define_has_no_value(
     assert "nan%" not in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.parametrize("run", ["linear"], indirect=True)
 def test_an_unknown_choice_is_refused(run: pm.Run, frame: pd.DataFrame) -> None:
     with pytest.raises(UserError, match="contributions"):
         pm.evaluate(run, frame, contributions="some")
@@ -291,9 +294,9 @@ def test_what_is_planned() -> None:
 
 @pytest.mark.parametrize("players", [3, 7])
 def test_sampled_values_cover_what_all_rows_and_orders_give(players: int) -> None:
-    """2 000 draws of rows, and for seven players of orders too, from tables of per-row values."""
+    """800 draws of rows, and for seven players of orders too, from tables of per-row values."""
     names = list("abcdefg")[:players]
-    everything, draws, size, pairs = 1500, 2000, 120, 12
+    everything, draws, size, pairs = 1500, 800, 120, 12
     rng = np.random.default_rng(players)
     hits = []
     for draw in range(draws):

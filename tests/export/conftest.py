@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from PIL import Image
 
 import polymodal as pm
 from polymodal.contract.recipe import Recipe
+from polymodal.export.export import export
 from polymodal.fitting import combine
 from polymodal.report.console import Show
 from polymodal.run.run import Run
@@ -25,6 +28,23 @@ WORDS = ["great", "poor", "late", "red", "small", "fine"]
 def everyone(answers, *args, **options) -> dict[str, float]:
     """All members alike, in the place of the greedy choice."""
     return {name: 1 / len(answers) for name in answers}
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+    """`export`, but a run that has been exported so already is copied: a graph takes seconds."""
+    known: list[tuple[Run, dict[str, Any], Path]] = []
+
+    def written(run: Run, out: Path, **how: Any) -> None:
+        for other, same, place in known:
+            if other is run and same == how:
+                shutil.copytree(place, out)
+                return
+        export(run, out, **how)
+        known.append((run, how, tmp_path_factory.mktemp("exported") / "run"))
+        shutil.copytree(out, known[-1][2])
+
+    return written
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,9 +32,15 @@ SLOW = {"distilled": 9.0}
 
 
 @pytest.fixture(scope="module")
-def folder(mixed: Run, orders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(
+    mixed: Run,
+    orders: Path,
+    exported: Callable[..., None],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     out = tmp_path_factory.mktemp("compressed") / "int8"
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "export", exported)
         patch.setattr(module, "_best", lambda runners: dict.fromkeys(runners, 0.5))
         compress(mixed, orders, out, train=orders, force=True)
     return out
@@ -77,8 +84,9 @@ def test_a_slower_model_is_refused(linear, orders, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def timeless(monkeypatch: pytest.MonkeyPatch) -> None:
+def timeless(monkeypatch: pytest.MonkeyPatch, exported: Callable[..., None]) -> None:
     """What is small is three times as fast, whatever this machine is doing."""
+    monkeypatch.setattr(module, "export", exported)
     fast = {"pruned", "distilled"}
     monkeypatch.setattr(
         module, "_best", lambda runners: {who: 1.0 if who in fast else 3.0 for who in runners}

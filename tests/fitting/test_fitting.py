@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from typed import polymodal
 
 import polymodal as pm
 from polymodal.base.errors import UserError
@@ -165,37 +164,26 @@ def test_folds_score_every_row_once() -> None:
     assert pm.evaluate(run, table(50, seed=3)).rows == 50
 
 
-def test_the_command_line_end_to_end(tmp_path: Path) -> None:
-    table(200).to_csv(tmp_path / "train.csv", index=False)
-    table(40, seed=4).to_csv(tmp_path / "test.csv", index=False)
-
-    def polymodal(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "polymodal", *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code, done.stderr
-        return done
-
-    polymodal("fit", "train.csv", "--target", "label", "--budget", "10s", "--out", "run")
-    polymodal("evaluate", "run", "--data", "test.csv", "--out", "test")
-    metrics = json.loads((tmp_path / "test" / "metrics.json").read_text())
+def test_the_command_line_end_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table(200).to_csv("train.csv", index=False)
+    table(40, seed=4).to_csv("test.csv", index=False)
+    settings = json.dumps({"training": QUICK.model_dump(), "width": 16})
+    Path("fit.yaml").write_text(f"{settings[:-1]}, train: train.csv, target: label}}")
+    assert polymodal("fit", "fit.yaml", "--out", "run") == 0
+    assert polymodal("evaluate", "run", "--data", "test.csv", "--out", "test") == 0
+    metrics = json.loads(Path("test/metrics.json").read_text())
     assert metrics["rows"] == 40
     assert set(metrics["targets"]["label"]["accuracy"]) == {"value", "low", "high"}
-    polymodal("predict", "run", "--data", "test.csv", "--out", "p.csv")
-    predicted = pd.read_csv(tmp_path / "p.csv")
-    assert list(predicted.columns) == ["row", "label", "label=even", "label=odd"]
-    one = polymodal("predict", "run", "--note", "wild storm here", "--level", "1.0")
-    assert json.loads(one.stdout)["label"] in ("even", "odd")
-    # On a busy machine ten seconds are enough for experts only, which have no vectors.
-    settings = json.dumps({"training": QUICK.model_dump(), "width": 16})
-    (tmp_path / "network.yaml").write_text(f"{settings[:-1]}, train: train.csv, target: label}}")
-    polymodal("fit", "network.yaml", "--out", "network")
-    polymodal("embed", "network", "--data", "test.csv", "--out", "v.npy")
-    assert np.load(tmp_path / "v.npy").shape[0] == 40
-    polymodal("predict", "run", "--colour", "red", code=2)
-    polymodal("predict", "run", "--level", "1", "--trusted", "yes", code=2)
-    polymodal("fit", "train.csv", "--target", "lable", "--out", "other", code=2)
+    assert polymodal("predict", "run", "--data", "test.csv", "--out", "p.csv") == 0
+    assert list(pd.read_csv("p.csv").columns) == ["row", "label", "label=even", "label=odd"]
+    capsys.readouterr()
+    assert polymodal("predict", "run", "--note", "wild storm here", "--level", "1.0") == 0
+    assert json.loads(capsys.readouterr().out)["label"] in ("even", "odd")
+    assert polymodal("embed", "run", "--data", "test.csv", "--out", "v.npy") == 0
+    assert np.load("v.npy").shape == (40, 16)
+    assert polymodal("predict", "run", "--colour", "red") == 2
+    assert polymodal("predict", "run", "--level", "1", "--trusted", "yes") == 2
+    assert polymodal("fit", "train.csv", "--target", "lable", "--out", "other") == 2

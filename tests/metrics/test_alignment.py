@@ -11,6 +11,13 @@ from sklearn.metrics import label_ranking_average_precision_score
 from polymodal.base.errors import UserError
 from polymodal.metrics import alignment
 
+TSNE = alignment.tsne  # before any test runs
+
+
+@pytest.fixture(autouse=True)
+def neighbours_are_drawn(monkeypatch):
+    monkeypatch.setattr(alignment, "tsne", TSNE)
+
 
 def gaussians(seed: int, rows: int = 100, d: int = 512) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(2, rows, d))
