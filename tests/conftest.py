@@ -25,14 +25,14 @@ CORPUS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def media_are_read_by_no_model_that_happens_to_be_installed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def cells_are_read_by_no_model_that_happens_to_be_installed() -> Iterator[None]:
     """Fits in tests take seconds; who wants such a model names it, or says what is installed."""
-    from polymodal.modalities._media import Medium
+    from polymodal.contract.kind import Kind
 
-    monkeypatch.setattr(Medium, "installed", lambda room: (), raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Kind, "installed", lambda room: ())
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -96,6 +96,6 @@ def test_it_is_fitted_measured_explained_and_predicted(
 def test_what_nobody_says_of_it_is_a_default() -> None:
     colour = kind.of("colour")
     assert not colour.media and not colour.joint
-    assert colour.installed() == () and not colour.opens(b"#ff8800" * 3)
+    assert colour.offered() == () and not colour.opens(b"#ff8800" * 3)
     assert kind_of_name("red.colour") is None
     assert colour.key("colour", "#FF8800 ") == colour.key("colour", "#ff8800")

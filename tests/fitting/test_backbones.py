@@ -12,7 +12,7 @@ import pytest
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.beside import ENCODER
-from polymodal.contract.kind import Weights, kinds
+from polymodal.contract.kind import Kind, Weights, kinds
 from polymodal.contract.recipe import Member, Modality, Recipe, Training, options_of
 from polymodal.contract.resolve import overruled
 from polymodal.fitting import backbones as seen
@@ -26,6 +26,7 @@ from polymodal.table.media import Media
 from polymodal.table.schema import Column, Schema
 
 TEXT = kinds()["text"]
+OWN = Kind.installed  # before any test runs
 INSTALLED = Weights("MiniLM", "/installed/minilm", "some[extra]", "Apache-2.0", "English")
 LACKING = Weights("Pictures", "", "some[pictures]", "MIT", "pictures of things")
 SCHEMA = Schema((Column("note", "text"), Column("photo", "image"), Column("n", "number")), ())
@@ -35,6 +36,7 @@ SCHEMA = Schema((Column("note", "text"), Column("photo", "image"), Column("n", "
 def weights(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A text model is installed, one of pictures is not, and a second takes as long as it says."""
     told: dict[str, Any] = {"cached": [], "heard": [], "seconds": {INSTALLED.path: 10.0}}
+    monkeypatch.setattr(Kind, "installed", OWN)
     monkeypatch.setattr(type(TEXT), "offered", lambda _: (INSTALLED,))
     monkeypatch.setattr(type(kinds()["image"]), "offered", lambda _: (LACKING,))
     monkeypatch.setattr(checkpoint, "cached", lambda path: path in told["cached"])
