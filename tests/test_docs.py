@@ -62,9 +62,12 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_readme_runs(tmp_path: Path) -> None:
-    for words in commands(README, tmp_path):
-        run([sys.executable, *(["-m"] if words[0] == "polymodal" else []), *words], tmp_path)
+def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    for words in commands(README, folder):
+        run([sys.executable, *(["-m"] if words[0] == "polymodal" else []), *words], folder)
 
 
 @pytest.mark.parametrize("page", PAGES[1:], ids=lambda p: p.stem)
