@@ -49,8 +49,8 @@ class Tokens:
     never change a result.
 
     Attributes:
-        spelled: `(batch, bytes)` uint8, padded with zeros: the row's text itself, for a task that
-            reads it in its own way; None of what is no text, or is read by its encoder alone.
+        spelled: `(batch, bytes)` uint8, padded with zeros: the row's text or picture itself, for a
+            task that reads it in its own way; None of what is read by its encoder alone.
     """
 
     values: Tensor

@@ -27,7 +27,7 @@ class Encoder(nn.Module, ABC):
             stand before them.
         timed: True if its tokens follow one another in time, one for 40 ms or less and the real
             ones first, so that speech can be written down along them; `lengths` counts them.
-        spells: True if its tokens bring the text itself along (`Tokens.spelled`).
+        spells: True if its tokens bring the cell itself along (`Tokens.spelled`).
         causal: True if a token depends on no position after its own.
         bare: True if it may be built with None for its width: its tokens are then as wide as a
             pretrained model makes them, and not projected.

@@ -101,6 +101,11 @@ def _found(run: Run) -> Found:
     module: Any = member.module
     writer = module.heads[0]
     assert isinstance(writer, Writer) and writer.reader is not None
+    if writer.reader.sees:
+        raise _unfit(
+            "its decoder looks at pictures by itself",
+            "a decoder of texts; a vision-language model that is held frozen is its own folder",
+        )
     read = sorted(writer.reader.media)
     if not read:
         return Found(task, writer, None, None)

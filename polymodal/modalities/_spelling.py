@@ -1,4 +1,4 @@
-"""Texts that an encoder brings along as they are."""
+"""Cells that an encoder brings along as they are."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ BYTES = 256
 
 
 class SpellingEncoder(Encoder):
-    """The text itself, beside one token for whoever does not read it: its bytes' mean vector.
+    """The cell itself, beside one token for whoever does not read it: its bytes' mean vector.
 
     Args:
-        form: spelled.
+        form: of bytes, such as spelled.
         width: of the token.
     """
 

@@ -22,11 +22,14 @@ from polymodal.contract.kind import FOLDER, PACKAGES
 CONFIG = "config.json"
 GGUF = b"GGUF"
 PREPROCESSOR = "preprocessor_config.json"
+# Of all that is given to a model of several kinds, and how conversations are written.
+PROCESSOR = "processor_config.json"
+TALK = ("chat_template.jinja", "chat_template.json")
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("model.safetensors", "model-*.safetensors", INDEX, "*.tflite")
 VOCABULARY = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 MARKS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
-SETTINGS = (CONFIG, PREPROCESSOR, ENCODER, *VOCABULARY, *MARKS)
+SETTINGS = (CONFIG, PREPROCESSOR, PROCESSOR, ENCODER, *VOCABULARY, *MARKS, *TALK)
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5")
 
 
@@ -53,7 +56,7 @@ def folder(path: str) -> Path:
             got=", ".join(sorted(f.name for f in found.iterdir())[:8]) or "an empty folder",
             do="save one there with model.save_pretrained(...) and tokenizer.save_pretrained(...)",
         )
-    for name in (CONFIG, PREPROCESSOR, "tokenizer_config.json"):
+    for name in (CONFIG, PREPROCESSOR, PROCESSOR, "tokenizer_config.json"):
         if (found / name).is_file() and "auto_map" in read(found / name):
             raise UserError(
                 f"'{path}' brings Python code of its own, which is never executed",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -16,7 +16,7 @@ from polymodal.base.errors import UserError
 from polymodal.nn.architecture import Architecture
 from polymodal.nn.held import Held
 from polymodal.nn.packing import pack
-from polymodal.nn.tokens import Tokens
+from polymodal.nn.tokens import Look, Tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,12 +35,18 @@ class Prompt:
             and change nothing.
         memory: `(batch, places, width)` that every layer reads by cross-attention; None without.
         seen: `(batch, places)` bool, of the memory.
+        positions: `(batch, length, axes)` of the real places, where they lie along several axes;
+            None: one after another.
+        deep: `(batch, length, layers * width)`: what is added to the states after the first layers,
+            of models whose pictures reach these too; None without.
     """
 
     vectors: Tensor
     mask: Tensor
     memory: Tensor | None = None
     seen: Tensor | None = None
+    positions: Tensor | None = None
+    deep: Tensor | None = None
 
     def places(self) -> list[int]:
         """How many real places each row has, those of the memory among them."""
@@ -49,9 +55,27 @@ class Prompt:
 
     def take(self, rows: Tensor) -> Prompt:
         """Some rows `(n,)`, in that order, as often as they are named."""
-        memory = None if self.memory is None else self.memory[rows]
-        seen = None if self.seen is None else self.seen[rows]
-        return Prompt(self.vectors[rows], self.mask[rows], memory, seen)
+        more = (self.memory, self.seen, self.positions, self.deep)
+        taken = (None if one is None else one[rows] for one in more)
+        return Prompt(self.vectors[rows], self.mask[rows], *taken)
+
+    def then(self, vectors: Tensor, mask: Tensor) -> Prompt:
+        """The same with more behind it: `(batch, more, width)` and `(batch, more)` bool."""
+        positions, deep = self.positions, self.deep
+        if positions is not None:
+            # What is read goes on after the farthest place, along every axis.
+            far = positions.masked_fill(~self.mask.unsqueeze(-1), -1).amax((1, 2), keepdim=True)
+            steps = mask.long().cumsum(1).clamp(min=1).unsqueeze(-1)
+            positions = torch.cat([positions, (far + steps).expand(-1, -1, positions.shape[2])], 1)
+        if deep is not None:
+            deep = F.pad(deep, (0, 0, 0, vectors.shape[1]))
+        return replace(
+            self,
+            vectors=torch.cat([self.vectors, vectors], 1),
+            mask=torch.cat([self.mask, mask], 1),
+            positions=positions,
+            deep=deep,
+        )
 
 
 @dataclass
@@ -86,7 +110,7 @@ class Decoder(nn.Module, ABC):
     and whether its layers read a memory by cross-attention.
 
     Args:
-        model: without an output layer: that is its embedding of pieces, transposed.
+        model: without its output layer.
 
     Attributes:
         width: of its vectors.
@@ -96,10 +120,13 @@ class Decoder(nn.Module, ABC):
         packs: whether rows stand side by side in one sequence where that is less to compute.
         work: what it has computed in training.
         knows: whether it has learned words before.
+        sees: whether it looks at pictures by itself: see `seen`.
+        output: its output layer; None: its embedding of pieces, transposed.
     """
 
     able: ClassVar[bool] = False
     knows: ClassVar[bool] = False
+    sees: ClassVar[bool] = False
     packs: bool = True
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -109,6 +136,7 @@ class Decoder(nn.Module, ABC):
         self.vocabulary = int(model.config.vocab_size)
         self.context = int(model.config.max_position_embeddings)
         self.work = Work()
+        self.output: nn.Module | None = None
 
     @classmethod
     def tokens(cls, limit: int, options: Mapping[str, Any]) -> Tokens | None:
@@ -144,7 +172,21 @@ class Decoder(nn.Module, ABC):
 
     def logits(self, states: Tensor) -> Tensor:
         """States `(..., width)` to scores of the next piece `(..., vocabulary)`, in float32."""
-        return F.linear(states, self.pieces).float()
+        layer: Any = self.output.inner if isinstance(self.output, Held) else self.output
+        weight, bias = (self.pieces, None) if layer is None else (layer.weight, layer.bias)
+        return F.linear(states, weight, bias).float()
+
+    def seen(self, looks: Sequence[Look]) -> list[Tensor]:
+        """Pictures to vectors: of each `(tokens, width)`, or wider, as `Prompt.deep` goes on."""
+        raise NotImplementedError(f"{type(self).__name__} sees no pictures")
+
+    def placed(self, ids: Tensor, looks: Sequence[Look]) -> Tensor | None:
+        """Where a row's pieces `(length,)` stand, `(length, axes)`; None: one after another.
+
+        Args:
+            looks: the pictures whose tokens are among them, in order.
+        """
+        return None
 
     def states(self, prompt: Prompt, cache: Any = None) -> Tensor:
         """The last layer's states `(batch, length, width)` of a prompt without what `cache` holds.
@@ -163,13 +205,21 @@ class Decoder(nn.Module, ABC):
                 do="raise `context` of the decoder, or let it read by attention (reads: attention)",
             )
         places = (prompt.mask.long().cumsum(1) - 1).clamp(min=0)
+        if prompt.positions is not None:
+            places = prompt.positions.permute(2, 0, 1)
         more: dict[str, Any] = {}
+        if prompt.deep is not None:
+            layers = torch.split(prompt.deep, self.width, -1)
+            more = {
+                "visual_pos_masks": torch.ones_like(prompt.mask),
+                "deepstack_visual_embeds": [layer.flatten(0, 1) for layer in layers],
+            }
         if prompt.memory is not None:
             more = {"encoder_hidden_states": prompt.memory, "encoder_attention_mask": prompt.seen}
         found: Tensor = self.model(
             inputs_embeds=prompt.vectors,
             attention_mask=prompt.mask,
-            position_ids=places[:, length - prompt.vectors.shape[1] :],
+            position_ids=places[..., length - prompt.vectors.shape[1] :],
             past_key_values=cache,
             use_cache=cache is not None,
             **more,
@@ -184,14 +234,8 @@ class Decoder(nn.Module, ABC):
         """
         if not len(ids):
             return ids.float() + prompt.vectors.sum() * 0
-        before = self.embed(ids[:, :-1])
-        whole = Prompt(
-            torch.cat([prompt.vectors, before], 1),
-            # A text's last piece tells nothing.
-            torch.cat([prompt.mask, mask[:, 1:]], 1),
-            prompt.memory,
-            prompt.seen,
-        )
+        # A text's last piece tells nothing.
+        whole = prompt.then(self.embed(ids[:, :-1]), mask[:, 1:])
         # The prompt's last place tells the first piece.
         states = self._together(whole)[:, prompt.vectors.shape[1] - 1 :]
         chosen, true = states[mask], ids[mask]
@@ -208,7 +252,8 @@ class Decoder(nn.Module, ABC):
         """`states` of rows of which nothing is kept: several side by side where that is less."""
         real = int(whole.mask.sum())
         packed = None
-        if self.packs and whole.memory is None and whole.mask.shape[1] <= self.context:
+        plain = whole.memory is None and whole.positions is None and whole.deep is None
+        if self.packs and plain and whole.mask.shape[1] <= self.context:
             packed = pack(whole.vectors, whole.mask, 0)
         if self.training:
             self.work.note(real, whole.mask if packed is None else packed.positions)
@@ -239,15 +284,14 @@ class Running:
         self.decoder = decoder
         self.cache = cache(decoder.model.config, prompt.memory is not None)
         self.prompt = prompt
-        self._read(prompt.vectors)
+        self._read()
 
     def write(self, ids: Tensor) -> None:
         """Go on by a piece a row `(rows,)`."""
-        before = self.prompt
-        mask = torch.cat([before.mask, torch.ones_like(before.mask[:, :1])], 1)
         vectors = self.decoder.embed(ids).unsqueeze(1)
-        self.prompt = Prompt(vectors, mask, before.memory, before.seen)
-        self._read(vectors)
+        whole = self.prompt.then(vectors, torch.ones_like(self.prompt.mask[:, :1]))
+        self.prompt = replace(whole, vectors=vectors, deep=None)
+        self._read()
 
     def take(self, rows: Tensor) -> None:
         """Go on with some of the rows `(n,)`, in that order."""
@@ -255,6 +299,5 @@ class Running:
         self.cache.batch_select_indices(rows)
         self.logits = self.logits[rows]
 
-    def _read(self, vectors: Tensor) -> None:
-        prompt = Prompt(vectors, self.prompt.mask, self.prompt.memory, self.prompt.seen)
-        self.logits = self.decoder.logits(self.decoder.states(prompt, self.cache)[:, -1])
+    def _read(self) -> None:
+        self.logits = self.decoder.logits(self.decoder.states(self.prompt, self.cache)[:, -1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
@@ -36,3 +36,21 @@ class Held(nn.Module):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Held:
         return type(self)(self.inner)
+
+
+def settle(owner: nn.Module, names: Iterable[str], learns: bool) -> None:
+    """Let pretrained parts of a module learn, or hold them.
+
+    Args:
+        names: of the attributes that they are; None is left out. The first is what modes of tuning
+            reach.
+    """
+    for name in names:
+        part = getattr(owner, name)
+        if part is None:
+            continue
+        if learns:
+            # Moved at a rate of its own, and found by modes of tuning.
+            part.is_backbone = True
+        else:
+            setattr(owner, name, Held(part))

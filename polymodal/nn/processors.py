@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 
 from polymodal.base.errors import UserError
-from polymodal.nn.checkpoint import CONFIG, PREPROCESSOR, VOCABULARY, folder, matching, opened
+from polymodal.nn.checkpoint import (
+    CONFIG,
+    PREPROCESSOR,
+    PROCESSOR,
+    VOCABULARY,
+    folder,
+    matching,
+    opened,
+)
 
 # What a tokenizer is kept in where transformers is not there.
 TOKENIZER = "tokenizer.json"
@@ -79,6 +87,45 @@ def image_processor(path: str) -> Any:
         return AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
             found, backend="pil", trust_remote_code=False
         )
+
+
+def vision_language(path: str) -> Any:
+    """What makes a prompt and its pictures the inputs of a vision-language model.
+
+    What would prepare clips is left out: it needs packages that pictures do not.
+
+    Raises:
+        UserError: its files are missing, or it is of another kind.
+    """
+    from transformers import AutoConfig, AutoImageProcessor
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+    found = folder(path)
+    if not any((found / name).is_file() for name in (PROCESSOR, PREPROCESSOR)):
+        raise UserError(
+            f"'{path}' does not say how its prompts and pictures are to be prepared",
+            expected=f"{PROCESSOR} or {PREPROCESSOR} beside {CONFIG}",
+            do="save it there with processor.save_pretrained(...)",
+        )
+    own = tokenizer(path)
+    with explained(f"The processor in '{path}' cannot be loaded", "save it again"):
+        config: Any = AutoConfig.from_pretrained(found, trust_remote_code=False)
+        known: Any = PROCESSOR_MAPPING[type(config)]
+        pictures = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+            found, backend="pil", trust_remote_code=False
+        )
+
+        class Still(known):  # type: ignore[misc]
+            def check_argument_for_proper_class(self, name: str, argument: Any) -> Any:
+                known_ = super().check_argument_for_proper_class
+                return None if argument is None else known_(name, argument)
+
+        parts = {"tokenizer": own, "image_processor": pictures}
+        settings, _ = known.get_processor_dict(found)
+        made = Still.from_args_and_dict([parts.get(n) for n in known.get_attributes()], settings)
+        if getattr(made, "image_token", None) is None:
+            raise ValueError(f"{known.__name__} has no piece that stands for a picture")
+    return made
 
 
 def normalisation(path: str) -> tuple[list[float], list[float]]:

@@ -4,15 +4,44 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from polymodal.base.errors import UserError
+from polymodal.contract.kind import pictured, worded
 from polymodal.nn.manner import Manner, Rule
-from polymodal.nn.processors import tokenizer
+from polymodal.nn.processors import explained, tokenizer, vision_language
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Array = np.ndarray[Any, Any]
+
+
+# Words around a picture in a conversation, to see what the model puts between.
+BEFORE, BEHIND = "[[before]]", "[[behind]]"
+# What a processor makes of a text.
+OF_TEXTS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+
+
+@dataclass(frozen=True)
+class Look:
+    """A picture as a vision-language model is given it.
+
+    Attributes:
+        text: what stands for it in the prompt: a piece for each of its tokens, and marks.
+        inputs: what the model reads of its pixels, by the names that transformers has.
+    """
+
+    text: str
+    inputs: Mapping[str, Tensor]
+
+
+def part(words: str | None) -> dict[str, str]:
+    """A part of a message, as chat templates have it: words or, where it is None, a picture."""
+    return {"type": pictured()} if words is None else {"type": worded(), worded(): words}
 
 
 class Tokens(ABC):
@@ -22,11 +51,19 @@ class Tokens(ABC):
         count: pieces.
         end: the one that ends a text.
         mark: what the end is called.
+        picture: what stands for a picture in a text, where the decoder looks at pictures by itself;
+            "" where it does not.
+        sign, seat: the piece in there for which the picture's tokens come, and its number.
+        template: how it was taught to read conversations; None: it was not.
     """
 
     count: int
     end: int
     mark: str
+    picture: str = ""
+    sign: str = ""
+    seat: int = -1
+    template: Any = None
 
     @abstractmethod
     def numbers(self, text: str) -> Array:
@@ -40,11 +77,16 @@ class Tokens(ABC):
             begins: whether it is the first part, before which the tokenizer's own marks stand.
         """
 
-    def spoken(self, messages: Sequence[Mapping[str, str]]) -> str | None:
+    def look(self, pixels: Array) -> Look:
+        """A picture `(height, width, 3)` as the decoder looks at it."""
+        raise NotImplementedError(f"{type(self).__name__} looks at no picture")
+
+    def spoken(self, messages: Sequence[Mapping[str, Any]]) -> str | None:
         """A conversation as the model was taught to read it, up to where its answer begins.
 
         Args:
-            messages: "role" and "content" of each.
+            messages: "role" and "content" of each: a text or, where the decoder looks at pictures,
+                parts as transformers has them.
 
         Returns:
             None where it was not taught to.
@@ -70,13 +112,16 @@ class Borrowed(Tokens):
         path: folder, package of weights or hub id.
         count: pieces that the model tells apart.
         limit: of a text's pieces; what is longer is cut.
+        own: the tokenizer, where it is open already.
 
     Raises:
         UserError: it has no tokenizer, or one without an end.
     """
 
-    def __init__(self, path: str, count: int, limit: int) -> None:
-        self.tokenizer, self.count, self.limit = tokenizer(path), count, limit
+    def __init__(self, path: str, count: int, limit: int, own: Any = None) -> None:
+        self.tokenizer = tokenizer(path) if own is None else own
+        self.count, self.limit = count, limit
+        self.template = self.tokenizer.chat_template
         end = self.tokenizer.eos_token_id
         if end is None or end >= count:
             raise UserError(
@@ -115,14 +160,17 @@ class Borrowed(Tokens):
         found = self.tokenizer.encode(text, add_special_tokens=False)
         return np.array([self._bos, *found] if marked else found, np.int64)
 
-    def spoken(self, messages: Sequence[Mapping[str, str]]) -> str | None:
+    def spoken(self, messages: Sequence[Mapping[str, Any]]) -> str | None:
         from jinja2 import TemplateError
 
-        if self.tokenizer.chat_template is None:
+        if self.template is None:
             return None
         try:
             found = self.tokenizer.apply_chat_template(
-                list(messages), tokenize=False, add_generation_prompt=True
+                list(messages),
+                chat_template=self.template,
+                tokenize=False,
+                add_generation_prompt=True,
             )
         except (TemplateError, TypeError, ValueError) as error:
             raise UserError(
@@ -143,3 +191,48 @@ class Borrowed(Tokens):
         from polymodal.nn import rules
 
         return rules.borrowed(self.tokenizer, self.count, self.end, manner)
+
+
+class Sighted(Borrowed):
+    """A vision-language model's tokenizer, and what prepares pictures for it.
+
+    Args:
+        path, count, limit: as of `Borrowed`.
+
+    Raises:
+        UserError: as `Borrowed`; or it has no processor, or one that is told of no piece for
+            pictures.
+    """
+
+    def __init__(self, path: str, count: int, limit: int) -> None:
+        self.processor = vision_language(path)
+        super().__init__(path, count, limit, self.processor.tokenizer)
+        self.template = getattr(self.processor, "chat_template", None) or self.template
+        self.sign = str(self.processor.image_token)
+        self.seat = int(self.processor.image_token_id)
+        self.picture = self.sign
+        # Marks around a picture, where the model was taught them, stand in its conversations.
+        parts = [part(BEFORE), part(None), part(BEHIND)]
+        spoken = self.spoken([{"role": "user", "content": parts}]) or ""
+        between = spoken.partition(BEFORE)[2].partition(BEHIND)[0].strip()
+        self.picture = between if between.count(self.sign) == 1 else self.sign
+
+    def look(self, pixels: Array) -> Look:
+        """See `Tokens`.
+
+        Raises:
+            UserError: the model takes no such picture.
+        """
+        from PIL import Image
+
+        size = f"{pixels.shape[1]} x {pixels.shape[0]} pixels"
+        with explained(f"The model takes no picture of {size}", "leave it out, or crop it"):
+            made = self.processor(
+                text=[self.sign],
+                images=[[Image.fromarray(pixels)]],
+                return_text_replacement_offsets=True,
+                return_tensors="pt",
+            )
+            ((put,),) = made.pop("text_replacement_offsets")
+        inputs = {name: value for name, value in made.items() if name not in OF_TEXTS}
+        return Look(self.picture.replace(self.sign, put["replacement"]), inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from string import Formatter
@@ -15,8 +15,9 @@ import numpy as np
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Fused
-from polymodal.contract.kind import of
-from polymodal.nn.tokens import Tokens
+from polymodal.contract.kind import of, pictured
+from polymodal.modalities.image.forms.whole import pixels
+from polymodal.nn.tokens import Look, Tokens, part
 from polymodal.table import chat
 from polymodal.table.chat import Turn
 
@@ -61,6 +62,11 @@ class Template:
             return set(self.named)
         return {*self.named, *(name for name in self.kinds if chat.is_medium(name))}
 
+    @property
+    def shown(self) -> set[str]:
+        """Those of them that are pictures."""
+        return {name for name in self.read if self.kinds[name] == pictured()}
+
     def placed(
         self, target: str, kinds: Mapping[str, str], modalities: Mapping[str, str]
     ) -> Template:
@@ -87,6 +93,9 @@ class Template:
             texts: column -> what it says; of a conversation its turns as `table.chat` writes them.
             tokens: the decoder's, whose way to write a conversation is used, if it has one.
         """
+        # Of a decoder that looks at pictures no text says that there is one.
+        sign = "" if tokens is None else tokens.sign
+        texts = {name: text.replace(sign, "") for name, text in texts.items()} if sign else texts
         found = ""
         for words, name in self.parts:
             found += words
@@ -95,7 +104,7 @@ class Template:
             if of(self.kinds[name]).media:
                 found += f"{OPEN}{name}{SHUT}"
             elif self.kinds[name] == chat.KIND:
-                found += _spoken(self._turns(texts.get(name)), tokens)
+                found += _spoken(self._turns(texts.get(name)), tokens, self.shown)
             else:
                 found += _STRANGE.sub("", texts.get(name, ""))
         return found
@@ -190,21 +199,42 @@ class Reader:
 
     Attributes:
         media: the modalities whose tokens are read.
+        sees: those whose pictures the decoder looks at by itself.
     """
 
     def __init__(self, template: Template, tokens: Tokens, names: Sequence[str], room: int) -> None:
         self.template, self.tokens, self.room = template, tokens, room
         self.numbers = {name: number for number, name in enumerate(names)}
-        whose = template.modalities
+        whose = {n: own for n, own in template.modalities.items() if own in self.numbers}
+        shown = template.shown if tokens.picture else set()
+        self.sees = {whose[name] for name in shown if name in whose}
         self.media = {
             whose[name]
-            for name in template.read
-            if of(template.kinds[name]).media and whose[name] in self.numbers
+            for name in template.read - shown
+            if of(template.kinds[name]).media and name in whose
         }
         self._pieces = lru_cache(1 << 16)(tokens.prompt)
 
-    def read(self, fused: Fused) -> list[Array]:
-        """Each row as `(places, 2)`: a piece, or `medium` and which of the medium's tokens."""
+    def looks(self, fused: Fused) -> dict[str, list[Look | None]]:
+        """Each modality's pictures as the decoder looks at them; None where a row lacks one."""
+        found: dict[str, list[Look | None]] = {}
+        for name in self.sees:
+            own, here = fused.own[name].spelled, fused.tokens[name].present().tolist()
+            given = [None] * len(here) if own is None else own.cpu().numpy()
+            found[name] = [
+                self.tokens.look(pixels(one)) if there and one is not None else None
+                for one, there in zip(given, here, strict=True)
+            ]
+        return found
+
+    def read(
+        self, fused: Fused, looks: Mapping[str, Sequence[Look | None]] | None = None
+    ) -> list[Array]:
+        """Each row as `(places, 2)`: a piece, or `medium` and which of the medium's tokens.
+
+        Args:
+            looks: at its pictures, of a decoder that looks at them.
+        """
         counts = {
             name: tokens.mask.sum(1).tolist()
             for name, tokens in fused.tokens.items()
@@ -212,26 +242,72 @@ class Reader:
         }
         rows = self._texts(fused)
         return [
-            self._row(texts, {name: own[row] for name, own in counts.items()})
+            self._row(
+                texts,
+                {name: own[row] for name, own in counts.items()},
+                {name: look for name, own in (looks or {}).items() if (look := own[row])},
+            )
             for row, texts in enumerate(rows)
         ]
 
-    def pieces(self, texts: Mapping[str, str], counts: Mapping[str, int]) -> Array:
+    def shown(self, row: Array) -> tuple[Array, list[str]]:
+        """A row's pieces as the decoder knows them, and the modalities of its pictures in order."""
+        names = {medium(self.numbers[name]): name for name in self.sees}
+        seats = np.isin(row[:, 0], list(names))
+        ids = np.where(seats, self.tokens.seat, row[:, 0].clip(0))
+        return ids, [names[piece] for piece in row[seats & (row[:, 1] == 0), 0].tolist()]
+
+    def pieces(
+        self,
+        texts: Mapping[str, str],
+        counts: Mapping[str, int],
+        looks: Mapping[str, Look] | None = None,
+    ) -> Array:
         """One row, however long."""
+        rendered, seats = self._shown(self.template.render(texts, self.tokens), looks or {})
         parts = [np.zeros((0, 2), np.int64)]
-        for i, (words, column) in enumerate(divided(self.template.render(texts, self.tokens))):
-            ids = self._pieces(words, not i) if words or not i else ()
+        for i, (words, column) in enumerate(divided(rendered)):
+            # What stands for a picture is long, and comes once.
+            read = self.tokens.prompt if len(seats) else self._pieces
+            ids = read(words, not i) if words or not i else ()
             parts.append(np.stack([ids, np.zeros(len(ids), np.int64)], 1).astype(np.int64))
             name = self.template.modalities.get(column, "")
             if count := counts.get(name, 0):
                 places = np.arange(count)
                 parts.append(np.stack([np.full(count, medium(self.numbers[name])), places], 1))
         found = np.concatenate(parts)
+        if len(seats):
+            found[found[:, 0] == self.tokens.seat] = seats
         # Something has to be read before the first piece is told.
         return found if len(found) else np.array([[self.tokens.end, 0]])
 
-    def _row(self, texts: Mapping[str, str], counts: Mapping[str, int]) -> Array:
-        found = self.pieces(texts, counts)
+    def _shown(self, rendered: str, looks: Mapping[str, Look]) -> tuple[str, Array]:
+        """The text with what stands for its pictures, and whose tokens `(n, 2)` these are."""
+        seats = [np.zeros((0, 2), np.int64)]
+
+        def put(place: re.Match[str]) -> str:
+            name = self.template.modalities.get(place[1], "")
+            if name not in self.sees:
+                return place[0]
+            if name not in looks:
+                return ""
+            places = np.arange(looks[name].text.count(self.tokens.sign))
+            seats.append(np.stack([np.full(len(places), medium(self.numbers[name])), places], 1))
+            return looks[name].text
+
+        found = _PLACE.sub(put, rendered)
+        if self.tokens.sign and found.count(self.tokens.sign) != sum(map(len, seats)):
+            raise UserError(
+                f"The template has '{self.tokens.sign}', which stands for a picture's tokens",
+                expected="columns in braces: '{photo} Question: {question} Answer:'",
+                do="name the picture's column instead",
+            )
+        return found, np.concatenate(seats)
+
+    def _row(
+        self, texts: Mapping[str, str], counts: Mapping[str, int], looks: Mapping[str, Look]
+    ) -> Array:
+        found = self.pieces(texts, counts, looks)
         tries = 0
         while len(found) > self.room:
             written = max(1, int((found[:, 0] >= 0).sum()))
@@ -244,10 +320,11 @@ class Reader:
                     f"A row needs {len(found):,} places before its answer, {media:,} of them for"
                     " media, which are never cut",
                     expected=f"at most {self.room:,}, beside the longest answer",
-                    do="raise `context` of the decoder, or choose encoders that make fewer tokens",
+                    do="raise `context` of the decoder, or choose encoders that make fewer tokens;"
+                    " pictures that it looks at itself can be smaller (form: {longest: ...})",
                 )
             texts, tries = less, tries + 1
-            found = self.pieces(texts, counts)
+            found = self.pieces(texts, counts, looks)
         return found
 
     def _texts(self, fused: Fused) -> list[dict[str, str]]:
@@ -255,7 +332,7 @@ class Reader:
         rows: list[dict[str, str]] = [{} for _ in range(len(fused.pooled))]
         named = set(self.template.spelled)
         for name, own in fused.own.items():
-            if own.spelled is None:
+            if own.spelled is None or name in self.sees:
                 continue
             here = fused.tokens[name].mask.any(1).tolist()
             for row, given in enumerate(own.spelled.cpu().numpy()):
@@ -272,13 +349,44 @@ def _columns(text: str) -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def _spoken(turns: Sequence[Turn], tokens: Tokens | None) -> str:
-    """A conversation up to where the next answer begins."""
+def _spoken(turns: Sequence[Turn], tokens: Tokens | None, shown: Collection[str]) -> str:
+    """A conversation up to where the next answer begins.
+
+    Args:
+        shown: columns of pictures.
+    """
+    if tokens is not None and tokens.picture and tokens.template is not None:
+        return _seen(turns, tokens, shown)
     said = [{"role": one.role, "content": _content(one)} for one in turns]
     own = None if tokens is None else tokens.spoken(said)
     if own is not None:
         return own
     return "".join(f"{one['role']}: {one['content']}\n" for one in said) + f"{chat.ASSISTANT}: "
+
+
+def _seen(turns: Sequence[Turn], tokens: Tokens, shown: Collection[str]) -> str:
+    """The same of a model that looks at pictures: they stand where it was taught them."""
+    said, names = [], []
+    for turn in turns:
+        parts: list[dict[str, str]] = []
+        for words, column in turn.parts:
+            if column in shown:
+                names.append(str(column))
+                parts.append(part(None))
+            else:
+                place = f"{OPEN}{column}{SHUT}"
+                parts.append(part(_STRANGE.sub("", words) if column is None else place))
+        said.append({"role": turn.role, "content": parts})
+    pieces = (tokens.spoken(said) or "").split(tokens.picture)
+    if len(pieces) != len(names) + 1:
+        raise UserError(
+            "The decoder's own template does not show all pictures of a conversation",
+            expected=f"{len(names):,} pictures",
+            got=f"{len(pieces) - 1:,} of '{tokens.picture}'",
+            do="have pictures in the user's turns alone",
+        )
+    places = [f"{OPEN}{name}{SHUT}" for name in names]
+    return "".join(map("".join, zip(pieces, [*places, ""], strict=True)))
 
 
 def _content(turn: Turn) -> str:

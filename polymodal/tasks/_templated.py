@@ -15,7 +15,7 @@ from polymodal.tasks._prompt import Reader, Template, divided, parsed, usual
 
 # So many rows at least, and less than twice as many, are looked at beforehand.
 LOOKED_AT = 10_000
-# What an encoder declares that brings texts along.
+# What an encoder declares that brings cells along.
 SPELLS = "spells"
 
 
@@ -29,12 +29,14 @@ class Templated(Writing):
     Attributes:
         placed: the template of the table's columns; None: nothing is read so.
         tokens: the decoder's; known after `fit`.
+        sees: whether the decoder looks at pictures by itself.
 
     Raises:
         UserError: it is no template.
     """
 
     tokens: Tokens
+    sees: bool = False
 
     def __init__(self, name: str, template: str | None) -> None:
         self.name, self.template = name, template
@@ -48,10 +50,11 @@ class Templated(Writing):
 
     @property
     def asks(self) -> Mapping[str, tuple[str, ...]]:
-        """Texts that the template names come as they are."""
+        """Texts that the template names come as they are, and pictures that are looked at."""
         if self.placed is None:
             return {}
-        return {self.placed.modalities[name]: (SPELLS,) for name in self.placed.spelled}
+        shown = sorted(self.placed.shown) if self.sees else []
+        return {self.placed.modalities[name]: (SPELLS,) for name in [*self.placed.spelled, *shown]}
 
     def introduce(
         self, modalities: Mapping[str, Mapping[str, str]], cells: Callable[[str], Sequence[Any]]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from polymodal.contract.batch import Decided, Field, Fused
 from polymodal.contract.form import Form
@@ -20,7 +21,7 @@ from polymodal.nn import rules
 from polymodal.nn.decoder import Decoder, Prompt
 from polymodal.nn.decoding import pieces, write
 from polymodal.nn.manner import Manner, Rule, Text
-from polymodal.nn.tokens import Tokens
+from polymodal.nn.tokens import Look, Tokens
 from polymodal.table import references
 from polymodal.tasks._prompt import Reader, medium
 
@@ -290,7 +291,8 @@ class Writer(Projected):
 
     def _templated(self, reader: Reader, fused: Fused) -> Prompt:
         """Rows as the template says them, padded on the left."""
-        rows, place = reader.read(fused), fused.pooled.device
+        looks, place = reader.looks(fused), fused.pooled.device
+        rows = reader.read(fused, looks)
         lengths = torch.tensor([len(row) for row in rows])
         longest = int(lengths.max())
         mask = (torch.arange(longest) >= longest - lengths.unsqueeze(1)).to(place)
@@ -298,15 +300,48 @@ class Writer(Projected):
         ids, which = torch.from_numpy(np.concatenate(rows)).to(place).unbind(1)
         found = self.decoder.embed(ids.clamp(min=0))
         for number, (name, tokens) in enumerate(fused.tokens.items()):
-            if name not in reader.media or not tokens.mask.any():
+            if any(looks.get(name, ())):
+                values, counts = self._seen(looks[name])
+            elif name in reader.media and tokens.mask.any():
+                values = self.project(self.dropout(tokens.values[tokens.mask])) + self.whose[number]
+                counts = tokens.mask.sum(1)
+            else:
                 continue
-            values = self.project(self.dropout(tokens.values[tokens.mask])) + self.whose[number]
-            counts = tokens.mask.sum(1)
             seats = (ids == medium(number)).nonzero()[:, 0]
             taken = values[(counts.cumsum(0) - counts)[whose[seats]] + which[seats]]
+            wide = max(found.shape[1], taken.shape[1])
+            found, taken = (F.pad(one, (0, wide - one.shape[1])) for one in (found, taken))
             found = found.index_put((seats,), taken.to(found.dtype))
-        vectors = found.new_zeros(*mask.shape, found.shape[1])
-        return Prompt(vectors.masked_scatter(mask.unsqueeze(-1), found), mask)
+        # Where all is frozen nothing learns, and the model is measured all the same.
+        found = found + 0 * self.whose.sum()
+        empty = found.new_zeros(*mask.shape, found.shape[1])
+        vectors = empty.masked_scatter(mask.unsqueeze(-1), found)
+        deep = vectors[..., self.decoder.width :] if found.shape[1] > self.decoder.width else None
+        positions = self._placed(reader, rows, looks)
+        if positions is not None:
+            positions = positions.to(place)
+        return Prompt(vectors[..., : self.decoder.width], mask, positions=positions, deep=deep)
+
+    def _seen(self, looks: Sequence[Look | None]) -> tuple[Tensor, Tensor]:
+        """What the decoder sees in rows' pictures, one after another, and how much in each row."""
+        there = torch.tensor([look is not None for look in looks])
+        seen = self.decoder.seen([look for look in looks if look is not None])
+        counts = there.long()
+        counts[there] = torch.tensor([len(one) for one in seen])
+        return torch.cat(seen), counts.to(seen[0].device)
+
+    def _placed(
+        self, reader: Reader, rows: Sequence[Array], looks: Mapping[str, Sequence[Look | None]]
+    ) -> Tensor | None:
+        """Where rows' pieces stand `(rows, longest, axes)`, padded on the left."""
+        found = []
+        for i, row in enumerate(rows):
+            ids, names = reader.shown(row)
+            own = [look for name in names if (look := looks[name][i]) is not None]
+            if (places := self.decoder.placed(torch.from_numpy(ids), own)) is None:
+                return None
+            found.append(places)
+        return nn.utils.rnn.pad_sequence(found, batch_first=True, padding_side="left")
 
 
 @torch.no_grad()

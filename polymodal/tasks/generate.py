@@ -113,6 +113,7 @@ class Generate(Hidden, Costed, Templated):
         self.decoder, self.reading, self.vocabulary = decoder, reading, vocabulary
         self.decoding, self.projector = decoding, projector
         found, options = self._kind()
+        self.sees = found.sees
         lookup.check_options(found, name_of(decoder), options)
         if self.crosses and not found.able:
             able = [n for n in lookup.names("nn/decoders") if lookup.find("nn/decoders", n).able]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -73,8 +72,7 @@ class Reasoner(Writer):
         for row, own in enumerate(numbers):
             ids[row, longest - len(own) :], mask[row, longest - len(own) :] = own, True
         place = prompt.mask.device
-        vectors = torch.cat([prompt.vectors, self.decoder.embed(ids.to(place))], 1)
-        return replace(prompt, vectors=vectors, mask=torch.cat([prompt.mask, mask.to(place)], 1))
+        return prompt.then(self.decoder.embed(ids.to(place)), mask.to(place))
 
     def begin(self, text: str) -> Array:
         """The pieces of a text that goes on: without the end."""

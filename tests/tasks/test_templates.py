@@ -327,6 +327,7 @@ def test_answers_are_texts_though_nobody_says_so(tmp_path, capsys):
 def test_a_decoders_own_way_to_write_conversations_is_used():
     class Own:
         mark = end = 0
+        sign = picture = ""
 
         def spoken(self, messages):
             return "".join(f"<{one['role']}>{one['content']}" for one in messages) + "<assistant>"

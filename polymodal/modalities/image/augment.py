@@ -55,9 +55,10 @@ class Augment:
         """Change the present rows of a uint8 field `(batch, side, side, channels)`.
 
         The channels of a row are changed alike, so a clip may be given as one picture of many.
-        What a frozen model has made of pictures, `(batch, ...)` of floats, stays as it is.
+        What a frozen model has made of pictures, `(batch, ...)` of floats, stays as it is, and so
+        do whole pictures, each of its own size.
         """
-        if field.data.is_floating_point():
+        if field.data.is_floating_point() or field.mask is not None:
             return field
         rows = len(field.data)
         pixels = field.data.permute(0, 3, 1, 2).float()

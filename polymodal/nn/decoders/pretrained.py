@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
+from polymodal.base.errors import UserError
 from polymodal.nn import causal, checkpoint
 from polymodal.nn.decoder import Decoder
-from polymodal.nn.held import Held
+from polymodal.nn.held import settle
 from polymodal.nn.tokens import Borrowed, Tokens
 
 
@@ -40,28 +39,24 @@ class Pretrained(Decoder):
             model, output = causal.shared(path, checkpoint.digest(path, weights=True))
         super().__init__(model)
         self.output = output
-        own = [self.backbone] if output is None else [self.backbone, output]
-        for part in own if learns and not planned else ():
-            # Moved at a rate of their own, and found by modes of tuning.
-            setattr(part, "is_backbone", True)  # noqa: B010
-        if not (planned or learns):
-            self.backbone = Held(self.backbone)
-            self.output = None if output is None else Held(output)
+        if not planned:
+            settle(self, ("backbone", "output"), learns)
 
     @classmethod
     def tokens(cls, limit: int, options: Mapping[str, Any]) -> Tokens:
         path = str(options["path"])
-        return Borrowed(path, causal.settings(path).vocab_size, limit)
+        config = causal.settings(path)
+        if getattr(config, "vocab_size", None) is None:
+            raise UserError(
+                f"'{path}' is no plain language model",
+                expected="a model of texts alone, such as those of Llama, Qwen or GPT-2",
+                got=f"a model of the type {config.model_type}",
+                do="name one that reads pictures too by `decoder: {name: vision_language}`",
+            )
+        return Borrowed(path, config.vocab_size, limit)
 
     @classmethod
     def digest(cls, options: Mapping[str, Any]) -> str:
         if options.get("learns"):
             return ""
         return checkpoint.digest(str(options["path"]), weights=True)
-
-    def logits(self, states: Tensor) -> Tensor:
-        if self.output is None:
-            return super().logits(states)
-        layer: nn.Module = self.output.inner if isinstance(self.output, Held) else self.output
-        assert isinstance(layer, nn.Linear)
-        return F.linear(states, layer.weight, layer.bias).float()

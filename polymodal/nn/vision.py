@@ -1,0 +1,196 @@
+"""Pretrained vision-language models: taken apart into what sees pictures and what writes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from polymodal.base.errors import UserError
+from polymodal.nn import causal, checkpoint
+from polymodal.nn.processors import explained
+from polymodal.nn.tokens import Look, Sighted
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# The side of the picture that is looked at, to see that a model is computed as transformers does.
+SIDE = 32
+
+
+class Sight(nn.Module):
+    """What makes pictures a language model's vectors: the vision tower and its projector.
+
+    Args:
+        model: transformers' model of both, without its output layer.
+        name: of its language model, which is left out here.
+    """
+
+    def __init__(self, model: PreTrainedModel, name: str) -> None:
+        super().__init__()
+        delattr(model, name)
+        self.model = model
+
+    def forward(self, looks: Sequence[Look]) -> list[Tensor]:
+        """Each picture's `(tokens, width)`; or `(tokens, (1 + layers) * width)`, where vectors are
+        added to the states after the first layers too."""
+        alike: dict[Any, list[int]] = {}
+        for i, look in enumerate(looks):
+            shapes = ((name, value.shape[1:]) for name, value in look.inputs.items())
+            alike.setdefault(tuple(shapes), []).append(i)
+        found: dict[int, Tensor] = {}
+        for own in alike.values():
+            made: Any = self.model.get_image_features(  # type: ignore[operator]
+                **self._joined([looks[i] for i in own]), return_dict=True
+            )
+            deep = getattr(made, "deepstack_features", None) or []
+            for n, i in enumerate(own):
+                found[i] = torch.cat([made.pooler_output[n], *(layer[n] for layer in deep)], -1)
+        return [found[i] for i in range(len(looks))]
+
+    def placed(self, ids: Tensor, looks: Sequence[Look]) -> Tensor | None:
+        """As of `Decoder.placed`: for models whose positions have several axes."""
+        index: Any = getattr(self.model, "get_rope_index", None)
+        if index is None:
+            return None
+        whole = ids.unsqueeze(0)
+        seats = whole == self.model.config.image_token_id
+        given = {"input_ids": whole, "mm_token_type_ids": seats.int(), **self._joined(looks)}
+        takes = inspect.signature(index).parameters
+        positions: Tensor = index(**{k: v for k, v in given.items() if k in takes})[0]
+        return positions[:, 0].T
+
+    def _joined(self, looks: Sequence[Look]) -> dict[str, Tensor]:
+        place = next(self.parameters()).device
+        names = looks[0].inputs if looks else ()
+        return {n: torch.cat([look.inputs[n] for look in looks]).to(place) for n in names}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A model taken apart.
+
+    Attributes:
+        language: the language model without its output layer.
+        output: that layer; None: its embedding of pieces, transposed.
+        sight: what sees pictures.
+    """
+
+    language: PreTrainedModel
+    output: nn.Module | None
+    sight: Sight
+
+
+def opened(path: str, *, weights: bool) -> Parts:
+    """A vision-language model in float32.
+
+    Args:
+        path: a folder or hub id.
+        weights: False builds the configured architecture with random weights.
+
+    Raises:
+        UserError: as `checkpoint.folder`, no whole safetensors weights, a model of another kind, or
+            one that does more than its parts do, one after another.
+    """
+    from transformers import AutoModelForImageTextToText
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+    config = causal.settings(path)
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        raise UserError(
+            f"'{path}' is no vision-language model",
+            expected="a model of pictures and texts that writes, such as SmolVLM, LLaVA or Qwen-VL",
+            got=f"a model of the type {config.model_type}",
+            do="choose another, or name a language model by `decoder: {name: pretrained}`",
+        )
+    opener: Any = AutoModelForImageTextToText
+    with explained(f"The model in '{path}' cannot be loaded", "choose another model"):
+        if weights:
+            checkpoint.check_weights(path)
+            model = opener.from_pretrained(
+                checkpoint.folder(path),
+                config=config,
+                dtype="float32",
+                use_safetensors=True,
+                trust_remote_code=False,
+            ).eval()
+        else:
+            model = opener.from_config(config)
+    with explained(f"The model in '{path}' cannot be taken apart", "choose another model"):
+        wanted = _whole(path, model) if weights else None
+        body, output = model.base_model, model.get_output_embeddings()
+        language = body.get_decoder()
+        name = next(name for name, one in body.named_children() if one is language)
+        tied = output.weight is language.get_input_embeddings().weight and output.bias is None
+        parts = Parts(language, None if tied else output, Sight(body, name))
+        if wanted is not None:
+            _check(path, parts, output, *wanted)
+    return parts
+
+
+@lru_cache(maxsize=2)
+def shared(path: str, digest: str) -> Parts:
+    """The same with its weights, opened once for all that hold it.
+
+    Args:
+        digest: of its files.
+    """
+    return opened(path, weights=True)
+
+
+@torch.no_grad()
+def _whole(path: str, model: Any) -> tuple[Tensor, Look, Tensor]:
+    """A prompt's pieces `(1, length)`, its picture, and what the model makes of them by itself."""
+    tokens = tokenised(path, 1)
+    draw = np.random.default_rng(0)
+    look = tokens.look(draw.integers(0, 256, (SIDE, 2 * SIDE, 3), np.uint8))
+    ids = torch.from_numpy(tokens.prompt(f"a{look.text}a", True)).unsqueeze(0)
+    kinds = {"mm_token_type_ids": (ids == tokens.seat).int()}
+    takes = inspect.signature(model.forward).parameters
+    more = {name: value for name, value in kinds.items() if name in takes}
+    return ids, look, model(input_ids=ids, **look.inputs, **more).logits
+
+
+@torch.no_grad()
+def _check(path: str, parts: Parts, output: Any, ids: Tensor, look: Look, wanted: Tensor) -> None:
+    """UserError unless the parts, one after another, are the model."""
+    language: Any = parts.language
+    vectors = F.embedding(ids, language.get_input_embeddings().weight)
+    (seen,) = parts.sight([look])
+    seats = ids == parts.sight.model.config.image_token_id
+    width = vectors.shape[-1]
+    vectors[seats] = seen[:, :width]
+    places = parts.sight.placed(ids[0], [look])
+    more = {}
+    if seen.shape[1] > width:
+        layers = seen[:, width:].split(width, -1)
+        more = {"visual_pos_masks": seats, "deepstack_visual_embeds": list(layers)}
+    made = language(
+        inputs_embeds=vectors,
+        position_ids=None if places is None else places.T.unsqueeze(1),
+        **more,
+    )
+    found = F.linear(made.last_hidden_state, output.weight, output.bias)
+    if not torch.allclose(found, wanted, atol=1e-3, rtol=1e-3):
+        raise UserError(
+            f"The model in '{path}' does more than its parts say, one after another",
+            expected="a vision tower and a projector whose vectors a plain language model reads",
+            got=f"a model of the type {parts.sight.model.config.model_type}",
+            do="choose one of the kinds of LLaVA, SmolVLM or Qwen-VL",
+        )
+
+
+def tokenised(path: str, limit: int) -> Sighted:
+    """A model's tokenizer with what prepares its pictures.
+
+    Args:
+        limit: of a text's pieces.
+    """
+    return Sighted(path, int(causal.settings(path).get_text_config().vocab_size), limit)
