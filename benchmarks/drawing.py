@@ -1,14 +1,20 @@
-"""Pictures that a model draws of captions of `scenes`, read back by a model that reads true ones.
+"""Pictures that a model draws of captions of `scenes`, read back by a model that reads true ones;
+and the captions that the same model writes of pictures.
 
     python benchmarks/drawing.py --rows 3000 --budget 12m --processor
+    python benchmarks/drawing.py --rows 5000 --budget 240s --fits both draws writes --keep FOLDER
 
-One fit draws the picture of a caption. Another one, of the same rows' true pictures, learns to tell
-which things (a colour and a shape each) a picture shows; it never sees a drawn one. On rows that no
-fit has seen the reader is asked for as many things as the caption names: of true pictures, and of
-those that were drawn of their captions. Of each thing, its colour and shape are attributes, which
-are right if the caption has them too (things are matched so that most are right). Intervals are of
-95 %. `--processor` counts budgets in this process's seconds of the processor, so that a machine
-that is busy with other work does not matter; it is for one thread.
+One fit draws the picture of a caption ("draws"), one writes the caption of a picture ("writes"),
+and one learns both at once ("both"), each in the same time. A reader, of the same rows' true
+pictures, learns to tell which things (a colour and a shape each) a picture shows; it never sees a
+drawn one. The reader is asked for as many things as a caption names: of the true pictures of rows
+that no fit has seen, and of ten pictures of each different caption among those, by ten seeds. Of
+each thing, its colour and shape are attributes, which are right if the caption has them too
+(things are matched so that most are right). Written captions are measured by the slots of
+`written.py`. Intervals are of 95 %, of drawn pictures over captions. With `--keep` runs that are
+there are not fitted again, so that each fit can be a command of its own. `--processor` counts
+budgets in this process's seconds of the processor, so that a machine that is busy with other work
+does not matter; it is for one thread.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ from __future__ import annotations
 import argparse
 import csv
 import re
+import runpy
 import tempfile
 import time
 from collections.abc import Sequence
@@ -34,14 +41,20 @@ from polymodal.report.console import Show
 
 THING = re.compile(r"\b(?:one|two|three) (\w+) (circle|square|triangle|cross)(?:s|es)?\b")
 ATTRIBUTES = ("colour", "shape")
-MODEL = (
-    "{fusion: sum, modalities: {caption: {encoder: transformer}}, "
-    "training: {epochs: 40, batch_size: 32}}"
-)
-TASK = (
-    "{decoder: {name: gpt2, depth: 2}, tokenizer: {patch: 16, epochs: 16}, "
-    "decoding: {temperature: 0.7}}"
-)
+MODEL = "{fusion: sum, training: {epochs: 40, batch_size: 32}}"
+# How columns are read where they are no target.
+ENCODERS: dict[str, dict[str, Any]] = {"caption": {"encoder": "transformer"}, "picture": {}}
+TASKS = {
+    "picture": "{name: draw, decoder: {name: gpt2, depth: 2}, tokenizer: {patch: 16, epochs: 16}}",
+    "caption": "{name: generate}",
+}
+# What each fit learns: target -> its column.
+FITS = {
+    "draws": {"picture": "picture"},
+    "writes": {"caption": "caption"},
+    "both": {"drawn": "picture", "written": "caption"},
+}
+WRITTEN = runpy.run_path(str(Path(__file__).with_name("written.py")), run_name="benchmark")
 READER = {
     "fusion": "sum",
     "modalities": {"picture": {"form": {"size": 32}}},
@@ -55,12 +68,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=3000, help="of scenes, a fifth for the test")
     parser.add_argument("--difficulty", default="easy", help="of scenes")
     parser.add_argument("--size", type=int, default=64, help="side of the pictures")
-    parser.add_argument("--budget", default="12m", help="for the fit that draws")
+    parser.add_argument("--fits", nargs="*", choices=FITS, default=["draws"])
+    parser.add_argument("--budget", default="12m", help="for each of these fits")
     parser.add_argument("--reader", default="4m", help="for the fit that reads pictures")
-    parser.add_argument("--task", default=TASK, help="options of the task `draw`, as YAML")
-    parser.add_argument("--model", default=MODEL, help="keys of the model that draws, as YAML")
+    parser.add_argument("--draw", default=TASKS["picture"], help="the task that draws, as YAML")
+    parser.add_argument("--write", default=TASKS["caption"], help="the one that writes")
+    parser.add_argument("--model", default=MODEL, help="keys of the model, as YAML")
     parser.add_argument("--decoding", default="{}", help="how it draws, as YAML")
-    parser.add_argument("--keep", type=Path, help="a folder for both runs; what is there stays")
+    parser.add_argument("--draws", type=int, default=10, help="pictures a caption")
+    parser.add_argument("--keep", type=Path, help="a folder for all runs; what is there stays")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processor", action="store_true")
     given = parser.parse_args()
@@ -76,38 +92,76 @@ def main() -> None:
 
 
 def measure(given: argparse.Namespace, folder: Path, paths: dict[str, Path]) -> None:
-    """Fit both, draw the test rows' captions, read what was drawn, and print a table."""
+    """Fit all, draw and write the test rows, read what was drawn, and print tables."""
     captions = [row["caption"] for row in rows(paths["test"])]
     read = reader(given, folder, paths)
     base = paths["test"].parent
     true = [(base / row["picture"]).read_bytes() for row in rows(paths["test"])]
     print("classifier of true pictures")
     tell(right(read, true, captions))
-    run = drawer(given, folder, paths)
-    if decoding := yaml.safe_load(given.decoding):
-        run = pm.load(folder / "draws", decoding=decoding)
-    found = pm.evaluate(run, str(paths["test"]), explain=0).targets["picture"]
-    print("of the tokenizer and of the test rows' codes")
-    for name in ("psnr", "codes_used", "codes_perplexity", "perplexity", "log_likelihood"):
-        print(f"  {name}: {shown(Interval(**found[name]))}")
-    drawn = run.predict(str(paths["test"]))["picture"]
-    (folder / "drawn").mkdir(exist_ok=True)
-    for i, one in enumerate(drawn[:100]):
-        (folder / "drawn" / f"{i:03d}.png").write_bytes(one)
-    print("drawn pictures")
-    tell(right(read, drawn, captions))
+    for fit in given.fits:
+        print(f"the fit that {fit}" if fit != "both" else "the fit that does both")
+        run = learner(given, fit, folder, paths)
+        found = pm.evaluate(run, str(paths["test"]), contributions="none", explain=0)
+        for target, column in FITS[fit].items():
+            numbers = found.targets[target]
+            if column == "caption":
+                written(found.predictions[target], captions, numbers)
+                continue
+            for name in ("psnr", "codes_used", "codes_perplexity", "perplexity", "log_likelihood"):
+                print(f"  {name}: {shown(Interval(**numbers[name]))}")
+            wanted = sorted(set(captions)) * given.draws
+            pictures = drawn(given, folder / fit, target, sorted(set(captions)))
+            print(f"  of {len(set(wanted)):,} captions {given.draws} pictures each")
+            tell(right(read, pictures, wanted), wanted)
 
 
-def drawer(given: argparse.Namespace, folder: Path, paths: dict[str, Path]) -> Any:
-    """The run that draws."""
+def drawn(given: argparse.Namespace, run: Path, target: str, captions: list[str]) -> list[bytes]:
+    """A picture of each caption by one seed after the other; some are kept beside the run."""
+    found: list[bytes] = []
+    for seed in range(given.draws):
+        how = {**yaml.safe_load(given.decoding), "seed": seed}
+        one = pm.load(run, decoding={f"{target}.{key}": value for key, value in how.items()})
+        found += one.predict([{"caption": caption} for caption in captions])[target]
+    (out := run.with_name(f"{run.name} pictures")).mkdir(exist_ok=True)
+    for i, one in enumerate(found[:100]):
+        (out / f"{i:03d}.png").write_bytes(one)
+    return found
+
+
+def written(said: Sequence[str], true: Sequence[str], numbers: dict[str, Any]) -> None:
+    """Print which slots of captions are right, and the captions' own metrics."""
+    found = np.array([WRITTEN["slots"](*pair) for pair in zip(said, true, strict=True)])
+    weight = np.array([len(WRITTEN["things"](one)) for one in true], float)
+    for i, name in enumerate(WRITTEN["SLOTS"]):
+        print(f"  {name}: {shown(interval(mean(found[:, i], weight), len(true)))}")
+    print(f"  all slots: {shown(interval(mean(found.mean(1), weight), len(true)))}")
+    for name in ("cider_d", "perplexity"):
+        print(f"  {name}: {shown(Interval(**numbers[name]))}", flush=True)
+
+
+def learner(given: argparse.Namespace, fit: str, folder: Path, paths: dict[str, Path]) -> Any:
+    """The run that draws, or writes, or both."""
+    asked = {"picture": given.draw, "caption": given.write}
+    targets = {
+        target: {
+            **yaml.safe_load(asked[column]),
+            **({} if target == column else {"column": column}),
+        }
+        for target, column in FITS[fit].items()
+    }
     told: dict[str, Any] = {
         "train": str(paths["train"]),
-        "targets": {"picture": {"name": "draw", **yaml.safe_load(given.task)}},
-        "data": {"kinds": {"picture": "image"}, "drop": ["question", "answer"]},
+        "targets": targets,
+        "data": {
+            "kinds": {"picture": "image", "caption": "text"},
+            "drop": ["question", "answer"],
+        },
+        "modalities": {name: own for name, own in ENCODERS.items() if name not in targets},
         "seed": given.seed,
         **yaml.safe_load(given.model),
     }
-    return fitted(pm.Recipe.model_validate(told), given.budget, folder / "draws")
+    return fitted(pm.Recipe.model_validate(told), given.budget, folder / fit)
 
 
 def reader(given: argparse.Namespace, folder: Path, paths: dict[str, Path]) -> Any:
@@ -169,13 +223,13 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def tell(found: np.ndarray) -> None:
+def tell(found: np.ndarray, clusters: Sequence[str] | None = None) -> None:
     """Print the shares of attributes that are right."""
-    counts = found[:, 2].astype(float)
+    counts, rows = found[:, 2].astype(float), len(found)
     for i, name in enumerate(ATTRIBUTES):
-        print(f"  {name}: {shown(interval(mean(found[:, i], counts), len(found)))}")
+        print(f"  {name}: {shown(interval(mean(found[:, i], counts), rows, clusters))}")
     both = mean(found[:, :2].sum(1), 2 * counts)
-    print(f"  attributes: {shown(interval(both, len(found)))}", flush=True)
+    print(f"  attributes: {shown(interval(both, rows, clusters))}", flush=True)
 
 
 def shown(one: Interval) -> str:

@@ -49,8 +49,8 @@ Decoding = Annotated[
     list[str] | None,
     typer.Option(
         "--decoding",
-        metavar="KEY=VALUE",
-        help="How texts are written: beams=4, temperature=0.8, longest=40, samples=3, ...",
+        metavar="[TARGET.]KEY=VALUE",
+        help="How texts are written and pictures drawn: beams=4, temperature=0.8, samples=3, ...",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
@@ -130,7 +130,7 @@ def manner(items: list[str] | None) -> dict[str, Any]:
             found[key] = json.loads(value)
         except ValueError:
             found[key] = value
-        if key == "pattern":
+        if key.rpartition(".")[2] == "pattern":
             found[key] = value
     return found
 

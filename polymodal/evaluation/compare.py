@@ -21,6 +21,7 @@ from polymodal.base.claims import refuse_others
 from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_json
 from polymodal.base.spelling import several
+from polymodal.contract.coded import Coded
 from polymodal.contract.metric import Metric
 from polymodal.contract.task import Answers, Task
 from polymodal.evaluation import judge
@@ -309,6 +310,12 @@ def _refuse_another_question(target: str, reference: str, first: Run, who: str, 
             expected=kinds[0],
             got=kinds[1],
             do=f"fit both with the same task and kind for '{target}'",
+        )
+    if isinstance(one, Coded) and one.form.fingerprint != other.form.fingerprint:
+        raise UserError(
+            f"'{reference}' and '{who}' do not draw '{target}' in the same codes",
+            expected="runs of one tokenizer: what a code costs says nothing of another's codes",
+            do="evaluate each, and have a third model judge what they draw",
         )
     classes = [list(task.classes) for task in (one, other)]
     if classes[0] != classes[1]:

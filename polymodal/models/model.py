@@ -22,10 +22,23 @@ from polymodal.contract.task import Task
 
 def encoded(encoder: nn.Module, field: Field) -> Tokens:
     """What an encoder makes of a field; zeros and no real position where a row lacks it."""
+    # A task's own column is hidden from all rows: one says how many tokens it would have been.
+    if not torch.compiler.is_compiling() and len(field.present) > 1 and not field.present.any():
+        return _nothing(encoder, field)
     found: Tokens = encoder(field.masked())
     mask = found.mask & field.present.unsqueeze(1)
     # where, not a product: an absent row's values may be anything, NaN included.
     return Tokens(torch.where(mask.unsqueeze(-1), found.values, 0), mask, found.spelled)
+
+
+def _nothing(encoder: nn.Module, field: Field) -> Tokens:
+    """`encoded` of rows that all lack it, computed for the first alone."""
+    rows, given = len(field.present), field.masked()
+    mask = None if given.mask is None else given.mask[:1]
+    one = encoded(encoder, Field(given.data[:1], mask, given.present[:1]))
+    values = one.values.new_zeros(rows, *one.values.shape[1:])
+    spelled = None if one.spelled is None else one.spelled.new_zeros(rows, one.spelled.shape[1])
+    return Tokens(values, one.mask.new_zeros(rows, one.mask.shape[1]), spelled)
 
 
 class Model(Predictor):

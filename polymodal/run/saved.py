@@ -161,7 +161,8 @@ def load(
 
     Args:
         trust: execute the components of the user's own that the run brings, if it does.
-        decoding: how it writes texts, instead of what its recipe says: keys of `nn.manner.Manner`.
+        decoding: how it writes texts and draws, instead of what its recipe says: keys of
+            `nn.manner.Manner`, or TARGET.KEY, for that target alone.
 
     Raises:
         UserError: the folder is not a run, is damaged, is of another format, or brings code and is
@@ -266,12 +267,16 @@ def _restored(described: dict[str, Any], folder: Path, decoding: Mapping[str, An
         item["task"]: _task(item, decoding, under(f"{TASK}.{i}.", tensors))
         for i, item in enumerate(described["tasks"])
     }
-    if decoding and not any(isinstance(task, Sequenced) for task in tasks.values()):
+    able = [name for name, task in tasks.items() if isinstance(task, Sequenced)]
+    if decoding and not able:
         raise UserError(
             f"'{folder}' writes no texts and draws no pictures",
             expected="no decoding, or a run with a target of texts or pictures",
             got=f"the targets {', '.join(tasks)}",
         )
+    for whose in (key.rpartition(".")[0] for key in decoding if "." in key):
+        if whose not in able:
+            raise lookup.unknown(f"decoding names '{whose}', which does not write", whose, able)
     members: dict[str, Trained] = {}
     for i, item in enumerate(described["members"]):
         member = Member.model_validate(item["spec"])
@@ -309,7 +314,10 @@ def _task(
     """A fitted task; one that writes or draws does so as `decoding` says."""
     options = dict(item["options"])
     if decoding and issubclass(lookup.find("tasks", item["name"]), Sequenced):
-        options["decoding"] = {**(options.get("decoding") or {}), **decoding}
+        parts = [(*key.rpartition("."), value) for key, value in decoding.items()]
+        said = {key: value for whose, _, key, value in parts if not whose}
+        said |= {key: value for whose, _, key, value in parts if whose == item["task"]}
+        options["decoding"] = {**(options.get("decoding") or {}), **said}
     task = lookup.build("tasks", {"name": item["name"], **options}, item["task"])
     assert isinstance(task, Task)
     task.state = item["state"]

@@ -29,3 +29,6 @@ class Drawer(Projected):
 
     def write(self, prompt: Prompt, manner: Manner) -> list[list[Text]]:
         return write(self.decoder, prompt, ENDLESS, manner)
+
+    def kept(self, texts: list[Text]) -> list[Text]:
+        return texts

@@ -174,7 +174,7 @@ class Projected(Speaker):
 
         Returns:
             "nats" `(texts,)` and "places" of each target, and its "row"; beside them, but for
-            training, "written": each row's Text, of several drawn ones the likeliest a piece.
+            training, "written": what of each row is `kept`.
         """
         prompt = self.prompt(fused)
         found: dict[str, Any] = {}
@@ -188,11 +188,15 @@ class Projected(Speaker):
             logs = self.decoder.taught(prompt.take(rows[first]), ids[first], mask[first])
             found = {"nats": -logs.sum(1)[which], "places": mask.sum(1), "row": rows}
         if self.silent and target is not None:
-            found["written"] = [Text()] * len(target.present)
+            found["written"] = [self.kept([Text()])] * len(target.present)
         elif not self.training:
             texts = self.write(prompt, self.manner)
-            found["written"] = [likeliest(own, self.manner) for own in texts]
+            found["written"] = [self.kept(likeliest(own, self.manner)) for own in texts]
         return Decided(found)
+
+    def kept(self, texts: list[Text]) -> Text | list[Text]:
+        """What of a row's texts, the likeliest first, is its answer."""
+        return texts[0]
 
     def prompt(self, fused: Fused) -> Prompt:
         values = [tokens.values for tokens in fused.tokens.values()]
@@ -357,9 +361,9 @@ def as_loud(project: nn.Sequential, like: Tensor) -> None:
     last.bias.mul_(scale)
 
 
-def likeliest(texts: Sequence[Text], manner: Manner) -> Text:
-    """Of several drawn ones the likeliest a piece; the best of beams, which comes first."""
-    return max(texts, key=_mean) if manner.temperature > 0 else texts[0]
+def likeliest(texts: Sequence[Text], manner: Manner) -> list[Text]:
+    """Several drawn ones, the likeliest a piece first; beams as they come, the best first."""
+    return sorted(texts, key=_mean, reverse=True) if manner.temperature > 0 else list(texts)
 
 
 def _mean(text: Text) -> float:

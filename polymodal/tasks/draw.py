@@ -27,7 +27,7 @@ from polymodal.nn.manner import Manner, Text
 from polymodal.nn.weights import fill
 from polymodal.tasks._coder import ERROR, Coder, Codes, Retell, Retelling, Tokenizer
 from polymodal.tasks._costed import Costed
-from polymodal.tasks._drawn import Drawer
+from polymodal.tasks._drawn import ENDLESS, Drawer
 from polymodal.tasks._hidden import Hidden
 from polymodal.tasks._written import ID, LOG, NATS, PLACES, USUAL, answered
 from polymodal.tasks.generate import READS
@@ -36,6 +36,9 @@ from polymodal.tasks.generate import READS
 MANNERS = ("beams", "temperature", "top_k", "top_p", "samples", "seed")
 # Pictures that the size is chosen by, and the size beyond which none is chosen.
 LOOKED_AT, LARGEST = 64, 64
+# As likely as they are, rare codes spoil many pictures: of a caption's shapes and colours more are
+# right below 1.
+TEMPERATURE = 0.5
 # Width of the tokenizer's tokens, before they are quantised.
 WIDTH = 32
 # What the tokenizer's weights are called among the task's, and how often codes come.
@@ -58,7 +61,8 @@ class Draw(Hidden, Costed, Coded):
         tokenizer: `size`, `patch`, `quantizer`, `channels`, `depth`, `epochs`, `lr`
             (`tasks._coder.Tokenizer`).
         decoding: how codes are drawn: `temperature`, `top_k`, `top_p`, `samples`, `seed`, or
-            `beams` (`nn.manner.Manner`); by default as likely as they are.
+            `beams` (`nn.manner.Manner`); by default at a temperature of .5. All samples are
+            answers, the likeliest first.
     """
 
     kind: ClassVar[str | None] = pictured()
@@ -117,7 +121,9 @@ class Draw(Hidden, Costed, Coded):
                 expected=f"decoding: {', '.join(MANNERS)}",
             )
         longest = self.places if hasattr(self, "_state") else 1
-        return Manner(**{"temperature": 0.0 if "beams" in given else 1.0, **given}, longest=longest)
+        return Manner(
+            **{"temperature": 0.0 if "beams" in given else TEMPERATURE, **given}, longest=longest
+        )
 
     # -- the tokenizer -------------------------------------------------------------------------
 
@@ -272,14 +278,15 @@ class Draw(Hidden, Costed, Coded):
     # -- answers ---------------------------------------------------------------------------------
 
     def answer(self, done: Pass) -> list[Array]:
-        """Each row's codes, `(1 + places, 4)` as `_written.answered` has them."""
-        written: Sequence[Text] = done.output["written"]
+        """Each row's codes, `(1 + places, 4)` as `_written.answered` has them; those of further
+        samples follow, the likeliest first."""
+        written: Sequence[Sequence[Text]] = done.output["written"]
         if done.target is None:
-            return [answered(text, -1) for text in written]
+            return [_answered(texts) for texts in written]
         nats, places = (each.tolist() for each in self.costs(done))
         usual = self._cost(done.target.data[:, ERROR:].cpu().numpy())
         found = zip(written, nats, places, usual.tolist(), strict=True)
-        return [answered(text, -1, cost, int(n), u * (n > 0)) for text, cost, n, u in found]
+        return [_answered(texts, cost, int(n), u * (n > 0)) for texts, cost, n, u in found]
 
     def _cost(self, codes: Array) -> Array:
         """What pictures `(n, places)` would cost by how often codes come at each place."""
@@ -290,19 +297,31 @@ class Draw(Hidden, Costed, Coded):
         codes = self._usual.argmax(1)
         text = Text(codes.tolist(), self._usual.max(1).tolist(), False)
         heads = [answer[0] for answer in like]
-        return [answered(text, -1, head[USUAL], int(head[PLACES]), head[USUAL]) for head in heads]
+        costs = [(head[USUAL], int(head[PLACES]), head[USUAL]) for head in heads]
+        return [answered(text, ENDLESS, *cost) for cost in costs]
 
     def decode(self, answers: Answers) -> dict[str, list[Any]]:
-        """Each row's picture as an encoded file, and the log-likelihood of its codes."""
-        codes = [answer[1:, ID].astype(np.int64) for answer in answers]
-        drawn: Sequence[Array] = list(self.coder.pictures(np.stack(codes))) if codes else []
+        """Each row's picture as an encoded file, and the log-likelihood of its codes; and under
+        the name with a number, from 2 on, its further samples."""
+        several = [answer[1:, ID].astype(np.int64).reshape(-1, self.places) for answer in answers]
+        codes = np.concatenate([np.zeros((0, self.places), np.int64), *several])
+        drawn = iter(self.coder.pictures(codes) if len(codes) else ())
+        files = [[self.pixels.decode(next(drawn)) for _ in own] for own in several]
+        most = max(map(len, several), default=1)
+        columns = [[own[i] if i < len(own) else None for own in files] for i in range(most)]
         return {
-            self.name: [self.pixels.decode(one) for one in drawn],
-            f"{self.name}.log_likelihood": [float(a[1:, LOG].sum()) for a in answers],
+            self.name: columns[0],
+            f"{self.name}.log_likelihood": [float(self._best(a)[:, LOG].sum()) for a in answers],
+            **{f"{self.name}.{i}": one for i, one in enumerate(columns[1:], 2)},
         }
 
+    def _best(self, answer: Array) -> Array:
+        """The likeliest picture's codes, `(places, 4)`."""
+        return answer[1 : 1 + self.places]
+
     def said(self, answer: Array) -> str:
-        return f"a picture of {len(answer) - 1:,} codes, {answer[1:, LOG].mean():.2f} nats each"
+        own = self._best(answer)
+        return f"a picture of {len(own):,} codes, {own[:, LOG].mean():.2f} nats each"
 
     def truth(self, target: Array) -> str:
         return f"a picture of {len(target) - ERROR:,} codes"
@@ -326,10 +345,19 @@ class Draw(Hidden, Costed, Coded):
 
     def judged(self, answers: Answers, targets: Answers) -> Judged:
         """A picture is right if all its codes are; its loss is nats a code."""
-        own = np.stack([answer[1:, ID] for answer in answers])
+        own = np.stack([self._best(answer)[:, ID] for answer in answers])
         right = (own == np.stack(list(targets))[:, ERROR:]).all(1)
         heads = np.array([answer[0] for answer in answers]).reshape(len(answers), 4)
         return Judged(own, right, heads[:, NATS] / heads[:, PLACES].clip(min=1))
 
     def support(self, answer: Array, answered: Array) -> float:
-        return float((answer[1:, ID] == answered[1:, ID]).mean())
+        return float((self._best(answer)[:, ID] == self._best(answered)[:, ID]).mean())
+
+
+def _answered(
+    texts: Sequence[Text], nats: float = 0.0, places: int = 0, usual: float = 0.0
+) -> Array:
+    """A row's samples as one answer; the first says what the target would have cost."""
+    first, *others = texts
+    more = [answered(one, ENDLESS)[1:] for one in others]
+    return np.concatenate([answered(first, ENDLESS, nats, places, usual), *more])

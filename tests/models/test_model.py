@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from polymodal.contract.batch import Fused, Tokens
-from polymodal.models.model import Model
+from polymodal.contract.batch import Field, Fused, Tokens
+from polymodal.models.model import Model, encoded
 
 ROWS = 400
 
@@ -39,3 +39,29 @@ def test_the_dropout_of_modalities_leaves_every_row_one() -> None:
     assert 0 < seen.masks[ROWS // 2 :].all(1).sum() < ROWS // 2
     model.eval().fuse(tokens)
     assert torch.equal(seen.masks, present)
+
+
+class Counting(nn.Module):
+    """Stands for an encoder, and counts the rows that it computes."""
+
+    rows = 0
+
+    def forward(self, field: Field) -> Tokens:
+        assert field.mask is not None
+        self.rows += len(field.data)
+        spelled = field.data.byte()
+        return Tokens(field.data.unsqueeze(-1).expand(-1, -1, 4) + 1, field.mask, spelled)
+
+
+def test_what_all_rows_lack_is_computed_for_one_of_them_and_is_as_absent() -> None:
+    encoder, data, mask = Counting(), torch.rand(6, 5), torch.ones(6, 5, dtype=torch.bool)
+    present = torch.zeros(6, dtype=torch.bool)
+    found = encoded(encoder, Field(data, mask, present))
+    assert encoder.rows == 1
+    assert found.values.shape == (6, 5, 4) and not found.values.any() and not found.mask.any()
+    assert found.spelled is not None and found.spelled.shape == (6, 5)
+    present[3] = True
+    some = encoded(encoder, Field(data, mask, present))
+    assert encoder.rows == 7
+    # Rows that lack it are the same whether or not another one has it.
+    assert torch.equal(some.values[:3], found.values[:3]) and some.values[3].all()

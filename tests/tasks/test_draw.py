@@ -213,7 +213,7 @@ def test_what_is_drawn_depends_on_the_row_and_the_seed_alone() -> None:
     own, given = head(task).eval(), fused(5)
 
     def codes(of: Fused) -> list[list[int]]:
-        return [text.ids for text in own(of).output["written"]]
+        return [text.ids for (text,) in own(of).output["written"]]
 
     found = codes(given)
     assert [len(one) for one in found] == [task.places] * 5
@@ -222,10 +222,34 @@ def test_what_is_drawn_depends_on_the_row_and_the_seed_alone() -> None:
     for decoding in ({"seed": 1}, {"temperature": 0.2}, {"top_k": 1}, {"top_p": 0.1}, {"beams": 2}):
         other = fitted(decoding=decoding)
         drawn = head(other).eval()(given).output["written"]
-        assert [text.ids for text in drawn] != found, decoding
-    several = head(fitted(decoding={"samples": 4})).eval()(given).output["written"]
-    alone = own(given).output["written"]
-    assert all(sum(a.logs) >= sum(b.logs) for a, b in zip(several, alone, strict=True))
+        assert [text.ids for (text,) in drawn] != found, decoding
+
+
+def test_all_samples_are_drawn_the_likeliest_first_and_the_first_is_what_is_measured() -> None:
+    task, alone, given = fitted(decoding={"samples": 3}), fitted(), fused(4)
+    own, wanted = head(task).eval(), target(task, 4)
+    texts = own(given).output["written"]
+    assert all(len({tuple(one.ids) for one in row}) == 3 for row in texts)
+    logs = [[sum(one.logs) for one in row] for row in texts]
+    assert all(row == sorted(row, reverse=True) for row in logs)
+    (single,) = zip(*head(alone).eval()(given).output["written"], strict=True)
+    assert all(one in row for one, row in zip(single, texts, strict=True))
+    # A row's samples are its own, whoever else is there.
+    assert own(some(given, 2, 3)).output["written"][0][2].ids == texts[2][2].ids
+    answers = task.answer(Pass({}, given, own(given, wanted).output, target=wanted))
+    found = task.decode(answers)
+    assert list(found) == ["picture", "picture.log_likelihood", "picture.2", "picture.3"]
+    assert found["picture.log_likelihood"] == pytest.approx([row[0] for row in logs])
+    first = [answer[: 1 + task.places] for answer in answers]
+    assert task.decode(first)["picture"] == found["picture"] != found["picture.2"]
+    targets = list(wanted.data.numpy())
+    for part in ("answers", "right"):
+        mine, best = (getattr(task.judged(a, targets), part) for a in (answers, first))
+        np.testing.assert_array_equal(mine, best)
+    assert task.said(answers[0]) == task.said(first[0]) and task.support(answers[0], first[0]) == 1
+    # Of rows that lack what is read there is one picture: the likeliest codes.
+    mixed = task.decode([answers[0], task.constant(answers)[1]])
+    assert mixed["picture.2"][1] is None and mixed["picture.2"][0] == found["picture.2"][0]
 
 
 def test_answers_say_what_was_drawn_and_what_the_target_cost() -> None:
@@ -305,6 +329,11 @@ def test_predict_writes_pictures_beside_the_table_that_names_them(
     assert [line["picture"] for line in lines] == [f"drawn.picture/00000{i}.png" for i in (0, 1)]
     first = (out.parent / lines[0]["picture"]).read_bytes()
     assert Image.open(io.BytesIO(first)).size == (SIDE, SIDE)
+    assert polymodal(*words, "--out", str(out), "--decoding", "samples=2") == 0
+    with open(out) as file:
+        line = list(csv.DictReader(file))[1]
+    two = [(out.parent / line[name]).read_bytes() for name in ("picture", "picture.2")]
+    assert line["picture.2"] == "drawn.picture.2/000001.png" and two[0] != two[1]
     # Its own files are replaced, others' are not.
     assert polymodal(*words, "--out", str(out), "--decoding", "seed=5") == 0
     assert (out.parent / lines[0]["picture"]).read_bytes() != first
@@ -342,6 +371,45 @@ def test_pictures_of_other_sizes_are_brought_to_one_and_unreadable_ones_are_coun
     told.data.max_bad_rows = 1
     run = pm.fit(recipe=told, show=Show.silent())
     assert "picture" in json.dumps(run.ledger) and "cannot be read" in json.dumps(run.ledger)
+
+
+def test_with_folds_one_tokenizer_learns_from_all_rows(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from polymodal.fitting import codes
+
+    seen, learn = [], codes.learn
+
+    def noted(job: Any, member: Any, train: Any, *rest: Any, **more: Any) -> Any:
+        seen.append(train.tolist())
+        return learn(job, member, train, *rest, **more)
+
+    monkeypatch.setattr(codes, "learn", noted)
+    told = recipe(table, tokenizer={**TOKENIZER, "epochs": 1}).model_dump(mode="json")
+    told["models"][0]["training"] |= {"epochs": 1}
+    pm.fit(recipe=Recipe.model_validate(told), show=Show.silent())
+    assert len(seen) == 1 and len(seen[0]) == 24
+    told["data"] |= {"valid": None, "folds": 2}
+    pm.fit(recipe=Recipe.model_validate(told), show=Show.silent())
+    assert len(seen) == 2 and seen[1] == list(range(32))
+
+
+def test_runs_of_one_tokenizer_are_compared_others_refused_and_none_is_exported(
+    drawing: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = recipe(table, decoding={"seed": 4}).model_dump(mode="json")
+    told["models"][0]["training"] |= {"epochs": 1}
+    pm.fit(recipe=Recipe.model_validate(told), out=tmp_path / "same", show=Show.silent())
+    found = pm.compare([drawing, tmp_path / "same"], str(table / "t.csv")).targets["picture"]
+    assert [one["name"] for one in found["models"]] == [str(drawing), str(tmp_path / "same")]
+    told["seed"] = 1
+    pm.fit(recipe=Recipe.model_validate(told), out=tmp_path / "other", show=Show.silent())
+    words = ["compare", str(drawing), str(tmp_path / "other"), "--data", str(table / "t.csv")]
+    assert polymodal(*words) == 2
+    one_error(capsys.readouterr().err, "in the same codes")
+    assert polymodal("export", str(drawing), "--out", str(tmp_path / "out")) == 2
+    one_error(capsys.readouterr().err, "cannot be exported")
+    assert not (tmp_path / "out").exists()
 
 
 def test_its_size_is_planned(table: Path) -> None:
@@ -424,6 +492,14 @@ def test_one_model_draws_captions_and_captions_pictures(table: Path, tmp_path: P
     others = [{**row, "said": "something else"} for row in rows]
     assert run.predict(others)["written"] == whole["written"]
     assert run.predict(others)["drawn.log_likelihood"] != whole["drawn.log_likelihood"]
+    # Each of them may be told how by itself.
+    with pytest.raises(UserError, match="none is drawn"):
+        pm.load(tmp_path / "run", decoding={"top_k": 1})
+    told = pm.load(tmp_path / "run", decoding={"drawn.top_k": 1, "written.longest": 1})
+    assert told.tasks["drawn"].decoding == {"top_k": 1}
+    assert all(told.predict(rows)[name] != whole[name] for name in ("drawn", "written"))
+    with pytest.raises(UserError, match="'drown'"):
+        pm.load(tmp_path / "run", decoding={"drown.top_k": 1})
     # New rows have the one or the other.
     found = run.predict([{"said": rows[0]["said"]}, {"picture": rows[1]["picture"]}])
     assert found["drawn"][0].startswith(b"\x89PNG") and isinstance(found["written"][1], str)
