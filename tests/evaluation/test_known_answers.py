@@ -28,7 +28,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("game", ["xor", "redundant", "unique", "and"])
 def test_a_trained_model_shows_the_known_cooperation_and_verdict(game: str) -> None:
     right, known = BENCHMARK["expected"](game, 0.0)
-    answer, found = BENCHMARK["measure"](game, KINDS, 1500, 6000, seed=0)
+    answer, found = BENCHMARK["measure"](game, KINDS, 1500, 3000, seed=0)
     assert answer == right
     for name, value in known.items():
         assert found[name] == pytest.approx(value, abs=BENCHMARK["TOLERANCE"]), name
