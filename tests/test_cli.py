@@ -128,7 +128,8 @@ def test_everything_that_a_recipe_can_name_is_listed(capsys: pytest.CaptureFixtu
         [f"{f.parent.relative_to(root)}:", f.stem] for f in files
     )
     assert any(
-        line.split() == ["modalities/image/forms:", "pretrained", "path,", "tune=False"]
+        line.split()
+        == ["modalities/image/forms:", "pretrained", "path,", "tune=False,", "grid=None"]
         for line in listed
     )
 

@@ -183,7 +183,7 @@ def _like(encoder: nn.Module, theirs: nn.Module) -> AbstractContextManager[None]
     return nullcontext() if held else without(encoder)
 
 
-def origin(given: Parent, schema: Schema, trust: bool) -> Origin:
+def origin(given: Parent, schema: Schema, trust: bool = False) -> Origin:
     """A parent held against a table's columns.
 
     Args:

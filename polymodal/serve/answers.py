@@ -127,6 +127,7 @@ class Target(_Answer):
     labels: list[str]
     number: bool
     written: bool
+    along: bool
     supports: str
 
 
