@@ -131,7 +131,7 @@ def tagged(tasks: Collection[Task]) -> frozenset[str]:
 
 def written(tasks: Collection[Task]) -> bool:
     """Whether a decoder reads the tokens for some task."""
-    return any(isinstance(task, Sequenced) for task in tasks)
+    return any(isinstance(task, Sequenced) and not isinstance(task, Along) for task in tasks)
 
 
 def training(rows: int, *, tags: bool = False) -> Training:

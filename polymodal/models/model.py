@@ -22,10 +22,10 @@ from polymodal.contract.task import Task
 
 def encoded(encoder: nn.Module, field: Field) -> Tokens:
     """What an encoder makes of a field; zeros and no real position where a row lacks it."""
-    # A task's own column is hidden from all rows: one says how many tokens it would have been.
-    # To look costs nothing on a CPU alone, where it saves most.
+    # A task's own column is hidden from all rows: one says how many tokens it would have been. In
+    # training no norm should see that one alone, and only a CPU tells at no cost.
     told = field.present.device.type == "cpu" and not torch.compiler.is_compiling()
-    if told and len(field.present) > 1 and not field.present.any():
+    if told and not encoder.training and len(field.present) > 1 and not field.present.any():
         return _nothing(encoder, field)
     found: Tokens = encoder(field.masked())
     mask = found.mask & field.present.unsqueeze(1)

@@ -100,16 +100,8 @@ def opened(path: str, *, weights: bool) -> Parts:
             one that does more than its parts do, one after another.
     """
     from transformers import AutoModelForImageTextToText
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
-    config = causal.settings(path)
-    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
-        raise UserError(
-            f"'{path}' is no vision-language model",
-            expected="a model of pictures and texts that writes, such as SmolVLM, LLaVA or Qwen-VL",
-            got=f"a model of the type {config.model_type}",
-            do="choose another, or name a language model by `decoder: {name: pretrained}`",
-        )
+    config = _settings(path)
     opener: Any = AutoModelForImageTextToText
     with explained(f"The model in '{path}' cannot be loaded", "choose another model"):
         if weights:
@@ -193,4 +185,19 @@ def tokenised(path: str, limit: int) -> Sighted:
     Args:
         limit: of a text's pieces.
     """
-    return Sighted(path, int(causal.settings(path).get_text_config().vocab_size), limit)
+    return Sighted(path, int(_settings(path).get_text_config().vocab_size), limit)
+
+
+def _settings(path: str) -> Any:
+    """A vision-language model's configuration; a UserError for any other model's."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+    config = causal.settings(path)
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        raise UserError(
+            f"'{path}' is no vision-language model",
+            expected="a model of pictures and texts that writes, such as SmolVLM, LLaVA or Qwen-VL",
+            got=f"a model of the type {config.model_type}",
+            do="choose another, or name a language model by `decoder: {name: pretrained}`",
+        )
+    return config

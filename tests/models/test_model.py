@@ -54,7 +54,7 @@ class Counting(nn.Module):
 
 
 def test_what_all_rows_lack_is_computed_for_one_of_them_and_is_as_absent() -> None:
-    encoder, data, mask = Counting(), torch.rand(6, 5), torch.ones(6, 5, dtype=torch.bool)
+    encoder, data, mask = Counting().eval(), torch.rand(6, 5), torch.ones(6, 5, dtype=torch.bool)
     present = torch.zeros(6, dtype=torch.bool)
     found = encoded(encoder, Field(data, mask, present))
     assert encoder.rows == 1
@@ -65,3 +65,6 @@ def test_what_all_rows_lack_is_computed_for_one_of_them_and_is_as_absent() -> No
     assert encoder.rows == 7
     # Rows that lack it are the same whether or not another one has it.
     assert torch.equal(some.values[:3], found.values[:3]) and some.values[3].all()
+    # In training a norm would learn from that one.
+    encoded(encoder.train(), Field(data, mask, torch.zeros(6, dtype=torch.bool)))
+    assert encoder.rows == 13

@@ -39,7 +39,6 @@ def test_it_holds_what_joined_tensors_hold(monkeypatch: pytest.MonkeyPatch) -> N
 CHANGES: dict[str, Callable[[DynamicLayer], None]] = {
     "reorder": lambda layer: layer.reorder_cache(torch.tensor([2, 0, 1])),
     "crop": lambda layer: layer.crop(-2),
-    "repeat": lambda layer: layer.batch_repeat_interleave(1),
     "reset": lambda layer: layer.reset(),
     "crop, then select": lambda layer: (
         layer.crop(-1),

@@ -198,7 +198,7 @@ def test_files_that_are_missing_are_named(lacks, what, path, tmp_path):
 
 def test_what_is_no_such_model_is_an_error(path, gpt2_path, monkeypatch):
     with pytest.raises(UserError, match="is no vision-language model"):
-        vision.opened(gpt2_path, weights=True)
+        lookup.find("nn/decoders", "vision_language").tokens(8, {"path": gpt2_path})
     with pytest.raises(UserError, match="no plain language model"):
         lookup.find("nn/decoders", "pretrained").tokens(8, {"path": path()})
     seen = vision.Sight.forward

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.base.errors import UserError
 from polymodal.modalities._pretrained import PretrainedForm
 from polymodal.modalities.image.forms._form import PictureForm
 from polymodal.nn import pretrained, processors
 from polymodal.table.media import Media
 
 IMAGE = pretrained.Half("image", ("pixel_values",), "vision_model")
+# Side of a grid at most: beyond it every place of usual models is a token of its own.
+FINEST = 32
 # Pictures that go through a frozen model together.
 BATCH = 32
 
@@ -43,6 +46,12 @@ class Pretrained(PretrainedForm, PictureForm):
 
     def __init__(self, *, path: str, tune: bool = False, grid: int | None = None) -> None:
         super().__init__(path, tune)
+        if grid is not None and not 1 <= grid <= FINEST:
+            raise UserError(
+                f"A picture is no grid of {grid} by {grid} tokens",
+                expected=f"a grid from 1 to {FINEST}",
+                do="leave `grid` out for one token of a frozen model, all of a trained one",
+            )
         self.grid = grid
         self.dtype = "uint8" if tune else "float32" if grid is None else "float16"
 

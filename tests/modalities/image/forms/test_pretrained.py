@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from polymodal.base.errors import UserError
 from polymodal.modalities.image.forms.pretrained import IMAGE, Pretrained, averaging
 from polymodal.nn import pretrained, processors
 from polymodal.table.media import Media
@@ -88,3 +89,11 @@ def test_places_share_a_picture_out(
     np.testing.assert_allclose(quarters.sum(1), 1, atol=1e-6)
     # The first lies at the top and to the left, the last at the bottom and to the right.
     assert quarters[0, positions - lines * columns] > 0 and quarters[3, -1] > 0
+
+
+@pytest.mark.parametrize("grid", [0, -1, 1000])
+@pytest.mark.parametrize("tune", [False, True])
+def test_a_grid_that_is_none_is_one_clear_error(vit_path: str, grid: int, tune: bool) -> None:
+    with pytest.raises(UserError, match=f"no grid of {grid} by {grid}") as caught:
+        Pretrained(path=vit_path, tune=tune, grid=grid)
+    assert "from 1 to 32" in caught.value.expected
