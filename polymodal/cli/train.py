@@ -262,7 +262,7 @@ def quickstart(
     out: Out = Path("quickstart"),
     rows: Annotated[int, typer.Option(help="Rows to render, a fifth of them for the test.")] = 3000,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier quickstart.")] = False,
-    budget: Annotated[str, typer.Option(help="Time for the fit.")] = "75s",
+    budget: Annotated[str, typer.Option(help="Time for the fit.")] = "120s",
     seed: Annotated[int, typer.Option(help="Of data and fit.")] = 0,
 ) -> None:
     """Embedded data, a fit, its rivals, test figures and a prediction, in a few minutes."""
