@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from polymodal.base.errors import UserError
@@ -71,6 +71,13 @@ def settings(path: str) -> Any:
         return AutoConfig.from_pretrained(found, trust_remote_code=False, **named)
 
 
+@torch.no_grad()
+def told(output: Any, states: Tensor, wanted: Tensor) -> bool:
+    """Whether an output layer makes of a body's states what the whole model put out."""
+    found = F.linear(states, output.weight, output.bias)
+    return torch.allclose(found, wanted, atol=1e-3, rtol=1e-3)
+
+
 def _check(path: str, model: Any, body: Any, output: Any) -> None:
     """UserError unless vectors of pieces through the body and the output layer are the model."""
     pieces = torch.arange(TRIED).unsqueeze(0) % model.config.vocab_size
@@ -83,8 +90,7 @@ def _check(path: str, model: Any, body: Any, output: Any) -> None:
         places = torch.arange(TRIED).unsqueeze(0)
         mask = torch.ones_like(pieces, dtype=torch.bool)
         made = body(inputs_embeds=vectors, attention_mask=mask, position_ids=places)
-        found = F.linear(made.last_hidden_state, output.weight, output.bias)
-    if not torch.allclose(found, wanted, atol=1e-3, rtol=1e-3):
+    if not told(output, made.last_hidden_state, wanted):
         raise UserError(
             f"The model in '{path}' does more than its layers and its output layer say",
             expected="a plain language model, such as those of Llama, Qwen or GPT-2",

@@ -274,24 +274,23 @@ class Running:
 
     Attributes:
         logits: `(rows, vocabulary)` of the next piece.
+        prompt: whatever lies where, without the vectors that are read.
     """
 
     logits: Tensor
+    prompt: Prompt
 
     def __init__(self, decoder: Decoder, prompt: Prompt) -> None:
         from polymodal.nn.caching import cache
 
         self.decoder = decoder
         self.cache = cache(decoder.model.config, prompt.memory is not None)
-        self.prompt = prompt
-        self._read()
+        self._read(prompt)
 
     def write(self, ids: Tensor) -> None:
         """Go on by a piece a row `(rows,)`."""
         vectors = self.decoder.embed(ids).unsqueeze(1)
-        whole = self.prompt.then(vectors, torch.ones_like(self.prompt.mask[:, :1]))
-        self.prompt = replace(whole, vectors=vectors, deep=None)
-        self._read()
+        self._read(self.prompt.then(vectors, torch.ones_like(self.prompt.mask[:, :1])))
 
     def take(self, rows: Tensor) -> None:
         """Go on with some of the rows `(n,)`, in that order."""
@@ -299,5 +298,7 @@ class Running:
         self.cache.batch_select_indices(rows)
         self.logits = self.logits[rows]
 
-    def _read(self) -> None:
-        self.logits = self.decoder.logits(self.decoder.states(self.prompt, self.cache)[:, -1])
+    def _read(self, prompt: Prompt) -> None:
+        self.logits = self.decoder.logits(self.decoder.states(prompt, self.cache)[:, -1])
+        # What was read is in the cache.
+        self.prompt = replace(prompt, vectors=prompt.vectors[:, :0], deep=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -62,14 +62,19 @@ class Sight(nn.Module):
             return None
         whole = ids.unsqueeze(0)
         seats = whole == self.model.config.image_token_id
-        given = {"input_ids": whole, "mm_token_type_ids": seats.int(), **self._joined(looks)}
         takes = inspect.signature(index).parameters
-        positions: Tensor = index(**{k: v for k, v in given.items() if k in takes})[0]
+        given = {"input_ids": whole, "mm_token_type_ids": seats.int()}
+        # Where a picture's tokens stand its pixels do not say.
+        given = {k: v for k, v in given.items() if k in takes} | self._joined(looks, takes)
+        positions: Tensor = index(**given)[0]
         return positions[:, 0].T
 
-    def _joined(self, looks: Sequence[Look]) -> dict[str, Tensor]:
+    def _joined(
+        self, looks: Sequence[Look], wanted: Container[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Pictures' inputs as those of one batch; only those that are wanted."""
         place = next(self.parameters()).device
-        names = looks[0].inputs if looks else ()
+        names = [n for n in (looks[0].inputs if looks else ()) if wanted is None or n in wanted]
         return {n: torch.cat([look.inputs[n] for look in looks]).to(place) for n in names}
 
 
@@ -169,8 +174,7 @@ def _check(path: str, parts: Parts, output: Any, ids: Tensor, look: Look, wanted
         position_ids=None if places is None else places.T.unsqueeze(1),
         **more,
     )
-    found = F.linear(made.last_hidden_state, output.weight, output.bias)
-    if not torch.allclose(found, wanted, atol=1e-3, rtol=1e-3):
+    if not causal.told(output, made.last_hidden_state, wanted):
         raise UserError(
             f"The model in '{path}' does more than its parts say, one after another",
             expected="a vision tower and a projector whose vectors a plain language model reads",

@@ -191,7 +191,7 @@ class Projected(Speaker):
             found["written"] = [self.kept([Text()])] * len(target.present)
         elif not self.training:
             texts = self.write(prompt, self.manner)
-            found["written"] = [self.kept(likeliest(own, self.manner)) for own in texts]
+            found["written"] = [self.kept(ranked(own, self.manner)) for own in texts]
         return Decided(found)
 
     def kept(self, texts: list[Text]) -> Text | list[Text]:
@@ -361,7 +361,7 @@ def as_loud(project: nn.Sequential, like: Tensor) -> None:
     last.bias.mul_(scale)
 
 
-def likeliest(texts: Sequence[Text], manner: Manner) -> list[Text]:
+def ranked(texts: Sequence[Text], manner: Manner) -> list[Text]:
     """Several drawn ones, the likeliest a piece first; beams as they come, the best first."""
     return sorted(texts, key=_mean, reverse=True) if manner.temperature > 0 else list(texts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,8 @@ def pooled(hidden: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return means
 
 
-def averaging(positions: int, sides: Sequence[int], grid: int) -> np.ndarray[Any, Any]:
+@lru_cache(maxsize=8)
+def averaging(positions: int, sides: tuple[int, ...], grid: int) -> np.ndarray[Any, Any]:
     """What makes tokens of a model's positions: float32 `(grid², positions)`, rows that sum to 1.
 
     Args:
