@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
 
 from polymodal.base.devices import device_of
 from polymodal.base.errors import UserError
@@ -183,21 +182,26 @@ def thinned(table: Table) -> Table:
 
 
 def _missing(before: Sequence[Any], after: Sequence[Any]) -> tuple[tuple[float, float], float]:
+    # A second's work to load, which whoever serves a run need not wait for.
+    from scipy.stats import fisher_exact
+
     gone = [sum(map(is_missing, cells)) for cells in (before, after)]
     counts = [[gone[0], len(before) - gone[0]], [gone[1], len(after) - gone[1]]]
-    found = stats.fisher_exact(counts)
+    found = fisher_exact(counts)
     return (gone[0] / len(before), gone[1] / len(after)), float(found.pvalue)
 
 
 def _by_cells(column: Column, before: Sequence[Any], after: Sequence[Any]) -> Shift:
     """A column whose cells are numbers or names."""
+    from scipy.stats import ks_2samp
+
     room = kind.of(column.kind)
     missing, p_missing = _missing(before, after)
     if room.is_ordered(column.kind):
         then, now = (numbers(cells) for cells in (before, after))
         if not len(then) or not len(now):
             return Shift(column.name, column.kind, missing, None, None, p_missing, None)
-        test = stats.ks_2samp(then, now)
+        test = ks_2samp(then, now)
         outside = float(np.mean((now < then.min()) | (now > then.max())))
         return Shift(
             *(column.name, column.kind, missing, outside),
@@ -221,6 +225,8 @@ def numbers(cells: Sequence[Any]) -> Array:
 
 def _names(then: Counter[Any], now: Counter[Any]) -> tuple[float, float | None]:
     """Cramér's V and the p-value of a chi-squared test; rare names are counted as one."""
+    from scipy.stats import chi2_contingency
+
     total = then.total() + now.total()
     smaller = min(then.total(), now.total()) / total
     table: dict[Any, list[int]] = {}
@@ -232,7 +238,7 @@ def _names(then: Counter[Any], now: Counter[Any]) -> tuple[float, float | None]:
     counts = np.array(list(table.values())).T
     if counts.shape[1] < 2:
         return 0.0, None
-    found = stats.chi2_contingency(counts, correction=False)
+    found = chi2_contingency(counts, correction=False)
     return float(np.sqrt(found.statistic / total)), float(found.pvalue)
 
 
