@@ -21,6 +21,9 @@ from polymodal.models.experts._forest import Forest
 
 # What is exported to -> the module of `export/package` that computes it, and its files' suffix.
 RUNTIMES = {"onnx": ("by_onnx", ".onnx"), "torch": ("by_torch", ".pt2")}
+# Of ONNX: what PyTorch writes. To convert a graph to another version takes as long as a quarter
+# of an export.
+OPSET = 18
 # Positions that a ragged modality of the example has at least: of one, a program knows no other.
 LEAST = 3
 
@@ -158,6 +161,7 @@ def write(
             found = torch.onnx.export(
                 exported,
                 dynamo=True,
+                opset_version=OPSET,
                 verbose=False,
                 input_names=list(inputs),
                 output_names=list(outputs),

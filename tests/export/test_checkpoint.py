@@ -22,7 +22,7 @@ from polymodal.contract.recipe import Recipe
 from polymodal.export.checkpoint import checkpoint
 from polymodal.nn.decoder import Prompt
 
-PROMPTS = 50
+PROMPTS = 12
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 200, 30)}
 SMALL = {"name": "llama", "hidden": 32, "depth": 2, "heads": 2, "groups": 1, "context": 128}
 TRAINING = {"epochs": 3, "batch_size": 16, "lr": 0.003, "precision": "fp32", "threads": 1}
@@ -33,15 +33,16 @@ ALONE = """
 import json, sys
 import torch
 from PIL import Image
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
-from transformers import AutoProcessor, AutoTokenizer
+import transformers
 
 folder, asked = sys.argv[1], json.load(open(sys.argv[2]))
 torch.set_num_threads(1)
 seen = "picture" in asked[0]
-opened = AutoModelForImageTextToText if seen else AutoModelForCausalLM
-model = opened.from_pretrained(folder).eval()
-tokens = (AutoProcessor if seen else AutoTokenizer).from_pretrained(folder)
+# Each loads much when it is asked for.
+opened = "AutoModelForImageTextToText" if seen else "AutoModelForCausalLM"
+model = getattr(transformers, opened).from_pretrained(folder).eval()
+reads = "AutoProcessor" if seen else "AutoTokenizer"
+tokens = getattr(transformers, reads).from_pretrained(folder)
 found = []
 for one in asked:
     if seen:
@@ -143,7 +144,7 @@ def same(run, data: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
 
 def seeing(tmp_path: Path, kind: str) -> tuple[Any, list[dict[str, Any]]]:
     """A run that reads a picture by a vision model, and its rows."""
-    data = rows(tmp_path / "data", PROMPTS + 30)
+    data = rows(tmp_path / "data", PROMPTS + 48)
     form = {"path": str(tower(tmp_path / "tower", kind)), "tune": True}
     picture = {"encoder": {"name": "pretrained", "plain": True}, "form": form}
     model = {"modalities": {"picture": picture, "question": {}}, "width": 16}
@@ -176,7 +177,7 @@ def test_vision_models_that_llava_would_read_otherwise_are_refused(tmp_path):
 
 @pytest.mark.whole
 def test_texts_alone_become_a_language_model(tmp_path):
-    data = [{k: v for k, v in row.items() if k != "picture"} for row in rows(tmp_path / "d", 80)]
+    data = [{k: v for k, v in row.items() if k != "picture"} for row in rows(tmp_path / "d", 60)]
     run = fitted(data, {"template": "Question: {question} Answer:"}, {}, tmp_path / "run")
     checkpoint(run, tmp_path / "hf")
     config = json.loads((tmp_path / "hf" / "config.json").read_text())

@@ -35,7 +35,7 @@ SLOW = {"distilled": 9.0}
 def folder(
     mixed: Run,
     orders: Path,
-    exported: Callable[..., None],
+    exported: Callable[..., str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     out = tmp_path_factory.mktemp("compressed") / "int8"
@@ -84,7 +84,7 @@ def test_a_slower_model_is_refused(linear, orders, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def timeless(monkeypatch: pytest.MonkeyPatch, exported: Callable[..., None]) -> None:
+def timeless(monkeypatch: pytest.MonkeyPatch, exported: Callable[..., str]) -> None:
     """What is small is three times as fast, whatever this machine is doing."""
     monkeypatch.setattr(module, "export", exported)
     fast = {"pruned", "distilled"}
@@ -100,7 +100,8 @@ def test_a_distilled_run_is_a_network_that_is_exported_and_goes_on(
     kinds = {"note": "text", "extras": "set", "city": "category", "marks": "set"}
     expert = fitted(orders, {"models": [expert]}, ["returned", "amount"], kinds)
     save(expert, tmp_path / "teacher")
-    model = {"modalities": {"note": {}, "table": {}}, "width": 8, "training": {"epochs": 2}}
+    light = {"note": {"encoder": "embedding"}, "table": {"encoder": "mlp"}}
+    model = {"modalities": light, "fusion": "sum", "width": 8, "training": {"epochs": 2}}
     model |= {"teacher": {"run": "none", "share": 0.4}, "seed": 3}
     run = pm.load(tmp_path / "teacher")
     out = tmp_path / "small"

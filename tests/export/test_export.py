@@ -23,6 +23,7 @@ from polymodal.run.run import Run
 
 pytestmark = pytest.mark.whole
 
+SMALL = {"width": 16, "training": {"epochs": 1}}
 ALONE = """
 import runpy, sys
 sys.modules.update(dict.fromkeys({gone!r}))
@@ -53,9 +54,14 @@ def assert_alike(found: list[dict], wanted: dict[str, list], scales: dict[str, f
 
 
 @pytest.fixture(scope="module")
-def folder(mixed: Run, orders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(
+    mixed: Run,
+    orders: Path,
+    exported: Callable[..., str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     out = tmp_path_factory.mktemp("exported") / "orders"
-    said = export(mixed, out)
+    said = exported(mixed, out, data=orders)
     assert "lin, trees, net" in said and "with every set of modalities missing" in said
     return out
 
@@ -124,13 +130,13 @@ def test_pretrained_models_go_along(
     fitted: Callable[..., Run], orders: Path, checkpoint: Callable[[str], str], tmp_path: Path
 ):
     read = {"note": {"pretrained": checkpoint("bert")}, "photo": {"pretrained": checkpoint("vit")}}
-    tuned = {"note": {"pretrained": checkpoint("bert"), "tune": True}, "table": {}}
+    tuned = {"note": {"pretrained": checkpoint("bert"), "tune": True}, "table": {"encoder": "mlp"}}
     run = fitted(
         orders,
         {
             "models": [
                 {"name": "lin", "learner": "linear", "modalities": {**read, "table": {}}},
-                {"name": "net", "modalities": tuned, "width": 16, "training": {"epochs": 1}},
+                {"name": "net", "modalities": tuned, "fusion": "sum", **SMALL},
             ],
         },
         ["returned"],
@@ -175,9 +181,9 @@ def test_tags_of_words_are_answered_as_the_training_cells_are_written(
             "models": [
                 {
                     "name": "net",
-                    "modalities": {"words": {}, "table": {}},
-                    "width": 16,
-                    "training": {"epochs": 1},
+                    "modalities": {"words": {"encoder": "embedding"}, "table": {"encoder": "mlp"}},
+                    "fusion": "sum",
+                    **SMALL,
                 }
             ],
         },
