@@ -38,6 +38,17 @@ STUB_LENGTHS = [2, 4, 1, 0, 3, 0]
 # Form options by name, for speed.
 SMALL = {"size": 32, "frames": 3, "rate": 8000, "seconds": 1, "limit": 32, "count": 168}
 
+# Encoders that get two layers, for speed: what goes through these goes through more.
+DEEP = {
+    ("audio", "ast"),
+    ("audio", "hubert"),
+    ("audio", "wav2vec2"),
+    ("image", "vit"),
+    ("series", "patch_transformer"),
+    ("table", "ft_transformer"),
+    ("video", "transformer"),
+}
+
 # Cells of every kind of target; what is missing is missing in some row that has inputs.
 TARGETS: dict[str, list[Any]] = {
     "category": ["yes", "no", None, "yes", "no", "maybe"],
@@ -251,7 +262,9 @@ def subject(
         cls = lookup.find(f"modalities/{kind}/encoders", name)
         form = fitted_form(kind, cls.form, words)
         field = collate(form, cells[kind])
-        options = {"words": True} if words else {}
+        options: dict[str, Any] = {"words": True} if words else {}
+        if (kind, name) in DEEP:
+            options["depth"] = 2
 
         def build(width: int = 16, adapt: bool = True) -> Encoder:
             encoder = cls(form, width, **options)

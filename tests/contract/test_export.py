@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
-
 import pytest
 import torch
 from torch.utils import _pytree as pytree
@@ -26,7 +24,8 @@ FUSIONS = lookup.names("fusion")
 TASKS = [
     name for name in lookup.names("tasks") if issubclass(lookup.find("tasks", name), Supervised)
 ]
-PAIRS = list(zip(ENCODERS, cycle(FUSIONS), strict=False))
+# Any that adds little of its own: what it is given is no other than another fusion is given.
+PLAIN = "sum"
 
 
 def exported(module: torch.nn.Module, inputs: dict[str, Field]) -> torch.nn.Module:
@@ -61,11 +60,16 @@ def assert_same(module: torch.nn.Module, inputs: dict[str, Field]) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("encoder", "fusion"), PAIRS, ids=str)
-def test_every_network_is_exported(encoder, fusion, case):
-    c = case([encoder], fusion, TASKS)
+@pytest.mark.parametrize("encoder", ENCODERS, ids=str)
+def test_every_encoder_is_exported(encoder, case):
+    _, _, words = encoder
+    c = case([encoder], PLAIN, ["tag" if words else "classify"])
     assert_same(c.build().eval(), c.inputs)
 
 
-def test_the_pairs_hold_every_encoder_and_every_fusion():
-    assert {e for e, _ in PAIRS} == set(ENCODERS) and {f for _, f in PAIRS} == set(FUSIONS)
+@torch.no_grad()
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_every_fusion_is_exported(fusion, case):
+    """Of two modalities of several tokens, which some rows lack."""
+    c = case([], fusion, TASKS)
+    assert_same(c.build().eval(), c.inputs)
