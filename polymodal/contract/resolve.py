@@ -84,6 +84,24 @@ def load(path: Path) -> Recipe:
     return validate(named.mapped(described, partial(_anchored, path.parent)), str(path))
 
 
+def recipe_of(recipe: Recipe | str | Path | None) -> Recipe:
+    """A recipe as functions take it, itself or its file; None says nothing.
+
+    Raises:
+        UserError: it is something else, or as `load` raises it.
+    """
+    if isinstance(recipe, str | Path):
+        return load(Path(recipe))
+    if recipe is not None and not isinstance(recipe, Recipe):
+        raise UserError(
+            "That is no recipe",
+            expected="a Recipe, or the path of a YAML file",
+            got=type(recipe).__name__,
+            do="Recipe.model_validate(...) makes one of a mapping",
+        )
+    return recipe or Recipe()
+
+
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """Of a few levels of brackets: the scanner's time grows with their square."""
 

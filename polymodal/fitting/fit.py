@@ -27,7 +27,7 @@ from polymodal.checks.split import together
 from polymodal.contract import named
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member, Recipe, Spec
-from polymodal.contract.resolve import overruled, share
+from polymodal.contract.resolve import overruled, recipe_of, share
 from polymodal.fitting import codes, plan, trials
 from polymodal.fitting.backbones import backbones
 from polymodal.fitting.clock import Clock
@@ -64,7 +64,7 @@ def fit(
     target: str | Sequence[str] | None = None,
     *,
     valid: Any = None,
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | Path | None = None,
     kinds: Mapping[str, str] | None = None,
     drop: str | Sequence[str] = (),
     decimal: Mapping[str, str] | None = None,
@@ -94,7 +94,7 @@ def fit(
         train: any source that `polymodal.table.read.read` takes.
         target: column or columns to predict.
         valid: validation table, or the share of the rows of `train` that is held out (0.2).
-        recipe: everything spelled out; the other arguments overrule it.
+        recipe: everything spelled out, or its file; the other arguments overrule it.
         kinds: column -> kind, overruling what is inferred.
         decimal: column -> "." or ",", or "*" for all: what "6,174" means.
         date: column -> "dmy", "mdy", "ymd" or a format such as "%d.%m.%y", or "*" for all dates.
@@ -135,7 +135,7 @@ def fit(
     part = share(valid)
     valid = None if part is not None else valid
     recipe = overruled(
-        recipe or Recipe(),
+        recipe_of(recipe),
         target=target,
         kinds=kinds,
         drop=drop,

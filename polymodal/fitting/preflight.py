@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from polymodal.base.spelling import is_missing, several
 from polymodal.checks import check as checks
 from polymodal.contract.recipe import Recipe
+from polymodal.contract.resolve import recipe_of
 from polymodal.contract.writing import Writing
 from polymodal.fitting.data import conversing, default_task, named_in
 from polymodal.models import build
@@ -39,7 +41,7 @@ def check(
     date: Mapping[str, str] | None = None,
     missing: Mapping[str, str | Sequence[str]] | None = None,
     encoding: str | None = None,
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | Path | None = None,
     show: Show | None = None,
 ) -> checks.Report:
     """Look at a table before a fit: what each column is taken for, and what may be wrong.
@@ -51,7 +53,8 @@ def check(
         target: column or columns to predict.
         valid, test: tables that must not share rows, media or groups with it.
         kinds, drop, group, max_bad_rows, decimal, date, missing, encoding: as `fit` takes them.
-        recipe: whose targets' tasks are asked; the other arguments say how the table is read.
+        recipe: whose targets' tasks are asked, or its file; the other arguments say how the table
+            is read.
         show: where the columns and findings are shown; by default standard error, and nowhere
             with `Show.silent()`.
 
@@ -61,7 +64,7 @@ def check(
     read_cached = partial(read, cache=default_folder(), encoding=encoding)
     show = show or Show(sys.stderr)
     table = read_cached(train)
-    recipe = recipe or Recipe()
+    recipe = recipe_of(recipe)
     named = named_in(recipe)
     columns = [n for n in recipe.targets if n not in named or n in named[n].columns]
     targets = several(target) or columns

@@ -16,7 +16,7 @@ from polymodal.base.errors import UserError
 from polymodal.base.spelling import several
 from polymodal.contract.kind import kinds
 from polymodal.contract.recipe import Member, Modality, Recipe, Spec, Training, name_of, options_of
-from polymodal.contract.resolve import overruled
+from polymodal.contract.resolve import overruled, recipe_of
 from polymodal.contract.task import Task
 from polymodal.fitting.data import opened
 from polymodal.fitting.fit import fit
@@ -41,7 +41,7 @@ def pretrain(
     *,
     task: Spec | Sequence[Spec] | None = None,
     columns: str | Sequence[str] = (),
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | Path | None = None,
     drop: str | Sequence[str] = (),
     fusion: Spec | None = None,
     budget: float | str | None = None,
@@ -56,7 +56,8 @@ def pretrain(
         task: what to learn, one or several of `tasks/` that need no labels; by default those that
             suit the table's columns.
         columns: the only ones to read; by default all.
-        recipe: everything spelled out; its targets are the tasks, unless `task` names some.
+        recipe: everything spelled out, or its file; its targets are the tasks, unless `task` names
+            some.
         drop: columns to leave out, above all what is to be predicted later.
         fusion: of the network, a recipe's too; by default one that suits the tasks.
         budget: seconds, or "30s", "5m", "2h".
@@ -72,7 +73,7 @@ def pretrain(
         UserError: the input is at fault, or has nothing that a task could learn without labels.
         Interrupted: Ctrl-C; what was done is kept in `out`.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe_of(recipe)
     source = train if train is not None else recipe.train
     if source is None:
         raise UserError("No table was given", do="name one, or put `train` into the recipe")

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.contract import recipe, resolve
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.resolve import overruled, share
 from polymodal.fitting import fit as fitting
+from polymodal.report.console import Show
 
 
 def write(folder: Path, text: str) -> Path:
@@ -111,6 +113,18 @@ def test_rows_that_are_divided_are_not_divided_again(data: dict[str, object]) ->
     asked = recipe.Recipe.model_validate({"targets": {"y": None}, "valid": "v.csv", "data": data})
     with pytest.raises(UserError, match=next(iter(data))):
         fitting.fit("t.csv", recipe=asked)
+
+
+def test_functions_take_a_recipes_file_too(tmp_path: Path) -> None:
+    path = write(tmp_path, "train: t.csv\nvalid: v.csv\ntarget: y\ndata: {folds: 3}")
+    for given in (path, str(path)):
+        with pytest.raises(UserError, match="folds cannot divide"):
+            pm.fit(recipe=given)
+    for function in (pm.fit, pm.pretrain):
+        with pytest.raises(UserError, match="a Recipe, or the path of a YAML file"):
+            function(recipe={"train": "t.csv"})
+    with pytest.raises(UserError, match="'none\\.yaml' cannot be read"):
+        pm.check({"x": [1, 2], "y": [0, 1]}, "y", recipe="none.yaml", show=Show.silent())
 
 
 def test_the_reference_has_every_default_of_training() -> None:
