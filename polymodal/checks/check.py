@@ -158,7 +158,7 @@ def _learned(
         named: the task that is asked for, not fitted; None: its kind's default.
     """
     kinds = [column.kind for column in schema.inputs]
-    name = default(target.kind, kinds, read)
+    name = default(target.kind, kinds, lambda: read)
     if named is None and name is None:
         return []
     if named is not None and named.columns != (target.name,):

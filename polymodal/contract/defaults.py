@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from polymodal.base import lookup
 from polymodal.contract.task import Task
 
 
-def default(kind: str, inputs: Sequence[str] = (), cells: Sequence[Any] = ()) -> str | None:
+def default(
+    kind: str, inputs: Sequence[str] = (), cells: Callable[[], Sequence[Any]] = tuple
+) -> str | None:
     """The task that a target column of a kind has where nothing says another, if there is one; told
-    from columns of the kinds `inputs`, and from its `cells`."""
+    from columns of the kinds `inputs` and, where that leaves a doubt, from its `cells`."""
     known = {name: lookup.find("tasks", name) for name in lookup.names("tasks")}
-    alone = (n for n, cls in known.items() if cls.alone == (*inputs, kind) and cls.suits(cells))
+    alone = (n for n, cls in known.items() if cls.alone == (*inputs, kind) and cls.suits(cells()))
     return next(alone, next((name for name, cls in known.items() if cls.kind == kind), None))
 
 

@@ -234,7 +234,7 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
 def default_task(column: Column, schema: Schema, table: Table) -> Task:
     """The task of a target column for which the recipe names none."""
     kinds = [one.kind for one in schema.inputs]
-    name = default(column.kind, kinds, table.cells(column.name))
+    name = default(column.kind, kinds, lambda: table.cells(column.name))
     if name is None:
         raise UserError(
             f"No task is the default for the target '{column.name}', which is {column.kind}",

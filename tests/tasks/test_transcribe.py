@@ -256,8 +256,10 @@ def test_it_is_the_default_of_one_sound_alone():
 
 @pytest.mark.parametrize("several", [["a dog barks", "barking"], '["a dog barks", "barking"]'])
 def test_several_texts_of_a_sound_are_captions(several) -> None:
-    assert default("text", ["audio"], ["a bell", None, several]) == "generate"
-    assert default("text", ["audio"], ["a bell", None, "[sic]", '["a dog barks"]']) == "transcribe"
+    def told(*cells):
+        return default("text", ["audio"], lambda: ["a bell", None, *cells])
+
+    assert told(several) == "generate" and told("[sic]", '["a dog barks"]') == "transcribe"
 
 
 # -- fits: sounds whose letters are tones -----------------------------------------------------
