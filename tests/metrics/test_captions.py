@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF
 
 from polymodal.base.errors import UserError
-from polymodal.metrics import captions
+from polymodal.metrics import captions, statistics
 
 GUESSES = ["a man rides a horse", "two dogs play in the snow", "a red bus", "the the the cat"]
 GIVEN = [
@@ -66,6 +66,17 @@ def test_bleu_and_chrf_equal_sacrebleu_at_the_edges(guesses):
     found = values(captions.captions(guesses, given))
     assert found["bleu"] == pytest.approx(BLEU().corpus_score(guesses, streams(given)).score)
     assert found["chrf"] == pytest.approx(CHRF().corpus_score(guesses, streams(given)).score)
+
+
+def test_a_resample_without_four_words_in_a_row_has_no_bleu_as_sacrebleu_has_it():
+    guesses = ["a red horse", "a dog", "a red bus", "a man rides on"]
+    found = captions.captions(guesses, [[one] for one in guesses]).metrics()["bleu"]
+    for rows in ([0, 1, 2, 3], [0, 1, 2, 2]):
+        texts, counts = [guesses[i] for i in rows], np.bincount(rows, minlength=4)
+        wanted = BLEU(force=True).corpus_score(texts, [texts]).score
+        assert found.statistic(counts[None].astype(float))[0] == pytest.approx(wanted)
+    span = statistics.interval(found, 4)
+    assert (span.value, span.low, span.high) == pytest.approx((100, 0, 100))
 
 
 SCRIPTS = {
