@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from polymodal.base import lookup
 from polymodal.contract.batch import Field, Tokens
 
 
@@ -21,8 +22,8 @@ class Encoder(nn.Module, ABC):
     Attributes:
         kind: folder under `modalities/`.
         form: the form's name that this encoder reads, under `modalities/<kind>/forms/`.
-        words: True if, given `words=True` as an option, the tokens are one per word of the text,
-            so that a `tag` task can label them.
+        words: True if the tokens are one per word of the text, so that a `tag` task can label
+            them; of a class, if they are so given `words=True` as an option.
         steps: True if its tokens are one per position of the form, in order; marks of its own
             stand before them.
         timed: True if its tokens follow one another in time, one for 40 ms or less and the real
@@ -36,7 +37,7 @@ class Encoder(nn.Module, ABC):
 
     kind: ClassVar[str]
     form: ClassVar[str]
-    words: ClassVar[bool] = False
+    words: bool = False
     steps: ClassVar[bool] = False
     timed: bool = False
     spells: ClassVar[bool] = False
@@ -53,8 +54,9 @@ class Encoder(nn.Module, ABC):
 
     @classmethod
     def suited(cls, asked: Collection[str]) -> dict[str, Any]:
-        """Options with which it declares what tasks ask of it, where they change that."""
-        return {}
+        """Options with which it declares what tasks ask of it, where they change that: here those
+        that are called like it."""
+        return {one: True for one in asked if lookup.options(cls).get(one) is False}
 
     @abstractmethod
     def forward(self, field: Field) -> Tokens:

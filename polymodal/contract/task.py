@@ -196,7 +196,7 @@ class Task(ABC):
 
         Each is the name of an attribute of `contract.encoder.Encoder`, such as "steps".
         """
-        return {}
+        return {} if self.words is None else {self.words: ("words",)}
 
     @property
     def solvable(self) -> bool:

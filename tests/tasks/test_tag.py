@@ -14,6 +14,9 @@ from torch.nn import functional as F
 
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
+from polymodal.contract.recipe import Member, Modality
+from polymodal.modalities.text.forms.words import Words
+from polymodal.models import build
 from polymodal.prepared.targets import prepared
 from polymodal.table import tags
 from polymodal.tasks import _decoding
@@ -52,6 +55,18 @@ def test_loss_is_the_mean_over_known_words():
     none = task.loss_of(logits, Field(target.data, target.mask, torch.zeros(2) > 0))
     none.backward()
     assert none.item() == 0 and (logits.grad == 0).all()
+
+
+def test_the_text_of_tagged_words_is_read_word_by_word():
+    def network(**options):
+        spec = {"name": "embedding", "size": 16, **options}
+        member = Member(name="m", width=8, modalities={"y": Modality(encoder=spec)})
+        return build.design(member).predictor({"y": "text"}, {"y": Words()}, {"y": fitted()})
+
+    assert network().encoders[0].words
+    with pytest.raises(UserError, match="does not suit") as caught:
+        network(words=False)
+    assert "declares words: bert, embedding" in caught.value.expected
 
 
 def test_bias_is_the_frequency_of_words():

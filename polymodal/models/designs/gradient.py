@@ -84,19 +84,10 @@ class Gradient(Design):
         tasks: Mapping[str, Task],
     ) -> Model:
         member = self.member
-        tagged = {task.words for task in tasks.values()}
         encoders: dict[str, Encoder] = {}
         for name, form in forms.items():
             folder = f"modalities/{kinds[name]}/encoders"
             spec = build.encoder_spec(member.modalities[name], kinds[name], member.fusion)
-            if name in tagged:
-                if not lookup.find(folder, spec["name"]).words:
-                    raise UserError(
-                        f"The encoder '{spec['name']}' of '{name}' has no token per word to tag",
-                        expected=f"one of {', '.join(_by_word(folder))}",
-                        do=f"set modalities.{name}.encoder to one of them",
-                    )
-                spec["words"] = True
             asked = sorted({one for task in tasks.values() for one in task.asks.get(name, ())})
             spec = lookup.find(folder, spec["name"]).suited(asked) | spec
             encoders[name] = self._encoder(name, folder, spec, form, asked)
@@ -136,10 +127,6 @@ class Gradient(Design):
             return encoder
         size = encoder.width if own is None else own
         return Aligned(encoder, lookup.build("align", align, size, member.width))
-
-
-def _by_word(folder: str) -> list[str]:
-    return [name for name in lookup.names(folder) if lookup.find(folder, name).words]
 
 
 def _unfit(modality: str, folder: str, encoder: str, lack: list[str]) -> UserError:

@@ -67,7 +67,7 @@ class Bert(Encoder):
         )
         self.backbone = Architecture(BertModel(config, add_pooling_layer=False))
         self.project = nn.Linear(hidden, width)
-        self.by_word = words
+        self.words = words
 
     def forward(self, field: Field) -> Tokens:
         """`(batch, pieces, 2)` int -> Tokens, one a piece or one a word."""
@@ -82,6 +82,6 @@ class Bert(Encoder):
             token_type_ids=(ends.cumsum(1) - ends).clamp(max=1),
         )
         mask = field.mask
-        if self.by_word:
+        if self.words:
             values, mask = by_word(values, field)
         return Tokens(self.project(values), mask)

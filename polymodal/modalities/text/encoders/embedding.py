@@ -47,7 +47,7 @@ class Embedding(Encoder):
         self.vectors = WordVectors(width, size, forget)
         self.positions = nn.Embedding(form.limit, width)
         nn.init.normal_(self.positions.weight, std=0.02)
-        self.summary = None if words else Summary(width)
+        self.words, self.summary = words, None if words else Summary(width)
         self.dropout = nn.Dropout(dropout)
 
     def adapt(self, fields: Iterable[Field]) -> None:

@@ -71,13 +71,13 @@ class Gpt(Encoder):
         )
         self.backbone = Architecture(GPT2Model(config))
         self.project = nn.Linear(hidden, width)
-        self.by_word = words
+        self.words = words
 
     def forward(self, field: Field) -> Tokens:
         """`(batch, pieces, 2)` int -> Tokens, one a piece or one a word."""
         assert field.mask is not None
         # No mask: what is padded comes last, where nothing real sees it, and is [PAD] elsewhere.
         values, mask = self.backbone(input_ids=numbers(field)), field.mask
-        if self.by_word:
+        if self.words:
             values, mask = by_word(values, field)
         return Tokens(self.project(values), mask)

@@ -55,7 +55,7 @@ class Lstm(Encoder):
         super().__init__()
         assert isinstance(form, Words)
         self.vectors = WordVectors(width, size, forget)
-        self.summary = None if words else Summary(width)
+        self.words, self.summary = words, None if words else Summary(width)
         self.dropout = nn.Dropout(dropout)
         self.network = Network(width, hidden, depth, bidirectional, dropout)
         self.project = nn.Linear(self.network.width, width)

@@ -45,7 +45,7 @@ class Pretrained(Encoder):
                 got=f"pool: {form.pool}",
                 do="set it in the recipe, beside `pretrained`",
             )
-        self.width = width or form.size
+        self.words, self.width = words, width or form.size
         self.frozen = None if form.tune else Frozen(form.size, width, dropout)
         self.tuned = _Tuned(form.path, width, words, dropout) if form.tune else None
 

@@ -56,7 +56,7 @@ class Transformer(Encoder):
         super().__init__()
         assert isinstance(form, Words)
         self.vectors = WordVectors(width, size, forget)
-        self.summary = None if words else Summary(width)
+        self.words, self.summary = words, None if words else Summary(width)
         self.dropout = nn.Dropout(dropout)
         self.neighbours = _Neighbours(width, kernel, dropout)
         self.blocks = nn.ModuleList(_Block(width, heads, dropout) for _ in range(depth))
