@@ -66,7 +66,7 @@ class _Tuned(nn.Module):
 
     def __init__(self, form: Given, width: int | None, dropout: float, plain: bool) -> None:
         super().__init__()
-        self.grid = form.grid
+        self.grid, self.patch = form.grid, form.patch
         self.backbone = Backbone(form.path, IMAGE)
         shift, scale = processors.normalisation(form.path)
         self.register_buffer("shift", torch.tensor(shift)[:, None, None])
@@ -83,7 +83,7 @@ class _Tuned(nn.Module):
         pixels = (data.permute(0, 3, 1, 2).to(self.scale.dtype) - self.shift) * self.scale
         found: Tensor = self.backbone(pixel_values=pixels)
         if self.grid is not None:
-            means = averaging(found.shape[1], data.shape[1:3], self.grid)
+            means = averaging(found.shape[1], data.shape[1:3], self.grid, self.patch)
             found = torch.from_numpy(means).to(found) @ found
         values: Tensor = self.project(found)
         return values

@@ -41,7 +41,7 @@ class Pretrained(PretrainedForm, PictureForm):
             things are, as decoders do; None: of a frozen model their mean, else all of them.
     """
 
-    version = 2
+    version = 3
     opens = ("_processor",)
 
     def __init__(self, *, path: str, tune: bool = False, grid: int | None = None) -> None:
@@ -89,8 +89,14 @@ class Pretrained(PretrainedForm, PictureForm):
         values = (
             hidden if hidden.ndim == 3 else hidden.reshape(*hidden.shape[:2], -1).swapaxes(1, 2)
         )
-        means = averaging(values.shape[1], np.shape(inputs)[-2:], self.grid)
+        means = averaging(values.shape[1], np.shape(inputs)[-2:], self.grid, self.patch)
         return list((means @ values).astype(np.float16))
+
+    @cached_property
+    def patch(self) -> int | None:
+        """Side of the model's patches, where it says that it has some."""
+        found: int | None = pretrained.told(self.path, IMAGE, "patch_size")
+        return found
 
     @cached_property
     def _side(self) -> int:
@@ -107,8 +113,9 @@ class Pretrained(PretrainedForm, PictureForm):
         return pretrained.reader(self.path, IMAGE, ("pixel_values",))
 
     def along(self, folder: Path) -> dict[str, Any]:
-        """How pictures are cut and normalised."""
-        return {"pictures": processors.spelled(self._processor, self.path)}
+        """How pictures are cut and normalised, and the side of the model's patches."""
+        pictures = processors.spelled(self._processor, self.path)
+        return {"pictures": pictures, "patch_size": self.patch}
 
 
 def pooled(hidden: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -119,17 +126,23 @@ def pooled(hidden: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 @lru_cache(maxsize=8)
-def averaging(positions: int, sides: tuple[int, ...], grid: int) -> np.ndarray[Any, Any]:
+def averaging(
+    positions: int, sides: tuple[int, ...], grid: int, patch: int | None = None
+) -> np.ndarray[Any, Any]:
     """What makes tokens of a model's positions: float32 `(grid², positions)`, rows that sum to 1.
 
     Args:
         positions: the picture's places line by line, and before them marks that stand for none.
         sides: height and width of the picture, which its places share out alike.
         grid: places of the model overlap where their number is no multiple of it.
+        patch: side of a place, as the model says; where it says none, or its later layers join
+            patches, there are as many places as the positions have room for.
     """
     height, width = sides
-    columns = max(1, math.isqrt(positions * width // height))
-    lines = min(max(1, round(columns * height / width)), positions // columns)
+    lines, columns = (side // patch if patch else 0 for side in sides)
+    if not 0 < lines * columns <= positions:
+        columns = max(1, math.isqrt(positions * width // height))
+        lines = min(max(1, round(columns * height / width)), positions // columns)
     found = np.zeros((grid * grid, positions), np.float32)
     found[:, positions - lines * columns :] = np.kron(_shares(lines, grid), _shares(columns, grid))
     return found

@@ -76,16 +76,24 @@ def test_a_grid_averages_neighbouring_places(
 
 
 @pytest.mark.parametrize(
-    ("positions", "sides", "lines", "columns"),
-    [(50, (224, 224), 7, 7), (201, (160, 320), 10, 20), (4, (16, 16), 2, 2), (6, (8, 24), 1, 4)],
+    ("positions", "sides", "patch", "lines", "columns"),
+    [
+        (50, (224, 224), None, 7, 7),
+        (201, (160, 320), None, 10, 20),
+        (4, (16, 16), None, 2, 2),
+        (6, (8, 24), None, 1, 4),
+        # Five marks, which are more than patches; and patches that are joined later.
+        (9, (32, 32), 16, 2, 2),
+        (49, (224, 224), 4, 7, 7),
+    ],
 )
 def test_places_share_a_picture_out(
-    positions: int, sides: tuple[int, int], lines: int, columns: int
+    positions: int, sides: tuple[int, int], patch: int | None, lines: int, columns: int
 ) -> None:
-    (whole,) = averaging(positions, sides, 1)
+    (whole,) = averaging(positions, sides, 1, patch)
     assert (whole > 0).tolist() == [i >= positions - lines * columns for i in range(positions)]
     np.testing.assert_allclose(whole[-1], 1 / (lines * columns))
-    quarters = averaging(positions, sides, 2)
+    quarters = averaging(positions, sides, 2, patch)
     np.testing.assert_allclose(quarters.sum(1), 1, atol=1e-6)
     # The first lies at the top and to the left, the last at the bottom and to the right.
     assert quarters[0, positions - lines * columns] > 0 and quarters[3, -1] > 0
