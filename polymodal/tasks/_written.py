@@ -316,8 +316,9 @@ class Writer(Projected):
             wide = max(found.shape[1], taken.shape[1])
             found, taken = (F.pad(one, (0, wide - one.shape[1])) for one in (found, taken))
             found = found.index_put((seats,), taken.to(found.dtype))
-        # Where all is frozen nothing learns, and the model is measured all the same.
-        found = found + 0 * self.whose.sum()
+        if torch.is_grad_enabled() and not found.requires_grad:
+            # Where all is frozen nothing learns, and a step goes backwards to what is read.
+            found.requires_grad_()
         empty = found.new_zeros(*mask.shape, found.shape[1])
         vectors = empty.masked_scatter(mask.unsqueeze(-1), found)
         deep = vectors[..., self.decoder.width :] if found.shape[1] > self.decoder.width else None
