@@ -16,8 +16,8 @@ from polymodal.base.files import whole, write_text
 from polymodal.contract.batch import Tokens
 from polymodal.modalities.text.forms.pieces import MARKS, MASK, PAD, SEP
 from polymodal.nn import processors
+from polymodal.nn.borrowed import Borrowed
 from polymodal.nn.held import Held
-from polymodal.nn.tokens import Borrowed
 from polymodal.run.run import Run
 from polymodal.run.scored import versions
 from polymodal.table import chat

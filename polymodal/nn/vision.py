@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from polymodal.base.errors import UserError
 from polymodal.nn import causal, checkpoint
+from polymodal.nn.borrowed import Sighted
 from polymodal.nn.processors import explained
-from polymodal.nn.tokens import Look, Sighted
+from polymodal.nn.tokens import Look
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

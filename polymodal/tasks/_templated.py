@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing, prose
+from polymodal.contract.form import Form
 from polymodal.contract.kind import worded
 from polymodal.contract.writing import Writing
 from polymodal.nn.tokens import Tokens
-from polymodal.tasks._prompt import Reader, Template, divided, parsed, usual
+from polymodal.tasks._prompt import Reader
+from polymodal.tasks._template import Template, divided, parsed, usual
 
 # So many rows at least, and less than twice as many, are looked at beforehand.
 LOOKED_AT = 10_000
@@ -89,10 +91,11 @@ class Templated(Writing):
         rendered = [self.placed.render(texts, None) for texts in self._seen]
         return [words for one in rendered for words, _ in divided(one) if words]
 
-    def reader(self, names: Iterable[str], room: int) -> Reader | None:
+    def reader(self, forms: Mapping[str, Form], room: int) -> Reader | None:
         """Of a model's modalities; None without a template.
 
         Args:
+            forms: modality -> its form, in the model's order.
             room: places before the text.
         """
         if self.placed is None:
@@ -104,11 +107,11 @@ class Templated(Writing):
                 got=f"{1 - room:,} places too few",
                 do="raise `context` of the decoder",
             )
-        return Reader(self.placed, self.tokens, list(names), room)
+        return Reader(self.placed, self.tokens, forms, room)
 
     def longer(self, room: int) -> int:
         """How many of the rows that were looked at have more pieces, media apart, than room."""
-        reader = self.reader((), room)
+        reader = self.reader({}, room)
         if reader is None:
             return 0
         return sum(len(reader.pieces(one, {})) > room for one in self._seen)

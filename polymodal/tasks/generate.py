@@ -32,7 +32,7 @@ from polymodal.tasks import _labels
 from polymodal.tasks._costed import Costed
 from polymodal.tasks._growing import finished, growing, together, weighed
 from polymodal.tasks._hidden import Hidden
-from polymodal.tasks._prompt import Template
+from polymodal.tasks._template import Template
 from polymodal.tasks._templated import Templated
 from polymodal.tasks._written import (
     ENDED,

@@ -20,7 +20,8 @@ from polymodal.contract.batch import Field, Fused, Tokens
 from polymodal.contract.recipe import Recipe
 from polymodal.prepared.targets import prepared
 from polymodal.table import chat
-from polymodal.tasks._prompt import divided, medium, parsed, usual
+from polymodal.tasks._prompt import medium
+from polymodal.tasks._template import divided, parsed, usual
 from polymodal.tasks.generate import Generate
 
 WIDTH = 8
@@ -98,7 +99,7 @@ def read(of: Generate, row: np.ndarray[Any, Any]) -> str:
 
 def test_a_row_is_read_as_its_template_says():
     own = task()
-    reader = own.reader(["photo", "question", "table"], 64)
+    reader = own.reader(dict.fromkeys(["photo", "question", "table"]), 64)
     rows = reader.read(fused())
     assert read(own, rows[0]) == "***Question:Whatisit?(1.5)Answer:"
     assert read(own, rows[1]) == "*Question:Who,then,isit?()Answer:"
@@ -172,7 +173,7 @@ def test_what_is_read_changes_what_is_written_and_its_loss_is_not_counted():
 
 def test_a_long_row_loses_words_and_never_tokens_of_media():
     own = task()
-    reader = own.reader(["photo", "question", "table"], 40)
+    reader = own.reader(dict.fromkeys(["photo", "question", "table"]), 40)
     given = fused((20, 1, 1))
     long = spelled(["beginning " + "word " * 200 + "end?", "Why?", "Why?"])
     given.own["question"] = Tokens(torch.zeros(3, 1, WIDTH), torch.ones(3, 1) > 0, long)
@@ -180,7 +181,7 @@ def test_a_long_row_loses_words_and_never_tokens_of_media():
     assert len(rows[0]) <= 40 and (rows[0][:, 0] < 0).sum() == 20
     assert "end?" in read(own, rows[0]) and "beginning" not in read(own, rows[0])
     with pytest.raises(UserError, match="never cut"):
-        own.reader(["photo", "question", "table"], 12).read(given)
+        own.reader(dict.fromkeys(["photo", "question", "table"]), 12).read(given)
 
 
 def test_long_prompts_and_unread_columns_are_remarked():

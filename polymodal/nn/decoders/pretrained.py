@@ -9,9 +9,10 @@ import torch
 
 from polymodal.base.errors import UserError
 from polymodal.nn import causal, checkpoint
+from polymodal.nn.borrowed import Borrowed
 from polymodal.nn.decoder import Decoder
 from polymodal.nn.held import settle
-from polymodal.nn.tokens import Borrowed, Tokens
+from polymodal.nn.tokens import Tokens
 
 
 class Pretrained(Decoder):

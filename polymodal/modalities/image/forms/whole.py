@@ -19,7 +19,7 @@ class Whole(PictureForm):
     """A picture's own pixels, whatever its size: uint8 `(4 + 3 * height * width,)`.
 
     The first bytes are height and width, two each, the smaller part first; then pixels, line by
-    line, as `pixels` reads them.
+    line.
 
     Args:
         longest: pixels of the longer side at most; larger pictures are brought to it. What a model
@@ -46,8 +46,7 @@ class Whole(PictureForm):
         head = np.array(array.shape[:2], "<u2").view(np.uint8)
         return np.concatenate([head, array.reshape(-1)])
 
-
-def pixels(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The picture `(height, width, 3)` of an array of this form, padded or not."""
-    height, width = np.ascontiguousarray(array[:HEAD]).view("<u2").astype(int)
-    return array[HEAD : HEAD + 3 * height * width].reshape(height, width, 3)
+    def decode(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The picture `(height, width, 3)` of an array, padded or not."""
+        height, width = np.ascontiguousarray(array[:HEAD]).view("<u2").astype(int)
+        return array[HEAD : HEAD + 3 * height * width].reshape(height, width, 3)
