@@ -222,8 +222,14 @@ def chosen(component: Any) -> dict[str, Any]:
     return {name: getattr(component, name) for name in options(type(component))}
 
 
-def check_options(cls: type[Any], name: str, given: Mapping[str, Any]) -> None:
-    """Fail on an option that the component does not have, on a value of the wrong type or NaN."""
+def check_options(
+    cls: type[Any], name: str, given: Mapping[str, Any], mend: str = "change the recipe"
+) -> None:
+    """Fail on an option that the component does not have, on a value of the wrong type or NaN.
+
+    Args:
+        mend: what to do about such a value; "{key}" in it is the option.
+    """
     # Whoever builds components without a check need not have it.
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -244,7 +250,7 @@ def check_options(cls: type[Any], name: str, given: Mapping[str, Any]) -> None:
                 f"The option '{key}' of '{name}' has the wrong type",
                 expected=f"{error.errors()[0]['msg']}, as in {_signature(cls, name)}",
                 got=f"{key}={value!r}",
-                do="change the recipe",
+                do=mend.format(key=key),
             ) from error
 
 

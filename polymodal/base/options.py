@@ -24,6 +24,7 @@ OPTIONS = {
     "kind": _NAMED,
     "decimal": _EACH,
     "date": _EACH,
+    "decoding": _EACH,
     "match": _EACH,
     "missing": _WORDS,
     "drop": _LIST,

@@ -35,6 +35,7 @@ from polymodal.contract.writing import Sequenced
 from polymodal.metrics import doubts
 from polymodal.metrics.conformal import Strangeness
 from polymodal.nn import checkpoint
+from polymodal.nn.manner import Manner
 from polymodal.nn.weights import fill
 from polymodal.run.pipeline import Pipeline, Trained
 from polymodal.run.run import Run
@@ -317,6 +318,7 @@ def _task(
         parts = [(*key.rpartition("."), value) for key, value in decoding.items()]
         said = {key: value for whose, _, key, value in parts if not whose}
         said |= {key: value for whose, _, key, value in parts if whose == item["task"]}
+        lookup.check_options(Manner, "decoding", said, "correct `decoding {key}=...`")
         options["decoding"] = {**(options.get("decoding") or {}), **said}
     task = lookup.build("tasks", {"name": item["name"], **options}, item["task"])
     assert isinstance(task, Task)

@@ -268,7 +268,7 @@ class Generate(Hidden, Costed, Templated):
 
     def _asked(self, head: nn.Module, how: Mapping[str, Any]) -> tuple[Writer, Manner]:
         assert isinstance(head, Writer)
-        lookup.check_options(Manner, "write", how)
+        lookup.check_options(Manner, "write", how, "ask for another {key}")
         return head, self._manner(self._state["longest"], how)
 
     def _constant(self) -> Text:

@@ -403,13 +403,18 @@ def test_commands_are_told_how_texts_are_written(run, tmp_path):
 @pytest.mark.whole
 @pytest.mark.parametrize(
     ("asked", "message"),
-    [("beams", "a key and a value"), ("beam=2", "no option 'beam'"), ("beams=0", "beams=0")],
+    [
+        ("beams", "a key and a value"),
+        ("beam=2", "no option 'beam'"),
+        ("beams=0", "beams=0"),
+        ("said.beams=ten", "correct --decoding beams=..."),
+    ],
 )
 def test_a_way_of_writing_that_there_is_not_is_an_error(run, tmp_path, asked, message):
     row = ["predict", str(run.folder), "--price", "1", "--decoding", asked]
     done = CliRunner().invoke(app, row)
     assert done.exit_code != 0
-    assert isinstance(done.exception, UserError) and message in str(done.exception)
+    assert isinstance(done.exception, UserError) and message in done.exception.for_shell()
 
 
 @pytest.mark.whole
