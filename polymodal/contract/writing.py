@@ -142,5 +142,9 @@ class Writing(Sequenced):
         """
 
     @abstractmethod
-    def blank(self) -> Said:
-        """What is said of a row without anything."""
+    def blank(self, how: Mapping[str, Any]) -> list[Said]:
+        """What is said of a row without anything, as many texts as are asked for.
+
+        Args:
+            how: as of `write`.
+        """

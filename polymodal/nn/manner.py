@@ -116,3 +116,24 @@ class Text:
     ids: list[int] = field(default_factory=list)
     logs: list[float] = field(default_factory=list)
     ended: bool = False
+
+
+def mean(text: Text) -> float:
+    """Log-likelihood a piece."""
+    return sum(text.logs) / max(1, len(text.logs))
+
+
+def keeps(rule: Rule | None, text: Text, end: int) -> bool:
+    """Whether a text is one that a rule, if there is one, lets come.
+
+    Args:
+        end: the piece that ends a text.
+    """
+    if rule is None:
+        return True
+    state = rule.start()
+    for piece in text.ids:
+        if not rule.allowed(state)[piece]:
+            return False
+        state = rule.then(state, piece)
+    return text.ended and bool(rule.allowed(state)[end])

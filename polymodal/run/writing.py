@@ -35,11 +35,11 @@ def write(
     """
     task = writing_task(pipeline, target)
     told({task.name: task}, table)
-    found: list[list[Said]] = [[task.blank()] for _ in range(len(table))]
+    found: dict[int, list[Said]] = {}
     for rows, head, fused in _fused(pipeline, table, task, Ledger()):
-        for row, said in zip(rows, task.write(head, fused, how), strict=True):
-            found[row] = said
-    return found
+        found |= zip(rows, task.write(head, fused, how), strict=True)
+    blank = task.blank(how) if len(found) < len(table) else []
+    return [found.get(row, blank) for row in range(len(table))]
 
 
 def stream(
@@ -53,7 +53,7 @@ def stream(
     found = list(_fused(pipeline, table, task, Ledger()))
     ledger.warn()
     if not found:
-        yield task.blank().text
+        yield task.blank(how)[0].text
     for _, head, fused in found:
         yield from task.stream(head, fused, how)
 
@@ -127,8 +127,8 @@ def parts(
         own = _Places(rows, left)
         for step in task.parts(head, fused, how, [seeds[row] for row in rows], own):
             yield [replace(part, row=rows[part.row]) for part in step]
-    said = task.blank()
-    yield [Part(row, 0, said.text, said) for row in sorted(blank)]
+    said = task.blank(how) if blank else []
+    yield [Part(row, i, one.text, one) for row in sorted(blank) for i, one in enumerate(said)]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,12 +14,11 @@ from torch.nn import functional as F
 from polymodal.contract.batch import Decided, Field, Fused
 from polymodal.contract.form import Form
 from polymodal.contract.writing import Speaker
-from polymodal.metrics.captions import rouge_l
 from polymodal.modalities.text.forms.pieces import MARKS, PAD, SEP, Pieces
 from polymodal.nn import rules
 from polymodal.nn.decoder import Decoder, Prompt
 from polymodal.nn.decoding import pieces, write
-from polymodal.nn.manner import Manner, Rule, Text
+from polymodal.nn.manner import Manner, Rule, Text, mean
 from polymodal.nn.tokens import Look, Tokens
 from polymodal.table import references
 from polymodal.tasks._prompt import Reader, medium
@@ -34,8 +32,6 @@ ENDED, NATS, PLACES, USUAL = range(4)
 ID, LOG = range(2)
 # Random vectors that tell how loud a projector is.
 TRIED = 256
-# So many texts are compared, to find the one that is most like all.
-SAMPLE = 200
 
 
 class Trained(Tokens):
@@ -285,7 +281,7 @@ class Writer(Projected):
                 Text(piece[real][:-1].tolist(), log[real].tolist(), True)
                 for piece, real, log in zip(ids, mask, logs, strict=True)
             ]
-            found.append(sorted(own, key=_mean, reverse=True))
+            found.append(sorted(own, key=mean, reverse=True))
         return found
 
     def prompt(self, fused: Fused) -> Prompt:
@@ -364,12 +360,7 @@ def as_loud(project: nn.Sequential, like: Tensor) -> None:
 
 def ranked(texts: Sequence[Text], manner: Manner) -> list[Text]:
     """Several drawn ones, the likeliest a piece first; beams as they come, the best first."""
-    return sorted(texts, key=_mean, reverse=True) if manner.temperature > 0 else list(texts)
-
-
-def _mean(text: Text) -> float:
-    """Log-likelihood a piece."""
-    return sum(text.logs) / max(1, len(text.logs))
+    return sorted(texts, key=mean, reverse=True) if manner.temperature > 0 else list(texts)
 
 
 def answered(text: Text, end: int, nats: float = 0.0, places: int = 0, usual: float = 0.0) -> Array:
@@ -386,13 +377,3 @@ def answered(text: Text, end: int, nats: float = 0.0, places: int = 0, usual: fl
     ends = [end] * (len(text.logs) - len(text.ids))
     found[1:, ID], found[1:, LOG] = [*text.ids, *ends], text.logs
     return found
-
-
-def commonest(every: Sequence[str]) -> str:
-    """The commonest text; where none comes twice, the one that shares most words with others."""
-    (text, count), *_ = Counter(sorted(every)).most_common(1)
-    if count > 1:
-        return text
-    sample = every[:: -(-len(every) // SAMPLE)]
-    likes = [rouge_l([one] * len(sample), [[other] for other in sample]).sum() for one in sample]
-    return sample[int(np.argmax(likes))]

@@ -25,7 +25,7 @@ from polymodal.metrics.answers import normalised
 from polymodal.metrics.texts import texts
 from polymodal.modalities.text.forms.pieces import Pieces
 from polymodal.nn.decoder import Decoder
-from polymodal.nn.manner import Manner, Text
+from polymodal.nn.manner import Manner, Text, keeps
 from polymodal.nn.tokens import Tokens
 from polymodal.table import chat, references
 from polymodal.tasks import _labels
@@ -34,6 +34,7 @@ from polymodal.tasks._growing import finished, growing, together, weighed
 from polymodal.tasks._hidden import Hidden
 from polymodal.tasks._template import Template
 from polymodal.tasks._templated import Templated
+from polymodal.tasks._usual import commonest, suiting
 from polymodal.tasks._written import (
     ENDED,
     ID,
@@ -45,7 +46,6 @@ from polymodal.tasks._written import (
     Writer,
     Written,
     answered,
-    commonest,
 )
 
 # Pieces of a text at most; what is longer is cut in training.
@@ -164,12 +164,14 @@ class Generate(Hidden, Costed, Templated):
             pieces.fit(every + self.prompts())
             tokens = Trained(pieces)
         encoded = [tokens.numbers(text) for text in every]
+        common, *often = commonest(every)
         ids, counts = np.unique(np.concatenate(encoded), return_counts=True)
         self.state = {
             "merges": pieces.state["merges"],
             "digest": decoder.digest(options),
             "counts": [ids.tolist(), counts.tolist()],
-            "common": commonest(every),
+            "common": common,
+            "often": often,
             "longest": max(len(own) for own in encoded),
             "words": float(np.median([len(words(text)) for text in every])),
             "cut": sum(int(own[-1]) != tokens.end for own in encoded),
@@ -177,7 +179,6 @@ class Generate(Hidden, Costed, Templated):
             "template": None if self.placed is None else self.placed.to_json(),
         }
         self._state["long"] = self.longer(self._room())
-        tokens.rule(self._manner(self._state["longest"]))
 
     @property
     def state(self) -> dict[str, Any]:
@@ -202,6 +203,7 @@ class Generate(Hidden, Costed, Templated):
         counts = np.ones(tokens.count)
         counts[state["counts"][0]] += state["counts"][1]
         self._usual = np.log(counts / counts.sum())
+        self._constant, *_ = self._constants(self._manner(state["longest"]))
 
     def _formed(self, tokens: Tokens) -> Written:
         return Written(tokens)
@@ -211,11 +213,15 @@ class Generate(Hidden, Costed, Templated):
         return lookup.find("nn/decoders", name_of(self.decoder)), options_of(self.decoder)
 
     def remarks(self) -> list[tuple[str, str]]:
-        """Of texts that are cut."""
+        """Of texts that are cut, and of a rule that no constant keeps."""
         found = []
         if cut := self._state["cut"]:
             what = f"{cut:,} texts of '{self.name}' have more than {LIMIT:,} pieces"
             found.append(("warning", f"{what}: their ends are not learned"))
+        rule = self.tokens.rule(self._manner(self._state["longest"]))
+        if not keeps(rule, self._constant, self.tokens.end):
+            what = f"No text that comes often in '{self.name}' keeps to what its decoding asks for"
+            found.append(("info", f"{what}: rows that lack all that is read get one that does not"))
         return found + self.read_remarks(self._state["long"])
 
     def is_known(self, cell: Any) -> bool:
@@ -229,17 +235,18 @@ class Generate(Hidden, Costed, Templated):
 
     @torch.no_grad()
     def write(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> list[list[Said]]:
-        writer, manner = self._asked(head, how)
+        assert isinstance(head, Writer)
+        manner = self._asked(how)
         if manner.stop:
             return together(self.parts(head, fused, how))
-        prompt = writer.prompt(fused)
-        found = zip(writer.write(prompt, manner), prompt.places(), strict=True)
+        prompt = head.prompt(fused)
+        found = zip(head.write(prompt, manner), prompt.places(), strict=True)
         if manner.choices:
             return [[weighed(self.tokens, own, read)] for own, read in found]
         return [[finished(self.tokens, text, read) for text in own] for own, read in found]
 
     def stream(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> Iterator[str]:
-        _, manner = self._asked(head, how)
+        manner = self._asked(how)
         if manner.choices or manner.beams > 1 or manner.samples > 1:
             one = "one text, written piece by piece: no choices, beams or samples"
             what = "Such a text is known as a whole only"
@@ -256,26 +263,33 @@ class Generate(Hidden, Costed, Templated):
         seeds: Sequence[int] = (),
         left: Collection[int] = (),
     ) -> Iterator[list[Part]]:
-        writer, manner = self._asked(head, how)
+        assert isinstance(head, Writer)
+        manner = self._asked(how)
         if manner.choices or manner.beams > 1:
             for i, own in enumerate(self.write(head, fused, how)):
                 yield [Part(i, j, one.text, one) for j, one in enumerate(own)]
             return
-        yield from growing(writer, writer.prompt(fused), manner, seeds, left)
+        yield from growing(head, head.prompt(fused), manner, seeds, left)
 
-    def blank(self) -> Said:
-        return finished(self.tokens, self._constant())
+    def blank(self, how: Mapping[str, Any]) -> list[Said]:
+        manner = self._asked(how)
+        texts = self._constants(manner)
+        if manner.choices:
+            return [weighed(self.tokens, texts, 0)]
+        return [finished(self.tokens, texts[i % len(texts)]) for i in range(manner.samples)]
 
-    def _asked(self, head: nn.Module, how: Mapping[str, Any]) -> tuple[Writer, Manner]:
-        assert isinstance(head, Writer)
+    def _asked(self, how: Mapping[str, Any]) -> Manner:
         lookup.check_options(Manner, "write", how, "ask for another {key}")
-        return head, self._manner(self._state["longest"], how)
+        return self._manner(self._state["longest"], how)
 
-    def _constant(self) -> Text:
-        """The commonest text; its pieces are as likely as they come often."""
-        ids = self.tokens.numbers(self._state["common"])
-        ended = bool(len(ids)) and bool(ids[-1] == self.tokens.end)
-        return Text(ids[: len(ids) - ended].tolist(), self._usual[ids].tolist(), ended)
+    def _constants(self, manner: Manner) -> list[Text]:
+        """The commonest texts that keep to what is asked; pieces are as likely as they come
+        often."""
+        return suiting(self.tokens, self._common(manner), self._usual, manner)
+
+    def _common(self, manner: Manner) -> list[str]:
+        """Texts as they are written in a manner, the commonest first."""
+        return [self._state["common"], *self._state.get("often", ())]
 
     # -- learning ------------------------------------------------------------------------------
 
@@ -333,8 +347,8 @@ class Generate(Hidden, Costed, Templated):
         return [answered(text, self.tokens.end, cost, int(n), u) for text, cost, n, u in found]
 
     def constant(self, like: Answers) -> list[Array]:
-        """The commonest text, or the one most like all; pieces are as likely as they come often."""
-        text, end = self._constant(), self.tokens.end
+        """The commonest text that keeps to `decoding`, or the one most like all."""
+        text, end = self._constant, self.tokens.end
         heads = [answer[0] for answer in like]
         return [answered(text, end, head[USUAL], int(head[PLACES]), head[USUAL]) for head in heads]
 

@@ -17,6 +17,7 @@ from polymodal.nn.decoder import Prompt
 from polymodal.nn.manner import Manner, Text
 from polymodal.nn.tokens import Tokens
 from polymodal.table import references
+from polymodal.tasks._usual import KEPT
 from polymodal.tasks._written import Writer, Written
 from polymodal.tasks.generate import Generate
 
@@ -146,9 +147,11 @@ class Reason(Generate):
             )
         super().fit(every)
         answers = [text for own in every for text in own if text.startswith(ANSWER)]
-        (common, _), *_ = Counter(sorted(answers)).most_common(1)
+        (common, _), *rest = Counter(sorted(answers)).most_common(KEPT)
+        often = [text for text, count in rest if count > 1]
         lengths = [len(words(parted(answer)[1])) for answer in answers]
-        self.state = {**self.state, "common": common, "words": float(np.median(lengths))}
+        own = {"common": common, "often": often, "words": float(np.median(lengths))}
+        self.state = {**self.state, **own}
 
     def _formed(self, tokens: Tokens) -> Written:
         return Reasoned(tokens, self.name, self.rationale)
@@ -167,6 +170,10 @@ class Reason(Generate):
 
     def _texts(self, answers: Answers) -> list[str]:
         return [self._parted(text)[1] for text in super()._texts(answers)]
+
+    def _common(self, manner: Manner) -> list[str]:
+        texts = super()._common(manner)
+        return [parted(text)[1] for text in texts] if ruled(manner) else texts
 
     def _parted(self, text: str) -> tuple[str, str]:
         """As `parted`; what keeps to a rule is an answer that nothing stands before."""

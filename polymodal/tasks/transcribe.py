@@ -29,7 +29,7 @@ from polymodal.nn import ctc
 from polymodal.nn.manner import Manner
 from polymodal.table import references
 from polymodal.tasks import _heard, _labels
-from polymodal.tasks._written import commonest
+from polymodal.tasks._usual import commonest, ordered
 
 # What the encoder of speech declares.
 TIMED = "timed"
@@ -133,14 +133,16 @@ class Transcribe(Along):
             raise _labels.nothing_to_learn(self.name, repr(every[0]) if every else "no text at all")
         units: _heard.Units = _heard.Letters.of(every)
         said = [word for text in every for word in text.split()]
-        often = len(said) >= OFTEN * len(set(said))
-        if self.units == PIECES or (self.units == AUTO and often):
+        come_back = len(said) >= OFTEN * len(set(said))
+        if self.units == PIECES or (self.units == AUTO and come_back):
             units = _heard.Merged.of(every, self.vocabulary, LIMIT)
+        common, *often = commonest(every)
         self.state = {
             "modality": self.modality,
             "units": units.state,
             "usual": _heard.usual([units.numbers(text) for text in every], units.count),
-            "common": commonest(every),
+            "common": common,
+            "often": often,
             "silent": silent,
         }
 
@@ -277,21 +279,18 @@ class Transcribe(Along):
 
     @torch.no_grad()
     def write(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> list[list[Said]]:
-        output = head(fused).output
-        # A choice is told as it was given, however its units spell it.
-        choices = reversed(self.manner(how).choices)
-        given = {tuple(self.form.encode(choice).tolist()): choice for choice in choices}
-        found = []
-        for own, read in zip(self._texts(output, how), output["counts"].tolist(), strict=True):
-            said = [self._said(text, log, read) for text, log in own]
-            if given:
-                texts_ = [given[tuple(units)] for units, _ in own]
-                said = [replace(one, text=text) for one, text in zip(said, texts_, strict=True)]
-                each = {one.text: (one.log_likelihood, _each(one)) for one in said}
-                best = said[0]
-                said = [Said(best.text, best.log_likelihood, "stop", each, best.pieces, read)]
-            found.append(said)
-        return found
+        output, choices = head(fused).output, self.manner(how).choices
+        every = zip(self._texts(output, how), output["counts"].tolist(), strict=True)
+        return [self._told(own, read, choices) for own, read in every]
+
+    def _told(self, own: Sequence[_Text], read: int, choices: Sequence[str]) -> list[Said]:
+        """Texts as they are told; of choices the first, as it was given, with all of their logs."""
+        said = [self._said(text, log, read) for text, log in own]
+        if not choices:
+            return said
+        given = {tuple(self.form.encode(one).tolist()): one for one in reversed(choices)}
+        logs = {given[tuple(units)]: (log, log / max(1, len(units))) for units, log in own}
+        return [replace(said[0], text=next(iter(logs)), choices=logs)]
 
     def stream(self, head: nn.Module, fused: Fused, how: Mapping[str, Any]) -> Iterator[str]:
         """The whole text: before the end of a sound nothing of it is sure."""
@@ -308,9 +307,19 @@ class Transcribe(Along):
         for i, own in enumerate(self.write(head, fused, how)):
             yield [Part(i, j, one.text, one) for j, one in enumerate(own)]
 
-    def blank(self) -> Said:
-        units = self.tokens.numbers(self._state["common"])
-        return self._said(units.tolist(), -self._usually(units), 0)
+    def blank(self, how: Mapping[str, Any]) -> list[Said]:
+        manner = self.manner(how)
+        own = [(units.tolist(), -self._usually(units)) for units in self._constants(manner)]
+        found = self._told(own, 0, manner.choices)
+        return [found[i % len(found)] for i in range(manner.samples)]
+
+    def _constants(self, manner: Manner) -> list[Array]:
+        """Units of the commonest texts; of choices all, the commonest first, then the likeliest."""
+        texts = [self._state["common"], *self._state.get("often", ())]
+        if manner.choices:
+            read = map(self._read, manner.choices)
+            texts = ordered(read, texts, lambda text: self._usually(self.form.encode(text)))
+        return [self.tokens.numbers(text) for text in texts]
 
     def _said(self, units: Sequence[int], log: float, read: int) -> Said:
         return Said(self.tokens.text(units), log, "stop", pieces=len(units), read=read)
@@ -341,9 +350,8 @@ class Transcribe(Along):
 
     def constant(self, like: Answers) -> list[Array]:
         """The commonest text, or the one most like all; units are as likely as they come often."""
-        units = self.tokens.numbers(self._state["common"])
-        log = -self._usually(units)
-        return [np.array([log, own[USUAL], own[USUAL], *units]) for own in like]
+        units, *_ = self._constants(self.manner({}))
+        return [np.array([-self._usually(units), own[USUAL], own[USUAL], *units]) for own in like]
 
     def decode(self, answers: Answers) -> dict[str, list[Any]]:
         """Beside the text its log-likelihood, over all ways in which the sound may say it."""
@@ -390,7 +398,3 @@ class Transcribe(Along):
 
 # Units, and the log-likelihood of what they say.
 _Text = tuple[list[int], float]
-
-
-def _each(said: Said) -> float:
-    return said.log_likelihood / max(1, said.pieces)

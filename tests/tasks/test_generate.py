@@ -251,6 +251,32 @@ def test_the_common_text_is_the_commonest_or_the_one_most_like_all():
     assert fitted(texts).state["common"] == "a dog runs"
 
 
+KNOWN = [*["no"] * 3, *["yes, it is"] * 2, "7"]
+
+
+@pytest.mark.parametrize(
+    ("how", "texts"),
+    [
+        ({}, ["no"]),
+        ({"temperature": 1.0, "samples": 3}, ["no", "yes, it is", "no"]),
+        ({"pattern": "y.*", "temperature": 1.0, "samples": 2}, ["yes, it is"] * 2),
+        ({"pattern": "[0-9]+"}, ["no"]),  # none that comes often
+        ({"choices": ["7", "yes, it is"]}, ["yes, it is"]),
+        ({"choices": ["maybe it is no", "8"], "longest": 3}, None),
+    ],
+)
+def test_what_is_said_of_a_row_with_nothing_keeps_to_what_is_asked(how, texts):
+    task = fitted(KNOWN)
+    found = task.blank(how)
+    assert texts is None or [one.text for one in found] == texts
+    assert {*found[0].choices} == {*how.get("choices", ())}
+    own = fitted(KNOWN, decoding=how)
+    said = own.decode(own.constant([np.zeros((1, 4))]))["said"]
+    assert said == [found[0].text] and said[0] in how.get("choices", said)
+    told = [what for _, what in own.remarks() if "keeps to what" in what]
+    assert bool(told) == (how.get("pattern") == "[0-9]+")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -458,7 +484,7 @@ def test_several_texts_are_told_as_they_come_and_may_be_left(run):
         texts[key] = texts.get(key, "") + part.text
         if part.said is not None:
             done[key] = part.said
-    assert set(done) == {(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0)}
+    assert set(done) == {(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0), (3, 1)}
     assert {key: said.text for key, said in done.items()} == texts
     alone = run.write([row], seed=5, **how)[0]
     for sample in (0, 1):

@@ -222,6 +222,9 @@ def test_texts_come_with_their_log_likelihood_in_every_manner():
     assert chosen.choices["cab"][0] == pytest.approx(cost("cab", 0), rel=1e-4)
     ((told,), *_) = task.write(own, given, {"choices": ["Ca B!", "Abba?"]})
     assert set(told.choices) == {"Ca B!", "Abba?"} and told.text in told.choices
+    (blank,) = task.blank({"choices": ["Ca B!", "Abba?"]})
+    assert set(blank.choices) == set(told.choices) and blank.text in blank.choices
+    assert len(task.blank({"beams": 8, "samples": 3})) == 3
     assert "".join(task.stream(own, given, {})) == plain[0][0].text
     parts = [part for step in task.parts(own, given, {}) for part in step]
     assert [part.said for part in parts] == [said for (said,) in plain]
