@@ -145,6 +145,7 @@ def test_it_fits_a_tiny_table(
     said = re.sub(r"epochs: \d+", quick, path.read_text(encoding="utf-8"))
     said = said.replace("folds: 5", "folds: 2").replace("pretrained: minilm", "pretrained: bert")
     said = said.replace("rivals: true", "rivals: false")
+    said = re.sub(r"depth: \d+", "depth: 2", re.sub(r"hidden: \d+", "hidden: 48", said))
     tables = table(re.search(r"data/(\w+)/train", said)[1])  # type: ignore[index]
     (tmp_path / "bert").symlink_to(bert_path)
     (tmp_path / path.name).write_text(said, encoding="utf-8")
@@ -152,7 +153,7 @@ def test_it_fits_a_tiny_table(
     recipe: Recipe = load(tmp_path / path.name)
     do = pm.pretrain if path.stem in LEARNED else pm.fit
     run = do(tables["train"], recipe=recipe, show=Show.silent())
-    found = pm.evaluate(run, tables["test"]).targets
+    found = pm.evaluate(run, tables["test"], explain=1).targets
     assert set(found) == set(recipe.targets)
     tried = {line["name"] for line in run.leaderboard}
     assert tried >= {model.name for model in recipe.models or []}
