@@ -52,10 +52,11 @@ _ALLOWED: ContextVar[tuple[Path, ...] | None] = ContextVar("allowed", default=No
 def names(folder: str) -> list[str]:
     """Component names in a folder such as "fusion", sorted; imports none of them."""
     return sorted(
-        file.stem
+        file.removesuffix(".py")
         for place in places(folder)
-        for file in Path(place).glob("*.py")
-        if not file.stem.startswith("_")
+        if os.path.isdir(place)
+        for file in os.listdir(place)
+        if file.endswith(".py") and not file.startswith("_")
     )
 
 

@@ -24,6 +24,9 @@ Key = TypeVar("Key", bound=Hashable)
 # Weights held at once: 16 MiB, and a metric makes a few copies of them.
 BLOCK = 2**21
 
+# Rows drawn in one call: more would not stay in a processor's cache, fewer cost a call each.
+DRAWN = 2**16
+
 # What lies beyond either end of a 95 % interval.
 LEVEL = 0.025
 
@@ -124,16 +127,15 @@ def bootstrap(
     """
     codes, units = _units(rows, clusters)
     plain = figures(np.ones((1, rows)))
+    if not plain:
+        return {}
     drawn: dict[Key, list[np.ndarray[Any, Any]]] = {name: [] for name in plain}
     for weights in _resampled(codes, units, resamples, seed):
         for name, values in figures(weights).items():
             drawn[name].append(values)
-    tail = _tail(units)
+    ends = _ends(np.stack([np.concatenate(blocks) for blocks in drawn.values()]), _tail(units))
     found = {}
-    for name, blocks in drawn.items():
-        values = np.concatenate(blocks)
-        values = values[~np.isnan(values)]
-        low, high = np.quantile(values, [tail, 1 - tail]) if len(values) else (math.nan, math.nan)
+    for name, (low, high) in zip(drawn, ends, strict=True):
         if units < 2:
             low = high = math.nan
         value = float(plain[name][0])
@@ -166,8 +168,8 @@ def mcnemar(b: int, c: int) -> McNemar:
     """
     from scipy.stats import binom
 
-    fewer = binom(b + c, 0.5)
-    point, twice_tail = float(fewer.pmf(min(b, c))), 2 * float(fewer.cdf(min(b, c)))
+    fewer = min(b, c), b + c, 0.5
+    point, twice_tail = float(binom.pmf(*fewer)), 2 * float(binom.cdf(*fewer))
     return McNemar(mid_p=min(1.0, twice_tail - point), exact=min(1.0, twice_tail))
 
 
@@ -259,10 +261,14 @@ def _resampled(
     """Blocks `(n, rows)` of how often each row was drawn; their size changes nothing."""
     rng = np.random.default_rng(seed)
     identity = units == len(codes)
+    several = max(1, DRAWN // max(1, units))
     for count in _blocks(resamples, len(codes)):
         drawn = np.empty((count, units))
-        for i in range(count):
-            drawn[i] = np.bincount(rng.integers(0, units, units), minlength=units)
+        for start in range(0, count, several):
+            part = drawn[start : start + several]
+            # Numbers of their own for each resample's units, so that one call counts them all.
+            chosen = rng.integers(0, units, part.shape) + units * np.arange(len(part))[:, None]
+            part[:] = np.bincount(chosen.ravel(), minlength=part.size).reshape(part.shape)
         yield drawn if identity else drawn[:, codes]
 
 
@@ -270,6 +276,19 @@ def _blocks(resamples: int, rows: int) -> Iterator[int]:
     size = max(1, BLOCK // rows)
     for start in range(0, resamples, size):
         yield min(size, resamples - start)
+
+
+def _ends(values: np.ndarray[Any, Any], tail: float) -> np.ndarray[Any, Any]:
+    """`(figures, 2)` percentiles of values `(figures, resamples)`, of those that are defined."""
+    ends = np.full((len(values), 2), math.nan)
+    whole = ~np.isnan(values).any(1)
+    shares = [tail, 1 - tail]
+    if whole.any():
+        ends[whole] = np.quantile(values[whole], shares, axis=1).T
+    for i in np.flatnonzero(~whole):
+        if len(defined := values[i][~np.isnan(values[i])]):
+            ends[i] = np.quantile(defined, shares)
+    return ends
 
 
 def _tail(units: int) -> float:

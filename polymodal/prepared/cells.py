@@ -146,9 +146,11 @@ def _why(table: Table, column: Column, row: int) -> str:
 def _values(table: Table, column: Column, rows: np.ndarray[Any, Any]) -> Iterator[tuple[int, Any]]:
     """Rows and what stands there, read in parts; media, which may be large, one by one."""
     data = table.data.column(column.name)
-    part = 1 if kind.of(column.kind).media else PART
-    for start in range(0, len(rows), part):
-        own = rows[start : start + part]
+    if kind.of(column.kind).media:
+        yield from ((row, data[row].as_py()) for row in rows.tolist())
+        return
+    for start in range(0, len(rows), PART):
+        own = rows[start : start + PART]
         yield from zip(own.tolist(), data.take(pa.array(own, pa.int64())).to_pylist(), strict=True)
 
 

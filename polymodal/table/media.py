@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, Literal, NoReturn
 
 import numpy as np
 
@@ -174,11 +174,15 @@ def load_npy(data: builtins.bytes, label: str) -> np.ndarray[Any, Any]:
     try:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0
-        shape, _, kind = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
+        read = read if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, columns_first, kind = read(file)
+        if kind.hasobject:
+            raise ValueError("it holds pickled objects, which are not read")
         # Memory is taken by the header's word.
-        if not kind.hasobject and math.prod(shape) * kind.itemsize > len(data):
+        if math.prod(shape) * kind.itemsize > len(data) - file.tell():
             raise ValueError(f"{math.prod(shape)} numbers promised, {len(data)} bytes there")
-        return np.load(io.BytesIO(data), allow_pickle=False)
+        order: Literal["C", "F"] = "F" if columns_first else "C"
+        return np.ndarray(shape, kind, data, file.tell(), order=order).copy(order=order)
     except Exception as error:  # the header is parsed as Python, which fails in many ways
         raise UserError(f"{label} is a broken .npy file ({str(error)[:200]})") from error
 
