@@ -6,22 +6,25 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test quick check clean
+.PHONY: quickstart test quick check lint clean
 
 quickstart: $(VENV)/.base
 	$(BIN)/polymodal quickstart --out quickstart --overwrite
 
-test: check
+test: lint
 	# One thread a process: more of them spinning for the same cores makes tests many times slower.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
-quick: check
+quick: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not whole and not slow"
 
-check: $(VENV)/.dev
+check: lint
+	$(BIN)/mypy
+
+# Types are checked among the tests too (tests/test_types.py), where the other core has work meanwhile.
+lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 
 clean:
 	rm -rf $(VENV) build quickstart runs .pytest_cache .mypy_cache .ruff_cache

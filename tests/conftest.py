@@ -25,6 +25,11 @@ CORPUS = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest begins first: the other process has enough to do meanwhile."""
+    items.sort(key=lambda item: item.path.name != "test_types.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cells_are_read_by_no_model_that_happens_to_be_installed() -> Iterator[None]:
     """Fits in tests take seconds; who wants such a model names it, or says what is installed."""
