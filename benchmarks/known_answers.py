@@ -76,7 +76,7 @@ def measure(
     frame = interactions.frame(game, kinds, rows + test_rows, seed, noise)
     plan = recipe(kinds, epochs) if budget is None else None
     run = pm.fit(frame[:rows], TARGET, recipe=plan, budget=budget, seed=seed)
-    found = pm.evaluate(run, frame[rows:].reset_index(drop=True))
+    found = pm.evaluate(run, frame[rows:].reset_index(drop=True), explain=0)
     known, verdict = found.contributions[TARGET], found.verdicts[TARGET]
     names = {modality(letter, kind): letter for letter, kind in zip("ab", kinds, strict=True)}
 
