@@ -48,7 +48,7 @@ def total_loss(outputs: Outputs, c: Any) -> Tensor:
 
 def train(model: Model, c: Any) -> set[str]:
     """Two steps; the names of parameters that no gradient has reached."""
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
     unreached = {name for name, p in model.named_parameters() if p.requires_grad}
     model.train()
     for _ in range(STEPS):
@@ -56,11 +56,12 @@ def train(model: Model, c: Any) -> set[str]:
         assert loss.isfinite()
         optimizer.zero_grad()
         loss.backward()
-        for name, parameter in model.named_parameters():
-            if parameter.grad is not None:
-                assert parameter.grad.isfinite().all(), name
-                if (parameter.grad != 0).any():
-                    unreached.discard(name)
+        grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        # NaN where one of a gradient's numbers is.
+        largest = torch.stack([grad.abs().max() for grad in grads.values()])
+        assert largest.isfinite().all()
+        reached = zip(grads, (largest > 0).tolist(), strict=True)
+        unreached -= {name for name, one in reached if one}
         optimizer.step()
     return unreached
 
@@ -78,14 +79,10 @@ def close(ours: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float =
 
 
 @torch.no_grad()
-def assert_idle(model: Model, c: Any, names: set[str], wanted: dict[str, Tensor]) -> None:
+def spoil(model: Model, names: set[str]) -> None:
     """What no gradient reaches must not matter: the query of a single token, an unused pooler."""
-    before = {name: p.clone() for name, p in model.named_parameters() if name in names}
     for name in names:
-        model.get_parameter(name).add_(torch.randn_like(before[name]))
-    close(scores(model, c), wanted)
-    for name in names:
-        model.get_parameter(name).copy_(before[name])
+        model.get_parameter(name).add_(torch.randn_like(model.get_parameter(name)))
 
 
 def check(c: Any) -> None:
@@ -98,10 +95,10 @@ def check(c: Any) -> None:
         assert any(name.startswith(part) for name in learned), part
     wanted = scores(model, c)
     assert all(value.isfinite().all() for value in wanted.values())
-    assert_idle(model, c, unreached, wanted)
     torch.manual_seed(1)
     other = c.build(adapt=False)
     fill(other, load(save({k: v.contiguous() for k, v in model.state_dict().items()})))
+    spoil(other, unreached)
     close(scores(other, c), wanted, 1e-6)
 
     one = {name: row_of(field, 4) for name, field in c.inputs.items()}

@@ -19,16 +19,19 @@ from torch import nn
 import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.contract.metric import Metric
+from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Recipe
 from polymodal.evaluation import game, sets
 from polymodal.metrics import contribution
 from polymodal.metrics.contribution import subsets
+from polymodal.models.experts import _boosting
+from polymodal.models.solved import Solved
 from polymodal.run import pipeline as running
 from polymodal.table.ledger import Ledger
 
 pytestmark = pytest.mark.whole
 
-ROWS, BATCH = 300, 256
+ROWS, BATCH = 160, 64
 MEMBERS = {
     "gated": {"fusion": "gated", "width": 8, "training": {"epochs": 1}},
     "early": {"fusion": {"name": "early", "depth": 1}, "width": 8, "training": {"epochs": 1}},
@@ -62,12 +65,17 @@ def run(
     settings = {"models": [member], "data": {"kinds": {"note": "text"}}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POLYMODAL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(_boosting, "MOST_ROUNDS", 20)
         return pm.fit(frame, "label", recipe=Recipe.model_validate(settings))
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path_factory.mktemp("cache")))
+    # So that few rows are several batches.
+    for predictor in (Predictor, Solved):
+        monkeypatch.setattr(predictor, "batch_size", BATCH)
+    monkeypatch.setattr(sets, "BATCH", BATCH)
 
 
 def readers(module: nn.Module) -> dict[str, nn.Module]:
@@ -97,7 +105,7 @@ def test_every_encoder_runs_once_a_batch(run: pm.Run, frame: pd.DataFrame) -> No
     run.scores_without(prepared, np.arange(ROWS), every)
     for hook in hooks:
         hook.remove()
-    assert dict(calls) == dict.fromkeys(readers(module), -(-ROWS // module.batch_size))
+    assert dict(calls) == dict.fromkeys(readers(module), -(-ROWS // BATCH))
 
 
 def test_together_is_what_each_is_alone(run: pm.Run, frame: pd.DataFrame) -> None:
@@ -119,7 +127,7 @@ def test_together_is_what_each_is_alone(run: pm.Run, frame: pd.DataFrame) -> Non
 def test_what_sets_cost_is_told_before_they_are_scored(
     run: pm.Run, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sets, "ROWS", 100)
+    monkeypatch.setattr(sets, "ROWS", 50)
     happened: list[str] = []
     own = running.predict_without
 
@@ -141,14 +149,14 @@ def test_what_sets_cost_is_told_before_they_are_scored(
     assert again.targets == exact.targets
     happened.clear()
     sampled = pm.evaluate(run, frame, explain=0, contributions="sampled", tell=happened.append)
-    assert happened[0].startswith("scoring 15 sets of modalities on 100 of 300 rows: ")
+    assert happened[0].startswith("scoring 15 sets of modalities on 50 of 160 rows: ")
     happened.clear()
     none = pm.evaluate(run, frame, explain=0, contributions="none", tell=happened.append)
     assert none.contributions == {} and happened == []
     # All measure every row; only the game is of a sample, and knows that it is less sure.
     assert exact.targets == sampled.targets == none.targets
     whole, part = (one.contributions["label"] for one in (exact, sampled))
-    assert (whole["rows"], part["rows"]) == (ROWS, 100)
+    assert (whole["rows"], part["rows"]) == (ROWS, 50)
     assert list(whole["values"]) == list(part["values"]) and len(whole["values"]) == 16
 
     def width(found: dict[str, Any]) -> float:
@@ -198,11 +206,11 @@ def test_nothing_is_timed_for_nobody_and_nothing_that_is_kept(
     timed: list[str] = []
     own = sets._costs
     monkeypatch.setattr(sets, "_costs", lambda *given: (timed.append(given[-1]), own(*given))[1])
-    pm.evaluate(run, frame)
+    pm.evaluate(run, frame, explain=0)
     assert timed == []
-    pm.evaluate(run, frame, tell=lambda _: None)
+    pm.evaluate(run, frame, explain=0, tell=lambda _: None)
     assert timed == []
-    pm.evaluate(run, frame[1:], tell=lambda _: None)
+    pm.evaluate(run, frame[1:], explain=0, tell=lambda _: None)
     assert timed == ["model"]
 
 
@@ -222,8 +230,8 @@ def test_exchanged_cells_are_of_rows_from_everywhere_and_respect_groups(
     # Every row ten times, so that whole groups agree and rows are no independent evidence.
     repeated = frame[:30].loc[np.repeat(np.arange(30), 10)]
     repeated["who"] = np.repeat(np.arange(30), 10)
-    plain = pm.evaluate(run, repeated)
-    grouped = pm.evaluate(run, repeated, group="who")
+    plain = pm.evaluate(run, repeated, explain=0)
+    grouped = pm.evaluate(run, repeated, explain=0, group="who")
     (rows, again) = chosen
     np.testing.assert_array_equal(rows, again)
     assert len(set(rows.tolist())) == 160 and (np.diff(rows) > 0).all()
@@ -294,9 +302,9 @@ def test_what_is_planned() -> None:
 
 @pytest.mark.parametrize("players", [3, 7])
 def test_sampled_values_cover_what_all_rows_and_orders_give(players: int) -> None:
-    """800 draws of rows, and for seven players of orders too, from tables of per-row values."""
+    """400 draws of rows, and for seven players of orders too, from tables of per-row values."""
     names = list("abcdefg")[:players]
-    everything, draws, size, pairs = 1500, 800, 120, 12
+    everything, draws, size, pairs = 1500, 400, 120, 12
     rng = np.random.default_rng(players)
     hits = []
     for draw in range(draws):
@@ -357,7 +365,7 @@ def test_seven_modalities_are_sampled(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     member = {"name": "model", "learner": "linear", "modalities": {name: {} for name in names}}
     found = pm.fit(table, "label", recipe=Recipe.model_validate({"models": [member]}))
-    result = pm.evaluate(found, table)
+    result = pm.evaluate(found, table, explain=0)
     worth = result.contributions["label"]
     assert (worth["rows"], worth["orders"]) == (50, 8) and worth["cooperation"] == {}
     assert set(worth["shapley"]) == set(worth["utilisation"]) == set(names)

@@ -14,6 +14,7 @@ import polymodal as pm
 from polymodal.contract.recipe import Recipe
 from polymodal.fitting import trials
 from polymodal.fitting.learners import gradient
+from polymodal.models.experts import _boosting
 
 ROWS, HELD = 40, 12
 KINDS = {
@@ -44,6 +45,7 @@ TREES = {"name": "trees", "learner": "trees", **EXPERT}
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(_boosting, "MOST_ROUNDS", 20)
 
 
 def clean(rows: int = ROWS + HELD) -> pd.DataFrame:

@@ -59,19 +59,23 @@ def verdict_of_values(
 
 
 @cache
-def of_counts(wins: int, losses: int, rows: int, least: float | None = None) -> Verdict:
+def of_counts(
+    wins: int, losses: int, rows: int, least: float | None = None, resamples: int = 1000
+) -> Verdict:
     """Accuracy where only the fused model is right in `wins` rows, only the single in `losses`."""
     fused, single = np.zeros(rows), np.zeros(rows)
     fused[:wins] = 1
     single[wins : wins + losses] = 1
-    return verdict_of_values(fused, single, least=least, resamples=1000)
+    return verdict_of_values(fused, single, least=least, resamples=resamples)
 
 
 def answers(rows: int, disagreeing: float, gain: float, draws: int = 2000) -> Counter[str]:
     """Shares of the answers over test sets drawn at a true gain."""
     chances = [(disagreeing + gain) / 2, (disagreeing - gain) / 2, 1 - disagreeing]
     drawn = np.random.default_rng(0).multinomial(rows, chances, draws)
-    found = Counter(of_counts(int(wins), int(losses), rows).answer for wins, losses, _ in drawn)
+    found = Counter(
+        of_counts(int(wins), int(losses), rows, resamples=400).answer for wins, losses, _ in drawn
+    )
     return shares(found, f"gain {gain:.3f}, d {disagreeing:.3f}, {rows} rows")
 
 
@@ -168,13 +172,13 @@ def of_patients(won: np.ndarray, resamples: int) -> Verdict:
 @pytest.mark.slow
 def test_a_gain_that_is_none_hardly_ever_pays_in_clusters():
     rng = np.random.default_rng(0)
-    found = [of_patients(rng.choice([-5, -2, 0, 0, 2, 5], 100), 400) for _ in range(2000)]
+    found = [of_patients(rng.choice([-5, -2, 0, 0, 2, 5], 100), 400) for _ in range(1000)]
     level = np.mean([each.test.p <= 0.05 for each in found])
     covered = np.mean([each.low <= 0 <= each.high for each in found])
     print(f"100 clusters of 5, no gain: p <= .05 in {level:.4f}, interval covers {covered:.4f}")
     pays = shares(Counter(each.answer for each in found), "100 clusters of 5, no gain")["pays"]
-    assert pays <= 0.055 / 2 + 0.007
-    assert level <= 0.055 + 0.01  # two standard errors of the simulation
+    assert pays <= 0.055 / 2 + 0.01  # two standard errors of the simulation
+    assert level <= 0.055 + 0.014
     assert 0.93 <= covered <= 0.965
 
 
@@ -186,7 +190,7 @@ def test_power_at_the_rows_recommended_in_clusters():
     count = round(pilot.rows_needed / 5)
     assert 100 < count < 150
     rng = np.random.default_rng(0)
-    found = Counter(of_patients(rng.choice(truth, count), 400).answer for _ in range(2000))
+    found = Counter(of_patients(rng.choice(truth, count), 400).answer for _ in range(1000))
     gain = f"gain {pilot.gain:.3f}, {count} clusters of 5"
     assert shares(found, gain)["pays"] >= 0.8
 
@@ -199,9 +203,9 @@ def test_errors_of_no_difference_hardly_ever_pay():
         verdict_of_values(
             *rng.exponential(size=(2, 100)), greater_is_better=False, resamples=400
         ).answer
-        for _ in range(2000)
+        for _ in range(1000)
     )
-    assert shares(found, "exponential errors, 100 rows, no gain")["pays"] <= 0.055 / 2 + 0.007
+    assert shares(found, "exponential errors, 100 rows, no gain")["pays"] <= 0.055 / 2 + 0.01
 
 
 def test_rows_to_exclude_a_gain():

@@ -46,9 +46,9 @@ CELLS: list[Any] = [
 ]
 SMALL = {"name": "gpt2", "hidden": 32, "depth": 1, "heads": 2, "dropout": 0.0}
 TRAINING = {
-    "epochs": 30,
+    "epochs": 18,
     "batch_size": 16,
-    "lr": 0.005,
+    "lr": 0.01,
     "precision": "fp32",
     "attention": "plain",
     "memory_format": "contiguous",
