@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from polymodal.contract.batch import Field
-from polymodal.modalities.audio.encoders.cnn import Cnn
+from polymodal.modalities.audio.encoders.cnn import Cnn, Stage
 from polymodal.modalities.audio.forms.mel import Mel
 
 
@@ -86,6 +86,17 @@ def test_options_change_the_model(options: dict[str, Any]) -> None:
         return sum(p.numel() for p in Cnn(Mel(mels=12), 6, **options).parameters())
 
     assert size(**options) != size()
+
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_the_shortcut_halves_without_a_stride(time: int) -> None:
+    """Of 8 channels a stride crashes in the backward pass; what is said is the same."""
+    stage, x, said = Stage(8, 16, time), torch.randn(2, 8, 7, 9), []
+    stage.shortcut.register_forward_hook(lambda *called: said.append(called[2]))
+    stage(x, torch.ones(2, 7, dtype=torch.bool))
+    wanted = nn.functional.conv2d(x, stage.shortcut.weight, stride=(time, 2))
+    torch.testing.assert_close(said[0], wanted)
+    assert stage.shortcut.stride == (1, 1)
 
 
 def test_dropout_acts_in_training_only() -> None:
