@@ -57,12 +57,14 @@ def encode(
 def _chunks(
     form: Form, chunks: Iterator[list[Any]], count: int, workers: int
 ) -> Iterator[list[Outcome]]:
+    last = 0.0
     for i, chunk in enumerate(chunks):
         started = time.perf_counter()
         encoded = encode_here(chunk, form)
-        left = (time.perf_counter() - started) * (count - i - 1)
+        took = time.perf_counter() - started
+        # The shorter of two: the first also pays for imports, and any may be held up by chance.
+        left, last = min(took, last) * (count - i - 1), took
         yield encoded
-        # The first chunk also pays for imports, so it is not judged by.
         if workers > 1 and i and left > POOL_SECONDS:
             yield from _pool(form, chunks, workers)
             return

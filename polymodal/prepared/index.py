@@ -42,6 +42,8 @@ def opened(path: Path, table: str) -> sqlite3.Connection:
                         index.execute(f"DROP TABLE {name}")
                     index.execute(f"PRAGMA application_id = {_APPLICATION}")
                     index.execute(f"PRAGMA user_version = {_LAYOUT}")
+                # Together: the disk is waited for once.
+                index.execute(f"CREATE TABLE IF NOT EXISTS {table}")
         index.execute(f"CREATE TABLE IF NOT EXISTS {table}")
     except BaseException:
         index.close()
