@@ -232,7 +232,7 @@ def test_two_runs_by_the_command_line(runs: Path, tmp_path: Path) -> None:
         assert f"[{model['low']:.4f}, {model['high']:.4f}]" in printed
         assert f"{model['cost']['parameters']:,}" in printed
         own = pm.load(model["name"])
-        measured = pm.evaluate(own, str(runs / "test.csv"))
+        measured = pm.evaluate(own, str(runs / "test.csv"), contributions="none", explain=0)
         assert measured.targets["label"]["accuracy"]["value"] == model["value"]
         assert model["cost"]["parameters"] > 0 and model["cost"]["latency_ms"] > 0
     # As many as evaluate's predictions say: b and c counted from them, row by row.
@@ -258,7 +258,7 @@ def test_one_runs_own_models(runs: Path) -> None:
     assert len(found["pairs"]) == len(names) * (len(names) - 1) / 2 >= 10
     fused = next(model for model in found["models"] if "fused" in model["name"])
     assert fused["members"] == run.weights["fused"]["label"]
-    whole = pm.evaluate(run, runs / "test.csv")
+    whole = pm.evaluate(run, runs / "test.csv", contributions="none", explain=0)
     assert fused["value"] == whole.targets["label"]["accuracy"]["value"]
     note = next(model for model in found["models"] if model["name"] == "only note")
     assert note["value"] == whole.rivals["note"]["label"]["accuracy"]["value"]
@@ -300,7 +300,10 @@ def test_what_cannot_be_compared(names: list[str], message: str, runs: Path) -> 
 
 
 def test_an_evaluation_is_not_a_run(runs: Path, tmp_path: Path) -> None:
-    pm.evaluate(pm.load(runs / "sum"), runs / "test.csv").save(tmp_path / "measured")
+    measured = pm.evaluate(
+        pm.load(runs / "sum"), runs / "test.csv", contributions="none", explain=0
+    )
+    measured.save(tmp_path / "measured")
     with pytest.raises(UserError, match="is the evaluation of a run"):
         pm.compare([runs / "sum", tmp_path / "measured"], runs / "test.csv")
 

@@ -23,6 +23,7 @@ from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Recipe
 from polymodal.evaluation.explain import _Asked
 from polymodal.modalities.image.image import GRID
+from polymodal.models.experts import _boosting
 from polymodal.table.media import wav
 from polymodal.tasks.multilabel import Multilabel
 from polymodal.tasks.tag import Tag
@@ -84,6 +85,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
         }
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("POLYMODAL_CACHE", cache)
+            patch.setattr(_boosting, "MOST_ROUNDS", 20)
             return pm.fit(frame(), "label", recipe=Recipe.model_validate(described))
 
     return fit

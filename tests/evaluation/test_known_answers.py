@@ -37,6 +37,6 @@ def test_a_trained_model_shows_the_known_cooperation_and_verdict(game: str) -> N
 @pytest.mark.slow
 def test_a_modality_of_pure_noise_does_not_pay() -> None:
     answers = Counter(
-        BENCHMARK["measure"]("noise", KINDS, 600, 1500, seed, noise=0.2)[0] for seed in range(4)
+        BENCHMARK["measure"]("noise", KINDS, 600, 1500, seed, noise=0.2)[0] for seed in range(3)
     )
-    assert answers["does not pay"] >= 3 and not answers["pays"], answers
+    assert answers["does not pay"] >= 2 and not answers["pays"], answers

@@ -131,7 +131,7 @@ def test_an_interrupted_fit_of_something_else_is_not_resumed(
 def test_the_default_learns_what_neither_column_can_say_alone() -> None:
     # Of what is installed nothing is needed, and on a busy machine it takes the network's time.
     run = pm.fit(table(1200), "label", budget=25, pretrained="none")
-    found = pm.evaluate(run, table(400, seed=7))
+    found = pm.evaluate(run, table(400, seed=7), contributions="none", explain=0)
     assert found.targets["label"]["accuracy"]["value"] > 0.97
     assert set(found.rivals) == {"note", "table"}
     for rival in found.rivals.values():
@@ -161,7 +161,7 @@ def test_several_targets_at_once() -> None:
 def test_folds_score_every_row_once() -> None:
     run = pm.fit(table(150), "label", recipe=recipe(data={"folds": 3}))
     assert run.leaderboard[0]["name"] == "fused"
-    assert pm.evaluate(run, table(50, seed=3)).rows == 50
+    assert pm.evaluate(run, table(50, seed=3), contributions="none", explain=0).rows == 50
 
 
 def test_the_command_line_end_to_end(

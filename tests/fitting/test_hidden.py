@@ -73,7 +73,7 @@ def test_several_at_once(tmp_path: Path) -> None:
         for alone, beside in zip(part[name], predicted[name][7:9], strict=True):
             close = isinstance(alone, float) and alone == pytest.approx(beside, rel=1e-4)
             assert close or alone == beside, name
-    found = pm.evaluate(again, test).targets
+    found = pm.evaluate(again, test, explain=1).targets
     for name, primary in {"words": "accuracy", "cells": "found", "parts": "r2"}.items():
         one = found[name][primary]
         assert one["low"] <= one["value"] <= one["high"]

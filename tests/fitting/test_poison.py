@@ -45,7 +45,7 @@ TREES = {"name": "trees", "learner": "trees", **EXPERT}
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_boosting, "MOST_ROUNDS", 20)
+    monkeypatch.setattr(_boosting, "MOST_ROUNDS", 60)
 
 
 def clean(rows: int = ROWS + HELD) -> pd.DataFrame:

@@ -81,7 +81,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, cache: Path, bert_path: str) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POLYMODAL_CACHE", str(cache))
         found = pm.fit(recipe=Recipe.model_validate(recipe), out=folder / "run")
-        pm.evaluate(found, table(40)).save(folder / "run" / "test")
+        pm.evaluate(found, table(40), explain=0).save(folder / "run" / "test")
     return found
 
 
@@ -313,7 +313,7 @@ def test_the_metrics_of_another_run_are_no_figures_of_this_one(run: pm.Run, tmp_
     twin = pm.load(run.folder)
     for member in twin.members.values():
         next(v for v in member.module.state_dict().values() if v.is_floating_point()).add_(0.01)
-    pm.evaluate(twin, table(40)).save(tmp_path / "twin")
+    pm.evaluate(twin, table(40), explain=0).save(tmp_path / "twin")
     other = json.loads((tmp_path / "twin" / "metrics.json").read_text())
     for i, document in enumerate((other, {**found, "targets": {}}, {"rows": 1}, [])):
         (tmp_path / f"{i}.json").write_text(json.dumps(document))

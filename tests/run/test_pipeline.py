@@ -17,6 +17,7 @@ from PIL import Image
 import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Recipe
+from polymodal.models.experts import _boosting
 from polymodal.run import run as running
 from polymodal.run.saved import FORMAT, opened, save
 from polymodal.table.ledger import Ledger
@@ -57,6 +58,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POLYMODAL_CACHE", str(folder / "cache"))
+        patch.setattr(_boosting, "MOST_ROUNDS", 20)
         out = folder / "run"
         run = pm.fit(folder / "table.jsonl", "label", recipe=recipe, out=out)
         # All of them, whatever validation thinks.
