@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -372,16 +372,33 @@ class Running:
         return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
-@pytest.fixture
-def start(made: Path, tmp_path: Path) -> Iterator[Callable[..., Running]]:
+@contextmanager
+def _starting(made: Path, folder: Path) -> Iterator[Callable[..., Running]]:
     running: list[Running] = []
 
     def begin(*words: str, **env: str) -> Running:
-        running.append(Running(made, words, tmp_path / f"log{len(running)}", **env))
+        running.append(Running(made, words, folder / f"log{len(running)}", **env))
         return running[-1]
 
-    yield begin
-    for one in running:
-        one.client.close()
-        one.process.kill()
-        one.process.wait()
+    try:
+        yield begin
+    finally:
+        for one in running:
+            one.client.close()
+            one.process.kill()
+            one.process.wait()
+
+
+@pytest.fixture
+def start(made: Path, tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    with _starting(made, tmp_path) as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def start_once(
+    made: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Running]]:
+    """As `start`, for a server that several tests ask: each takes seconds to load its runs."""
+    with _starting(made, tmp_path_factory.mktemp("servers")) as begin:
+        yield begin
