@@ -41,7 +41,7 @@ from polymodal.report.console import Show
 
 THING = re.compile(r"\b(?:one|two|three) (\w+) (circle|square|triangle|cross)(?:s|es)?\b")
 ATTRIBUTES = ("colour", "shape")
-MODEL = "{fusion: sum, training: {epochs: 40, batch_size: 32}}"
+MODEL = "{fusion: sum, training: {epochs: 40, batch_size: 32, lr: 0.001}}"
 # How columns are read where they are no target.
 ENCODERS: dict[str, dict[str, Any]] = {"caption": {"encoder": "transformer"}, "picture": {}}
 TASKS = {
