@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ class Grammar:
             raise UserError(
                 f"No text can keep to {what}",
                 expected="a regular expression, or a JSON schema that some value satisfies",
-                got=self._matcher.get_error().strip().splitlines()[0][:200],
+                got=" ".join(self._matcher.get_error().split())[:200],
             )
 
     def start(self) -> Any:
@@ -48,11 +48,18 @@ class Grammar:
         return found
 
 
-def learned(pieces: Sequence[bytes], end: int, lead: str, manner: Manner) -> Grammar | None:
+def learned(
+    pieces: Sequence[bytes],
+    divide: Callable[[str], Sequence[int]],
+    end: int,
+    lead: str,
+    manner: Manner,
+) -> Grammar | None:
     """What a manner asks for, in pieces that stand for bytes; None if it asks for nothing.
 
     Args:
         pieces: the bytes of each; b"" of marks, which stand in no text.
+        divide: a text into pieces, as they were learned.
         end: the mark that ends a text.
         lead: what stands before every text.
 
@@ -63,7 +70,7 @@ def learned(pieces: Sequence[bytes], end: int, lead: str, manner: Manner) -> Gra
     if not manner.pattern and manner.schema is None:
         return None
     known = _llguidance()
-    tokenizer = known.LLTokenizer(known.TokenizerWrapper(_Pieces(pieces, end)))
+    tokenizer = known.LLTokenizer(known.TokenizerWrapper(_Pieces(pieces, divide, end)))
     return Grammar(tokenizer, *_asked(lead, manner))
 
 
@@ -101,15 +108,23 @@ class _Pieces:
 
     bos_token_id = None
 
-    def __init__(self, pieces: Sequence[bytes], end: int) -> None:
+    def __init__(
+        self, pieces: Sequence[bytes], divide: Callable[[str], Sequence[int]], end: int
+    ) -> None:
         self.tokens = [piece or b"<mark %d>" % i for i, piece in enumerate(pieces)]
         self.special_token_ids = [i for i, piece in enumerate(pieces) if not piece]
         self.eos_token_id = end
+        self._divide = divide
         self._bytes = {piece: i for i, piece in enumerate(pieces) if len(piece) == 1}
 
     def __call__(self, text: bytes) -> list[int]:
-        # Any division of a text into pieces would do.
-        return [self._bytes[bytes([one])] for one in text]
+        # What has to come next comes in this division alone: in another one than was learned the
+        # model would take it, and what follows, for unlikely.
+        try:
+            return list(self._divide(text.decode()))
+        except UnicodeDecodeError:
+            # A letter that has begun.
+            return [self._bytes[bytes([one])] for one in text]
 
 
 def _escaped(given: str) -> str:

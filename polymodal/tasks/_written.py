@@ -51,14 +51,18 @@ class Trained(Tokens):
         return found[:-1] if self.pieces.was_truncated(text) else found
 
     def prompt(self, text: str, begins: bool) -> Array:
-        return np.array(self.pieces.tokenizer.encode(text).ids, np.int64)
+        return np.array(self._divided(text), np.int64)
 
     def text(self, numbers: Sequence[int] | Array) -> str:
         return self.pieces.decode(np.asarray(numbers, np.int64))
 
     def rule(self, manner: Manner) -> Rule | None:
         # The tokenizer puts a blank before every text.
-        return rules.learned(self.pieces.bytes(), self.end, " ", manner)
+        return rules.learned(self.pieces.bytes(), self._divided, self.end, " ", manner)
+
+    def _divided(self, text: str) -> list[int]:
+        found: list[int] = self.pieces.tokenizer.encode(text).ids
+        return found
 
 
 class Written(Form):

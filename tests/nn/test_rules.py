@@ -21,12 +21,21 @@ BYTES = [b""] * 5 + [bytes([i]) for i in range(256)] + LONGER
 END = 3
 
 
+def divided(text: str) -> list[int]:
+    """The longest piece that comes next, and so on."""
+    rest, found = text.encode(), []
+    while rest:
+        found.append(max((p for p in BYTES if p and rest.startswith(p)), key=len))
+        rest = rest[len(found[-1]) :]
+    return [BYTES.index(one) for one in found]
+
+
 def pattern(lead: str, given: str):
-    return learned(BYTES, END, lead, Manner(pattern=given))
+    return learned(BYTES, divided, END, lead, Manner(pattern=given))
 
 
 def schema(given):
-    return learned(BYTES, END, "", Manner(schema=given))
+    return learned(BYTES, divided, END, "", Manner(schema=given))
 
 
 def said(ids) -> str:
@@ -76,6 +85,18 @@ def test_every_text_is_json_of_the_schema(prompt):
 
 def test_what_stands_before_every_text_comes_first(prompt):
     assert set(drawn(pattern(" ", "red"), prompt)) == {" red"}
+
+
+def test_what_has_to_come_comes_in_the_pieces_that_were_learned():
+    text = "a red blue é"
+    for given in (text, f"{text}[0-9]", f"(x|{text})"):
+        rule = pattern("", given)
+        state, (first, *rest) = rule.start(), divided(text)
+        assert rule.allowed(state)[first]
+        for piece in rest[:-1]:
+            state = rule.then(state, first)
+            assert rule.allowed(state)[piece], (given, BYTES[piece])
+            first = piece
 
 
 def test_a_state_is_never_changed():
