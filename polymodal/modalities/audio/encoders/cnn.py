@@ -70,7 +70,7 @@ class Stage(nn.Module):
         self.first = nn.Conv2d(size, out, 3, stride=(time, 2), padding=1, bias=False)
         self.second = nn.Conv2d(out, out, 3, padding=1, bias=False)
         # Without a stride: oneDNN's gradient of the weights of a 1 x 1 convolution with one writes
-        # beyond its memory where 16 does not divide the channels (torch 2.13, AVX-512).
+        # beyond its memory with 4 or 8 channels (torch 2.13, AVX-512).
         self.shortcut = nn.Conv2d(size, out, 1, bias=False)
         self.norms = nn.ModuleList(MaskedNorm(out) for _ in range(3))
 

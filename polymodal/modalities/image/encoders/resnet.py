@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -87,6 +88,7 @@ class Resnet(Encoder):
         )
         if small:
             model.embedder.pooler = nn.Identity()  # type: ignore[assignment]
+        _thin(model)
         self.normalise = Normalise()
         self.backbone = Architecture(model)
         self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(sizes[-1], width))
@@ -101,3 +103,19 @@ class Resnet(Encoder):
         maps = self.backbone(pixel_values=self.normalise(pixels).permute(0, 3, 1, 2))
         tokens: Tensor = self.project(maps.flatten(2).transpose(1, 2))
         return tokens
+
+
+def _thin(model: nn.Module) -> None:
+    """Let 1 x 1 convolutions with a stride skip places before they convolve, with the same answers.
+
+    oneDNN's gradient of the weights of one with a stride writes beyond its memory with few
+    channels (see `audio/encoders/cnn.py`).
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) != module.stride:
+            module.register_forward_pre_hook(partial(_every, module.stride))
+            module.stride = (1, 1)
+
+
+def _every(step: tuple[int, ...], module: nn.Module, given: tuple[Tensor]) -> Tensor:
+    return given[0][:, :, :: step[0], :: step[1]]

@@ -57,6 +57,19 @@ def test_published_sizes_of_resnets(depth: int, size: int) -> None:
     assert maps.shape == (1, 512 if depth < 50 else 2048, 7, 7)
 
 
+@pytest.mark.parametrize("depth", [10, 14])
+def test_shortcuts_skip_places_before_they_convolve(depth: int) -> None:
+    """oneDNN's gradient of a 1 x 1 convolution with a stride and few channels ends the process."""
+    model = small(Resnet, 128, depth=depth).backbone.model
+    plain = ResNetModel(model.config).eval()
+    plain.load_state_dict(model.state_dict())
+    ones = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)]
+    assert ones and all(one.stride == (1, 1) for one in ones)
+    given = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    ours, wanted = (one(given).last_hidden_state for one in (model, plain))
+    torch.testing.assert_close(ours, wanted)
+
+
 def test_published_size_of_vit_b_16() -> None:
     with torch.device("meta"):
         encoder = Vit(Pixels(size=224), 8, patch=16, hidden=768, depth=12, heads=12)
