@@ -52,7 +52,7 @@ def examples_are_timed_once_and_export_a_run_once(
     """How fast a model is, is no matter here; a page exports the same one in several ways."""
     monkeypatch.setattr(compress, "TIMED", 8)
     monkeypatch.setattr(compress, "ROUNDS", 1)
-    with traced.once():
+    with traced.once({}):
         yield
 
 
@@ -88,6 +88,7 @@ def test_examples_run(
     tables: Path,
     fitted: dict[tuple[str, ...], Path],
     tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "reader"
@@ -104,7 +105,8 @@ def test_examples_run(
             else:
                 assert polymodal(*words[1:]) == 0, words
                 # What a later page makes of it is its own.
-                fitted[asked] = shutil.copytree(out, tmp_path / "fitted" / out.name)
+                kept = tmp_path_factory.mktemp("fitted") / out.name
+                fitted[asked] = shutil.copytree(out, kept)
         elif words[0] == "polymodal":
             assert polymodal(*words[1:]) == 0, words
         elif words[0] == "-c":

@@ -54,8 +54,8 @@ class Encoder(nn.Module, ABC):
 
     @classmethod
     def suited(cls, asked: Collection[str]) -> dict[str, Any]:
-        """Options with which it declares what tasks ask of it, where they change that: here those
-        that are called like it."""
+        """Options under which it has what tasks ask of encoders ("words", "timed"): unless it says
+        otherwise, those of the same names, set to true."""
         return {one: True for one in asked if lookup.options(cls).get(one) is False}
 
     @abstractmethod

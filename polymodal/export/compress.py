@@ -19,6 +19,7 @@ from polymodal.base.errors import UserError
 from polymodal.base.files import whole, write_json
 from polymodal.contract.answers import Answers
 from polymodal.contract.recipe import Recipe
+from polymodal.contract.resolve import recipe_of
 from polymodal.evaluation.compare import ranked
 from polymodal.export import bundle
 from polymodal.export.distilled import distilled
@@ -95,7 +96,7 @@ def compress(
     to: str = "int8",
     *,
     train: Any = None,
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | Path | None = None,
     budget: float | None = None,
     force: bool = False,
     trust: bool = False,
@@ -114,7 +115,7 @@ def compress(
         out: as of `export`.
         train: the training table, where the run does not know it: its rows prove the export, and
             what is distilled learns from them.
-        recipe, budget: of what is distilled: models, and seconds.
+        recipe, budget: of what is distilled: models (or the file of such a recipe), and seconds.
         trust: execute the components of the user's own that a teacher brings.
         force: write it even if it is slower than the fastest other, worse, or no smaller.
         show: where the progress of what is distilled goes.
@@ -138,7 +139,8 @@ def compress(
         full = Path(temporary) / "fp32"
         export(run, full, data=train)
         if to == DISTILLED:
-            small = distilled(run, out, train, recipe, budget, show, trust)
+            asked = None if recipe is None else recipe_of(recipe)
+            small = distilled(run, out, train, asked, budget, show, trust)
         if small is None:
             shutil.copytree(full, folder)
             counts = quantised(folder / bundle.COPY)

@@ -168,8 +168,8 @@ def mcnemar(b: int, c: int) -> McNemar:
     """
     from scipy.stats import binom
 
-    fewer = min(b, c), b + c, 0.5
-    point, twice_tail = float(binom.pmf(*fewer)), 2 * float(binom.cdf(*fewer))
+    chance = min(b, c), b + c, 0.5
+    point, twice_tail = float(binom.pmf(*chance)), 2 * float(binom.cdf(*chance))
     return McNemar(mid_p=min(1.0, twice_tail - point), exact=min(1.0, twice_tail))
 
 

@@ -65,7 +65,7 @@ def _chunks(
         # The shorter of two: the first also pays for imports, and any may be held up by chance.
         left, last = min(took, last) * (count - i - 1), took
         yield encoded
-        if workers > 1 and i and left > POOL_SECONDS:
+        if workers > 1 and left > POOL_SECONDS:
             yield from _pool(form, chunks, workers)
             return
 

@@ -44,6 +44,7 @@ def opened(path: Path, table: str) -> sqlite3.Connection:
                     index.execute(f"PRAGMA user_version = {_LAYOUT}")
                 # Together: the disk is waited for once.
                 index.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+        # One that is ours already may hold other tables alone.
         index.execute(f"CREATE TABLE IF NOT EXISTS {table}")
     except BaseException:
         index.close()

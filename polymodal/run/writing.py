@@ -39,7 +39,7 @@ def write(
     for rows, head, fused in _fused(pipeline, table, task, Ledger()):
         found |= zip(rows, task.write(head, fused, how), strict=True)
     blank = task.blank(how) if len(found) < len(table) else []
-    return [found.get(row, blank) for row in range(len(table))]
+    return [found[row] if row in found else list(blank) for row in range(len(table))]
 
 
 def stream(

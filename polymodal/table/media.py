@@ -26,6 +26,12 @@ LARGEST = 2 * 2**30  # bytes of one cell's file
 HELD = 512 * 2**20  # bytes of one that is read into memory
 PART = 2**20  # bytes of a file read at a time
 NPY = b"\x93NUMPY"  # what a file of one NumPy array begins with
+# Its versions, and what reads the header of each.
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+    (3, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 @dataclass(frozen=True)
@@ -173,14 +179,15 @@ def load_npy(data: builtins.bytes, label: str) -> np.ndarray[Any, Any]:
     file = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0
-        read = read if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, columns_first, kind = read(file)
+        if version not in HEADERS:
+            raise ValueError(f"its version, {version[0]}.{version[1]}, is unknown")
+        shape, columns_first, kind = HEADERS[version](file)
         if kind.hasobject:
             raise ValueError("it holds pickled objects, which are not read")
         # Memory is taken by the header's word.
-        if math.prod(shape) * kind.itemsize > len(data) - file.tell():
-            raise ValueError(f"{math.prod(shape)} numbers promised, {len(data)} bytes there")
+        need, left = math.prod(shape) * kind.itemsize, len(data) - file.tell()
+        if need > left:
+            raise ValueError(f"its numbers need {need:,} bytes, and {left:,} are there")
         order: Literal["C", "F"] = "F" if columns_first else "C"
         return np.ndarray(shape, kind, data, file.tell(), order=order).copy(order=order)
     except Exception as error:  # the header is parsed as Python, which fails in many ways

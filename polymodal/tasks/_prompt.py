@@ -49,7 +49,11 @@ class Reader:
         self, template: Template, tokens: Tokens, forms: Mapping[str, Form], room: int
     ) -> None:
         if tokens.sign and any(tokens.sign in words for words, _ in template.parts):
-            raise _signed(tokens.sign)
+            raise UserError(
+                f"The template has '{tokens.sign}', which stands for a picture's tokens",
+                expected="columns in braces: '{photo} Question: {question} Answer:'",
+                do="name the picture's column instead",
+            )
         self.template, self.tokens, self.room = template, tokens, room
         self.numbers = {name: number for number, name in enumerate(forms)}
         whose = {n: own for n, own in template.modalities.items() if own in self.numbers}
@@ -146,7 +150,12 @@ class Reader:
 
         found = PLACE.sub(put, rendered)
         if self.tokens.sign and found.count(self.tokens.sign) != sum(map(len, seats)):
-            raise _signed(self.tokens.sign)
+            raise UserError(
+                f"The decoder's chat template writes '{self.tokens.sign}', which stands for a "
+                "picture's tokens",
+                expected="one that leaves it to the pictures of the messages",
+                do="correct it in the model's folder, or give the task a `template`",
+            )
         return found, np.concatenate(seats)
 
     def _row(
@@ -186,14 +195,6 @@ class Reader:
                     said = {name: text} if name in named else _columns(text)
                     rows[row] |= {n: t for n, t in said.items() if n in named}
         return rows
-
-
-def _signed(sign: str) -> UserError:
-    return UserError(
-        f"The template has '{sign}', which stands for a picture's tokens",
-        expected="columns in braces: '{photo} Question: {question} Answer:'",
-        do="name the picture's column instead",
-    )
 
 
 def _columns(text: str) -> dict[str, str]:

@@ -252,7 +252,7 @@ class Writer(Projected):
         return unpacked(target)
 
     def write(self, prompt: Prompt, manner: Manner) -> list[list[Text]]:
-        """Texts for every row, the best first: of choices all of them."""
+        """Texts for every row: as they were drawn, else the best first; of choices all."""
         if manner.choices:
             return self._weighed(prompt, manner.choices)
         rule = self.tokens.rule(manner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -151,7 +152,7 @@ class Generate(Hidden, Costed, Templated):
         """Train the tokenizer; learn how long texts are, and how often pieces come.
 
         Raises:
-            UserError: all texts are one, or there is none.
+            UserError: all texts are one, or there is none; or none can keep to the decoding's rule.
         """
         given = [references.texts([cell]) or [] for cell in cells]
         every = [text for own in given for text in own]
@@ -179,6 +180,7 @@ class Generate(Hidden, Costed, Templated):
             "template": None if self.placed is None else self.placed.to_json(),
         }
         self._state["long"] = self.longer(self._room())
+        self.tokens.rule(self._manner(self._state["longest"]))
 
     @property
     def state(self) -> dict[str, Any]:
@@ -194,8 +196,7 @@ class Generate(Hidden, Costed, Templated):
             pieces.state = {"merges": state["merges"]}
             tokens = Trained(pieces)
         self.tokens: Tokens = tokens
-        placed = state.get("template")
-        self.placed = None if placed is None else Template.from_json(placed)
+        self.placed = None if (it := state.get("template")) is None else Template.from_json(it)
         self.form: Written = self._formed(tokens)
         self.primary = "exact_match" if state["words"] <= SHORT else "cider_d"
         self.exact = state["words"] <= SHORT
@@ -203,7 +204,7 @@ class Generate(Hidden, Costed, Templated):
         counts = np.ones(tokens.count)
         counts[state["counts"][0]] += state["counts"][1]
         self._usual = np.log(counts / counts.sum())
-        self._constant, *_ = self._constants(self._manner(state["longest"]))
+        self.__dict__.pop("_constant", None)  # that of the state before
 
     def _formed(self, tokens: Tokens) -> Written:
         return Written(tokens)
@@ -279,8 +280,12 @@ class Generate(Hidden, Costed, Templated):
         return [finished(self.tokens, texts[i % len(texts)]) for i in range(manner.samples)]
 
     def _asked(self, how: Mapping[str, Any]) -> Manner:
-        lookup.check_options(Manner, "write", how, "ask for another {key}")
+        lookup.check_options(Manner, "write", how, "give `{key}` as is expected")
         return self._manner(self._state["longest"], how)
+
+    @cached_property  # who only loads a run need not have what compiles its rule
+    def _constant(self) -> Text:
+        return self._constants(self._manner(self._state["longest"]))[0]
 
     def _constants(self, manner: Manner) -> list[Text]:
         """The commonest texts that keep to what is asked; pieces are as likely as they come

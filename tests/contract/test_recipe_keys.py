@@ -157,7 +157,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     seen = Fit()
     monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(Kind, "installed", lambda room: ())
-    monkeypatch.setattr(encode, "POOL_SECONDS", -1.0)
+    monkeypatch.setattr(encode, "POOL_SECONDS", 0.0)
 
     def stepped(optimizer: Any, *_: Any) -> None:
         groups = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]

@@ -15,7 +15,6 @@ from typed import polymodal
 
 import polymodal as pm
 from polymodal.base.errors import UserError
-from polymodal.contract.recipe import Recipe
 from polymodal.export import compress as module
 from polymodal.export.compress import REPORT, compress
 from polymodal.export.package.model import Model
@@ -105,7 +104,8 @@ def test_a_distilled_run_is_a_network_that_is_exported_and_goes_on(
     model |= {"teacher": {"run": "none", "share": 0.4}, "seed": 3}
     run = pm.load(tmp_path / "teacher")
     out = tmp_path / "small"
-    options = {"recipe": Recipe.model_validate(model), "show": Show.silent(), "train": orders}
+    (tmp_path / "light.yaml").write_text(json.dumps(model))
+    options = {"recipe": tmp_path / "light.yaml", "show": Show.silent(), "train": orders}
     with monkeypatch.context() as patch:
         patch.setattr(module, "_best", lambda runners: dict.fromkeys(runners, 1.0) | SLOW)
         with pytest.raises(UserError, match="its network is kept in"):
@@ -123,7 +123,7 @@ def test_a_distilled_run_is_a_network_that_is_exported_and_goes_on(
     there = Model(out / "polymodal_model").predict(rows)
     here = student.predict([{**rows[0], "extras": None, "day": None}])
     assert there["returned=yes"][0] == pytest.approx(here["returned=yes"][0], abs=1e-4)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["small", "teacher"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["light.yaml", "small", "teacher"]
     unsaved = replace(expert, folder=None)
     with pytest.raises(UserError, match="not saved cannot be a teacher"):
         compress(unsaved, orders, tmp_path / "two", "distilled", train=orders)

@@ -130,7 +130,7 @@ def test_an_interrupted_fit_of_something_else_is_not_resumed(
 
 def test_the_default_learns_what_neither_column_can_say_alone() -> None:
     # Of what is installed nothing is needed, and on a busy machine it takes the network's time.
-    run = pm.fit(table(1200), "label", budget=25, pretrained="none")
+    run = pm.fit(table(1200), "label", budget=35, pretrained="none")
     found = pm.evaluate(run, table(400, seed=7), contributions="none", explain=0)
     assert found.targets["label"]["accuracy"]["value"] > 0.97
     assert set(found.rivals) == {"note", "table"}

@@ -312,7 +312,7 @@ def test_worker_processes_give_the_same_arrays(
         "        threads = int(os.environ.get('OMP_NUM_THREADS', 0))\n"
         "        return np.array([os.getpid(), content[0], threads])\n"
     )
-    monkeypatch.setattr(encode_module, "POOL_SECONDS", -1.0)
+    monkeypatch.setattr(encode_module, "POOL_SECONDS", 0.0)
     form = lookup.build("modalities/image/forms", f"{tmp_path / 'own.py'}:Own")
     table = files(tmp_path, [bytes([i]) for i in range(70)] + [b"\xff"])
     prepared = run(table, IMAGE, form, tmp_path / "cache", workers=2, max_bad_rows=1)

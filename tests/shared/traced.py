@@ -14,9 +14,13 @@ from polymodal.export import graphs
 
 
 @contextmanager
-def once() -> Iterator[None]:
-    """A member's graph that has been written already is copied, and proven as any other."""
-    trace, write, known = graphs.program, graphs.write, dict[str, bytes]()
+def once(known: dict[str, bytes]) -> Iterator[None]:
+    """A member's graph that has been written already is copied, and proven as any other.
+
+    Args:
+        known: the graphs that have been written.
+    """
+    trace, write = graphs.program, graphs.write
 
     def later(*given: Any) -> Any:
         return given

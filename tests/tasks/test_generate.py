@@ -19,13 +19,14 @@ from typer.testing import CliRunner
 
 import polymodal as pm
 from polymodal.base import lookup
-from polymodal.base.errors import UserError
+from polymodal.base.errors import MissingExtra, UserError
 from polymodal.cli.main import app
 from polymodal.contract.batch import Field, Fused, Tokens
 from polymodal.contract.defaults import default
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Pass
 from polymodal.fitting.sizes import sizes
+from polymodal.nn import rules
 from polymodal.nn.manner import Text
 from polymodal.prepared.targets import prepared
 from polymodal.report.console import Show
@@ -243,6 +244,20 @@ def test_restored_from_json():
     assert again.primary == task.primary and again.tokens.count == task.tokens.count <= 300
     for one, other in zip(again.encode(CELLS), task.encode(CELLS), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_rule_is_compiled_by_who_fits_and_not_by_who_loads(monkeypatch):
+    with pytest.raises(UserError, match="No text can keep to the pattern"):
+        fitted(decoding={"pattern": "a("})
+    task = fitted(KNOWN, decoding={"pattern": "y.*"})
+
+    def missing(*given):
+        raise MissingExtra("llguidance", "text", "a rule")
+
+    monkeypatch.setattr(rules, "_llguidance", missing)
+    task.state = json.loads(json.dumps(task.state))
+    with pytest.raises(MissingExtra):
+        task.constant([np.zeros((1, 4))])
 
 
 def test_the_common_text_is_the_commonest_or_the_one_most_like_all():
