@@ -405,7 +405,9 @@ def test_texts_are_written_in_any_manner(run):
     assert cut.text == whole.partition(whole[4:6])[0] and cut.finish == "stop"
     assert "".join(loaded.stream(given[0], stop=[whole[4:6]])) == cut.text
     assert list(loaded.stream({})) == [run.tasks["said"].state["common"]]
-    assert loaded.write([{}, given[0]])[0][0].text == run.tasks["said"].state["common"]
+    one, other, _ = loaded.write([{}, {}, given[0]])
+    assert one[0].text == run.tasks["said"].state["common"]
+    assert one == other and one is not other
 
 
 @pytest.mark.whole
@@ -551,6 +553,7 @@ def test_texts_keep_to_what_they_are_asked_to(run):
         ({"target": "sayd"}, "does not write 'sayd'"),
         ({"stop": ["a"], "beams": 2}, "written piece by piece"),
         ({"stop": [""]}, "out of range"),
+        ({"longest": "3"}, "give `longest` as is expected"),
         ({"pattern": "a("}, "No text can keep to the pattern"),
         (
             {"schema": {"type": "integer", "minimum": 3, "maximum": 2}},
