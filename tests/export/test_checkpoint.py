@@ -22,7 +22,7 @@ from polymodal.contract.recipe import Recipe
 from polymodal.export.checkpoint import checkpoint
 from polymodal.nn.decoder import Prompt
 
-PROMPTS = 12
+PROMPTS = 50
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 200, 30)}
 SMALL = {"name": "llama", "hidden": 32, "depth": 2, "heads": 2, "groups": 1, "context": 128}
 TRAINING = {"epochs": 3, "batch_size": 16, "lr": 0.003, "precision": "fp32", "threads": 1}
@@ -144,7 +144,7 @@ def same(run, data: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
 
 def seeing(tmp_path: Path, kind: str) -> tuple[Any, list[dict[str, Any]]]:
     """A run that reads a picture by a vision model, and its rows."""
-    data = rows(tmp_path / "data", PROMPTS + 48)
+    data = rows(tmp_path / "data", PROMPTS + 10)
     form = {"path": str(tower(tmp_path / "tower", kind)), "tune": True}
     picture = {"encoder": {"name": "pretrained", "plain": True}, "form": form}
     model = {"modalities": {"picture": picture, "question": {}}, "width": 16}
