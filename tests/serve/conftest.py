@@ -351,7 +351,8 @@ class Running:
         self.client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=300)
 
     def said(self, event: str) -> list[dict[str, Any]]:
-        lines = self.log.read_text().splitlines()
+        # A line that is still being written has no end yet.
+        lines = self.log.read_text().rpartition("\n")[0].splitlines()
         found = [json.loads(line) for line in lines if line.startswith("{")]
         return [one for one in found if one["event"] == event]
 
