@@ -87,6 +87,7 @@ class Task(ABC):
         mines: whether it hides what depends on what the model finds alike: see `mined`.
         supports, chooses: what `support`, `criterion` are, in words; "" is the primary metric.
         one_class: whether a row's answer is exactly one class.
+        gathers: whether rows of the same inputs are one row with all their targets.
         classes: the names that it answers with, in order; known after `fit`. None for numbers.
         aligns: whether an answer is `(modalities, size)`: vectors of its `names` to compare, or 0s.
         needs: what a table must have for the task to be pretrained on it, in words.
@@ -110,6 +111,7 @@ class Task(ABC):
     supports: ClassVar[str] = "its answer"
     chooses: ClassVar[str] = "its loss"
     one_class: ClassVar[bool] = False
+    gathers: ClassVar[bool] = False
     classes: Sequence[str] = ()
     aligns: ClassVar[bool] = False
     names: Sequence[str] = ()

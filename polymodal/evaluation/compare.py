@@ -21,6 +21,7 @@ from polymodal.base.claims import refuse_others
 from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, write_json
 from polymodal.base.spelling import several
+from polymodal.checks.gathered import gathered
 from polymodal.contract.coded import Coded
 from polymodal.contract.metric import Metric
 from polymodal.contract.task import Answers, Task
@@ -126,8 +127,12 @@ def compare(
         for one in dict.fromkeys(encodings.values())
     }
     raw = {folder: read_once[one] for folder, one in encodings.items()}
-    table = next(iter(raw.values()))
     tables = {n: run.table(raw[n], require_targets=True) for n, run in loaded.items()}
+    less = {n: gathered(tables[n], run.schema, [*run.tasks.values()]) for n, run in loaded.items()}
+    # Runs that read other inputs may find other rows to be one: then each counts.
+    if len({rows.tobytes() for _, rows, _ in less.values()}) == 1:
+        tables = {n: own for n, (own, _, _) in less.items()}
+    table = next(iter(tables.values()))
     clusters = clusters_of(table, group, fitted_group)
     first = next(iter(loaded.values()))
     encoded = first.targets(next(iter(tables.values())))
@@ -140,7 +145,7 @@ def compare(
         # What a run says the likelihood of is spelled as it spells it.
         spelled = encoded if run is first else run.targets(tables[folder])
         scores = run.scores(prepared, rows, cache=usable_folder(), targets=spelled)
-        present = run.present(raw[folder], prepared)
+        present = run.present(tables[folder], prepared)
         for name, chosen in models[folder].items():
             for who, shares in chosen.items():
                 if shares == run.weights[FUSED][name]:
@@ -152,7 +157,9 @@ def compare(
                 cost = {**judge.cost(run, prepared, shares), "training_seconds": seconds}
                 facts[name][who] = {"members": shares, "cost": cost}
     account(ledger, {name: part.rows for name, part in known.items()}, rows)
-    warnings = [f"{who}: {line}" for who, run in loaded.items() for line in run.warnings(raw[who])]
+    warnings = [
+        f"{who}: {line}" for who, run in loaded.items() for line in run.warnings(tables[who])
+    ]
     lost = _skipped(first) if len(loaded) == 1 else {}
     found = Comparison(len(table), {}, ledger.to_json(), warnings, lost)
     for name, part in known.items():

@@ -20,7 +20,7 @@ from polymodal.contract.task import Answers
 from polymodal.contract.writing import Writing
 from polymodal.evaluation import game, judge, regions, sets, slices, stress, texts
 from polymodal.evaluation.explain import explain as explain_rows
-from polymodal.evaluation.part import Part, account, clusters_of
+from polymodal.evaluation.part import Part, account, clusters_of, table_of
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import Names
 from polymodal.metrics.metrics import report_text
@@ -232,7 +232,7 @@ def evaluate(
             measured.
     """
     run, ledger = opened(run), Ledger()
-    table = run.table(source, require_targets=True)
+    table, told = table_of(run, source)
     clusters = clusters_of(table, group, run.schema.group)
     prepared = run.prepare(table, ledger, max_bad_rows=max_bad_rows)
     rows, targets = np.arange(len(table)), run.targets(table, ledger, max_bad_rows)
@@ -244,7 +244,7 @@ def evaluate(
     combined = run.combine(scores, present=present)
     predictions = run.pipeline.decoded(table, combined, present)
     found = Evaluation(len(table), {}, {}, {}, predictions, {}, table=table, schema=run.schema)
-    found.warnings = run.warnings(table)
+    found.warnings = [*run.warnings(table), *told]
     found.origin = {
         **run.origin,
         "digest": digest(run),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
+from polymodal.checks.gathered import gathered
 from polymodal.contract.task import Answers, Task
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.statistics import codes, intervals
 from polymodal.prepared.prepare import Prepared
 from polymodal.prepared.targets import Known
+from polymodal.run.run import Run
 from polymodal.table.ledger import Ledger
 from polymodal.table.read import Table
 
@@ -51,6 +54,14 @@ class Part(Known):
         metrics = self.task.metrics(self.of(scores), self.targets)
         spans = intervals(metrics, len(self.rows), self.clusters)
         return {name: asdict(span) for name, span in spans.items()}
+
+
+def table_of(run: Run, source: Any) -> tuple[Table, list[str]]:
+    """A table that a run is measured on, rows of the same inputs as one where its task has them so;
+    and what to say of that."""
+    table = run.table(source, require_targets=True)
+    table, _, told = gathered(table, run.schema, [*run.tasks.values()])
+    return table, [one.what for one in told]
 
 
 def account(ledger: Ledger, known: Mapping[str, Array], rows: Array) -> Array:

@@ -15,6 +15,7 @@ from polymodal.base.errors import UserError
 from polymodal.checks import check as checks
 from polymodal.checks import split
 from polymodal.checks._finding import Finding
+from polymodal.checks.gathered import gathered
 from polymodal.contract import kind
 from polymodal.contract.coded import Coded
 from polymodal.contract.defaults import default
@@ -47,6 +48,7 @@ class Opened:
         schema: of both.
         named: tasks that the recipe names, not fitted yet.
         contents: hashes of the inputs' cells, each made once.
+        findings: what reading them has shown.
     """
 
     table: Table
@@ -54,6 +56,7 @@ class Opened:
     schema: Schema
     named: dict[str, Task]
     contents: Contents
+    findings: Sequence[Finding] = ()
 
     @property
     def given_valid(self) -> bool:
@@ -118,7 +121,10 @@ def opened(train: Any, valid: Any, recipe: Recipe, cache: Path) -> Opened:
                 )
                 raise lookup.unknown(what, column, table.names, "check the table's header")
     table = typed(schema, table)
-    return Opened(table, own, schema, named, Contents(table, cache))
+    tasks = asked_for(named, schema, table)
+    table, rows, findings = gathered(table, schema, tasks, cache, own)
+    own = int((rows < own).sum())
+    return Opened(table, own, schema, named, Contents(table, cache), findings)
 
 
 def named_in(recipe: Recipe) -> dict[str, Task]:
@@ -128,6 +134,12 @@ def named_in(recipe: Recipe) -> dict[str, Task]:
         for name, spec in recipe.targets.items()
         if spec is not None
     }
+
+
+def asked_for(named: Mapping[str, Task], schema: Schema, table: Table) -> list[Task]:
+    """The tasks of all targets, those that are named and the kinds' defaults, where these exist."""
+    others = [one for one in schema.targets if one.name not in named]
+    return [*named.values(), *(task for one in others if (task := usual(one, schema, table)))]
 
 
 def conversing(
@@ -154,9 +166,10 @@ def checked(data: Opened, recipe: Recipe) -> checks.Report:
     parts = [data.contents.slice(*span, inputs) for span in pairwise(ends)]
     train, *valid = (part.table for part in parts)
     limit = recipe.data.max_bad_rows
-    return checks.check(
+    found = checks.check(
         train, data.schema, *valid, contents=parts, max_bad_rows=limit, tasks=data.named
     )
+    return checks.Report([*data.findings, *found.findings])
 
 
 def divided(data: Opened, recipe: Recipe) -> Division:
@@ -233,16 +246,21 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
 
 def default_task(column: Column, schema: Schema, table: Table) -> Task:
     """The task of a target column for which the recipe names none."""
-    kinds = [one.kind for one in schema.inputs]
-    name = default(column.kind, kinds, lambda: table.cells(column.name))
-    if name is None:
+    task = usual(column, schema, table)
+    if task is None:
         raise UserError(
             f"No task is the default for the target '{column.name}', which is {column.kind}",
             expected="a task for it in the recipe",
             do=f"name one: targets: {{{column.name}: TASK}}; `polymodal list` has them all",
         )
-    task: Task = lookup.build("tasks", name, column.name)
     return task
+
+
+def usual(column: Column, schema: Schema, table: Table) -> Task | None:
+    """The same; None where its kind has no default."""
+    kinds = [one.kind for one in schema.inputs]
+    name = default(column.kind, kinds, lambda: table.cells(column.name))
+    return None if name is None else lookup.build("tasks", name, column.name)
 
 
 def refuse_division(recipe: Recipe) -> None:

@@ -10,15 +10,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from polymodal.base import lookup
 from polymodal.contract.along import Along
 from polymodal.contract.beside import BESIDE, PRETRAINED, Beside
 from polymodal.contract.kind import Weights, kinds, of
 from polymodal.contract.recipe import Member, Modality, Recipe, Training, name_of, options_of
 from polymodal.contract.task import Task
-from polymodal.contract.writing import Sequenced
+from polymodal.contract.writing import Sequenced, Writing
 from polymodal.fitting.backbones import TUNED_EPOCHS, Backbones
 from polymodal.models import build
+from polymodal.table import references
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema
 
@@ -55,6 +58,7 @@ class Facts:
         asked: modality -> what its encoder must declare for what is to be learned.
         solvable: whether solvers can be fitted to every task.
         lr: the lowest rate that a task asks for, or None.
+        texts: how many a row has on average, where texts are written.
     """
 
     rows: int
@@ -68,6 +72,7 @@ class Facts:
     asked: dict[str, set[str]] = field(default_factory=dict)
     solvable: bool = True
     lr: float | None = None
+    texts: float = 1.0
     started: Mapping[str, Modality] = field(default_factory=dict)
     width: int | None = None
 
@@ -105,6 +110,9 @@ def facts(
         written=written(tasks),
         solvable=solvable,
         lr=min((task.lr for task in tasks if task.lr is not None), default=None),
+        texts=max(
+            (_texts(task, table) for task in tasks if isinstance(task, Writing)), default=1.0
+        ),
     )
     for name, columns in grouped.items():
         room = of(columns[0].kind)
@@ -116,6 +124,13 @@ def facts(
             form = lookup.find(f"modalities/{room.name}/forms", encoder.form)
             found.forms[name] = dict(form.suggest(sample)) if sample else {}
     return found
+
+
+def _texts(task: Task, table: Table) -> float:
+    """How many texts to write a row has that has any, on average."""
+    cells = table.cells(task.columns[0])
+    counts = [len(found) for cell in cells if (found := references.texts([cell]))]
+    return float(np.mean(counts)) if counts else 1.0
 
 
 def _lacking(columns: list[Column], asked: Collection[str]) -> list[str]:
@@ -134,16 +149,16 @@ def written(tasks: Collection[Task]) -> bool:
     return any(isinstance(task, Sequenced) and not isinstance(task, Along) for task in tasks)
 
 
-def training(rows: int, *, tags: bool = False) -> Training:
+def training(rows: int, *, tags: bool = False, texts: float = 1.0) -> Training:
     """Batch size and epochs by the number of rows.
 
     About 250 updates are the least that a cosine from scratch needs, and past about 2 500 small
     sets overfit; batches shrink on small sets so that those updates fit into 60 epochs. A text to
-    tag is many examples: few epochs do.
+    tag is many examples: few epochs do. So is a row with several `texts` to write, on average.
     """
     batch = 8 if rows < 150 else 16 if rows < 600 else 32 if rows < 4000 or tags else 64
-    epochs = max(6, min(60, round((40_000 if tags else 100_000) / max(rows, 1))))
-    return Training(batch_size=batch, epochs=epochs)
+    epochs = max(6, min(60, round((40_000 if tags else 100_000) / max(rows * texts, 1))))
+    return Training(batch_size=max(min(8, batch), round(batch / texts)), epochs=epochs)
 
 
 def members(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
@@ -181,7 +196,7 @@ def _spelled_out(schema: Schema, known: Facts, recipe: Recipe) -> list[Member]:
 def _default(schema: Schema, known: Facts) -> list[Member]:
     grouped = schema.modalities()
     folders = {name: build.folder_kind(columns) for name, columns in grouped.items()}
-    settings = training(known.rows, tags=bool(known.tagged))
+    settings = training(known.rows, tags=bool(known.tagged), texts=known.texts)
     if known.started:
         settings = settings.model_copy(update=STARTED)
     found: list[Member] = []
@@ -329,6 +344,11 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
             usual = build.encoder_spec(modality, kind, member.fusion)["name"]
             encoder = build.able(kind, known.asked[name], usual)
             modality = modality.model_copy(update={"encoder": encoder})
+        if design.paced and known.written and not (modality.encoder or modality.pretrained):
+            usual = build.encoder_spec(modality, kind, member.fusion)["name"]
+            closer = lookup.find(f"modalities/{kind}/encoders", usual).read
+            if closer:
+                modality = modality.model_copy(update={"encoder": {"name": usual, **closer}})
         update: dict[str, Any] = {"columns": [c.name for c in columns]}
         update |= design.resolved(modality, kind)
         form = design.form(name, modality, kind)
@@ -337,7 +357,7 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         suited = known.forms.get(name, {}) | read
         update["form"] = _suggested(kind, form, suited) | modality.form
         modalities[name] = modality.model_copy(update=update)
-    settings = member.training or training(known.rows) if design.paced else None
+    settings = member.training or training(known.rows, texts=known.texts) if design.paced else None
     if settings is not None and known.lr is not None and "lr" not in settings.model_fields_set:
         settings = settings.model_copy(update={"lr": known.lr})
     update = {**_tuning(member, modalities, known), "training": settings}

@@ -10,10 +10,11 @@ from typing import Any
 
 from polymodal.base.spelling import is_missing, several
 from polymodal.checks import check as checks
+from polymodal.checks.gathered import gathered
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.resolve import recipe_of
 from polymodal.contract.writing import Writing
-from polymodal.fitting.data import conversing, default_task, named_in
+from polymodal.fitting.data import asked_for, conversing, default_task, named_in
 from polymodal.models import build
 from polymodal.prepared import targets as encoding
 from polymodal.prepared.cache import default_folder
@@ -75,15 +76,21 @@ def check(
     group, drop, kinds = conversing(table, group, [*several(drop), *withheld], dict(kinds or {}))
     schema = infer.infer(table, targets, kinds, drop, group, reads, stated)
     table = typed(schema, table)
+    tasks = asked_for(named, schema, table)
+    table, _, findings = gathered(table, schema, tasks, default_folder())
     show.schema(schema, table, named)
     valid, test = (
-        None if source is None else typed(schema, read_cached(source)) for source in (valid, test)
+        None
+        if source is None
+        else gathered(typed(schema, read_cached(source)), schema, tasks, default_folder())[0]
+        for source in (valid, test)
     )
     # A fit decodes every cell itself, and tells of each that is bad.
     forms = build.media_forms(schema)
     report = checks.check(
         table, schema, valid, test, forms=forms, max_bad_rows=max_bad_rows, tasks=named
     )
+    report = checks.Report([*findings, *report.findings])
     show.findings(report)
     if not any(finding.severity == "error" for finding in report.findings):
         for column in schema.targets:

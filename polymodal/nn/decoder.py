@@ -16,6 +16,7 @@ from polymodal.base.errors import UserError
 from polymodal.nn.architecture import Architecture
 from polymodal.nn.held import Held
 from polymodal.nn.packing import pack
+from polymodal.nn.sharing import Shared, share
 from polymodal.nn.tokens import Look, Tokens
 
 if TYPE_CHECKING:
@@ -199,11 +200,7 @@ class Decoder(nn.Module, ABC):
         """
         length = prompt.mask.shape[1]
         if length > self.context:
-            raise UserError(
-                f"A row needs {length:,} places, and the decoder has {self.context:,}",
-                expected="the tokens of all modalities and the text within its context",
-                do="raise `context` of the decoder, or let it read by attention (reads: attention)",
-            )
+            raise self._no_room(length)
         places = (prompt.mask.long().cumsum(1) - 1).clamp(min=0)
         if prompt.positions is not None:
             places = prompt.positions.permute(2, 0, 1)
@@ -226,34 +223,51 @@ class Decoder(nn.Module, ABC):
         ).last_hidden_state
         return found
 
-    def taught(self, prompt: Prompt, ids: Tensor, mask: Tensor) -> Tensor:
-        """Log-probabilities `(batch, length)` of a text's pieces, each told by those before it.
+    def _no_room(self, length: int) -> UserError:
+        return UserError(
+            f"A row needs {length:,} places, and the decoder has {self.context:,}",
+            expected="the tokens of all modalities and the text within its context",
+            do="raise `context` of the decoder, or let it read by attention (reads: attention)",
+        )
+
+    def taught(
+        self, prompt: Prompt, ids: Tensor, mask: Tensor, rows: Tensor | None = None
+    ) -> Tensor:
+        """Log-probabilities `(texts, length)` of a text's pieces, each told by those before it.
 
         Args:
-            ids, mask: `(batch, length)`: the text, padded on the right. Zeros where it is.
+            ids, mask: `(texts, length)`: the text, padded on the right. Zeros where it is.
+            rows: `(texts,)`: whose prompt each goes on from; None: a text a row. Texts of one row
+                stand behind its prompt together where that is less to compute.
         """
         if not len(ids):
             return ids.float() + prompt.vectors.sum() * 0
-        # A text's last piece tells nothing.
-        whole = prompt.then(self.embed(ids[:, :-1]), mask[:, 1:])
-        # The prompt's last place tells the first piece.
-        states = self._together(whole)[:, prompt.vectors.shape[1] - 1 :]
-        chosen, true = states[mask], ids[mask]
+        shared = None
+        if rows is not None and self._is_plain(prompt):
+            shared = share(prompt.mask, mask, rows)
+        if shared is not None:
+            chosen, true = self._sharing(prompt, shared, ids, mask), ids[mask]
+        else:
+            prompt = prompt if rows is None else prompt.take(rows)
+            # A text's last piece tells nothing.
+            whole = prompt.then(self.embed(ids[:, :-1]), mask[:, 1:])
+            # The prompt's last place tells the first piece.
+            states = self._together(whole)[:, prompt.vectors.shape[1] - 1 :]
+            chosen, true = states[mask], ids[mask]
         size = max(1, MOST // self.vocabulary)
         parts = list(zip(torch.split(chosen, size), torch.split(true, size), strict=True))
         if len(parts) == 1 or not torch.is_grad_enabled():
             told = [self._told(*part) for part in parts]
         else:
             told = [checkpoint(self._told, *part, use_reentrant=False) for part in parts]
-        found = torch.zeros(mask.shape, device=states.device)
+        found = torch.zeros(mask.shape, device=chosen.device)
         return found.masked_scatter(mask, torch.cat(told))
 
     def _together(self, whole: Prompt) -> Tensor:
         """`states` of rows of which nothing is kept: several side by side where that is less."""
         real = int(whole.mask.sum())
         packed = None
-        plain = whole.memory is None and whole.positions is None and whole.deep is None
-        if self.packs and plain and whole.mask.shape[1] <= self.context:
+        if self._is_plain(whole) and whole.mask.shape[1] <= self.context:
             packed = pack(whole.vectors, whole.mask, 0)
         if self.training:
             self.work.note(real, whole.mask if packed is None else packed.positions)
@@ -264,6 +278,29 @@ class Decoder(nn.Module, ABC):
         ).last_hidden_state
         states = torch.zeros_like(whole.vectors, dtype=found.dtype)
         return states.masked_scatter(whole.mask.unsqueeze(-1), found.flatten(0, 1)[packed.seats])
+
+    def _sharing(self, prompt: Prompt, shared: Shared, ids: Tensor, mask: Tensor) -> Tensor:
+        """The states that tell each real piece `(pieces, width)` of texts that share prompts."""
+        if int(shared.positions.max()) >= self.context:
+            raise self._no_room(int(shared.positions.max()) + 1)
+        read = prompt.take(shared.rows)
+        texts = self.embed(ids[:, :-1])[mask[:, 1:]].to(read.vectors.dtype)
+        behind = read.vectors.new_zeros(len(shared.rows) * shared.size, read.vectors.shape[2])
+        behind = behind.index_copy(0, shared.seats, texts).view(len(shared.rows), shared.size, -1)
+        if self.training:
+            self.work.note(int(read.mask.sum()) + len(shared.seats), shared.positions)
+        found: Tensor = self.model(
+            inputs_embeds=torch.cat([read.vectors, behind], 1),
+            attention_mask=shared.mask.to(read.vectors.dtype),
+            position_ids=shared.positions,
+            use_cache=False,
+        ).last_hidden_state
+        return found.flatten(0, 1)[shared.told]
+
+    def _is_plain(self, prompt: Prompt) -> bool:
+        """Whether places may be ordered in another way: nothing but vectors and a mask is read."""
+        more = (prompt.memory, prompt.positions, prompt.deep)
+        return self.packs and all(one is None for one in more)
 
     def _told(self, states: Tensor, true: Tensor) -> Tensor:
         return -F.cross_entropy(self.logits(states), true, reduction="none")

@@ -12,6 +12,9 @@ from torch.nn import functional as F
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
 
+# Side of a map that is fine enough to tell what a picture shows.
+MOST = 6
+
 
 class Normalise(nn.Module):
     """uint8 pixels `(..., 3)` to numbers of mean 0 and deviation 1 over the training pictures."""
@@ -65,7 +68,7 @@ class Trunk(nn.Module):
     """A small residual network (He et al., CVPR 2016) for pictures from 8 to some 200 pixels.
 
     A 5 x 5 stem halves the side; stages of residual blocks, each halving it again, follow until
-    6 or fewer are left. It is batch-normalised: running statistics at evaluation, so that rows
+    `most` or fewer are left. It is batch-normalised: running statistics at evaluation, so that rows
     do not mix, and the caller keeps blank rows out in training.
 
     Args:
@@ -73,18 +76,23 @@ class Trunk(nn.Module):
         side: of the pictures, in pixels.
         channels: of the last, coarsest stage; each finer one has half as many, so all cost alike.
         depth: residual blocks a stage.
+        most: side of the map that goes out at most.
 
     Attributes:
         side: of the map that goes out.
     """
 
-    def __init__(self, inputs: int, side: int, channels: int, depth: int) -> None:
+    def __init__(self, inputs: int, side: int, channels: int, depth: int, most: int = MOST) -> None:
         super().__init__()
-        for name, value, least in (("channels", channels, 8), ("depth", depth, 1)):
+        for name, value, least in (
+            ("channels", channels, 8),
+            ("depth", depth, 1),
+            ("side", most, 1),
+        ):
             if value < least:
                 raise UserError(f"{name}={value} is too small", expected=f"at least {least}")
         sides = [-(-side // 2)]
-        while sides[-1] > 6:
+        while sides[-1] > most:
             sides.append(-(-sides[-1] // 2))
         widths = [max(8, channels >> i) for i in reversed(range(len(sides)))]
         layers: list[nn.Module] = [_convolution(inputs, widths[0], size=5, stride=2), nn.ReLU()]

@@ -88,6 +88,7 @@ def infer(
             inputs[text] = replace(taken, details={**taken.details, **cuts})
     tagged = [one.details["text"] for one in outputs.values() if "text" in one.details]
     _skip_twins(table, inputs, tagged)
+    _skip_counts(table, inputs, outputs)
     skipped |= {name: column.reason for name, column in inputs.items() if column.kind == "skip"}
     schema = Schema(
         tuple(column for column in inputs.values() if column.kind != "skip"),
@@ -263,6 +264,28 @@ def _skip_twins(table: Table, inputs: dict[str, Column], tagged: Sequence[str]) 
         twin = seen.setdefault(said, name)
         if twin != name and inputs[name].reason != "declared":
             inputs[name] = Column(name, "skip", f"says the same as '{twin}', word for word")
+
+
+def _skip_counts(table: Table, inputs: dict[str, Column], outputs: Mapping[str, Column]) -> None:
+    """Skip numbers that only count the texts of one medium, as Flickr's table has them: they say
+    nothing of it, and tell its rows apart."""
+    if any(column.kind != kind.worded() for column in outputs.values()):
+        return
+    media = [n for n, c in inputs.items() if c.kind != "skip" and kind.of(c.kind).media]
+    names = [n for n in media if arrow.is_text(table.data.column(n).type)]
+    for name, column in inputs.items():
+        if column.kind in ("skip", *media) or column.reason == "declared" or len(names) != 1:
+            continue
+        counts: dict[str, list[str]] = {}
+        for medium, cell in zip(table.cells(names[0]), table.cells(name), strict=True):
+            counts.setdefault(medium, []).append(str(cell).strip())
+        if len(counts) < len(table) and all(map(_is_count, counts.values())):
+            inputs[name] = Column(name, "skip", f"counts the rows of one '{names[0]}'")
+
+
+def _is_count(cells: list[str]) -> bool:
+    """Whether cells are the numbers from 0 or 1 on, in any order."""
+    return any({*cells} == {str(i + k) for i in range(len(cells))} for k in (0, 1))
 
 
 def _check(table: Table, column: Column) -> None:

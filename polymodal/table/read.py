@@ -22,6 +22,7 @@ from polymodal.table.media import Media, kind_of_name
 from polymodal.table.named import Named
 from polymodal.table.readers import (
     _posing,
+    captions,
     columnar,
     delimited,
     excel,
@@ -305,6 +306,7 @@ def _read_file(path: Path, base: str | None, cache: Path | None, encoding: str |
     except PermissionError as error:
         raise UserError(f"{path} may not be read (permission denied)") from error
     table = _table(data, base or str(path.parent), str(path))
+    table = replace(table, base=base or captions.folder_of(table.data.columns, str(path.parent)))
     reach = Reach(frozenset({str(kept.resolve())}), inside=True, sealed=suffix in TAR)
     return replace(table, reach=reach)
 
@@ -360,7 +362,7 @@ def _table(data: pa.Table, base: str | None, source: str) -> Table:
             expected="a header and at least one row",
             got=f"columns {', '.join(data.column_names)}" if data.num_columns else "no columns",
         )
-    columns = {name: plain(data.column(name)) for name in data.column_names}
+    columns = {n: captions.unnumbered(plain(data.column(n))) for n in data.column_names}
     for name, column in columns.items():
         if pa.types.is_map(column.type) or pa.types.is_union(column.type):
             raise UserError(

@@ -185,7 +185,7 @@ class Projected(Speaker):
             once, which = torch.unique(told, dim=0, return_inverse=True)
             first = torch.zeros(len(once), dtype=torch.long, device=ids.device)
             first[which] = torch.arange(len(ids), device=ids.device)
-            logs = self.decoder.taught(prompt.take(rows[first]), ids[first], mask[first])
+            logs = self.decoder.taught(prompt, ids[first], mask[first], rows[first])
             found = {"nats": -logs.sum(1)[which], "places": mask.sum(1), "row": rows}
         if self.silent and target is not None:
             found["written"] = [self.kept([Text()])] * len(target.present)

@@ -88,9 +88,9 @@ class Generate(Hidden, Costed, Templated):
     reads: ClassVar[tuple[str, ...]] = (worded(),)
     supports = "how much of it is written again"
     chooses = "nats a piece"
+    gathers: ClassVar[bool] = True
     writer: ClassVar[type[Writer]] = Writer
-    # At the usual rate networks that write learned what is coarse in pictures and never what is
-    # fine: colours, and no shapes.
+    # At the usual rate networks learned what is coarse in pictures, colours, and never shapes.
     lr: ClassVar[float | None] = 5e-4
 
     def __init__(

@@ -100,6 +100,7 @@ class Reason(Generate):
     """
 
     kind: ClassVar[str | None] = None
+    gathers: ClassVar[bool] = False
     writer: ClassVar[type[Writer]] = Reasoner
 
     def __init__(

@@ -23,6 +23,7 @@ from polymodal.fitting.trials import _way
 from polymodal.models.build import design
 from polymodal.nn import checkpoint
 from polymodal.table.media import Media
+from polymodal.table.read import read
 from polymodal.table.schema import Column, Schema
 
 TEXT = kinds()["text"]
@@ -230,7 +231,7 @@ def test_a_task_may_ask_for_a_lower_rate_and_the_recipe_knows_better() -> None:
     assert {one.training.lr for one in networks if one.training} == {Training().lr}
     slow = plan.members(SCHEMA, plan.Facts(2000, lr=3e-4), Recipe())
     assert {one.training.lr for one in slow if one.training} == {3e-4}
-    table: Any = None  # of no column a sample is looked at
+    table = read({"said": ["a word", "another"]})  # of no column a sample is looked at
     plain = Schema((Column("note", "text"), Column("n", "number")), ())
     writes = lookup.build("tasks", "generate", "said")
     asked = plan.facts(table, plain, 2000, Recipe(), [writes], Backbones())

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from polymodal.base.errors import UserError
 from polymodal.table import chat
+from polymodal.table.readers import captions
 from polymodal.table.readers._cells import cell as as_held
 from polymodal.table.readers.separated import check_names
 
@@ -63,6 +64,9 @@ def _object(path: Path) -> dict[str, Any] | None:
 
 def _shaped(whole: Mapping[str, Any], source: str) -> pa.Table:
     """One JSON object as a table: columns of lists or of rows by name, or rows under a name."""
+    described = captions.coco(whole)
+    if described is not None:
+        return from_rows(described, source)
     values = list(whole.values())
     names, lines = whole.get("columns"), whole.get("data")
     if (

@@ -12,14 +12,14 @@ from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.modalities.image.forms.pixels import Pixels
 from polymodal.nn.masked import all_real
-from polymodal.nn.trunk import Normalise, Trunk, on_present
+from polymodal.nn.trunk import MOST, Normalise, Trunk, on_present
 
 
 class Cnn(Encoder):
     """A convolutional network's last map as tokens, one a place, position added.
 
     Strong from some 500 pictures on. Tokens `(batch, places, width)`: 16 places at sizes 28, 32
-    and 64, 36 at 96.
+    and 64, 36 at 96; with `side` 8 49 to 64 there.
 
     Args:
         form: gives `(batch, size, size, 3)` uint8.
@@ -27,6 +27,7 @@ class Cnn(Encoder):
         channels: of the last stage; each of the finer ones before it has half as many.
         depth: residual blocks a stage.
         dropout: on the last map.
+        side: places along a side of the last map, at most. More tell small things apart, and cost.
     """
 
     kind: ClassVar[str] = "image"
@@ -40,10 +41,11 @@ class Cnn(Encoder):
         channels: int = 128,
         depth: int = 1,
         dropout: float = 0.1,
+        side: int = MOST,
     ) -> None:
         super().__init__()
         self.normalise = Normalise()
-        self.trunk = Trunk(3, form.size, channels, depth)
+        self.trunk = Trunk(3, form.size, channels, depth, side)
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(channels, width)
         self.positions = nn.Parameter(0.02 * torch.randn(self.trunk.side**2, width))

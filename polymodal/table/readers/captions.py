@@ -1,0 +1,89 @@
+"""Media and their texts as data sets publish them: COCO's file, Flickr's names, folders."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polymodal.base.arrow import is_text
+from polymodal.table.media import kind_of_name
+
+# "1000268201_693b08cb0e.jpg#3": the fourth caption of a picture.
+_NUMBERED = re.compile(r"(.+\.\w+)#\d+")
+# Names that are looked for in another folder, and folders that are looked into.
+SAMPLE, FOLDERS = 20, 100
+
+
+def coco(whole: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """A row for each picture of a COCO file of captions: `file_name` and `caption`, all its texts.
+
+    Paper: "Microsoft COCO Captions" (Chen et al. 2015, arXiv 1504.00325).
+
+    Returns:
+        The rows; None where the file is another.
+    """
+    pictures, notes = whole.get("images"), whole.get("annotations")
+    if not (_rows(pictures, "id", "file_name") and _rows(notes, "image_id", "caption")):
+        return None
+    texts: dict[Any, list[str]] = {}
+    for note in notes or ():
+        texts.setdefault(note["image_id"], []).append(note["caption"])
+    names = ((one["file_name"], one["id"]) for one in pictures or ())
+    return [{"file_name": name, "caption": texts.get(key)} for name, key in names]
+
+
+def _rows(found: Any, *keys: str) -> bool:
+    return (
+        isinstance(found, list)
+        and bool(found)
+        and all(isinstance(one, Mapping) and {*keys} <= one.keys() for one in found)
+    )
+
+
+def unnumbered(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column whose texts are all names of files with the number of a text, as Flickr has them
+    ("a.jpg#0"), without the numbers; any other as it is."""
+    if not is_text(column.type):
+        return column
+    first = next((cell.as_py() for cell in column if cell.is_valid), "")
+    match = _NUMBERED.fullmatch(first.strip())
+    if match is None or kind_of_name(match[1]) is None:
+        return column
+    numbered = pc.match_substring_regex(column, r"^\s*.+\.\w+#\d+\s*$")
+    if not pc.all(numbered, min_count=1).as_py():
+        return column
+    return pc.replace_substring_regex(column, r"#\d+\s*$", "")
+
+
+def folder_of(columns: Sequence[pa.ChunkedArray], base: str) -> str:
+    """The folder that names of files start from: `base`, or the one folder in it or beside it that
+    holds those of a column which are not there."""
+    for column in columns:
+        if not is_text(column.type):
+            continue
+        cells = (cell.as_py() for cell in column if cell.is_valid)
+        names = [cell.strip() for cell in islice(cells, SAMPLE)]
+        if not names or not all(kind_of_name(one) and not os.path.isabs(one) for one in names):
+            continue
+        if any(os.path.exists(os.path.join(base, one)) for one in names):
+            continue
+        near = [*_folders(Path(base)), *_folders(Path(base).absolute().parent)]
+        found = [one for one in near if all((one / name).is_file() for name in names)]
+        if len(found) == 1:
+            return str(found[0])
+    return base
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        with os.scandir(path) as entries:
+            return [Path(one.path) for one in islice((e for e in entries if e.is_dir()), FOLDERS)]
+    except OSError:
+        return []  # one that may not be listed holds nothing that could be read
