@@ -300,6 +300,11 @@ class Task(ABC):
         """One model's answers from those of its members: their weighted mean."""
         return _answers.mean(answers, shares)
 
+    @property
+    def constant_serves(self) -> bool:
+        """Whether the constant may answer rows that lack all that is read; else the model does."""
+        return True
+
     @abstractmethod
     def constant(self, like: Answers) -> list[Array]:
         """The answer to no input at all, for every row: shaped as a model's own answers `like`."""

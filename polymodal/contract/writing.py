@@ -143,7 +143,8 @@ class Writing(Sequenced):
 
     @abstractmethod
     def blank(self, how: Mapping[str, Any]) -> list[Said]:
-        """What is said of a row without anything, as many texts as are asked for.
+        """What is said of a row without anything, as many texts as are asked for; none where no
+        text of training keeps to what is asked: then the model writes of it as of others.
 
         Args:
             how: as of `write`.

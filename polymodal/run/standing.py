@@ -21,6 +21,9 @@ class Merging(Protocol):
     @property
     def words(self) -> str | None: ...
 
+    @property
+    def constant_serves(self) -> bool: ...
+
     def merge(self, answers: Mapping[str, Answers], shares: Mapping[str, float]) -> list[Array]: ...
 
     def constant(self, like: Answers) -> list[Array]: ...
@@ -48,12 +51,13 @@ class Standing:
         """The shares that answer a row with some modalities; None: the fused model's own.
 
         It answers where the row has all that it reads, and where no word is left to label. In a
-        row with nothing at all, or nothing that was validated, the constant does.
+        row with nothing at all, or nothing that was validated, the constant does, if it serves.
         """
         team = self.team(target, here)
         if team is None:
             return None
-        return self.partial[team][target] if team else {CONSTANT: 1.0}
+        shares = self.partial[team][target] if team else {CONSTANT: 1.0}
+        return None if CONSTANT in shares and not self.tasks[target].constant_serves else shares
 
     def team(self, target: str, here: Collection[str]) -> frozenset[str] | None:
         """The validated set of modalities that a row with some of them goes by.

@@ -36,7 +36,7 @@ def write(
     task = writing_task(pipeline, target)
     told({task.name: task}, table)
     found: dict[int, list[Said]] = {}
-    for rows, head, fused in _fused(pipeline, table, task, Ledger()):
+    for rows, head, fused in _fused(pipeline, table, task, how, Ledger()):
         found |= zip(rows, task.write(head, fused, how), strict=True)
     blank = task.blank(how) if len(found) < len(table) else []
     return [found[row] if row in found else list(blank) for row in range(len(table))]
@@ -50,7 +50,7 @@ def stream(
     own = _answerable(pipeline.schema, row)
     table = pipeline.table(whole(pipeline.schema, [own], ledger))
     told({task.name: task}, table)
-    found = list(_fused(pipeline, table, task, Ledger()))
+    found = list(_fused(pipeline, table, task, how, Ledger()))
     ledger.warn()
     if not found:
         yield task.blank(how)[0].text
@@ -122,7 +122,7 @@ def parts(
     task, blank = writing_task(pipeline, target), set(range(len(table)))
     told({task.name: task}, table)
     options = {"max_bad_rows": len(table)}
-    for rows, head, fused in _fused(pipeline, table, task, ledger, **options):
+    for rows, head, fused in _fused(pipeline, table, task, how, ledger, **options):
         blank -= set(rows)
         own = _Places(rows, left)
         for step in task.parts(head, fused, how, [seeds[row] for row in rows], own):
@@ -169,17 +169,24 @@ def writing_task(pipeline: Pipeline, target: str | None) -> Writing:
 
 
 def _fused(
-    pipeline: Pipeline, table: Table, task: Writing, ledger: Ledger, **options: Any
+    pipeline: Pipeline,
+    table: Table,
+    task: Writing,
+    how: Mapping[str, Any],
+    ledger: Ledger,
+    **options: Any,
 ) -> Iterator[tuple[list[int], nn.Module, Fused]]:
-    """Rows, the head that writes them, and what it goes on from; none of rows with nothing."""
+    """Rows, the head that writes them, and what it goes on from; none of rows that are `blank`."""
     own = pipeline.weights[FUSED][task.name]
     prepared = dict(pipeline.encode(table, ledger, list(own), **options))
     standing = pipeline.standing()
     for here, rows in patterns.grouped(pipeline.present(table, prepared)):
         shares = standing.answering(task.name, here) or own
         name = max(shares, key=lambda member: shares[member])
-        if name == CONSTANT:
+        if name == CONSTANT and task.blank(how):
             continue
+        if name == CONSTANT:
+            name = max(own, key=lambda member: own[member])
         if not set(pipeline.members[name].forms.values()) <= set(prepared):
             prepared |= pipeline.encode(table, Ledger(), [name], **options)
         module: Any = pipeline.members[name].module

@@ -62,6 +62,18 @@ def finished(tokens: Tokens, text: Text, read: int = 0) -> Said:
     return Said(tokens.text(text.ids), log, finish, pieces=pieces, read=read)
 
 
+def known(tokens: Tokens, text: Text, stop: Sequence[str]) -> Said:
+    """A text that nothing stood before, up to where one of some texts begins in it."""
+    own = Growing(tokens, stop)
+    for piece, log in zip([*text.ids, tokens.end][: len(text.logs)], text.logs, strict=True):
+        own.add(piece, log)
+        if own.finish == "stop":
+            break
+    else:
+        own.rest()
+    return Said(own.text, sum(own.logs), own.finish, pieces=len(own.ids))
+
+
 def weighed(tokens: Tokens, texts: Sequence[Text], read: int) -> Said:
     """The first of all choices, with the log-likelihood of each, and the same a piece."""
     sums = {tokens.text(text.ids): (sum(text.logs), len(text.logs)) for text in texts}

@@ -103,6 +103,15 @@ class Merged:
 Units = Letters | Merged
 
 
+def restored(state: dict[str, Any], vocabulary: int, limit: int) -> Units:
+    """The units that say this of themselves (`state`)."""
+    if "merges" not in state:
+        return Letters(state["letters"])
+    pieces = Pieces(vocabulary=vocabulary, limit=limit)
+    pieces.state = dict(state)
+    return Merged(pieces)
+
+
 class Transcript(Form):
     """A text as its units `(units,)`.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -17,30 +17,22 @@ from polymodal.base.words import words
 from polymodal.contract.batch import Fused
 from polymodal.contract.form import Form
 from polymodal.contract.kind import worded
-from polymodal.contract.metric import Metric
 from polymodal.contract.recipe import Spec, name_of, options_of
-from polymodal.contract.task import Answers, Array, Judged, Pass
+from polymodal.contract.task import Answers, Array, Pass
 from polymodal.contract.writing import Part, Said
-from polymodal.metrics import captions, summed
-from polymodal.metrics.answers import normalised
-from polymodal.metrics.texts import texts
 from polymodal.modalities.text.forms.pieces import Pieces
 from polymodal.nn.decoder import Decoder
-from polymodal.nn.manner import Manner, Text, keeps
+from polymodal.nn.manner import Manner, Text
 from polymodal.nn.tokens import Tokens
 from polymodal.table import chat, references
 from polymodal.tasks import _labels
-from polymodal.tasks._costed import Costed
 from polymodal.tasks._growing import finished, growing, together, weighed
 from polymodal.tasks._hidden import Hidden
 from polymodal.tasks._template import Template
 from polymodal.tasks._templated import Templated
-from polymodal.tasks._usual import commonest, suiting
+from polymodal.tasks._textual import Textual
+from polymodal.tasks._usual import Usual, commonest
 from polymodal.tasks._written import (
-    ENDED,
-    ID,
-    LOG,
-    NATS,
     PLACES,
     USUAL,
     Trained,
@@ -58,7 +50,7 @@ RULED = 256
 READS, PROJECTORS = ("prefix", "attention"), ("normed", "plain")
 
 
-class Generate(Hidden, Costed, Templated):
+class Generate(Hidden, Textual, Templated):
     """Cross-entropy of each piece of the answer, told by those before it and by the modalities.
 
     The pieces are those of a tokenizer that is trained on the training rows' targets (the form
@@ -200,11 +192,8 @@ class Generate(Hidden, Costed, Templated):
         self.form: Written = self._formed(tokens)
         self.primary = "exact_match" if state["words"] <= SHORT else "cider_d"
         self.exact = state["words"] <= SHORT
-        # Everything may come, though it has not come yet.
-        counts = np.ones(tokens.count)
-        counts[state["counts"][0]] += state["counts"][1]
-        self._usual = np.log(counts / counts.sum())
-        self.__dict__.pop("_constant", None)  # that of the state before
+        self._usual = Usual(tokens, state["counts"])
+        self.__dict__.pop("_suiting", None)  # those of the state before
 
     def _formed(self, tokens: Tokens) -> Written:
         return Written(tokens)
@@ -219,10 +208,9 @@ class Generate(Hidden, Costed, Templated):
         if cut := self._state["cut"]:
             what = f"{cut:,} texts of '{self.name}' have more than {LIMIT:,} pieces"
             found.append(("warning", f"{what}: their ends are not learned"))
-        rule = self.tokens.rule(self._manner(self._state["longest"]))
-        if not keeps(rule, self._constant, self.tokens.end):
+        if not self.constant_serves:
             what = f"No text that comes often in '{self.name}' keeps to what its decoding asks for"
-            found.append(("info", f"{what}: rows that lack all that is read get one that does not"))
+            found.append(("info", f"{what}: the model also writes of rows that lack all it reads"))
         return found + self.read_remarks(self._state["long"])
 
     def is_known(self, cell: Any) -> bool:
@@ -274,23 +262,21 @@ class Generate(Hidden, Costed, Templated):
 
     def blank(self, how: Mapping[str, Any]) -> list[Said]:
         manner = self._asked(how)
-        texts = self._constants(manner)
-        if manner.choices:
-            return [weighed(self.tokens, texts, 0)]
-        return [finished(self.tokens, texts[i % len(texts)]) for i in range(manner.samples)]
+        return self._usual.said(self._common(manner), manner)
 
     def _asked(self, how: Mapping[str, Any]) -> Manner:
         lookup.check_options(Manner, "write", how, "give `{key}` as is expected")
         return self._manner(self._state["longest"], how)
 
-    @cached_property  # who only loads a run need not have what compiles its rule
-    def _constant(self) -> Text:
-        return self._constants(self._manner(self._state["longest"]))[0]
+    @property
+    def constant_serves(self) -> bool:
+        return bool(self._suiting)
 
-    def _constants(self, manner: Manner) -> list[Text]:
-        """The commonest texts that keep to what is asked; pieces are as likely as they come
-        often."""
-        return suiting(self.tokens, self._common(manner), self._usual, manner)
+    @cached_property  # who only loads a run need not have what compiles its rule
+    def _suiting(self) -> list[Text]:
+        """The commonest texts that keep to `decoding`."""
+        manner = self._asked({})
+        return self._usual.suiting(self._common(manner), manner)
 
     def _common(self, manner: Manner) -> list[str]:
         """Texts as they are written in a manner, the commonest first."""
@@ -347,54 +333,14 @@ class Generate(Hidden, Costed, Templated):
         known = (done.target.present.unsqueeze(1) & (done.target.data >= 0)).cpu().numpy()
         if done.target.mask is not None:
             known &= done.target.mask.cpu().numpy()
-        usual = [-float(self._usual[ids[own]].sum()) for ids, own in zip(data, known, strict=True)]
+        usual = [self._usual.nats(ids[own]) for ids, own in zip(data, known, strict=True)]
         found = zip(written, nats, places, usual, strict=True)
         return [answered(text, self.tokens.end, cost, int(n), u) for text, cost, n, u in found]
 
     def constant(self, like: Answers) -> list[Array]:
-        """The commonest text that keeps to `decoding`, or the one most like all."""
-        text, end = self._constant, self.tokens.end
+        """The commonest text that keeps to `decoding`, or the commonest of all."""
+        plain = replace(manner := self._asked({}), pattern="", schema=None)
+        text, *_ = self._suiting or self._usual.suiting(self._common(manner), plain)
+        end = self.tokens.end
         heads = [answer[0] for answer in like]
         return [answered(text, end, head[USUAL], int(head[PLACES]), head[USUAL]) for head in heads]
-
-    def decode(self, answers: Answers) -> dict[str, list[Any]]:
-        """Beside the text its log-likelihood, and whether it ended ("stop") or had no more room."""
-        return {
-            self.name: self._texts(answers),
-            f"{self.name}.log_likelihood": [float(a[1:, LOG].sum()) for a in answers],
-            f"{self.name}.finish": ["stop" if a[0, ENDED] else "length" for a in answers],
-        }
-
-    def _texts(self, answers: Answers) -> list[str]:
-        return [self.tokens.text(answer[1:, ID].astype(np.int64)) for answer in answers]
-
-    # -- measuring -----------------------------------------------------------------------------
-
-    def metrics(self, answers: Answers, targets: Answers) -> dict[str, Metric]:
-        """See `metrics.texts`; and perplexity, where it is known what the targets would cost."""
-        if not len(targets):
-            return {}
-        found = texts(self._texts(answers), [self.form.texts(target) for target in targets])
-        heads = np.stack([answer[0] for answer in answers])
-        if heads[:, PLACES].sum():
-            found["perplexity"] = summed.perplexity(heads[:, NATS], heads[:, PLACES])
-        return found
-
-    def judged(self, answers: Answers, targets: Answers) -> Judged:
-        """A text is right if it is one of the references, as `metrics.answers` compares them."""
-        given = self._texts(answers)
-        right = np.array(
-            [
-                normalised(text) in map(normalised, self.form.texts(target))
-                for text, target in zip(given, targets, strict=True)
-            ],
-            bool,
-        )
-        told = np.array([zlib.crc32(text.encode()) for text in given], float)
-        heads = np.array([answer[0] for answer in answers]).reshape(len(answers), 4)
-        return Judged(told, right, heads[:, NATS] / heads[:, PLACES].clip(min=1))
-
-    def support(self, answer: Array, answered: Array) -> float:
-        mine, other = (one[1:, ID].astype(int).tolist() for one in (answer, answered))
-        total = len(mine) + len(other)
-        return 2 * captions.common_words(mine, other) / total if total else 1.0

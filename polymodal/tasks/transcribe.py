@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -153,16 +154,11 @@ class Transcribe(Along):
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
         self._state, self.modality = dict(state), str(state["modality"])
-        self.tokens: _heard.Units
-        if "merges" in state["units"]:
-            pieces = Pieces(vocabulary=self.vocabulary, limit=LIMIT)
-            pieces.state = dict(state["units"])
-            self.tokens = _heard.Merged(pieces)
-        else:
-            self.tokens = _heard.Letters(state["units"]["letters"])
+        self.tokens = _heard.restored(state["units"], self.vocabulary, LIMIT)
         self.form: _heard.Transcript = _heard.Transcript(self.tokens, self._read)
         self.primary = "wer"
         self._usual = np.array(state["usual"])
+        self.__dict__.pop("_constant", None)  # that of the state before
 
     def remarks(self) -> list[tuple[str, str]]:
         """How texts are learned, and how many say nothing."""
@@ -313,6 +309,10 @@ class Transcribe(Along):
         found = self._told(own, 0, manner.choices)
         return [found[i % len(found)] for i in range(manner.samples)]
 
+    @cached_property
+    def _constant(self) -> Array:
+        return self._constants(self.manner({}))[0]
+
     def _constants(self, manner: Manner) -> list[Array]:
         """Units of the commonest texts; of choices all, the commonest first, then the likeliest."""
         texts = [self._state["common"], *self._state.get("often", ())]
@@ -350,8 +350,8 @@ class Transcribe(Along):
 
     def constant(self, like: Answers) -> list[Array]:
         """The commonest text, or the one most like all; units are as likely as they come often."""
-        units, *_ = self._constants(self.manner({}))
-        return [np.array([-self._usually(units), own[USUAL], own[USUAL], *units]) for own in like]
+        units, log = self._constant, -self._usually(self._constant)
+        return [np.array([log, own[USUAL], own[USUAL], *units]) for own in like]
 
     def decode(self, answers: Answers) -> dict[str, list[Any]]:
         """Beside the text its log-likelihood, over all ways in which the sound may say it."""

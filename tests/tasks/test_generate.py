@@ -277,7 +277,8 @@ KNOWN = [*["no"] * 3, *["yes, it is"] * 2, "7"]
         ({}, ["no"]),
         ({"temperature": 1.0, "samples": 3}, ["no", "yes, it is", "no"]),
         ({"pattern": "y.*", "temperature": 1.0, "samples": 2}, ["yes, it is"] * 2),
-        ({"pattern": "[0-9]+"}, ["no"]),  # none that comes often
+        ({"pattern": "y.*", "longest": 1}, []),
+        ({"pattern": "[0-9]+"}, []),  # none that comes often: the model writes
         ({"choices": ["7", "yes, it is"]}, ["yes, it is"]),
         ({"choices": ["maybe it is no", "8"], "longest": 3}, None),
     ],
@@ -286,12 +287,22 @@ def test_what_is_said_of_a_row_with_nothing_keeps_to_what_is_asked(how, texts):
     task = fitted(KNOWN)
     found = task.blank(how)
     assert texts is None or [one.text for one in found] == texts
-    assert {*found[0].choices} == {*how.get("choices", ())}
+    assert {*(found[0].choices if found else ())} == {*how.get("choices", ())}
     own = fitted(KNOWN, decoding=how)
     said = own.decode(own.constant([np.zeros((1, 4))]))["said"]
-    assert said == [found[0].text] and said[0] in how.get("choices", said)
+    assert said[0] in how.get("choices", said)
+    assert own.constant_serves == bool(found) and (not found or said == [found[0].text])
     told = [what for _, what in own.remarks() if "keeps to what" in what]
-    assert bool(told) == (how.get("pattern") == "[0-9]+")
+    assert bool(told) == (not found)
+
+
+def test_what_is_said_of_a_row_with_nothing_ends_where_it_is_asked_to():
+    task = fitted(["yes, it is", "yes, it is", "no"], vocabulary=270)
+    ((cut,), (stopped,)) = task.blank({"longest": 3}), task.blank({"stop": ["no", ", "]})
+    assert "yes, it is".startswith(cut.text) and (cut.pieces, cut.finish) == (3, "length")
+    assert (stopped.text, stopped.finish) == ("yes", "stop")
+    assert 0 > stopped.log_likelihood > task.blank({})[0].log_likelihood
+    assert task.blank({"longest": 99, "stop": ["maybe"]}) == task.blank({})
 
 
 @pytest.mark.parametrize(
@@ -410,6 +421,7 @@ def test_texts_are_written_in_any_manner(run):
     one, other, _ = loaded.write([{}, {}, given[0]])
     assert one[0].text == run.tasks["said"].state["common"]
     assert one == other and one is not other
+    assert loaded.write([{}], longest=1)[0][0].finish == "length"
 
 
 @pytest.mark.whole
@@ -513,11 +525,11 @@ def test_several_texts_are_told_as_they_come_and_may_be_left(run):
     assert [done[1, i].text for i in (0, 1)] != [done[0, i].text for i in (0, 1)]
     count = 0
     for step in steps(longest=60, pattern="[a-z ]{60}"):
-        rows = {part.row for part in step}
-        count += 1
+        rows = {part.row for part in step} - {3}  # that has nothing, and is written by itself
+        count += bool(rows)
         if count == 3:
             left |= {0, 2}
-        assert count <= 3 or rows <= {1, 3}
+        assert count <= 3 or rows <= {1}
         assert not any(part.said for part in step if part.row in left)
     assert count > 10
 
@@ -539,6 +551,12 @@ def test_texts_keep_to_what_they_are_asked_to(run):
     loud = {"temperature": 3.0, "samples": 4, "longest": 40}
     for own in run.write(given, pattern="(very )?(hot|[0-9]{2,3} degrees)", **loud):
         assert all(re.fullmatch("(very )?(hot|[0-9]{2,3} degrees)", said.text) for said in own)
+    # No text of training keeps to it: the model writes of rows with nothing too.
+    digits = {"pattern": "[0-9]{3}"}
+    assert all(re.fullmatch("[0-9]{3}", own[0].text) for own in run.write([given[0], {}], **digits))
+    assert re.fullmatch("[0-9]{3}", "".join(run.stream({}, **digits)))
+    ruled = pm.load(run.folder, decoding=digits)
+    assert ruled.predict_row({})["said"] == run.write([{}], **digits)[0][0].text
     long = "(very ){30}hot"
     for (said,) in run.write(given[:2], pattern=long):
         assert said.finish == "stop" and re.fullmatch(long, said.text)

@@ -40,6 +40,8 @@ class Target:
         described: "decoding", "prior", "words": see `contract.task.Task`.
     """
 
+    constant_serves = True
+
     def __init__(self, name: str, described: Mapping[str, Any]) -> None:
         self.name, self.words = name, described["words"]
         self.prior = np.array(described["prior"])
