@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from polymodal.contract.batch import Field, Tokens
 from polymodal.contract.encoder import Encoder
 from polymodal.modalities.audio.forms.mel import Mel
 from polymodal.nn.masked import MaskedNorm, Standardise, halve
+from polymodal.nn.strided import strided
 
 
 class Cnn(Encoder):
@@ -70,8 +70,7 @@ class Stage(nn.Module):
         self.time = time
         self.first = nn.Conv2d(size, out, 3, stride=(time, 2), padding=1, bias=False)
         self.second = nn.Conv2d(out, out, 3, padding=1, bias=False)
-        # Without a stride: oneDNN's gradient of the weights of a 1 x 1 convolution with one writes
-        # beyond its memory with 4 or 8 channels (torch 2.13, AVX-512).
+        # Without a stride: see `strided`.
         self.shortcut = nn.Conv2d(size, out, 1, bias=False)
         self.norms = nn.ModuleList(MaskedNorm(out) for _ in range(3))
 
@@ -80,6 +79,5 @@ class Stage(nn.Module):
         mask = mask[:, :: self.time]
         y = torch.relu(self.norms[0](self.first(x), mask))
         y = self.norms[1](self.second(y), mask)
-        # The places alone that a stride takes; a slice cannot be exported for all lengths.
-        thinner = F.avg_pool2d(x, 1, (self.time, 2))
-        return torch.relu(y + self.norms[2](self.shortcut(thinner), mask))
+        shortcut = self.shortcut(strided(x, (self.time, 2)))
+        return torch.relu(y + self.norms[2](shortcut, mask))

@@ -14,6 +14,7 @@ from polymodal.contract.encoder import Encoder
 from polymodal.modalities.image.forms.pixels import Pixels
 from polymodal.nn.architecture import Architecture
 from polymodal.nn.masked import all_real
+from polymodal.nn.strided import strided
 from polymodal.nn.trunk import Normalise, on_present
 
 # Layers -> kind of block, blocks a stage: He et al.'s, and two smaller ones of each kind.
@@ -106,16 +107,13 @@ class Resnet(Encoder):
 
 
 def _thin(model: nn.Module) -> None:
-    """Let 1 x 1 convolutions with a stride skip places before they convolve, with the same answers.
-
-    oneDNN's gradient of the weights of one with a stride writes beyond its memory with few
-    channels (see `audio/encoders/cnn.py`).
-    """
+    """Let 1 x 1 convolutions with a stride skip places before they convolve (see `strided`), with
+    the same answers."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) != module.stride:
-            module.register_forward_pre_hook(partial(_every, module.stride))
+            module.register_forward_pre_hook(partial(_skip, module.stride))
             module.stride = (1, 1)
 
 
-def _every(step: tuple[int, ...], module: nn.Module, given: tuple[Tensor]) -> Tensor:
-    return given[0][:, :, :: step[0], :: step[1]]
+def _skip(step: tuple[int, ...], module: nn.Module, given: tuple[Tensor]) -> Tensor:
+    return strided(given[0], step)
