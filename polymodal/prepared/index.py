@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from polymodal.base.errors import UserError
@@ -29,23 +29,22 @@ def opened(path: Path, table: str) -> sqlite3.Connection:
     """
     index = sqlite3.connect(path, timeout=60, isolation_level=None)
     try:
-        if _said(index) != (_APPLICATION, _LAYOUT):
-            with transaction(index):
+        new = _said(index) != (_APPLICATION, _LAYOUT)
+        # Together with the table: the disk is waited for once.
+        with transaction(index) if new else nullcontext():
+            if new and _said(index) != (_APPLICATION, _LAYOUT):  # nor by another process meanwhile
                 names = _tables(index)
-                if _said(index) != (_APPLICATION, _LAYOUT):  # nor by another process meanwhile
-                    if not names <= _EARLIER:
-                        raise CacheError(
-                            f"'{path}' is not what polymodal keeps in its cache",
-                            do="set POLYMODAL_CACHE to a new folder",
-                        )
-                    for name in names:
-                        index.execute(f"DROP TABLE {name}")
-                    index.execute(f"PRAGMA application_id = {_APPLICATION}")
-                    index.execute(f"PRAGMA user_version = {_LAYOUT}")
-                # Together: the disk is waited for once.
-                index.execute(f"CREATE TABLE IF NOT EXISTS {table}")
-        # One that is ours already may hold other tables alone.
-        index.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+                if not names <= _EARLIER:
+                    raise CacheError(
+                        f"'{path}' is not what polymodal keeps in its cache",
+                        do="set POLYMODAL_CACHE to a new folder",
+                    )
+                for name in names:
+                    index.execute(f"DROP TABLE {name}")
+                index.execute(f"PRAGMA application_id = {_APPLICATION}")
+                index.execute(f"PRAGMA user_version = {_LAYOUT}")
+            # One that is ours already may hold other tables alone.
+            index.execute(f"CREATE TABLE IF NOT EXISTS {table}")
     except BaseException:
         index.close()
         raise
