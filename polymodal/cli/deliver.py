@@ -21,8 +21,9 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="onnx: graphs for onnxruntime; torch: programs for PyTorch; hf: for transformers; "
-            "transformers: a plain checkpoint of a run that writes."
+            help="onnx: graphs for onnxruntime; torch: programs for PyTorch; hf: for transformers' "
+            "AutoModel where polymodal is installed; transformers: a checkpoint for transformers "
+            "alone, of a run that writes texts."
         ),
     ] = "onnx",
     data: Annotated[
@@ -33,7 +34,7 @@ def export(
     allow_urls: Urls = False,
     trust: Trust = False,
 ) -> None:
-    """A folder that predicts raw rows without this package, proven to answer as the run does."""
+    """A folder that others open without this package (but hf), proven to answer as the run does."""
     from polymodal.export.checkpoint import NAME, checkpoint
     from polymodal.export.export import export as export_run
     from polymodal.run.saved import load
