@@ -20,7 +20,7 @@ from polymodal.serve.schema import parsed
 
 DONE = b"data: [DONE]\n\n"
 # How a field of a form says whether the answer is to come in parts.
-STREAMS = {"true": True, "1": True, "false": False, "0": False}
+STREAMS = {"true": True, "false": False}
 
 
 def add(app: FastAPI, hosted: Mapping[str, Hosted], named: Callable[[str], Hosted]) -> None:

@@ -320,6 +320,10 @@ async def test_sounds_are_written_down(serve: Any, hearing: Path, make: Any) -> 
             ({"data": {"language": "en"}, "files": files}, 400),
             ({"data": fields | {"response_format": "srt"}, "files": files}, 400),
             ({"data": fields | {"stream": "perhaps"}, "files": files}, 400),
+            (
+                {"data": fields | {"stream": "1"}, "files": files},
+                400,
+            ),  # a number, says the document
             ({"data": fields, "files": {"file": ("a.wav", b"RIFF")}}, 400),
             ({"data": fields, "files": {"file": ("a.wav", b"")}}, 400),
             ({"json": fields}, 415),
