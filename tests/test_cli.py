@@ -21,7 +21,7 @@ import polymodal as pm
 from polymodal.base.errors import UserError
 from polymodal.base.say import say
 from polymodal.builtin import scenes
-from polymodal.cli import info
+from polymodal.cli import info, options
 from polymodal.cli import main as cli
 from polymodal.contract.resolve import overruled
 from polymodal.fitting import fit as fitting
@@ -230,6 +230,32 @@ def test_what_there_is_is_said(
     monkeypatch.setattr(sys, "argv", ["polymodal", *words])
     assert cli._answered() == code
     assert re.match(r"polymodal \d+\.\d+|tasks: ", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("words", "takes"),
+    [("check a.csv --recipe b.yaml", "TABLE|RECIPE.yaml"), ("export --out a", "run")],
+)
+def test_wrong_words_are_told_how_a_command_is_used(
+    words: str,
+    takes: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["polymodal", *words.split()])
+    assert cli._answered() == 2
+    command, told = words.split()[0], capsys.readouterr().err
+    assert re.search(rf"usage: .*{command} \[OPTIONS\] \W?{re.escape(takes)}", told)
+    assert f"{command} --help says more" in told
+
+
+@pytest.mark.parametrize("option", ["--kind", "--decoding", "--match"])
+def test_what_is_said_twice_of_a_key_is_an_error(option: str) -> None:
+    read = {"--kind": options.pairs, "--decoding": options.manner}
+    read["--match"] = lambda items: options.parented(Path("run"), items)
+    with pytest.raises(UserError, match=f"{option} says more than one.*'a'") as found:
+        read[option](["a=1", "b=2", "a=3"])
+    assert "a=1 and a=3" in str(found.value)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import json
 import os
 import re
 import sys
@@ -24,6 +25,7 @@ from types import ModuleType
 from typing import Any, get_type_hints
 
 from polymodal.base.errors import UserError
+from polymodal.base.hints import called, example
 
 ROOT = Path(__file__).parent.parent
 ABOVE = "choose one of the names above"
@@ -229,7 +231,8 @@ def check_options(
     """Fail on an option that the component does not have, on a value of the wrong type or NaN.
 
     Args:
-        mend: what to do about such a value; "{key}" in it is the option.
+        mend: what to do about such a value; in it "{key}" is the option, and "{example}" a value
+            that it takes, in JSON.
     """
     # Whoever builds components without a check need not have it.
     from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -247,11 +250,12 @@ def check_options(
         try:
             TypeAdapter(types.get(key, Any), config=finite).validate_python(value, strict=True)
         except ValidationError as error:
+            shown = example(types[key], value)
             raise UserError(
                 f"The option '{key}' of '{name}' has the wrong type",
-                expected=f"{error.errors()[0]['msg']}, as in {_signature(cls, name)}",
+                expected=f"{called(types[key])}, as in {_signature(cls, name)}",
                 got=f"{key}={value!r}",
-                do=mend.format(key=key),
+                do=mend.replace("{key}", key).replace("{example}", json.dumps(shown)),
             ) from error
 
 

@@ -12,6 +12,7 @@ import shlex
 # Options of commands that are arguments of functions too: name -> how Python takes it.
 _NAMED = ("kinds", "{name}={{{column!r}: {word!r}}}")
 _EACH = ("", "{name}={{{column!r}: {word!r}}}")
+_JSON = ("", "{name}={{{column!r}: {word}}}")
 _WORDS = ("", "{name}={{{column!r}: [{word!r}]}}")
 _LIST = ("", "{name}=[{all!r}]")
 _ONE = ("", "{name}={all!r}")
@@ -24,7 +25,7 @@ OPTIONS = {
     "kind": _NAMED,
     "decimal": _EACH,
     "date": _EACH,
-    "decoding": _EACH,
+    "decoding": _JSON,
     "match": _EACH,
     "missing": _WORDS,
     "drop": _LIST,
@@ -58,7 +59,7 @@ def _argument(name: str, argument: str | None) -> str:
         return f"{name}=True"
     if argument is None:
         return called or name
-    column, _, word = argument.rpartition("=")
+    column, _, word = argument.partition("=") if form == _JSON[1] else argument.rpartition("=")
     whole = argument.isdecimal()
     number = float(argument) if _SHARE.fullmatch(argument) else argument
     return form.format(

@@ -130,6 +130,9 @@ def _answered() -> int:
         usage = getattr(error, "format_message", None)  # click's own usage errors
         if usage is not None:
             say(f"Error: {usage()}", sys.stderr)
+            if context := getattr(error, "ctx", None):
+                say(f"  usage:    {context.get_usage().removeprefix('Usage: ')}", sys.stderr)
+                say(f"  do:       {context.command_path} --help says more", sys.stderr)
             return int(getattr(error, "exit_code", 2))
         if os.environ.get("POLYMODAL_DEBUG"):
             raise

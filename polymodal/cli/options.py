@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,8 @@ import typer
 
 from polymodal.base.errors import UserError
 
+# What is fitted, or looked at.
+FITTED = "TABLE|RECIPE.yaml"
 Kinds = Annotated[
     list[str] | None, typer.Option("--kind", metavar="COL=KIND", help="Overrule a column's kind.")
 ]
@@ -77,15 +80,25 @@ def one_or_all(names: list[str] | None) -> str | list[str] | None:
 
 
 def pairs(items: list[str] | None) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for item in items or []:
         name, equals, kind = item.rpartition("=")
         if not equals or not name:
             raise UserError(
                 "--kind takes a column and a kind", expected="--kind COLUMN=KIND", got=item
             )
+        _said_once("--kind", name, found, items)
         found[name] = kind
     return found
+
+
+def _said_once(option: str, key: str, found: Mapping[str, Any], items: list[str] | None) -> None:
+    """UserError if an option has said another thing of a key before: which was meant?"""
+    if key in found:
+        own = [item for item in items or [] if item.startswith(f"{key}=")]
+        what = f"{option} says more than one thing of '{key}'"
+        do = "leave all but one out"
+        raise UserError(what, expected="one value for each", got=" and ".join(own), do=do)
 
 
 def parented(run: Path | None, match: list[str] | None) -> dict[str, Any] | None:
@@ -94,11 +107,12 @@ def parented(run: Path | None, match: list[str] | None) -> dict[str, Any] | None
         if match:
             raise UserError("--match goes with --from", do="--from RUN names the run to start from")
         return None
-    found = {}
+    found: dict[str, str] = {}
     for item in match or []:
         new, equals, old = item.partition("=")
         if not equals or not new or not old:
             raise UserError("--match takes two columns", expected="--match NEW=OLD", got=item)
+        _said_once("--match", new, found, match)
         found[new] = old
     return {"run": str(run), "columns": found}
 
@@ -126,6 +140,7 @@ def manner(items: list[str] | None) -> dict[str, Any]:
             raise UserError(
                 "--decoding takes a key and a value", expected="--decoding beams=4", got=item
             )
+        _said_once("--decoding", key, found, items)
         try:
             found[key] = json.loads(value)
         except ValueError:

@@ -12,6 +12,7 @@ from polymodal.base.say import say
 from polymodal.base.spelling import seconds
 from polymodal.cli.options import (
     BUDGET,
+    FITTED,
     PRETRAINING,
     BadRows,
     Date,
@@ -34,7 +35,9 @@ from polymodal.cli.options import (
 
 
 def fit(
-    train: Annotated[str, typer.Argument(help="Table of training rows, or a recipe.yaml.")],
+    train: Annotated[
+        str, typer.Argument(metavar=FITTED, help="Training rows, or a recipe that names them.")
+    ],
     target: Annotated[
         list[str] | None, typer.Option("--target", metavar="COL", help="Column to predict.")
     ] = None,
@@ -141,7 +144,9 @@ def fit(
 
 
 def pretrain(
-    train: Annotated[str, typer.Argument(help="Table of rows without labels, or a recipe.yaml.")],
+    train: Annotated[
+        str, typer.Argument(metavar=FITTED, help="Unlabelled rows, or a recipe that names them.")
+    ],
     task: Annotated[
         list[str] | None,
         typer.Option(
@@ -215,7 +220,9 @@ def pretrain(
 
 
 def check(
-    train: Annotated[str, typer.Argument(help="Table of training rows, or a recipe.yaml.")],
+    train: Annotated[
+        str, typer.Argument(metavar=FITTED, help="Training rows, or a recipe that names them.")
+    ],
     target: Annotated[
         list[str] | None, typer.Option("--target", metavar="COL", help="Column to predict.")
     ] = None,

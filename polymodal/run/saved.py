@@ -316,9 +316,12 @@ def _task(
     options = dict(item["options"])
     if decoding and issubclass(lookup.find("tasks", item["name"]), Sequenced):
         parts = [(*key.rpartition("."), value) for key, value in decoding.items()]
-        said = {key: value for whose, _, key, value in parts if not whose}
-        said |= {key: value for whose, _, key, value in parts if whose == item["task"]}
-        lookup.check_options(Manner, "decoding", said, "correct `decoding {key}=...`")
+        said: dict[str, Any] = {}
+        for own in ("", item["task"]):
+            told = {key: value for whose, _, key, value in parts if whose == own}
+            mend = f"write `decoding {own and own + '.'}{{key}}={{example}}`"
+            lookup.check_options(Manner, "decoding", told, mend)
+            said |= told
         options["decoding"] = {**(options.get("decoding") or {}), **said}
     task = lookup.build("tasks", {"name": item["name"], **options}, item["task"])
     assert isinstance(task, Task)

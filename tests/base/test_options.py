@@ -17,6 +17,8 @@ from polymodal.base.options import OPTIONS, for_python, for_shell
         ("`decimal Preis (€)=,`", "--decimal 'Preis (€)=,'", "decimal={'Preis (€)': ','}"),
         ("`missing n=-1`", "--missing n=-1", "missing={'n': ['-1']}"),
         ("`missing ?`", "--missing '?'", "missing={'*': ['?']}"),
+        ("`decoding a.top_k=3`", "--decoding a.top_k=3", "decoding={'a.top_k': 3}"),
+        ("`decoding a=[\"=\"]`", "--decoding 'a=[\"=\"]'", "decoding={'a': [\"=\"]}"),
         ("`group -x`", "--group=-x", "group='-x'"),
         ("`max_bad_rows 7`", "--max-bad-rows 7", "max_bad_rows=7"),
         ("a longer `budget`", "a longer --budget", "a longer budget"),
