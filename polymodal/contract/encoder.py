@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -33,7 +33,6 @@ class Encoder(nn.Module, ABC):
         bare: True if it may be built with None for its width: its tokens are then as wide as a
             pretrained model makes them, and not projected.
         width: of the tokens of one built so.
-        read: options of its own where a decoder reads its tokens one by one.
     """
 
     kind: ClassVar[str]
@@ -44,7 +43,6 @@ class Encoder(nn.Module, ABC):
     spells: ClassVar[bool] = False
     causal: ClassVar[bool] = False
     bare: ClassVar[bool] = False
-    read: ClassVar[Mapping[str, Any]] = {}
     width: int
 
     def adapt(self, fields: Iterable[Field]) -> None:

@@ -344,11 +344,6 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
             usual = build.encoder_spec(modality, kind, member.fusion)["name"]
             encoder = build.able(kind, known.asked[name], usual)
             modality = modality.model_copy(update={"encoder": encoder})
-        if design.paced and known.written and not (modality.encoder or modality.pretrained):
-            usual = build.encoder_spec(modality, kind, member.fusion)["name"]
-            closer = lookup.find(f"modalities/{kind}/encoders", usual).read
-            if closer:
-                modality = modality.model_copy(update={"encoder": {"name": usual, **closer}})
         update: dict[str, Any] = {"columns": [c.name for c in columns]}
         update |= design.resolved(modality, kind)
         form = design.form(name, modality, kind)

@@ -1,4 +1,4 @@
-"""What a plan leaves a decoder of pictures, and how many texts a step teaches."""
+"""How closely a network of pictures looks, and how many texts a step teaches."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import pytest
 import torch
 
 from polymodal.contract.batch import Field
-from polymodal.contract.recipe import Member, Modality, Recipe
+from polymodal.contract.recipe import Recipe
 from polymodal.fitting import plan
 from polymodal.fitting.backbones import Backbones
 from polymodal.modalities.image.encoders.cnn import Cnn
 from polymodal.modalities.image.forms.pixels import Pixels
 from polymodal.table.infer import infer
 from polymodal.table.read import read
-from polymodal.table.schema import Column, Schema
 from polymodal.tasks.generate import Generate
-
-SCHEMA = Schema((Column("photo", "image"),), (Column("caption", "text"),))
 
 
 @pytest.mark.parametrize(("side", "tokens"), [({}, 16), ({"side": 8}, 64)])
@@ -25,18 +22,6 @@ def test_a_network_of_pictures_has_as_many_places_as_are_asked(side: dict, token
     encoder = Cnn(Pixels(size=64), 8, channels=8, **side)
     field = Field(torch.zeros(2, 64, 64, 3, dtype=torch.uint8), None, torch.ones(2).bool())
     assert encoder.eval()(field).values.shape == (2, tokens, 8)
-
-
-def test_a_decoder_reads_more_places_than_a_class_needs() -> None:
-    found = {}
-    for written in (False, True):
-        (own,) = plan.members(SCHEMA, plan.Facts(5000, written=written, solvable=False), Recipe())
-        found[written] = own.modalities["photo"].encoder
-    assert found == {False: {"name": "cnn"}, True: {"name": "cnn", **Cnn.read}}
-    # Who names an encoder has that one.
-    spelled = Member(name="m", modalities={"photo": Modality(encoder="cnn")})
-    (own,) = plan.members(SCHEMA, plan.Facts(5000, written=True), Recipe(models=[spelled]))
-    assert own.modalities["photo"].encoder == {"name": "cnn"}
 
 
 def test_a_row_with_five_texts_counts_as_five() -> None:
