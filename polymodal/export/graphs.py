@@ -130,7 +130,7 @@ def traced(
     """
     dynamic = torch.export.Dim.DYNAMIC
     shapes = tuple({0: dynamic, 1: dynamic} if one else {0: dynamic} for one in ragged)
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), _quiet(), quickly():
         return torch.export.export(
             module, tuple(_owned(example)), dynamic_shapes=(shapes,), strict=False
         )
@@ -157,7 +157,7 @@ def write(
     except ImportError as error:
         raise MissingExtra("onnxscript", "onnx", "An export to ONNX") from error
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), _quiet(), quickly():
             found = torch.onnx.export(
                 exported,
                 dynamo=True,
@@ -204,6 +204,16 @@ def _portable(module: Predictor) -> Predictor:
         if isinstance(inner, Forest):
             found.set_submodule(name, inner.walked())
     return found
+
+
+@contextmanager
+def quickly() -> Iterator[None]:
+    """While programs are traced, PyTorch keeps no shapes of operations that it has seen.
+
+    Of sizes that vary, to find them again and to compare them takes longer than to compute them.
+    """
+    with torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
+        yield
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from polymodal.base import lookup
 from polymodal.contract.batch import Field
 from polymodal.contract.kind import kinds
 from polymodal.contract.supervised import Supervised
+from polymodal.export import graphs
 
 pytestmark = pytest.mark.whole
 
@@ -39,7 +40,8 @@ def exported(module: torch.nn.Module, inputs: dict[str, Field]) -> torch.nn.Modu
         for tensor in (field.data, field.mask):
             if tensor is not None:
                 shapes[tensor] = {0: any_size, 1: any_size} if ragged else {0: any_size}
-    return torch.export.export(module, (inputs,), dynamic_shapes=shapes).module()
+    with graphs.quickly():
+        return torch.export.export(module, (inputs,), dynamic_shapes=shapes).module()
 
 
 def some(field: Field, rows: list[int], shorter: int = 0) -> Field:
