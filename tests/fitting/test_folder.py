@@ -239,11 +239,11 @@ def test_the_clock_of_a_resumed_fit_goes_on(
 
     monkeypatch.setattr(fitting.trials, "train", stopped)
     # As if it took so long.
-    monkeypatch.setattr(fitting, "spend", lambda out, seconds: spend(out, seconds + 100))
+    monkeypatch.setattr(fitting, "spend", lambda out, seconds: spend(out, seconds + 1000))
     for _ in range(2):
         with pytest.raises(Interrupted):
-            pm.fit(data, "label", recipe=recipe(), out=tmp_path / "run", budget=1000)
-    assert left[0] > 900 > left[1] > 800
+            pm.fit(data, "label", recipe=recipe(), out=tmp_path / "run", budget=10_000)
+    assert left[0] > 9000 > left[1] > 8000
 
 
 def test_what_cannot_be_read_is_replaced_where_that_is_asked(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(first)])
         for first in (0, 30)
     ]
-    assert [p.wait(timeout=60) for p in processes] == [0, 0]
+    assert [p.wait(timeout=300) for p in processes] == [0, 0]
     with Store(tmp_path, "int64") as store:
         for i in range(90):
             np.testing.assert_array_equal(read(store, key(i)), np.full(1 + i % 7, i))
