@@ -243,7 +243,9 @@ class Decoder(nn.Module, ABC):
         if not len(ids):
             return ids.float() + prompt.vectors.sum() * 0
         shared = None
-        if rows is not None and self._is_plain(prompt):
+        # A mask of one's own takes the place of windows that a model's layers see.
+        windows = getattr(self.model.config, "sliding_window", None)
+        if rows is not None and not windows and self._is_plain(prompt):
             shared = share(prompt.mask, mask, rows)
         if shared is not None:
             chosen, true = self._sharing(prompt, shared, ids, mask), ids[mask]
@@ -284,14 +286,15 @@ class Decoder(nn.Module, ABC):
         if int(shared.positions.max()) >= self.context:
             raise self._no_room(int(shared.positions.max()) + 1)
         read = prompt.take(shared.rows)
-        texts = self.embed(ids[:, :-1])[mask[:, 1:]].to(read.vectors.dtype)
-        behind = read.vectors.new_zeros(len(shared.rows) * shared.size, read.vectors.shape[2])
+        texts = self.embed(ids[:, :-1])[mask[:, 1:]]
+        behind = texts.new_zeros(len(shared.rows) * shared.size, texts.shape[1])
         behind = behind.index_copy(0, shared.seats, texts).view(len(shared.rows), shared.size, -1)
+        vectors = torch.cat([read.vectors, behind], 1)
         if self.training:
             self.work.note(int(read.mask.sum()) + len(shared.seats), shared.positions)
         found: Tensor = self.model(
-            inputs_embeds=torch.cat([read.vectors, behind], 1),
-            attention_mask=shared.mask.to(read.vectors.dtype),
+            inputs_embeds=vectors,
+            attention_mask=shared.mask.to(vectors.dtype),
             position_ids=shared.positions,
             use_cache=False,
         ).last_hidden_state

@@ -72,6 +72,24 @@ def test_prompts_are_shared_where_that_is_less_alone(prompt):
     assert share(given.mask, mask[:4], torch.arange(4)) is None
 
 
+def test_a_model_of_windows_shares_nothing(built, prompt, monkeypatch):
+    own, given, (ids, mask) = built("qwen3"), prompt(4, 16), texts()
+    own.model.config.sliding_window = 4
+    monkeypatch.setattr(decoders, "share", lambda *_: pytest.fail("its windows are lost"))
+    assert own.taught(given, ids, mask, ROWS).shape == mask.shape
+
+
+@pytest.mark.parametrize("kernel", ["plain", "sdpa"])
+def test_in_half_precision_texts_cost_about_the_same(built, prompt, kernel):
+    own, given, (ids, mask) = built("gpt2"), prompt(4, 16), texts()
+    own.backbone.attention = kernel
+    wanted = own.taught(given, ids, mask, ROWS)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = replace(given, vectors=given.vectors.bfloat16())
+        found = own.taught(half, ids, mask, ROWS)
+    assert (found - wanted).abs().max() < 0.1 < (wanted.exp() - 1).abs().max()
+
+
 def test_a_text_that_has_no_room_is_one_clear_error(built, prompt):
     own, given, (ids, mask) = built("gpt2", context=20), prompt(4, 16), texts()
     given = replace(given, mask=torch.ones_like(given.mask))
