@@ -56,6 +56,16 @@ class Thing:
     angle: float = 0.0
 
 
+def around(thing: Thing) -> tuple[float, float, float, float]:
+    """The smallest upright box around a thing: left, top, width, height, as fractions."""
+    middle = np.array([[thing.x, thing.y]])
+    reach = thing.radius * np.array([[-1, -1], [1, 1]])
+    points = middle + reach if thing.shape == "circle" else _corners(thing)
+    low, high = points.min(0), points.max(0)
+    left, top, width, height = (float(number) for number in (*low, *(high - low)))
+    return left, top, width, height
+
+
 def picture(
     things: Sequence[Thing], size: int, rng: np.random.Generator, speckle: float = 0.0
 ) -> Array:
@@ -188,11 +198,16 @@ def _draw(pen: ImageDraw.ImageDraw, thing: Thing, side: int, colour: tuple[int, 
     if thing.shape == "circle":
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
         return
+    pen.polygon([(float(a), float(b)) for a, b in side * _corners(thing)], fill=colour)
+
+
+def _corners(thing: Thing) -> Array:
+    """The corners of anything but a circle `(n, 2)`, as fractions of the side."""
     turn = np.array(
         [
             [np.cos(thing.angle), np.sin(thing.angle)],
             [-np.sin(thing.angle), np.cos(thing.angle)],
         ]
     )
-    corners = radius * np.array(_OUTLINES[thing.shape]) @ turn + (x, y)
-    pen.polygon([(float(a), float(b)) for a, b in corners], fill=colour)
+    corners: Array = thing.radius * np.array(_OUTLINES[thing.shape]) @ turn + (thing.x, thing.y)
+    return corners

@@ -19,6 +19,7 @@ for all of them together.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,9 +33,9 @@ from polymodal.builtin import _files, _render, _scene, _topics
 from polymodal.builtin._random import pick, stream
 
 SOURCES = ("picture", "sound", "sensor", "clip", "weight", "place")
-# A caption tells what the picture does, a rationale ends with the answer itself: targets, or
-# inputs of other tasks, and therefore written only when asked for.
-TEXTS = ("caption", "rationale")
+# A caption and boxes tell what the picture does, a rationale ends with the answer itself: targets,
+# or inputs of other tasks, and therefore written only when asked for.
+TEXTS = ("caption", "rationale", "boxes")
 COLUMNS = ("picture", "sound", "sensor", "weight", "place")
 SUFFIXES = {"picture": "png", "sound": "wav", "sensor": "npy", "clip": "mp4"}
 
@@ -182,9 +183,17 @@ def _cells(
                 rng = stream(seed, number, column)
                 draw = partial(_render_cell, column, row.scene, level, size, rng)
                 cells[column] = _files.unseen(draw, seen)
+            elif column == "boxes":
+                cells[column] = _boxes(row.scene, size)
             else:
                 cells[column] = getattr(row if column in TEXTS else row.scene, column)
         yield {**cells, "answer": row.answer}
+
+
+def _boxes(scene: _scene.Scene, size: int) -> str:
+    """Boxes around a scene's things, [x, y, width, height, shape] in pixels, in JSON."""
+    found = [(thing.shape, _render.around(thing)) for thing in scene.things]
+    return json.dumps([[*(round(size * n, 2) for n in box), shape] for shape, box in found])
 
 
 def _render_cell(

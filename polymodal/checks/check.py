@@ -135,7 +135,9 @@ def _targets(train: Table, schema: Schema, named: Mapping[str, Task]) -> list[Fi
         found = labels(train, target)
         if found is None:
             known = (cell for cell in read if cell is not None)
-            different = len({repr(cell) if isinstance(cell, list) else cell for cell in known})
+            different = len(
+                {repr(cell) if isinstance(cell, list | dict) else cell for cell in known}
+            )
         else:
             counts = Counter(label for row in found for label in set(row))
             different = len(counts)
@@ -166,8 +168,8 @@ def _learned(
     task = copy.deepcopy(named) or lookup.build("tasks", str(name), target.name)
     try:
         introduce(task, schema, train)
-        rows = np.arange(len(train))
-        task.fit(targets.fitting(task, train, schema, rows, read), target.details)
+        rows, cells = np.arange(len(train)), targets.cells(task, train)
+        task.fit(targets.fitting(task, train, schema, rows, cells), target.details)
     except UserError as error:
         return [Finding("error", error.what, 1, error.got, error.do or error.expected)]
     return [Finding(severity, what, 1) for severity, what in task.remarks()]

@@ -29,6 +29,8 @@ class Encoder(nn.Module, ABC):
         timed: True if its tokens follow one another in time, one for 40 ms or less and the real
             ones first, so that speech can be written down along them; `lengths` counts them.
         spells: True if its tokens bring the cell itself along (`Tokens.spelled`).
+        gridded: True if its tokens are places of a picture, line by line, as many in each line as
+            there are lines, and each sees little but its own surroundings.
         causal: True if a token depends on no position after its own.
         bare: True if it may be built with None for its width: its tokens are then as wide as a
             pretrained model makes them, and not projected.
@@ -41,6 +43,7 @@ class Encoder(nn.Module, ABC):
     steps: ClassVar[bool] = False
     timed: bool = False
     spells: ClassVar[bool] = False
+    gridded: bool = False
     causal: ClassVar[bool] = False
     bare: ClassVar[bool] = False
     width: int

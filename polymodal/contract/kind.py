@@ -235,6 +235,14 @@ class Kind(ABC):
         """
         return 0.0
 
+    def sides(self, cell: Any) -> tuple[int, int]:
+        """Width and height of a medium in pixels, upright, by its header.
+
+        Raises:
+            UserError: it has no header that can be read.
+        """
+        raise NotImplementedError(f"{self.name} has no sides in pixels")
+
     # What equal cells and a column alone tell of a table's rows.
 
     def is_rich(self, values: Sequence[Any], words: int | None = None) -> bool:

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from polymodal.base.arrow import depth, is_text
 from polymodal.base.spelling import canonical, is_missing
 from polymodal.contract import answers as _answers
 from polymodal.contract.batch import Batch, Field, Fused, Outputs
@@ -131,6 +133,11 @@ class Task(ABC):
         return None
 
     @classmethod
+    def fits(cls, cells: pa.DataType) -> bool:
+        """Whether cells of an Arrow type can be of its kind, where no modality reads that."""
+        return is_text(cells) or depth(cells)[0] == 1
+
+    @classmethod
     def suits(cls, cells: Sequence[Any]) -> bool:
         """Whether a target's cells leave it the default that it is by `alone`."""
         return True
@@ -180,6 +187,15 @@ class Task(ABC):
     @property
     def withheld(self) -> tuple[str, ...]:
         """Those of `columns` that no model may read, and that new rows do not have."""
+        return ()
+
+    @property
+    def looks_at(self) -> tuple[str, ...]:
+        """Those of `columns` that hold media, which it takes as `table.media.Media`.
+
+        What it tells are places in them, so that no training copy of them is moved, and so
+        `located` is given them too.
+        """
         return ()
 
     @property
@@ -320,6 +336,17 @@ class Task(ABC):
 
         The prediction itself is under the task's own name; probabilities are `name=class`.
         """
+
+    def located(
+        self, found: dict[str, list[Any]], media: Mapping[str, Sequence[Any]]
+    ) -> dict[str, list[Any]]:
+        """What `decode` found, told in the units of the rows' own media.
+
+        Args:
+            found: columns of predictions.
+            media: of `looks_at`: column -> cells, None where missing.
+        """
+        return found
 
     # -- measuring: `targets` are of rows that have one, as the form encoded them ----------------
 

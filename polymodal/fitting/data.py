@@ -202,9 +202,9 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
     columns = {column.name: column for column in data.schema.targets}
     for name in recipe.targets:
         task = data.named.get(name) or default_task(columns[name], data.schema, data.table)
+        checks.introduce(task, data.schema, data.table.take(division.train))
         cells = encoding.cells(task, data.table)
         details = columns[name].details if name in columns else None
-        checks.introduce(task, data.schema, data.table.take(division.train))
         known = encoding.fitting(task, data.table, data.schema, division.train, cells)
         task.fit(known, details)
         if recipe.metric is not None:

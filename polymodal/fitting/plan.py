@@ -36,6 +36,9 @@ FURTHER = ("gated", "cross_attention")
 TUNED = {"epochs": TUNED_EPOCHS, "pretrained_lr": 2e-4}
 # A decoder reads the tokens one by one: a frozen model of pictures leaves it more than their mean.
 READ = {"grid": 4}
+# Where tasks tell places, it leaves as many as its last maps usually have, and a picture that a
+# network sees itself may be larger.
+GRIDDED, FINER, SEEN = "gridded", {"grid": 8}, 128
 # What was learned without labels moves slower than what starts at random.
 STARTED = {"pretrained_lr": 5e-4}
 
@@ -122,7 +125,8 @@ def facts(
             sample = [cell for cell in cells if cell is not None][:SAMPLE]
             encoder = lookup.find(f"modalities/{room.name}/encoders", room.encoder)
             form = lookup.find(f"modalities/{room.name}/forms", encoder.form)
-            found.forms[name] = dict(form.suggest(sample)) if sample else {}
+            told = {"largest": SEEN} if GRIDDED in asked.get(name, ()) else {}
+            found.forms[name] = dict(form.suggest(sample, **told)) if sample else {}
     return found
 
 
@@ -347,8 +351,12 @@ def _completed(member: Member, schema: Schema, known: Facts) -> Member:
         update: dict[str, Any] = {"columns": [c.name for c in columns]}
         update |= design.resolved(modality, kind)
         form = design.form(name, modality, kind)
-        frozen = modality.pretrained and not (modality.tune or design.runs(name))
-        read = READ if known.written and design.paced and frozen else {}
+        read: dict[str, int] = {}
+        if modality.pretrained and design.paced:
+            if GRIDDED in known.asked.get(name, ()):
+                read = FINER
+            elif known.written and not (modality.tune or design.runs(name)):
+                read = READ
         suited = known.forms.get(name, {}) | read
         update["form"] = _suggested(kind, form, suited) | modality.form
         modalities[name] = modality.model_copy(update=update)

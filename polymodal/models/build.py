@@ -47,8 +47,8 @@ def align_spec(member: Member, name: str) -> Spec | None:
 def able(kind: str, asked: Collection[str], usual: str) -> str | None:
     """The encoder of a kind that declares all that is asked: the usual one if it does; or None."""
     folder = f"{FOLDER}/{kind}/encoders"
-    by_word = kinds()[kind].by_word
-    order = [usual, *([by_word] if by_word else []), *lookup.names(folder)]
+    room = kinds()[kind]
+    order = [usual, *(one for one in (room.by_word, room.gridded) if one), *lookup.names(folder)]
     return next((name for name in order if not lacking(folder, name, asked)), None)
 
 

@@ -28,8 +28,17 @@ def cells(task: Task, table: Table) -> list[Any]:
     if len(names) == 1:
         return table.cells(names[0])
     unknown = set(task.withheld) - set(table.names)
-    columns = [[None] * len(table) if n in unknown else table.cells(n) for n in names]
+    seen = media(task, table)
+    columns = [
+        seen[n] if n in seen else [None] * len(table) if n in unknown else table.cells(n)
+        for n in names
+    ]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def media(task: Task, table: Table) -> dict[str, list[Any]]:
+    """The media that a task looks at, of every row: see `Task.looks_at`."""
+    return {name: list(table.media(name)) for name in task.looks_at}
 
 
 def fitting(

@@ -19,6 +19,7 @@ from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Member
 from polymodal.contract.task import Answers, Task
 from polymodal.metrics.conformal import Strangeness
+from polymodal.prepared import targets as encoding
 from polymodal.prepared.collate import Collator
 from polymodal.prepared.prepare import Prepared, prepare
 from polymodal.run import patterns, regions
@@ -328,7 +329,8 @@ class Pipeline:
         """
         found: dict[str, list[Any]] = {}
         for target, task in self.tasks.items():
-            found |= task.decode(combined[target])
+            seen = encoding.media(task, table)
+            found |= task.located(task.decode(combined[target]), seen)
             if interval is not None:
                 answers = combined[target]
                 found |= task.region(answers, self.regions(target, answers, interval, present))

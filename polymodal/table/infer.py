@@ -295,7 +295,7 @@ def _check(table: Table, column: Column) -> None:
         return
     listed = _targets.cells_of(column.kind)
     if listed is not None:
-        fits, expected = arrow.is_text(cells) or arrow.depth(cells)[0] == 1, listed
+        fits, expected = _targets.kinds()[column.kind].fits(cells), listed
     else:
         room = kind.of(column.kind)
         fits, expected = room.fits(column.kind, cells), room.columns[column.kind]

@@ -302,30 +302,31 @@ def _read_file(path: Path, base: str | None, cache: Path | None, encoding: str |
                 expected="a table with a header and rows",
                 got=f"{status.st_size / 2**30:,.1f} GiB, nearly none of which is on the disk",
             )
-        data, kept = _parse(path, suffix, cache, encoding)
+        data, kept, notes = _parse(path, suffix, cache, encoding)
     except PermissionError as error:
         raise UserError(f"{path} may not be read (permission denied)") from error
     table = _table(data, base or str(path.parent), str(path))
     table = replace(table, base=base or captions.folder_of(table.data.columns, str(path.parent)))
     reach = Reach(frozenset({str(kept.resolve())}), inside=True, sealed=suffix in TAR)
-    return replace(table, reach=reach)
+    return replace(table, reach=reach, notes=notes)
 
 
 def _parse(
     path: Path, suffix: str, cache: Path | None, encoding: str | None
-) -> tuple[pa.Table, Path]:
-    """A file's rows, and the file that its own cells may point into."""
+) -> tuple[pa.Table, Path, tuple[str, ...]]:
+    """A file's rows, the file that its own cells may point into, and what is not in the table."""
     if suffix in PARQUET:
-        return columnar.read_parquet(path, cache)
+        return *columnar.read_parquet(path, cache), ()
     if suffix in CSV + JSON:
         _posing.refuse(path)
-    if suffix in CSV:
-        return delimited.read(path, encoding), path
-    if suffix in EXCEL:
-        return excel.read(path), path
     if suffix in JSON:
-        return memory.read_json(path), path
-    return (columnar.read_arrow if suffix in ARROW else shards.read_tar)(path), path
+        data, notes = memory.read_json(path)
+        return data, path, notes
+    if suffix in CSV:
+        return delimited.read(path, encoding), path, ()
+    if suffix in EXCEL:
+        return excel.read(path), path, ()
+    return (columnar.read_arrow if suffix in ARROW else shards.read_tar)(path), path, ()
 
 
 def _in_memory(source: Any) -> pa.Table:

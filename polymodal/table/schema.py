@@ -10,8 +10,9 @@ from typing import Any
 from polymodal.base import lookup
 from polymodal.contract import kind
 
-# Column kinds that no modality reads: of targets a label per token, and of what nothing reads.
-UNREAD = ("tags", "skip")
+# Column kinds that no modality reads: of targets a label per token, and boxes in a picture; and of
+# what nothing reads.
+UNREAD = ("tags", "boxes", "skip")
 
 # What the model of all modalities is called; no modality may be called so.
 FUSED = "fused"

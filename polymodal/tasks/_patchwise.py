@@ -13,7 +13,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.batch import Decided, Field, Fused
 from polymodal.contract.form import Form, Patches
 from polymodal.contract.kind import FOLDER, kinds
-from polymodal.nn.attention import Attention
+from polymodal.nn.attention import Attention, heads_of
 
 # A patch whose deviation is below this part of its largest number is constant but for rounding.
 ROUNDING = 1e-5
@@ -130,7 +130,7 @@ class Reader(nn.Module):
         self.places = nn.Linear(axes * width, width)
         self.turns = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
-        self.attention = Attention(width, _heads(width))
+        self.attention = Attention(width, heads_of(width))
         self.layers = nn.Sequential(
             nn.LayerNorm(width),
             nn.Dropout(dropout),
@@ -204,10 +204,6 @@ def of(forms: Mapping[str, Form], modality: str, task: str, needs: str) -> Patch
 def grid(shape: Sequence[int], sides: Sequence[int]) -> list[int]:
     """How many patches there are along each axis of an array `(batch, *axes, ...)`."""
     return [-(-size // side) for size, side in zip(shape[1:], sides, strict=False)]
-
-
-def _heads(width: int) -> int:
-    return next(heads for heads in (4, 2, 1) if width % heads == 0)
 
 
 def _positions(grid: Sequence[int], width: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 
 from polymodal.base import lookup, sealed
 from polymodal.base.devices import device
+from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
 from polymodal.contract.encoder import Encoder
 from polymodal.contract.recipe import Training, label
@@ -271,11 +272,32 @@ def _set_alpha(alpha: torch.Tensor, weights: np.ndarray[Any, Any]) -> None:
 
 def _augmentations(trial: Trial) -> dict[str, Augment]:
     grouped = trial.job.schema.modalities()
+    looked_at = {name for task in trial.job.tasks.values() for name in task.looks_at}
     found: dict[str, Augment] = {}
     for name, modality in trial.member.modalities.items():
         kind = build.folder_kind(grouped[name])
         if modality.augment is False or "augment" not in lookup.names(f"modalities/{kind}"):
             continue
         options = modality.augment if isinstance(modality.augment, dict) else {}
+        if name in looked_at:
+            options = _in_place(name, kind, options)
         found[name] = lookup.build(f"modalities/{kind}", {"name": "augment", **options})
     return found
+
+
+def _in_place(name: str, kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of an augmentation under which everything stays where targets say that it is.
+
+    Raises:
+        UserError: it is asked to move something.
+    """
+    still: dict[str, Any] = lookup.find(f"modalities/{kind}", "augment").still
+    moving = {key: value for key, value in options.items() if key in still and value}
+    if moving:
+        raise UserError(
+            f"'{name}' cannot be augmented by {', '.join(moving)}",
+            expected="what leaves everything in its place: a target says where it is",
+            got=", ".join(f"{key}: {value}" for key, value in moving.items()),
+            do=f"leave it out of modalities.{name}.augment",
+        )
+    return {**still, **options}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,7 +28,15 @@ class Augment:
         erase: chance that a rectangle of 2 to 15 % of the area is covered with the picture's mean
             colour (Zhong et al., "Random erasing data augmentation", AAAI 2020).
         flip: whether to mirror every second picture, left to right.
+
+    Attributes:
+        still: options under which nothing is moved or hidden.
     """
+
+    still: ClassVar[Mapping[str, Any]] = {
+        **dict.fromkeys(("shift", "scale", "rotate", "erase"), 0.0),
+        "flip": False,
+    }
 
     def __init__(
         self,

@@ -78,8 +78,11 @@ class Image(Medium):
         return not sides or float(np.median(sides)) >= SMALL
 
     def measure(self, cell: Media) -> float:
-        width, height = picture.shape(cell)
+        width, height = self.sides(cell)
         return width * height
+
+    def sides(self, cell: Media) -> tuple[int, int]:
+        return picture.shape(cell)
 
     def block(self, form: Form, most: int) -> Block:
         return Descriptors()

@@ -1,13 +1,12 @@
-"""Media and their texts as data sets publish them: COCO's file, Flickr's names, folders."""
+"""Names of media as data sets publish them: Flickr's numbers, and folders that are not said."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,32 +18,6 @@ from polymodal.table.media import kind_of_name
 _NUMBERED = re.compile(r"(.+\.\w+)#\d+")
 # Names that are looked for in another folder, and folders that are looked into.
 SAMPLE, FOLDERS = 20, 100
-
-
-def coco(whole: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """A row for each picture of a COCO file of captions: `file_name` and `caption`, all its texts.
-
-    Paper: "Microsoft COCO Captions" (Chen et al. 2015, arXiv 1504.00325).
-
-    Returns:
-        The rows; None where the file is another.
-    """
-    pictures, notes = whole.get("images"), whole.get("annotations")
-    if not (_rows(pictures, "id", "file_name") and _rows(notes, "image_id", "caption")):
-        return None
-    texts: dict[Any, list[str]] = {}
-    for note in notes or ():
-        texts.setdefault(note["image_id"], []).append(note["caption"])
-    names = ((one["file_name"], one["id"]) for one in pictures or ())
-    return [{"file_name": name, "caption": texts.get(key)} for name, key in names]
-
-
-def _rows(found: Any, *keys: str) -> bool:
-    return (
-        isinstance(found, list)
-        and bool(found)
-        and all(isinstance(one, Mapping) and {*keys} <= one.keys() for one in found)
-    )
 
 
 def unnumbered(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from polymodal.base.errors import UserError
 from polymodal.table import chat
-from polymodal.table.readers import captions
+from polymodal.table.readers import coco
 from polymodal.table.readers._cells import cell as as_held
 from polymodal.table.readers.separated import check_names
 
@@ -22,17 +22,24 @@ DEEPEST = 16
 _ROWS = ("data", "rows", "records", "items", "results", "examples", "instances")
 
 
-def read_json(path: Path) -> pa.Table:
+def read_json(path: Path) -> tuple[pa.Table, tuple[str, ...]]:
     """JSON lines (one object a row), or one JSON list of objects.
 
-    In a .json file also the other shapes that pandas writes, and rows under a name ("data").
+    In a .json file also the other shapes that pandas writes, rows under a name ("data"), and
+    annotations of pictures as COCO has them.
+
+    Returns:
+        The table, and what is not in it that one might expect.
 
     Raises:
         UserError: a line that is no JSON object (with its number), or not UTF-8.
     """
     whole = _object(path) if path.suffix.lower() == ".json" else None
+    if whole is not None and coco.fits(whole):
+        found, notes = coco.rows(whole, path)
+        return from_rows(found, str(path)), notes
     if whole is not None:
-        return _shaped(whole, str(path))
+        return _shaped(whole, str(path)), ()
     rows: list[Any] = []
     number, line = 0, b""
     try:
@@ -48,7 +55,7 @@ def read_json(path: Path) -> pa.Table:
             expected="one JSON object a line, in UTF-8",
             got=repr(line[:200]),
         ) from error
-    return from_rows(rows, str(path))
+    return from_rows(rows, str(path)), ()
 
 
 def _object(path: Path) -> dict[str, Any] | None:
@@ -64,9 +71,6 @@ def _object(path: Path) -> dict[str, Any] | None:
 
 def _shaped(whole: Mapping[str, Any], source: str) -> pa.Table:
     """One JSON object as a table: columns of lists or of rows by name, or rows under a name."""
-    described = captions.coco(whole)
-    if described is not None:
-        return from_rows(described, source)
     values = list(whole.values())
     names, lines = whole.get("columns"), whole.get("data")
     if (
@@ -228,11 +232,20 @@ def _array(name: str, cells: Iterable[Any], source: str) -> pa.Array:
 
 
 def _written(values: list[Any]) -> list[Any]:
-    """Numbers among texts as a CSV file of them has them; other values as they are."""
+    """Numbers among texts as a CSV file of them has them, lists of lists that hold both (boxes
+    with their classes) in JSON; other values as they are."""
     kinds = {type(one) for one in values} - {type(None)}
+    if kinds == {list} and any(_is_mixed(part) for one in values if one for part in one):
+        return [None if one is None else json.dumps(one, ensure_ascii=False) for one in values]
     if str not in kinds or not kinds <= {str, bool, int, float}:
         return values
     return [None if one is None or one != one else str(one) for one in values]
+
+
+def _is_mixed(part: Any) -> bool:
+    """Whether it is a list that holds numbers and texts."""
+    kinds = {type(one) for one in part} if isinstance(part, list) else set()
+    return str in kinds and bool(kinds & {int, float}) and kinds <= {str, int, float, type(None)}
 
 
 def _stray(values: Sequence[Any]) -> int:

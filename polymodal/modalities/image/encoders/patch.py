@@ -27,6 +27,7 @@ class Patch(Encoder):
 
     kind: ClassVar[str] = "image"
     form: ClassVar[str] = "pixels"
+    gridded = True
 
     def __init__(self, form: Pixels, width: int, *, patch: int = 8) -> None:
         super().__init__()

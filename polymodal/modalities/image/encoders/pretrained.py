@@ -32,6 +32,7 @@ class Pretrained(Encoder):
     kind = "image"
     form = "pretrained"
     bare = True
+    gridded = True
 
     def __init__(
         self, form: Form, width: int | None, *, dropout: float = 0.1, plain: bool = False
@@ -39,6 +40,7 @@ class Pretrained(Encoder):
         super().__init__()
         assert isinstance(form, Given)
         self.width = width or form.size
+        self.gridded = form.grid is not None
         places = (form.grid or 1) ** 2
         self.frozen = None if form.tune else Frozen(form.size, width, dropout, places)
         self.tuned = _Tuned(form, width, dropout, plain) if form.tune else None

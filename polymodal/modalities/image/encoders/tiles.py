@@ -32,6 +32,7 @@ class Tiles(Encoder):
 
     kind: ClassVar[str] = "image"
     form: ClassVar[str] = "pixels"
+    gridded = True
 
     def __init__(
         self, form: Pixels, width: int, *, patch: int = 8, channels: int = 64, depth: int = 1
