@@ -190,15 +190,6 @@ class Task(ABC):
         return ()
 
     @property
-    def looks_at(self) -> tuple[str, ...]:
-        """Those of `columns` that hold media, which it takes as `table.media.Media`.
-
-        What it tells are places in them, so that no training copy of them is moved, and so
-        `located` is given them too.
-        """
-        return ()
-
-    @property
     def words(self) -> str | None:
         """The text modality whose words are labelled; None if there is one answer a row."""
         return None
@@ -336,17 +327,6 @@ class Task(ABC):
 
         The prediction itself is under the task's own name; probabilities are `name=class`.
         """
-
-    def located(
-        self, found: dict[str, list[Any]], media: Mapping[str, Sequence[Any]]
-    ) -> dict[str, list[Any]]:
-        """What `decode` found, told in the units of the rows' own media.
-
-        Args:
-            found: columns of predictions.
-            media: of `looks_at`: column -> cells, None where missing.
-        """
-        return found
 
     # -- measuring: `targets` are of rows that have one, as the form encoded them ----------------
 

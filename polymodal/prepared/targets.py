@@ -12,6 +12,7 @@ from polymodal.base.errors import UserError
 from polymodal.contract.coded import Coded
 from polymodal.contract.form import Form
 from polymodal.contract.kind import pictured
+from polymodal.contract.placing import Placing
 from polymodal.contract.task import Answers, Array, Task
 from polymodal.prepared import cells as read
 from polymodal.prepared.prepare import Prepared, prepare
@@ -37,8 +38,14 @@ def cells(task: Task, table: Table) -> list[Any]:
 
 
 def media(task: Task, table: Table) -> dict[str, list[Any]]:
-    """The media that a task looks at, of every row: see `Task.looks_at`."""
-    return {name: list(table.media(name)) for name in task.looks_at}
+    """The media that a task tells places in, of every row; nothing of other tasks."""
+    names = task.looks_at if isinstance(task, Placing) else ()
+    return {name: list(table.media(name)) for name in names}
+
+
+def located(task: Task, found: dict[str, list[Any]], table: Table) -> dict[str, list[Any]]:
+    """Columns of predictions, places in the units of the rows' own media."""
+    return task.located(found, media(task, table)) if isinstance(task, Placing) else found
 
 
 def fitting(

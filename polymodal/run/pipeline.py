@@ -60,9 +60,8 @@ class Trained:
 class Pipeline:
     """A trained, combined model: cells in, answers out.
 
-    It keeps nothing between two calls, writes nothing, and reads nothing but the media that cells
-    name. Modules are put where `device()` says and into evaluation mode when it is made, and are
-    not touched after that: threads may share it.
+    It keeps nothing between two calls, writes nothing, and reads only the media that cells name.
+    Modules are put where `device()` says and are in evaluation mode: threads may share it.
 
     Attributes:
         schema: the columns that it reads and predicts.
@@ -329,8 +328,7 @@ class Pipeline:
         """
         found: dict[str, list[Any]] = {}
         for target, task in self.tasks.items():
-            seen = encoding.media(task, table)
-            found |= task.located(task.decode(combined[target]), seen)
+            found |= encoding.located(task, task.decode(combined[target]), table)
             if interval is not None:
                 answers = combined[target]
                 found |= task.region(answers, self.regions(target, answers, interval, present))

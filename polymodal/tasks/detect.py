@@ -20,8 +20,9 @@ from polymodal.base.spelling import is_missing
 from polymodal.contract.form import Form
 from polymodal.contract.kind import FOLDER, Guess, of, pictured
 from polymodal.contract.metric import Metric
+from polymodal.contract.placing import Placing
 from polymodal.contract.scoring import Family
-from polymodal.contract.task import Answers, Array, Judged, Pass, Task
+from polymodal.contract.task import Answers, Array, Judged, Pass
 from polymodal.metrics.detection import MOST, Boxes, detection, found
 from polymodal.table import boxes as cells_
 from polymodal.table import references
@@ -41,7 +42,7 @@ LEAST, MANY, SPARE = 8, 64, 4
 RIGHT = 0
 
 
-class Detect(Task):
+class Detect(Placing):
     """Which boxes a picture has, and of what: as a set, each true one found by one place.
 
     A cell is a list of boxes [x, y, width, height, class] in pixels of the upright picture, in any
@@ -212,6 +213,8 @@ class Detect(Task):
 
     def is_known(self, cell: Any) -> bool:
         """Whether a row has boxes, or says that there are none, and a picture with a header."""
+        if self.column is None:  # nobody has told it of the picture yet
+            return not is_missing(cell)
         if is_missing(cell[self.name]) or cell[self.column] is None:
             return False
         try:

@@ -99,7 +99,7 @@ def coco(folder: Path, **changes: Any) -> Path:
 def test_boxes_of_a_file_of_coco(tmp_path: Path) -> None:
     table = read(coco(tmp_path))
     assert table.cells("boxes") == ['[[1.0, 2.0, 3.0, 4.0, "dog"]]', "[]"]
-    assert all(medium is not None and medium.bytes() for medium in table.media("image"))
+    assert all(medium is not None and medium.bytes() for medium in table.media("picture"))
     assert table.cells("image_id") == [4, 9]
     assert "1 boxes around crowds" in table.notes[0] and len(table.notes) == 1
 
@@ -107,7 +107,7 @@ def test_boxes_of_a_file_of_coco(tmp_path: Path) -> None:
 def test_captions_of_a_file_of_coco(tmp_path: Path) -> None:
     said = [{"image_id": 4, "caption": text} for text in ("a dog ", "one dog")]
     table = read(coco(tmp_path, annotations=said))
-    assert table.names == ["image_id", "image", "caption"]
+    assert table.names == ["image_id", "picture", "caption"]
     assert table.cells("caption") == [["a dog", "one dog"], None]
 
 

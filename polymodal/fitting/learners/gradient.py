@@ -15,6 +15,7 @@ from polymodal.base.devices import device
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Field
 from polymodal.contract.encoder import Encoder
+from polymodal.contract.placing import Placing
 from polymodal.contract.recipe import Training, label
 from polymodal.contract.tuning import Tuning
 from polymodal.contract.unlabelled import Adapting
@@ -272,7 +273,8 @@ def _set_alpha(alpha: torch.Tensor, weights: np.ndarray[Any, Any]) -> None:
 
 def _augmentations(trial: Trial) -> dict[str, Augment]:
     grouped = trial.job.schema.modalities()
-    looked_at = {name for task in trial.job.tasks.values() for name in task.looks_at}
+    placing = [task for task in trial.job.tasks.values() if isinstance(task, Placing)]
+    looked_at = {name for task in placing for name in task.looks_at}
     found: dict[str, Augment] = {}
     for name, modality in trial.member.modalities.items():
         kind = build.folder_kind(grouped[name])

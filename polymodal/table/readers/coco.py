@@ -52,7 +52,7 @@ def rows(whole: Mapping[str, Any], path: Path) -> tuple[list[dict[str, Any]], tu
             boxes[picture].append(_box(path, one, names))
     found = []
     for one in whole["images"]:
-        row = {"image_id": one.get("id"), "image": f"{folder}{one['file_name']}"}
+        row = {"image_id": one.get("id"), "picture": f"{folder}{one['file_name']}"}
         if any(boxes.values()):
             row["boxes"] = written(boxes[one.get("id")])
         if any(captions.values()):
