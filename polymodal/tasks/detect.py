@@ -38,8 +38,10 @@ LOOKED_AT = 64
 FAINTEST = 0.01
 # Places along a side, by default and at most, and how many of them a box has to choose from.
 LEAST, MANY, SPARE = 8, 64, 4
-# From this overlap on a box is told right, where one figure a row is asked for.
+# Which of COCO's overlaps makes a box right, where one figure a row is asked for: a half.
 RIGHT = 0
+# From this share of boxes that leave their picture on, their numbers may be corners.
+DOUBTED = 0.2
 
 
 class Detect(Placing):
@@ -87,7 +89,7 @@ class Detect(Placing):
             )
         self.name, self.column, self.grid = name, column, grid
         self.depth, self.threshold = depth, threshold
-        self._cut = 0
+        self._cut: tuple[int, int] = (0, 0)
 
     # -- what it reads -------------------------------------------------------------------------
 
@@ -165,19 +167,18 @@ class Detect(Placing):
         options = form.suggest(islice(pictures, 0, None, step))
         self._stretched = options.get("resize") == "stretch"
         read = [self._read(cell) for cell in known]
-        every = [box for _, boxes in read for box in boxes]
-        classes, counts = _labels.counted(box.label for box in every)
+        every = [(sides, box) for sides, boxes in read for box in boxes]
+        self._cut = (sum(_leaves(box, *sides) for sides, box in every), len(every))
+        classes, counts = _labels.counted(box.label for _, box in every)
         if not classes:
             raise UserError(
                 f"Target '{self.name}' has nothing to learn from: no training row has a box",
                 expected=f"rows with {cells_.CELLS}",
                 got=f"{len(known):,} rows without one",
             )
-        shares = [
-            (box.width / lies[0], box.height / lies[1]) for lies, boxes in read for box in boxes
-        ]
         most = max(len(boxes) for _, boxes in read)
-        usual = np.median(np.array(shares).clip(0.01, 0.99), 0).tolist()
+        shares = [np.array(box[2:4]) / self._frame(sides)[:2] for sides, box in every]
+        usual = np.median(np.stack(shares).clip(0.01, 0.99), 0).tolist()
         self.state = {
             "column": self.column,
             "classes": classes,
@@ -203,13 +204,16 @@ class Detect(Placing):
         self.column, self._usual = state["column"], list(state["usual"])
         self.classes, self.counts = list(state["classes"]), list(state["counts"])
         self._stretched, self.places = bool(state["stretched"]), int(state["places"])
+        self._known = set(self.classes)
         self.form = _boxes.Targets(self._checked, classes=self.classes)
 
     def remarks(self) -> list[tuple[str, str]]:
-        if not self._cut:
-            return []
-        what = f"{self._cut:,} boxes of '{self.name}' reach beyond their picture"
-        return [("info", f"{what}: they are cut at its edge")]
+        cut, every = self._cut
+        what = f"{cut:,} of {every:,} boxes of '{self.name}' reach beyond their picture"
+        if cut > DOUBTED * every:
+            doubt = "are they left, top, right and bottom? Read are x, y, width and height"
+            return [("warning", f"{what}: {doubt}")]
+        return [("info", f"{what}: they are cut at its edge")] if cut else []
 
     def is_known(self, cell: Any) -> bool:
         """Whether a row has boxes, or says that there are none, and a picture with a header."""
@@ -226,10 +230,13 @@ class Detect(Placing):
     def is_unseen(self, cell: Any) -> bool:
         if not self.is_known(cell):
             return False
-        return not {box.label for box in self._read(cell)[1]} <= set(self.classes)
+        return not {box.label for box in self._read(cell)[1]} <= self._known
 
-    def _read(self, cell: Any) -> tuple[Array, list[Box]]:
-        """A known cell's frame and boxes."""
+    def _frame(self, sides: tuple[int, int]) -> Array:
+        return _boxes.frame(*sides, self._stretched)
+
+    def _read(self, cell: Any) -> tuple[tuple[int, int], list[Box]]:
+        """A known cell's width and height, and its boxes."""
         width, height = of(pictured()).sides(cell[self.column])
         boxes = _boxes.boxes_of(cell[self.name], self.name)
         for box in boxes:
@@ -239,7 +246,6 @@ class Detect(Placing):
             elif left >= width or top >= height or right <= 0 or bottom <= 0:
                 got = f"{list(box[:4])} of '{box.label}' in one of {width} x {height}"
             else:
-                self._cut += left < -1 or top < -1 or right > width + 1 or bottom > height + 1
                 continue
             raise UserError(
                 f"A box of '{self.name}' lies nowhere in its picture",
@@ -247,14 +253,14 @@ class Detect(Placing):
                 got=got,
                 do="mend it; boxes of left, top, right and bottom have other numbers than these",
             )
-        return _boxes.frame(width, height, self._stretched), boxes
+        return (width, height), boxes
 
     def _checked(self, cell: Any) -> tuple[Array, list[Box]]:
-        lies, boxes = self._read(cell)
+        sides, boxes = self._read(cell)
         for box in boxes:
-            if box.label not in self.classes:
+            if box.label not in self._known:
                 raise _labels.unseen(self.name, box.label, self.classes, "class")
-        return lies, boxes
+        return self._frame(sides), boxes
 
     # -- learning ------------------------------------------------------------------------------
 
@@ -314,8 +320,7 @@ class Detect(Placing):
                 width, height = (0, 0) if picture is None else room.sides(picture)
             except UserError:  # it counts as missing
                 width, height = 0, 0
-            lies = _boxes.frame(width, height, self._stretched)
-            boxes = _boxes.placed(cells_.listed(cell) or [], lies)
+            boxes = _boxes.placed(cells_.listed(cell) or [], self._frame((width, height)))
             told.append(cells_.written(boxes) if width else None)
         return {**found, self.name: told}
 
@@ -366,6 +371,12 @@ class Detect(Placing):
             return 1 - float(own.scores.max(initial=0.0))
         taken = found(own, sure)[RIGHT]
         return float(own.scores[taken >= 0].sum()) / len(sure.places)
+
+
+def _leaves(box: Box, width: int, height: int) -> bool:
+    """Whether a box reaches beyond its picture, by more than what is rounded."""
+    left, top, right, bottom = box.corners
+    return left < -1 or top < -1 or right > width + 1 or bottom > height + 1
 
 
 def _rounded(

@@ -234,7 +234,11 @@ def test_new_classes_unreadable_pictures_and_boxes_beyond_the_edge() -> None:
     broken = rows([CELLS[0]], [Media("broken", data=b"no picture at all")])
     assert one.encode(broken) == [None] and not one.is_unseen(broken[0])
     beyond = task(['[[30, 10, 20, 20, "dog"]]'])
-    assert "reach beyond their picture" in beyond.remarks()[0][1] and not one.remarks()
+    assert "are they left, top, right and bottom?" in beyond.remarks()[0][1] and not one.remarks()
+    few = task([*CELLS[:1] * 3, '[[30, 10, 20, 20, "dog"]]'])
+    assert few.remarks() == [
+        ("info", "1 of 7 boxes of 'boxes' reach beyond their picture: they are cut at its edge")
+    ]
     assert beyond.encode(rows(['[[30, 10, 20, 20, "dog"]]']))[0][1, 2:4].tolist() == [1, 1]
 
 
