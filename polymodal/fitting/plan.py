@@ -6,7 +6,7 @@ it key by key.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,12 @@ import numpy as np
 
 from polymodal.base import lookup
 from polymodal.contract.along import Along
-from polymodal.contract.beside import BESIDE, PRETRAINED, Beside
+from polymodal.contract.beside import PRETRAINED, Beside
 from polymodal.contract.kind import Weights, kinds, of
 from polymodal.contract.recipe import Member, Modality, Recipe, Training, name_of, options_of
 from polymodal.contract.task import Task
 from polymodal.contract.writing import Sequenced, Writing
+from polymodal.fitting import helps
 from polymodal.fitting.backbones import TUNED_EPOCHS, Backbones
 from polymodal.models import build
 from polymodal.table import references
@@ -236,12 +237,12 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
     subsets = [[name] for name in grouped] + ([list(grouped)] if len(grouped) > 1 else [])
     # Without a text whose words are labelled there is nothing to tag.
     subsets = [subset for subset in subsets if known.needed <= set(subset)]
-    rounds = _rounds(known)
-    helps = [*rounds, *([known.learned] if known.learned else [])]
+    rounds = helps.rounds(known.backbones)
+    reads = [*rounds, *([known.learned] if known.learned else [])]
     for subset in subsets if known.solvable else ():
         own = {name: folders[name] for name in subset}
-        for expert, readable, read in _experts(own, helps, known.rows):
-            label = ", ".join([expert, *_called(read)])
+        for expert, readable, read in helps.experts(own, reads, known.rows):
+            label = ", ".join([expert, *helps.called(read)])
             add(f"{'+'.join(readable)} ({label})", readable, read, expert)
     # Words are read by the model alone, beside experts' n-grams; of media a network that sees them
     # itself may find what the model does not.
@@ -251,7 +252,7 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
     for subset in subsets:
         add("+".join(subset), subset, worded)
         if mine := {n: one for n, one in media.items() if n in subset}:
-            add(f"{'+'.join(subset)} ({', '.join(_called(mine))})", subset, worded | mine)
+            add(f"{'+'.join(subset)} ({', '.join(helps.called(mine))})", subset, worded | mine)
 
     # Experts first, which reach far in a short time, of all modalities before those of one.
     # Networks have steps by `Clock.weights`, whatever their order.
@@ -261,7 +262,7 @@ def _default(schema: Schema, known: Facts) -> list[Member]:
 
     found.sort(key=turn)
     if tuned := {n: one for n, one in first.items() if n in known.tunable}:
-        label = f"{'+'.join(subsets[-1])} ({', '.join(_called(tuned))}, tuned)"
+        label = f"{'+'.join(subsets[-1])} ({', '.join(helps.called(tuned))}, tuned)"
         add(label, subsets[-1], first, tuned=known.tagged | set(tuned))
     if len(subsets[-1]) > 1:
         for fusion in FURTHER:
@@ -286,46 +287,6 @@ def is_further(member: Member, members: Sequence[Member]) -> bool:
 
     others = (one for one in members if one.modalities.keys() == member.modalities.keys())
     return member.fusion in FURTHER or any(tuned(one) < tuned(member) for one in others)
-
-
-def _experts(
-    kinds_: Mapping[str, str], rounds: Sequence[Mapping[str, Weights]], rows: int
-) -> Iterator[tuple[str, list[str], dict[str, Weights]]]:
-    """What experts read of some modalities, without pretrained models and with those of each round.
-
-    Args:
-        kinds_: modality -> its kind.
-        rows: for training.
-
-    Yields:
-        The expert, the modalities that it reads, and the models that help it there.
-    """
-    able = [n for n, one in kinds_.items() if BESIDE in lookup.names(f"modalities/{one}/forms")]
-    helps = [{n: one for n, one in read.items() if n in able} for read in rounds]
-    for expert in lookup.names("models/experts"):
-        cls = lookup.find("models/experts", expert)
-        if rows < cls.least:
-            continue
-        for read in [{}, *helps] if cls.with_and_without or not any(helps) else helps:
-            readable = cls.suited(kinds_, read)
-            mine = {name: read[name] for name in readable if name in read}
-            fuses = len(readable) > 1 or len(kinds_) == 1
-            if readable and fuses and (mine or not read):
-                yield expert, readable, mine
-
-
-def _rounds(known: Facts) -> list[dict[str, Weights]]:
-    """The pretrained models in turn: in every round one a modality, the last it has if no more."""
-    count = max((len(own) for own in known.backbones.values()), default=0)
-    return [
-        {name: own[min(i, len(own) - 1)] for name, own in known.backbones.items()}
-        for i in range(count)
-    ]
-
-
-def _called(read: Mapping[str, Weights]) -> list[str]:
-    """What models are called, each once."""
-    return list(dict.fromkeys(one.name for one in read.values()))
 
 
 def _completed(member: Member, schema: Schema, known: Facts) -> Member:

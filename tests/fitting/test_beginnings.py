@@ -16,7 +16,7 @@ import torch
 import polymodal as pm
 from polymodal.base.tensors import read_tensors
 from polymodal.contract.recipe import Recipe
-from polymodal.fitting import learn, plan
+from polymodal.fitting import helps, learn, plan
 from polymodal.fitting.learners import gradient
 from polymodal.report.console import Show
 
@@ -29,9 +29,9 @@ State = dict[str, torch.Tensor]
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYMODAL_CACHE", str(tmp_path / "cache"))
     # One expert and one joint network are enough, of few steps.
-    experts = plan._experts
+    experts = helps.experts
     linear = partial(filter, lambda one: one[0] == "linear")
-    monkeypatch.setattr(plan, "_experts", lambda *given: linear(experts(*given)))
+    monkeypatch.setattr(helps, "experts", lambda *given: linear(experts(*given)))
     monkeypatch.setattr(plan, "FURTHER", ())
     monkeypatch.setattr(plan, "training", lambda *_, **__: plan.Training.model_validate(TRAINING))
     monkeypatch.setattr(gradient, "LEAST_STEPS", 5)

@@ -28,9 +28,6 @@ def test_coco_is_a_row_a_picture_with_all_its_captions(tmp_path: Path) -> None:
     table = read(path)
     assert table.cells("file_name") == ["a.jpg", "b.jpg"]
     assert table.cells("caption") == [TEXTS[:2], TEXTS[2:]]
-    # Boxes have no captions: they are no such file.
-    path.write_text(json.dumps({"images": images, "annotations": [{"image_id": 7, "bbox": []}]}))
-    assert "caption" not in read(path).names
 
 
 def test_numbers_of_captions_are_no_part_of_files_names(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def fits(whole: Mapping[str, Any]) -> bool:
 
 
 def rows(whole: Mapping[str, Any], path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """A row a picture: its `file_name`, and its `boxes` (in JSON), its `caption`s (a list), or both.
+    """A row a picture: its `file_name`, its `boxes` (in JSON), and its `caption`, a list of texts.
 
     A picture without a box has an empty list of them, one without a caption none. Boxes around
     crowds (`iscrowd`) are left out. Papers: "Microsoft COCO" (Lin et al. 2014, arXiv 1405.0312),
@@ -52,7 +52,7 @@ def rows(whole: Mapping[str, Any], path: Path) -> tuple[list[dict[str, Any]], tu
             boxes[picture].append(_box(path, one, names))
     found = []
     for one in whole["images"]:
-        row = {"image_id": one.get("id"), "picture": f"{folder}{one['file_name']}"}
+        row: dict[str, Any] = {"file_name": one["file_name"]}
         if any(boxes.values()):
             row["boxes"] = written(boxes[one.get("id")])
         if any(captions.values()):
