@@ -269,12 +269,14 @@ def _skip_twins(table: Table, inputs: dict[str, Column], tagged: Sequence[str]) 
 def _skip_counts(table: Table, inputs: dict[str, Column], outputs: Mapping[str, Column]) -> None:
     """Skip numbers that only count the texts of one medium, as Flickr's table has them: they say
     nothing of it, and tell its rows apart."""
-    if any(column.kind != kind.worded() for column in outputs.values()):
+    if {column.kind for column in outputs.values()} != {kind.worded()}:
         return
     media = [n for n, c in inputs.items() if c.kind != "skip" and kind.of(c.kind).media]
     names = [n for n in media if arrow.is_text(table.data.column(n).type)]
+    if len(names) != 1:
+        return
     for name, column in inputs.items():
-        if column.kind in ("skip", *media) or column.reason == "declared" or len(names) != 1:
+        if column.kind == "skip" or column.reason == "declared" or name in media:
             continue
         counts: dict[str, list[str]] = {}
         for medium, cell in zip(table.cells(names[0]), table.cells(name), strict=True):

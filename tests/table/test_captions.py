@@ -63,6 +63,7 @@ def test_what_counts_the_captions_of_a_picture_is_no_input(start: int) -> None:
     schema = infer(read(columns), ["caption"], {"caption": "text"})
     assert schema.skipped["number"] == "counts the rows of one 'image'"
     # Other numbers are inputs, and so are these where something else is to be told.
+    assert infer(read(columns), [], {"caption": "text"}).column("number")
     others = pa.table({**columns, "number": [0, 1, 5, 3]})
     assert infer(read(others), ["caption"], {"caption": "text"}).column("number")
     assert infer(read({**columns, "caption": list("xyxy")}), ["caption"]).column("number")
