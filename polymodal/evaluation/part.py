@@ -50,8 +50,9 @@ class Part(Known):
         return self.task.words is None and (self.task.averaged or self.task.told)
 
     def metrics(self, scores: Answers) -> dict[str, dict[str, float]]:
-        """Metric -> value and 95 % interval of scores of all rows."""
+        """Metric -> value and 95 % interval of scores of all rows; what was asked for is first."""
         metrics = self.task.metrics(self.of(scores), self.targets)
+        metrics = dict(sorted(metrics.items(), key=lambda one: one[0] != self.task.asked))
         spans = intervals(metrics, len(self.rows), self.clusters)
         return {name: asdict(span) for name, span in spans.items()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from statistics import median
 
 import numpy as np
 
@@ -15,6 +16,11 @@ from polymodal.metrics.answers import answers
 
 # How the texts are made alike whose words and characters are counted.
 COMPARED = "compared in lower case without punctuation"
+# References of so many words, as the middle one has, are answers, right or wrong; longer ones are
+# like others, as captions are.
+SHORT = 3
+# What tells most of longer texts, and at the end what tells least of them.
+LIKENESS = ("cider_d", "bleu", "rouge_l", "chrf", "wer", "cer", "exact_match", "vqa_accuracy")
 
 
 def texts(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Metric]:
@@ -23,7 +29,8 @@ def texts(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> di
     exact_match and, with four references or more in every row, vqa_accuracy (`metrics.answers`);
     cider_d of two rows or more, rouge_l and, where sacrebleu is installed, bleu and chrf
     (`metrics.captions`); wer and cer: edits to the nearest reference over its length, of words in
-    lower case without punctuation and of their characters.
+    lower case without punctuation and of their characters. Of SHORT references whether texts are
+    right comes first, of longer ones how like they are.
 
     Args:
         references: one or more a row.
@@ -38,6 +45,9 @@ def texts(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> di
             found[name] = Metric(_later(partial(_named, whole, name)))
     for name, cut in (("wer", words), ("cer", edits.characters)):
         found[name] = _rate(predictions, references, cut)
+    every = [len(words(text)) for own in references for text in own]
+    if every and median(every) > SHORT:
+        return {name: found[name] for name in LIKENESS if name in found}
     return found
 
 

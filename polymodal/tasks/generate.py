@@ -20,6 +20,7 @@ from polymodal.contract.kind import worded
 from polymodal.contract.recipe import Spec, name_of, options_of
 from polymodal.contract.task import Answers, Array, Pass
 from polymodal.contract.writing import Part, Said
+from polymodal.metrics.texts import SHORT
 from polymodal.modalities.text.forms.pieces import Pieces
 from polymodal.nn.decoder import Decoder
 from polymodal.nn.manner import Manner, Text
@@ -43,8 +44,6 @@ from polymodal.tasks._written import (
 
 # Pieces of a text at most; what is longer is cut in training.
 LIMIT = 1024
-# Answers of so many words, as the middle one has, are right or wrong; longer ones are like others.
-SHORT = 3
 # Pieces at least that a text may have which has to keep to a rule.
 RULED = 256
 READS, PROJECTORS = ("prefix", "attention"), ("normed", "plain")

@@ -47,3 +47,9 @@ def test_without_sacrebleu_there_are_all_others(monkeypatch):
     monkeypatch.setattr(captions, "installed", lambda: False)
     found = texts(GUESSES, REFERENCES)
     assert {"cider_d", "rouge_l", "wer"} <= set(found) and not {"bleu", "chrf"} & set(found)
+
+
+def test_captions_begin_with_how_like_they_are_and_answers_with_whether_they_are_right():
+    caption = ["a red cross on the left", "there is a red cross at the left side"] * 2
+    assert list(texts(["left: a red cross", "a cross"], [caption] * 2))[:2] == ["cider_d", "bleu"]
+    assert next(iter(texts(["two", "two"], [["2", "two", "3", "two"]] * 2))) == "vqa_accuracy"
