@@ -104,12 +104,13 @@ def fit(
     from polymodal.contract.recipe import Recipe
     from polymodal.contract.resolve import load, share
     from polymodal.fitting.fit import fit as fit_table
+    from polymodal.report import poor
     from polymodal.report.console import Show
 
     recipe = load(Path(train)) if train.endswith((".yaml", ".yml")) else Recipe(train=train)
     if recipe.budget is None and budget is None:
         budget = BUDGET
-    fit_table(
+    run = fit_table(
         train=table(recipe.train, allow_urls),
         target=target,
         valid=valid if share(valid) is not None else table(valid or recipe.valid, allow_urls),
@@ -140,7 +141,8 @@ def fit(
     say(f"Next: polymodal evaluate {out} --data TEST.csv --out {out}/test")
     if recipe.compare or len(fusion or []) > 1:
         say(f"      polymodal compare {out} --data TEST.csv")
-    say(f"      polymodal predict {out} --data NEW.csv --out predictions.csv")
+    if not poor.validated(run):
+        say(f"      polymodal predict {out} --data NEW.csv --out predictions.csv")
 
 
 def pretrain(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,21 +14,16 @@ import numpy as np
 
 from polymodal.base.claims import WRITTEN, refuse_input, refuse_others
 from polymodal.base.files import make_folder, write_csv, write_json, write_predictions, write_text
-from polymodal.base.spelling import cut
 from polymodal.contract.task import Answers
 from polymodal.contract.writing import Writing
-from polymodal.evaluation import game, judge, regions, sets, slices, stress, texts
+from polymodal.evaluation import game, judge, regions, sets, slices, stress, terminal, texts
 from polymodal.evaluation.explain import explain as explain_rows
 from polymodal.evaluation.part import Part, account, clusters_of, table_of
 from polymodal.metrics._weighted import Array
 from polymodal.metrics.contribution import Names
-from polymodal.metrics.metrics import report_text
-from polymodal.metrics.texts import COMPARED
 from polymodal.prepared.prepare import Prepared
-from polymodal.report import sentences
 from polymodal.report.examples import Examples
 from polymodal.report.page import page
-from polymodal.report.words import Plain, counted, grid, span, written
 from polymodal.run.digest import digest
 from polymodal.run.run import Run
 from polymodal.run.saved import opened
@@ -38,8 +32,6 @@ from polymodal.table.read import Table
 from polymodal.table.schema import Schema
 
 Numbers = dict[str, dict[str, dict[str, float]]]
-# A metric that a rival's answers leave undefined.
-NOT = {"value": math.nan}
 
 # Rows whose answers are explained.
 EXPLAINED = 6
@@ -62,6 +54,7 @@ class Evaluation:
         targets: target -> metric -> value, low, high (95 % interval).
         rivals: modality -> the same for its own best model, trained and chosen without the others.
         reports: target of classes -> its classification report.
+        constants: target of texts -> the same of always the training rows' commonest text.
         predictions: columns of the predictions file.
         ledger: what became of every row.
         members: target -> what the fused model is made of (`Run.composition`).
@@ -96,6 +89,7 @@ class Evaluation:
     reports: dict[str, dict[str, Any]]
     predictions: dict[str, list[Any]]
     ledger: dict[str, Any]
+    constants: Numbers = field(default_factory=dict)
     members: dict[str, dict[str, Any]] = field(default_factory=dict)
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     unjudged: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -136,6 +130,7 @@ class Evaluation:
             "regions": self.regions,
             "robustness": self.robustness,
             "rivals": self.rivals,
+            "constants": self.constants,
             "reports": self.reports,
             "figures": self.figures,
             "slices": self.slices,
@@ -164,36 +159,7 @@ class Evaluation:
 
     def text(self) -> str:
         """For a terminal: every metric of the model, beside the rivals' values."""
-        lines = [f"warning: {warning}\n" for warning in self.warnings]
-        for target, numbers in self.targets.items():
-            if target in self.verdicts:
-                lines.append(sentences.text(self.verdicts[target]))
-            elif target in self.unjudged:
-                lines.append(sentences.missing(Plain(self.unjudged[target])))
-            lines += [sentences.made_of(Plain(self.members[target])), ""]
-            title = f"{target} ({counted(self.rows, 'row')})"
-            table = [[title, "value", "95 %", *(f"only {cut(name, 40)}" for name in self.rivals)]]
-            for metric, found in numbers.items():
-                beside = [
-                    written(rival[target].get(metric, NOT)["value"])
-                    for rival in self.rivals.values()
-                ]
-                table.append([f"  {metric}", written(found["value"]), span(found), *beside])
-            lines += grid(table)
-            lines += [f"  (wer, cer: of texts {COMPARED})"] if "wer" in numbers else []
-            if target in self.regions:
-                lines += ["", regions.text(self.regions[target])]
-            stressed = self.robustness.get(target, {"corruptions": {}})
-            if stressed["corruptions"]:
-                levels = " ".join(f"{level:g}" for level in stressed["levels"])
-                lines += ["", f"{stressed['metric']} of the fused model, corrupted by {levels}:"]
-            for modality, curves in stressed["corruptions"].items():
-                for name, curve in curves.items():
-                    values = " ".join(map(written, curve["fused"]))
-                    lines.append(f"  {modality}, {name}: {values}  tau {written(curve['tau'])}")
-            if target in self.reports and len(self.reports[target]["classes"]) < 40:
-                lines += ["", report_text(self.reports[target])]
-        return "\n".join(lines)
+        return terminal.text(self.to_json())
 
 
 def refuse(folder: Path, *sources: Any) -> None:
@@ -300,6 +266,9 @@ def _measure(
     name, task = part.name, part.task
     found.targets[name] = part.metrics(fused)
     found.members[name] = run.composition(name)
+    if isinstance(task, Writing):
+        found.constants[name], warned = texts.beside(part, fused, found.predictions[name])
+        found.warnings += warned
     rivals = {
         who: run.combine(scores, who, [name])[name]
         for who, weights in run.weights.items()

@@ -1,4 +1,4 @@
-"""Some of the texts that a run wrote, beside what it read and what was wanted: to look at."""
+"""The texts that a run wrote beside always the same one; and some of them, to look at."""
 
 from __future__ import annotations
 
@@ -10,11 +10,37 @@ import numpy as np
 
 from polymodal.base.spelling import cut
 from polymodal.contract import kind
+from polymodal.contract.task import Answers
+from polymodal.evaluation.part import Part
+from polymodal.metrics.metrics import primary
+from polymodal.report import poor
 from polymodal.table.read import Table
 from polymodal.table.schema import Column, Schema
 
 # Rows of the file, evenly from the table, and characters of a cell that a model read.
 ROWS, CHARACTERS = 20, 200
+
+
+def beside(
+    part: Part, answers: Answers, written: Sequence[str]
+) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """What the training rows' commonest text scores, as `Part.metrics` has it; and a warning where
+    those that were written are worse, or say nothing.
+
+    Args:
+        answers, written: of all rows.
+    """
+    task, rows = part.task, part.rows.tolist()
+    same = part.metrics(task.constant(answers))
+    metric = primary(task, part.of(answers), part.targets)
+    mine = {
+        "metric": task.primary,
+        "greater_is_better": metric.greater_is_better,
+        "value": float(metric.statistic(np.ones((1, len(rows))))[0]),
+    }
+    empty = float(np.mean([not written[row] for row in rows]))
+    said = poor.said(task.name, mine, same.get(task.primary, mine), empty)
+    return same, [said] if said else []
 
 
 def samples(

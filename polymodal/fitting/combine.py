@@ -16,6 +16,7 @@ from polymodal.checks.seen import seen
 from polymodal.contract.answers import CONSTANT
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Answers, Task
+from polymodal.contract.writing import Writing
 from polymodal.fitting.backbones import used as read_with
 from polymodal.fitting.job import Job
 from polymodal.fitting.trials import Candidates
@@ -213,7 +214,10 @@ def _board(job: Job, found: Candidates, pipeline: Pipeline, target: str) -> list
         shares = of_targets[target]
         combined = pipeline.combine(found.scores, group, [target], present)[target]
         role = "fused" if group == FUSED else "rival"
-        lines.append(line(group, role, known.of(combined), shares))
+        own = known.of(combined)
+        lines.append(line(group, role, own, shares))
+        if role == "fused" and isinstance(task, Writing):
+            lines[-1]["empty"] = float(np.mean([not t for t in task.decode(own)[target]]))
     # `combined` gives its shape: tags have an answer for every word.
     lines.append(line(CONSTANT, CONSTANT, task.constant(known.of(combined)), {}))
     lines += [line(name, "member", own, {name: 1.0}) for name, own in scores.items()]

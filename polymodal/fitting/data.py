@@ -234,7 +234,7 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
             targets[name] = pixels(task, data.contents, data.schema, recipe, ledger)
             varied(task, targets[name], division.train)
         else:
-            targets[name] = encoding.prepared(task, cells)
+            targets[name] = encoding.prepared(task, cells, ledger)
         if len(division.valid) and not targets[name].present[division.valid].any():
             raise UserError(
                 f"No validation row has a value of '{name}' that training rows have too",

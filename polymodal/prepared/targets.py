@@ -90,14 +90,23 @@ def of_table(
         options: of media further ones of `prepare`.
     """
     if not isinstance(task, Coded):
-        return prepared(task, cells(task, table))
+        return prepared(task, cells(task, table), ledger)
     column = schema.column(task.columns[0])
     return prepare(table, [column], form or task.form, cache=cache, ledger=ledger, **options)
 
 
-def prepared(task: Task, found: Sequence[Any]) -> Prepared:
-    """The cells of a fitted task, encoded; a row is present where its target is known."""
+def prepared(task: Task, found: Sequence[Any], ledger: Ledger | None = None) -> Prepared:
+    """The cells of a fitted task, encoded; a row is present where its target is known.
+
+    Args:
+        ledger: told of those that are cut.
+    """
     arrays = task.encode(found)
+    if ledger is not None:
+        pairs = enumerate(zip(found, arrays, strict=True))
+        cut = [i for i, (cell, own) in pairs if own is not None and task.form.was_truncated(cell)]
+        beyond = task.form.beyond.format(form=type(task).__name__.lower())
+        ledger.add("truncated", f"the target '{task.name}' {beyond}", cut, column=task.name)
     ragged = int(task.form.ragged)
     shapes = (array.shape[ragged:] for array in arrays if array is not None)
     return Prepared.of(arrays, task.form, next(shapes, ()))

@@ -11,6 +11,7 @@ import yaml
 
 from polymodal.base.spelling import cut, inert
 from polymodal.contract.answers import CONSTANT
+from polymodal.report import poor
 from polymodal.report.sentences import SAME, headline, missing, sentence
 from polymodal.report.words import Plain, counted, span, written
 from polymodal.run.run import Run
@@ -159,6 +160,7 @@ class Card:
     def _limits(self) -> Iterator[str]:
         """What the facts do not carry further than they go."""
         yield "Validation rows chose models, steps and shares: expect less on others."
+        yield from map(_word, poor.validated(self.run))
         if self.metrics is None:
             yield "It was measured on no further rows: `polymodal evaluate` says what it is worth."
         else:

@@ -30,6 +30,7 @@ from polymodal.contract.answers import CONSTANT
 from polymodal.contract.form import Form
 from polymodal.contract.recipe import Member
 from polymodal.contract.task import Task as Aim
+from polymodal.report import poor
 from polymodal.report.sentences import SAME, made_of, pretrained
 from polymodal.report.words import Plain, counted, span, written
 from polymodal.run.run import Run
@@ -242,6 +243,8 @@ class Show:
     def done(self, run: Run, seconds: float) -> None:
         self._end()
         self.console.print(leaderboard(run))
+        for line in poor.validated(run):
+            self.console.print(f"warning: {self.written(line)}.\n", markup=False)
         where = f" Saved in {run.folder}." if run.folder else ""
         self._clocked("")
         took = ", ".join(f"{name} {t:.0f} s" for name, t in self.took.items() if name and t >= 0.5)

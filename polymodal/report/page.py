@@ -201,13 +201,17 @@ def _calibration(shown: Shown, target: str) -> str:
 
 
 def _metrics(shown: Shown, target: str) -> str:
-    """Every metric of the model and of its rivals."""
+    """Every metric of the model, of its rivals and, of texts, of always the same one."""
     rivals = [name for name, targets in shown.at("rivals").items() if target in targets]
-    heads = "".join(f"<th>only {escape(cut(name, 40))}</th>" for name in rivals)
+    beside: list[tuple[str, Path]] = [
+        (f"only {escape(cut(n, 40))}", ("rivals", n, target)) for n in rivals
+    ]
+    beside += [(SAME, ("constants", target))] if target in shown.at("constants") else []
+    heads = "".join(f"<th>{head}</th>" for head, _ in beside)
     lines = []
     for metric in shown.at("targets", target):
-        places: list[tuple[str, ...]] = [("targets", target, metric)]
-        places += [("rivals", name, target, metric) for name in rivals]
+        places: list[Path] = [("targets", target, metric)]
+        places += [(*at, metric) for _, at in beside]
         cells = "".join(
             f"<td>{shown.number(*at, 'value')} {shown.interval(*at)}</td>"
             if metric in shown.at(*at[:-1])

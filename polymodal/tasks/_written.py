@@ -76,6 +76,7 @@ class Written(Form):
     """
 
     kind, dtype, ragged = "target", "int64", True
+    beyond = "has more pieces than are learned: its end is not learned"
 
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
@@ -85,6 +86,13 @@ class Written(Form):
         for text in references.texts([cell]) or []:
             parts += [np.array([START]), self.tokens.numbers(text)]
         return np.concatenate(parts).astype(np.int64)
+
+    def was_truncated(self, cell: Any) -> bool:
+        """Whether one of a cell's texts is cut."""
+        array = self.encode(cell)
+        # What stands before the next text's start, and last of all, is an end.
+        last = np.append(np.flatnonzero(array == START)[1:], len(array)) - 1
+        return bool(len(array)) and bool((array[last] != self.tokens.end).any())
 
     def decode(self, array: Array) -> str | list[str]:
         """The text, or all of them where there are several."""

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from polymodal.base.options import for_shell
 from polymodal.checks._finding import Finding
 from polymodal.checks.check import Report
-from polymodal.report import console
+from polymodal.report import console, poor
 from polymodal.report.console import Show
 from polymodal.table.infer import infer
 from polymodal.table.read import read
+from polymodal.tasks.generate import Generate
 
 CELLS = {"x": [str(i * 1.5) for i in range(40)], "y": ["a", "b", "a", None] * 10}
 
@@ -81,7 +83,7 @@ def test_what_is_being_done_is_said_and_its_time_is_accounted(
     ):
         show.doing(what, phase)
         now += seconds
-    show.done(SimpleNamespace(folder=None), 30.1)  # type: ignore[arg-type]
+    show.done(SimpleNamespace(folder=None, tasks={}), 30.1)  # type: ignore[arg-type]
     text = file.getvalue()
     assert "Done in 30 s (reading 2 s, planning 23 s, training 5 s)." in text
     # Without a terminal there is a line now and then.
@@ -115,3 +117,30 @@ def test_the_order_of_the_leaderboard_is_told(
     run: Any = SimpleNamespace(leaderboard=lines, tasks={"y": SimpleNamespace(chosen_by=chosen_by)})
     order = console._order(run, "y")
     assert "each sorted by accuracy." in order and said in order
+
+
+@pytest.mark.parametrize(
+    ("values", "empty", "budget", "said"),
+    [
+        ((0.0, 0.125), 0.5, 60.0, "worse than always the same text: exact_match 0.0000 against 0."),
+        ((0.0, 0.125), 1.0, 60.0, "Nothing is written for 'y' in any row: exact_match 0.0000 aga"),
+        ((0.0, 0.125), 0.0, None, "It learned for 48 steps. More epochs let it learn more; --metr"),
+        ((0.0, 0.125), 0.0, 60.0, "48 steps within 60 s. A larger --budget lets it learn more, an"),
+        ((0.25, 0.125), 0.0, 60.0, ""),
+    ],
+)
+def test_texts_that_are_worse_than_always_the_same_one_are_told(
+    values: tuple[float, float], empty: float, budget: float | None, said: str
+) -> None:
+    lines = [
+        {"target": "y", "role": role, "metric": "exact_match", "greater_is_better": True}
+        | {"value": value, "members": {"x": 1.0}, "empty": empty}
+        for role, value in zip(("fused", "constant"), values, strict=True)
+    ]
+    task = Generate("y", decoder={"name": "gpt2", "hidden": 8, "depth": 1})
+    task.primary = "exact_match"
+    run: Any = SimpleNamespace(leaderboard=lines, tasks={"y": task}, recipe=None, folder=None)
+    run.recipe = SimpleNamespace(budget=budget)
+    run.members = {"x": SimpleNamespace(facts={"steps": 48})}
+    (told,) = poor.validated(run) or [""]
+    assert said in for_shell(told) and bool(said) == bool(told)

@@ -25,6 +25,8 @@ from polymodal.contract.batch import Field, Fused, Tokens
 from polymodal.contract.defaults import default
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Pass
+from polymodal.evaluation.part import Part
+from polymodal.evaluation.texts import beside
 from polymodal.fitting.sizes import sizes
 from polymodal.nn import rules
 from polymodal.nn.manner import Text
@@ -124,6 +126,13 @@ def test_a_text_beyond_the_limit_is_cut_and_has_no_end(monkeypatch):
     assert task.tokens.end not in long and len(long) == 1 + 10
     assert task.encode(["short"])[0][-1] == task.tokens.end
     assert [one[0] for one in task.remarks()] == ["warning"]
+    ledger = Ledger()
+    prepared(task, ["short", None, ["short", "long and longer and longest of all"], "one"], ledger)
+    (reason,) = ledger.to_json()["truncated"].items()
+    assert reason == (
+        "the target 'said' has more pieces than are learned: its end is not learned",
+        1,
+    )
     assert fitted(["short one", "short"]).remarks() == []
 
 
@@ -349,6 +358,20 @@ def test_decoding_is_how_it_writes():
         assert len(own) == 6 and np.mean(text.logs) == pytest.approx(max(means))
 
 
+def test_written_texts_stand_beside_always_the_same_one_and_are_told_if_worse():
+    task = fitted(["dog"] * 6 + ["cat"] * 4)
+    part = Part(task, prepared(task, ["dog", "dog", "cat", "dog"]), None)
+    heads = np.array([[1.0, 1, 1, 1]])
+    same, told = beside(part, [heads] * 4, ["", "", "", ""])
+    assert same["exact_match"]["value"] == 0.75
+    assert told == [
+        "Nothing is written for 'said' in any row: exact_match 0.0000 against 0.7500 of always the "
+        "same text"
+    ]
+    right = task.constant([heads])[0]
+    assert beside(part, [right] * 4, ["dog"] * 4)[1] == []
+
+
 # -- whole fits ---------------------------------------------------------------------------------
 
 
@@ -388,6 +411,11 @@ def test_it_is_measured_saved_and_predicts(run, found):
     loaded, test = pm.load(run.folder), rows(60, seed=1)
     assert found.targets["said"]["exact_match"]["value"] > 0.9
     assert found.targets["said"]["perplexity"]["value"] < 1.2
+    common = run.tasks["said"].state["common"]
+    share = test["said"].count(common) / len(test["said"])
+    assert found.constants["said"]["exact_match"]["value"] == pytest.approx(share)
+    assert "always the same answer" in found.text() and not found.warnings
+    assert [one["empty"] for one in run.leaderboard if one["role"] == "fused"] == [0.0]
     given = loaded.predict({key: test[key] for key in ("price", "note")})
     assert given["said"] == found.predictions["said"]
     one = loaded.predict_row({"price": test["price"][0], "note": test["note"][0]})
