@@ -95,3 +95,7 @@ class Tokens(ABC):
     @abstractmethod
     def rule(self, manner: Manner) -> Rule | None:
         """What texts written in a manner have to keep to; None: to nothing."""
+
+    def letters(self, manner: Manner) -> Rule | None:
+        """What keeps texts that have no rule to whole letters; None: nothing does."""
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from polymodal.modalities.text.forms.pieces import MARKS, PAD, SEP, Pieces
 from polymodal.nn import rules
 from polymodal.nn.decoder import Decoder, Prompt
 from polymodal.nn.decoding import pieces, write
+from polymodal.nn.letters import Letters
 from polymodal.nn.manner import Manner, Rule, Text, mean
 from polymodal.nn.tokens import Look, Tokens
 from polymodal.table import references
@@ -39,12 +41,13 @@ class Trained(Tokens):
 
     Args:
         pieces: fitted.
+        controls: the control characters of the texts: no others are written.
     """
 
     end, mark = SEP, MARKS[SEP]
 
-    def __init__(self, pieces: Pieces) -> None:
-        self.pieces, self.count = pieces, pieces.count
+    def __init__(self, pieces: Pieces, controls: str = "") -> None:
+        self.pieces, self.count, self.controls = pieces, pieces.count, controls
 
     def numbers(self, text: str) -> Array:
         found = self.pieces.encode(text)[1:, 0].astype(np.int64)
@@ -59,6 +62,13 @@ class Trained(Tokens):
     def rule(self, manner: Manner) -> Rule | None:
         # The tokenizer puts a blank before every text.
         return rules.learned(self.pieces.bytes(), self._divided, self.end, " ", manner)
+
+    def letters(self, manner: Manner) -> Rule:
+        return self._letters.within(manner.longest)
+
+    @cached_property
+    def _letters(self) -> Letters:
+        return Letters(self.pieces.bytes(), self.end, self.controls)
 
     def _divided(self, text: str) -> list[int]:
         found: list[int] = self.pieces.tokenizer.encode(text).ids
@@ -263,7 +273,7 @@ class Writer(Projected):
         """Texts for every row: as they were drawn, else the best first; of choices all."""
         if manner.choices:
             return self._weighed(prompt, manner.choices)
-        rule = self.tokens.rule(manner)
+        rule = self.tokens.rule(manner) or self.tokens.letters(manner)
         return write(self.decoder, prompt, self.tokens.end, manner, rule)
 
     def pieces(
@@ -274,7 +284,7 @@ class Writer(Projected):
         left: Collection[int] = (),
     ) -> Iterator[tuple[list[int], list[int], list[float]]]:
         """As of `decoding.pieces`."""
-        rule = self.tokens.rule(manner)
+        rule = self.tokens.rule(manner) or self.tokens.letters(manner)
         return pieces(self.decoder, prompt, self.tokens.end, manner, rule, seeds, left)
 
     @torch.no_grad()

@@ -23,6 +23,7 @@ from polymodal.contract.writing import Part, Said
 from polymodal.metrics.texts import SHORT
 from polymodal.modalities.text.forms.pieces import Pieces
 from polymodal.nn.decoder import Decoder
+from polymodal.nn.letters import CONTROLS
 from polymodal.nn.manner import Manner, Text
 from polymodal.nn.tokens import Tokens
 from polymodal.table import chat, references
@@ -167,6 +168,7 @@ class Generate(Hidden, Textual, Templated):
             "longest": max(len(own) for own in encoded),
             "words": float(np.median([len(words(text)) for text in every])),
             "cut": sum(int(own[-1]) != tokens.end for own in encoded),
+            "controls": "".join(sorted(set(CONTROLS) & set().union(*every))),
             "hidden": self.hidden,
             "template": None if self.placed is None else self.placed.to_json(),
         }
@@ -185,7 +187,7 @@ class Generate(Hidden, Textual, Templated):
         if tokens is None:
             pieces = Pieces(vocabulary=self.vocabulary, limit=LIMIT)
             pieces.state = {"merges": state["merges"]}
-            tokens = Trained(pieces)
+            tokens = Trained(pieces, state.get("controls", CONTROLS))
         self.tokens: Tokens = tokens
         self.placed = None if (it := state.get("template")) is None else Template.from_json(it)
         self.form: Written = self._formed(tokens)

@@ -7,6 +7,7 @@ import json
 import math
 import random
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -356,6 +357,18 @@ def test_decoding_is_how_it_writes():
     for text, own in zip(best, ways, strict=True):
         means = [np.mean(one.logs) for one in own]
         assert len(own) == 6 and np.mean(text.logs) == pytest.approx(max(means))
+
+
+def test_what_is_drawn_is_whole_letters_whatever_the_model_knows():
+    task = fitted(["tea: 3 €\n", "kaffee: 5 €", "😀"])
+    own, given = head(task), fused(6)
+    for longest in (1, 2, 9):
+        how = {"temperature": 3.0, "samples": 8, "longest": longest}
+        drawn = [said for texts in task.write(own, given, how) for said in texts]
+        streamed = [part.said for step in task.parts(own, given, how) for part in step if part.said]
+        for said in [*drawn, *streamed]:
+            assert "\ufffd" not in said.text
+            assert {c for c in said.text if unicodedata.category(c) == "Cc"} <= {"\n"}
 
 
 def test_written_texts_stand_beside_always_the_same_one_and_are_told_if_worse():
