@@ -11,6 +11,7 @@ import numpy as np
 from polymodal.base.spelling import cut
 from polymodal.contract import kind
 from polymodal.contract.task import Answers
+from polymodal.contract.writing import Writing
 from polymodal.evaluation.part import Part
 from polymodal.metrics.metrics import primary
 from polymodal.report import poor
@@ -39,7 +40,8 @@ def beside(
         "value": float(metric.statistic(np.ones((1, len(rows))))[0]),
     }
     empty = float(np.mean([not written[row] for row in rows]))
-    said = poor.said(task.name, mine, same.get(task.primary, mine), empty)
+    assert isinstance(task, Writing)
+    said = poor.said(task, mine, same.get(task.primary, mine), empty)
     return same, [said] if said else []
 
 

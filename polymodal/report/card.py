@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from polymodal.base.options import for_shell
 from polymodal.base.spelling import cut, inert
 from polymodal.contract.answers import CONSTANT
 from polymodal.report import poor
@@ -160,7 +161,7 @@ class Card:
     def _limits(self) -> Iterator[str]:
         """What the facts do not carry further than they go."""
         yield "Validation rows chose models, steps and shares: expect less on others."
-        yield from map(_word, poor.validated(self.run))
+        yield from (_word(for_shell(line)) for line in poor.validated(self.run))
         if self.metrics is None:
             yield "It was measured on no further rows: `polymodal evaluate` says what it is worth."
         else:

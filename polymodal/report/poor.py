@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from polymodal.contract.along import Along
 from polymodal.contract.answers import CONSTANT
 from polymodal.contract.writing import Writing
 from polymodal.report.words import counted, written
@@ -25,7 +26,7 @@ def _validated(run: Run) -> Iterator[str]:
         if not isinstance(task, Writing):
             continue
         lines = {one["role"]: one for one in reversed(run.leaderboard) if one["target"] == target}
-        what = said(target, lines["fused"], lines[CONSTANT], lines["fused"].get("empty", 0.0))
+        what = said(task, lines["fused"], lines[CONSTANT], lines["fused"].get("empty", 0.0))
         if not what:
             continue
         steps = max(run.members[name].facts.get("steps", 0) for name in lines["fused"]["members"])
@@ -42,7 +43,7 @@ def _validated(run: Run) -> Iterator[str]:
         )
 
 
-def said(target: str, mine: Mapping[str, Any], same: Mapping[str, Any], empty: float) -> str:
+def said(task: Writing, mine: Mapping[str, Any], same: Mapping[str, Any], empty: float) -> str:
     """That texts are worse than always the same one, or say nothing; "" if they are not so.
 
     Args:
@@ -54,6 +55,11 @@ def said(target: str, mine: Mapping[str, Any], same: Mapping[str, Any], empty: f
     if not worse and empty < 1:
         return ""
     figures = f"{mine['metric']} {written(mine['value'])} against {written(same['value'])}"
-    if empty == 1:
-        return f"Nothing is written for '{target}' in any row: {figures} of always the same text"
-    return f"What is written for '{target}' is worse than always the same text: {figures}"
+    if empty < 1:
+        return f"What is written for '{task.name}' is worse than always the same text: {figures}"
+    found = f"Nothing is written for '{task.name}' in any row: {figures} of always the same text"
+    if isinstance(task, Along) and (task.decoding or {}).get("beams", 1) == 1:
+        # Of a sound that is heard faintly every place by itself is silent.
+        found += "; of the same model `--decoding beams=4`, which sums the ways to say a text, may"
+        found += " write some"
+    return found

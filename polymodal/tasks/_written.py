@@ -98,7 +98,6 @@ class Written(Form):
         return np.concatenate(parts).astype(np.int64)
 
     def was_truncated(self, cell: Any) -> bool:
-        """Whether one of a cell's texts is cut."""
         array = self.encode(cell)
         # What stands before the next text's start, and last of all, is an end.
         last = np.append(np.flatnonzero(array == START)[1:], len(array)) - 1

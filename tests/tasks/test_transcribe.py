@@ -23,6 +23,7 @@ from polymodal.fitting.plan import Facts, members
 from polymodal.fitting.sizes import sizes
 from polymodal.nn import ctc
 from polymodal.prepared.targets import prepared
+from polymodal.report import poor
 from polymodal.report.console import Show
 from polymodal.tasks._heard import Letters, Merged, spoken
 from polymodal.tasks.transcribe import NEVER, Transcribe
@@ -523,3 +524,13 @@ def test_a_test_table_with_letters_never_seen_is_one_clear_error(
     (tmp_path / "t.csv").write_text(f"sound,said\n{tables[1].parent / sound},abd\n")
     assert polymodal("evaluate", str(heard[1]), "--data", "t.csv", "--out", "found") == 2
     one_error("".join(capsys.readouterr()), "has the letter 'd', which no training row had")
+
+
+def test_a_model_that_hears_nothing_is_told_what_may_hear_some():
+    figures = ({"metric": "wer", "value": v, "greater_is_better": False} for v in (1.0, 0.9))
+    task, (mine, same) = fitted(), figures
+    said = poor.said(task, mine, same, 1.0)
+    assert said.startswith("Nothing is written for 'said' in any row: wer 1.0000 against 0.9000")
+    assert "beams=4" in said and "beams" not in poor.said(task, mine, same, 0.5)
+    assert "beams" not in poor.said(fitted(decoding={"beams": 2}), mine, same, 1.0)
+    assert poor.said(task, same, mine, 0.0) == ""
