@@ -129,8 +129,17 @@ def test_what_is_there_already_is_not_replaced(mixed, orders, tmp_path):
 def test_pretrained_models_go_along(
     fitted: Callable[..., Run], orders: Path, checkpoint: Callable[[str], str], tmp_path: Path
 ):
-    read = {"note": {"pretrained": checkpoint("bert")}, "photo": {"pretrained": checkpoint("vit")}}
-    tuned = {"note": {"pretrained": checkpoint("bert"), "tune": True}, "table": {"encoder": "mlp"}}
+    from transformers import AutoModel
+
+    def shallow(name: str) -> str:
+        """Of one layer, for speed: `test_frozen.py` exports deeper ones."""
+        place = shutil.copytree(checkpoint(name), tmp_path / name)
+        AutoModel.from_pretrained(place, num_hidden_layers=1).save_pretrained(place)
+        return str(place)
+
+    note = {"pretrained": shallow("bert")}
+    read = {"note": note, "photo": {"pretrained": shallow("vit")}}
+    tuned = {"note": {**note, "tune": True}, "table": {"encoder": "mlp"}}
     run = fitted(
         orders,
         {
