@@ -267,7 +267,7 @@ def test_ten_thousand_resamples_of_ten_thousand_rows():
         statistics.interval(mean_of(values), 10_000, resamples=10_000)
     took = time.process_time() - start
     print(f"10 000 resamples of 10 000 rows: {took:.2f} s")
-    assert took < 2
+    assert took < 5  # a second on a core of today that has nothing else to do
 
 
 def test_figures_computed_together():
