@@ -1,4 +1,4 @@
-"""What mypy says of the package. It takes longest, so that `conftest.py` has it start first."""
+"""What mypy says of the package. It takes long, so that `conftest.py` has it start first."""
 
 from __future__ import annotations
 
