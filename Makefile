@@ -5,6 +5,9 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install -q --no-compile -c constraints.txt
+# On all cores, which pip does not; some packages hold files that are no Python, and are left as by pip.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 .PHONY: quickstart test quick check lint clean
 
@@ -33,9 +36,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/pip install -q -c constraints.txt -e .
+	$(INSTALL) -e .
+	$(COMPILE)
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	$(INSTALL) -e '.[dev]'
+	$(COMPILE)
 	touch $@ $(VENV)/.base
