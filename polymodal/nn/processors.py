@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from polymodal.nn.checkpoint import (
 TOKENIZER = "tokenizer.json"
 # How much transformers prints is one setting of the process.
 _LOCK = threading.RLock()
+# The command that mends a package that is missing.
+_INSTALL = re.compile(r"pip install [\w.\[\],-]+")
 # What transformers and its settings raise at files that they do not understand.
 _FAULTS = (
     ArithmeticError,
@@ -219,6 +222,9 @@ def explained(what: str, do: str) -> Iterator[None]:
             raise
         except (StrictDataclassError, *_FAULTS) as error:
             said = next((line for line in str(error).split("\n") if line.strip()), "")
+            # Of a package that is missing transformers says how it is had.
+            lacks = _INSTALL.search(str(error)) if isinstance(error, ImportError) else None
+            do = lacks[0] if lacks else do
             raise UserError(what, got=said.strip() or type(error).__name__, do=do) from error
         finally:
             logging.set_verbosity(verbosity)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-KINDS = ["llava", "idefics3", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"]
+KINDS = ["llava", "idefics3", "smolvlm", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"]
 MARKS = ["<pad>", "</s>", "<s>"]
 # What stands for a picture: its own piece, and pieces around it or its parts.
 LLAVA = ["<image>"]
@@ -114,8 +115,29 @@ def _idefics3(lib: Any, tied: bool, more: dict[str, Any]) -> tuple[Any, Any]:
     return lib.Idefics3ForConditionalGeneration(config), processor
 
 
+def _smolvlm(lib: Any, tied: bool, more: dict[str, Any]) -> tuple[Any, Any]:
+    from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+
+    own = tokenizer(IDEFICS)
+    config = lib.SmolVLMConfig(
+        vision_config={**SEES, "intermediate_size": 24, "image_size": 16, "patch_size": 4},
+        text_config=lib.LlamaConfig(**{**TEXT, **more}),
+        image_token_id=own.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        pad_token_id=0,
+        tie_word_embeddings=tied,
+    )
+    pictures = SmolVLMImageProcessorPil(
+        size={"longest_edge": 32}, max_image_size={"longest_edge": 16}, do_image_splitting=True
+    )
+    own.chat_template = TALK.replace("IMAGE", "'<image>'")
+    settings = {"processor_class": "SmolVLMProcessor", "image_seq_len": 4}
+    return lib.SmolVLMForConditionalGeneration(config), Apart(own, pictures, settings)
+
+
 def _qwen(lib: Any, name: str, tied: bool, more: dict[str, Any]) -> tuple[Any, Any]:
-    """Saved as they lie in hubs: what prepares pictures apart from the tokenizer."""
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
     own = tokenizer(QWEN)
     marks = {f"{mark}_token_id": own.convert_tokens_to_ids(f"<|{mark}|>") for mark in ROLES}
     marks |= {f"{kind}_token_id": own.convert_tokens_to_ids(f"<|{kind}_pad|>") for kind in MEDIA}
@@ -127,24 +149,23 @@ def _qwen(lib: Any, name: str, tied: bool, more: dict[str, Any]) -> tuple[Any, A
         **marks,
     )
     own.chat_template = TALK.replace("IMAGE", "'<|vision_start|><|image_pad|><|vision_end|>'")
-    return getattr(lib, f"{name}ForConditionalGeneration")(config), Qwen(own, name)
+    size = {"shortest_edge": 64, "longest_edge": 1024}
+    sizes = {"patch_size": 4, "merge_size": 2, "temporal_patch_size": 2}
+    processor = Apart(own, Qwen2VLImageProcessorPil(size=size, **sizes))
+    return getattr(lib, f"{name}ForConditionalGeneration")(config), processor
 
 
-class Qwen:
-    """A tokenizer and what prepares pictures, to be saved."""
+class Apart:
+    """A tokenizer and what prepares pictures, saved one beside the other, as they lie in hubs."""
 
-    def __init__(self, tokenizer: Any, name: str) -> None:
-        self.tokenizer, self.name = tokenizer, name
+    def __init__(self, tokenizer: Any, pictures: Any, settings: Any = None) -> None:
+        self.tokenizer, self.pictures, self.settings = tokenizer, pictures, settings
 
     def save_pretrained(self, folder: Path) -> None:
-        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
-            Qwen2VLImageProcessorPil,
-        )
-
-        size = {"shortest_edge": 64, "longest_edge": 1024}
-        sizes = {"patch_size": 4, "merge_size": 2, "temporal_patch_size": 2}
-        Qwen2VLImageProcessorPil(size=size, **sizes).save_pretrained(folder)
+        self.pictures.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        if self.settings is not None:
+            (folder / "processor_config.json").write_text(json.dumps(self.settings))
 
 
 def _qwen2(lib: Any, tied: bool, more: dict[str, Any]) -> tuple[Any, Any]:
