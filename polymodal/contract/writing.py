@@ -97,6 +97,11 @@ def silenced(model: nn.Module) -> Iterator[None]:
 class Writing(Sequenced):
     """A task that writes texts."""
 
+    @property
+    def read_by(self) -> Mapping[str, Mapping[str, Any]]:
+        """Modality -> options of the form that it is best read in, where that form has them."""
+        return {}
+
     @abstractmethod
     def sample(self, row: Mapping[str, Any], cell: Any) -> str | None:
         """A row as the decoder reads it, for people; None where it has no template.

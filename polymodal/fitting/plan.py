@@ -50,7 +50,7 @@ class Facts:
 
     Attributes:
         rows: training rows.
-        forms: modality -> options of its media form, from a sample of its cells.
+        forms: modality -> options of its form, from a sample of its media and as tasks read it.
         backbones: modality -> the pretrained models that the budget affords for it.
         tunable: those of them whose first model it affords to train on.
         learned: modality -> the parent's encoder of it, as experts read it.
@@ -121,13 +121,13 @@ def facts(
     for name, columns in grouped.items():
         room = of(columns[0].kind)
         if room.sampled:
-            step = max(1, len(table) // SAMPLE)
-            cells = table.media(columns[0].name, range(0, len(table), step))
+            cells = table.media(columns[0].name, range(0, len(table), max(1, len(table) // SAMPLE)))
             sample = [cell for cell in cells if cell is not None][:SAMPLE]
             encoder = lookup.find(f"modalities/{room.name}/encoders", room.encoder)
             form = lookup.find(f"modalities/{room.name}/forms", encoder.form)
             told = {"largest": SEEN} if GRIDDED in asked.get(name, ()) else {}
             found.forms[name] = dict(form.suggest(sample, **told)) if sample else {}
+        found.forms[name] = found.forms.get(name, {}) | build.read_by(tasks, name)
     return found
 
 

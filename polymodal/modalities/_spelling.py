@@ -32,8 +32,12 @@ class SpellingEncoder(Encoder):
         """`(batch, bytes)` uint8 -> Tokens `(batch, 1, width)`."""
         assert field.mask is not None
         spelled: Tensor = torch.where(field.mask, field.data, 0)
-        counts = torch.zeros(spelled.shape[0], BYTES, device=spelled.device)
-        counts.scatter_add_(1, spelled.long(), field.mask.float())
+        counts = self.counted(spelled, field.mask)
         share = counts / counts.sum(1, keepdim=True).clamp(min=1)
         values = (share.to(self.vectors.weight.dtype) @ self.vectors.weight).unsqueeze(1)
         return Tokens(values, torch.ones_like(values[..., 0], dtype=torch.bool), spelled)
+
+    def counted(self, spelled: Tensor, mask: Tensor) -> Tensor:
+        """How often each byte stands in a cell: `(batch, bytes)` and its mask to `(batch, 256)`."""
+        counts = torch.zeros(spelled.shape[0], BYTES, device=spelled.device)
+        return counts.scatter_add_(1, spelled.long(), mask.float())

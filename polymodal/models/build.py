@@ -12,6 +12,7 @@ from polymodal.contract.kind import FOLDER, kinds, of
 from polymodal.contract.predictor import Predictor
 from polymodal.contract.recipe import Member, Modality, Spec, name_of, options_of
 from polymodal.contract.task import Task
+from polymodal.contract.writing import Writing
 from polymodal.models.design import Design
 from polymodal.table.schema import Column, Schema
 
@@ -42,6 +43,14 @@ def encoder_spec(modality: Modality, kind: str, fusion: Spec) -> dict[str, Any]:
 def align_spec(member: Member, name: str) -> Spec | None:
     """What brings a modality's tokens to the member's width; None: its encoder does."""
     return member.modalities[name].align or member.align
+
+
+def read_by(tasks: Collection[Task], name: str) -> dict[str, Any]:
+    """Options of a modality's form that its tasks read it best in; none where they differ, for each
+    would be given what is made for the other."""
+    read = [task.read_by for task in tasks if isinstance(task, Writing)]
+    wanted = [dict(own[name]) for own in read if name in own]
+    return wanted[0] if wanted and all(one == wanted[0] for one in wanted) else {}
 
 
 def able(kind: str, asked: Collection[str], usual: str) -> str | None:

@@ -154,6 +154,12 @@ class Decoder(nn.Module, ABC):
         """A hash of what it reads from elsewhere whenever it is built; "" where that is nothing."""
         return ""
 
+    @classmethod
+    def looker(cls, options: Mapping[str, Any]) -> str | None:
+        """The path of the model that sees pictures for it, where that is held as it is: they can be
+        looked at before; None: it learns to see them, or sees none."""
+        return None
+
     @property
     def model(self) -> Any:
         """Transformers' model."""

@@ -24,11 +24,15 @@ class Look:
 
     Attributes:
         text: what stands for it in the prompt: a piece for each of its tokens, and marks.
-        inputs: what the model reads of its pixels, by the names that transformers has.
+        inputs: what the model reads of its pixels, by the names that transformers has; where it has
+            `seen` them, only what says where their tokens stand.
+        seen: the vectors `(tokens, width)` that its vision tower and projector make of them, where
+            they are known already: as of `Decoder.seen`.
     """
 
     text: str
     inputs: Mapping[str, Tensor]
+    seen: Tensor | None = None
 
 
 def part(words: str | None) -> dict[str, str]:

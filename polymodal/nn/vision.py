@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from polymodal.base.devices import seeded
 from polymodal.base.errors import UserError
 from polymodal.nn import causal, checkpoint
 from polymodal.nn.borrowed import Sighted
@@ -43,10 +45,13 @@ class Sight(nn.Module):
         """Each picture's `(tokens, width)`; or `(tokens, (1 + layers) * width)`, where vectors are
         added to the states after the first layers too."""
         alike: dict[Any, list[int]] = {}
+        found: dict[int, Tensor] = {}
         for i, look in enumerate(looks):
+            if look.seen is not None:
+                found[i] = look.seen.to(self.place)
+                continue
             shapes = ((name, value.shape[1:]) for name, value in look.inputs.items())
             alike.setdefault(tuple(shapes), []).append(i)
-        found: dict[int, Tensor] = {}
         for own in alike.values():
             made: Any = self.model.get_image_features(  # type: ignore[operator]
                 **self._joined([looks[i] for i in own]), return_dict=True
@@ -63,20 +68,29 @@ class Sight(nn.Module):
             return None
         whole = ids.unsqueeze(0)
         seats = whole == self.model.config.image_token_id
-        takes = inspect.signature(index).parameters
+        takes = self.places
         given = {"input_ids": whole, "mm_token_type_ids": seats.int()}
-        # Where a picture's tokens stand its pixels do not say.
         given = {k: v for k, v in given.items() if k in takes} | self._joined(looks, takes)
         positions: Tensor = index(**given)[0]
         return positions[:, 0].T
+
+    @property
+    def places(self) -> Container[str]:
+        """The inputs that `placed` asks for: where a picture's tokens stand its pixels do not
+        say."""
+        index: Any = getattr(self.model, "get_rope_index", None)
+        return () if index is None else inspect.signature(index).parameters
+
+    @property
+    def place(self) -> torch.device:
+        return next(self.parameters()).device
 
     def _joined(
         self, looks: Sequence[Look], wanted: Container[str] | None = None
     ) -> dict[str, Tensor]:
         """Pictures' inputs as those of one batch; only those that are wanted."""
-        place = next(self.parameters()).device
         names = [n for n in (looks[0].inputs if looks else ()) if wanted is None or n in wanted]
-        return {n: torch.cat([look.inputs[n] for look in looks]).to(place) for n in names}
+        return {n: torch.cat([look.inputs[n] for look in looks]).to(self.place) for n in names}
 
 
 @dataclass(frozen=True)
@@ -109,7 +123,8 @@ def opened(path: str, *, weights: bool) -> Parts:
 
     config = _settings(path)
     opener: Any = AutoModelForImageTextToText
-    with explained(f"The model in '{path}' cannot be loaded", "choose another model"):
+    # Who opens it again, or finds it open, draws the same afterwards.
+    with explained(f"The model in '{path}' cannot be loaded", "choose another model"), seeded(0):
         if weights:
             checkpoint.check_weights(path)
             model = opener.from_pretrained(
@@ -133,6 +148,10 @@ def opened(path: str, *, weights: bool) -> Parts:
     return parts
 
 
+# Those that somebody holds, by path and digest.
+_SIGHTS: WeakValueDictionary[tuple[str, str], Sight] = WeakValueDictionary()
+
+
 @lru_cache(maxsize=2)
 def shared(path: str, digest: str) -> Parts:
     """The same with its weights, opened once for all that hold it.
@@ -140,7 +159,20 @@ def shared(path: str, digest: str) -> Parts:
     Args:
         digest: of its files.
     """
-    return opened(path, weights=True)
+    parts = opened(path, weights=True)
+    return replace(parts, sight=_SIGHTS.setdefault((path, digest), parts.sight))
+
+
+def held(path: str, digest: str) -> Sight:
+    """What sees pictures alone, with its weights, the same one for all that hold it.
+
+    Args:
+        digest: of its files.
+    """
+    found = _SIGHTS.get((path, digest))
+    if found is None:
+        found = _SIGHTS.setdefault((path, digest), opened(path, weights=True).sight)
+    return found
 
 
 @torch.no_grad()

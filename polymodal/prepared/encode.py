@@ -41,8 +41,10 @@ def encode(
         workers: processes to use at most.
         progress: called with the numbers of rows done and of all.
     """
-    together = form.parallel and kind.of(column.kind).media
-    size = MEDIA_CHUNK if together else OTHER_CHUNK
+    media = kind.of(column.kind).media
+    together = form.parallel and media
+    # What is ragged may be large, whoever makes it.
+    size = MEDIA_CHUNK if media and (form.parallel or form.ragged) else OTHER_CHUNK
     chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
     loaded = (list(cells(table, [column], chunk)) for chunk in chunks)
     done = 0

@@ -73,12 +73,15 @@ class Reader:
         for name in self.sees:
             own, here = fused.own[name].spelled, fused.tokens[name].present().tolist()
             given = [None] * len(here) if own is None else own.cpu().numpy()
-            pixels = self._forms[name].decode
             found[name] = [
-                self.tokens.look(pixels(one)) if there and one is not None else None
+                self._look(name, one) if there and one is not None else None
                 for one, there in zip(given, here, strict=True)
             ]
         return found
+
+    def _look(self, name: str, array: Array) -> Look:
+        found = self._forms[name].decode(array)
+        return found if isinstance(found, Look) else self.tokens.look(found)
 
     def read(
         self, fused: Fused, looks: Mapping[str, Sequence[Look | None]] | None = None

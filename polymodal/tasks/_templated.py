@@ -32,6 +32,7 @@ class Templated(Writing):
         placed: the template of the table's columns; None: nothing is read so.
         tokens: the decoder's; known after `fit`.
         sees: whether the decoder looks at pictures by itself.
+        seen_by: the path of what sees them, where it does not learn to.
 
     Raises:
         UserError: it is no template.
@@ -39,6 +40,7 @@ class Templated(Writing):
 
     tokens: Tokens
     sees: bool = False
+    seen_by: str | None = None
 
     def __init__(self, name: str, template: str | None) -> None:
         self.name, self.template = name, template
@@ -57,6 +59,14 @@ class Templated(Writing):
             return {}
         shown = sorted(self.placed.shown) if self.sees else []
         return {self.placed.modalities[name]: (SPELLS,) for name in [*self.placed.spelled, *shown]}
+
+    @property
+    def read_by(self) -> Mapping[str, Mapping[str, Any]]:
+        """Pictures are looked at once, and what is seen is kept, where that does not learn."""
+        if self.placed is None or not self.sees:
+            return {}
+        shown = sorted(self.placed.shown)
+        return {self.placed.modalities[name]: {"seen_by": self.seen_by} for name in shown}
 
     def introduce(
         self, modalities: Mapping[str, Mapping[str, str]], cells: Callable[[str], Sequence[Any]]
@@ -107,7 +117,17 @@ class Templated(Writing):
                 got=f"{1 - room:,} places too few",
                 do="raise `context` of the decoder",
             )
-        return Reader(self.placed, self.tokens, forms, room)
+        found = Reader(self.placed, self.tokens, forms, room)
+        for name in found.sees:
+            if (by := forms[name].seen_by) not in (None, self.seen_by):
+                raise UserError(
+                    f"The decoder of '{self.name}' does not see the pictures of '{name}' as they "
+                    "are kept",
+                    expected=f"seen_by: {self.seen_by or 'null, as it learns to see'}",
+                    got=f"seen_by: {by}",
+                    do="leave `seen_by` of the modality's form out",
+                )
+        return found
 
     def longer(self, room: int) -> int:
         """How many of the rows that were looked at have more pieces, media apart, than room."""

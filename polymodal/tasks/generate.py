@@ -106,8 +106,8 @@ class Generate(Hidden, Textual, Templated):
         self.decoder, self.reading, self.vocabulary = decoder, reading, vocabulary
         self.decoding, self.projector = decoding, projector
         found, options = self._kind()
-        self.sees = found.sees
         lookup.check_options(found, name_of(decoder), options)
+        self.sees, self.seen_by = found.sees, found.looker(options)
         if self.crosses and not found.able:
             able = [n for n in lookup.names("nn/decoders") if lookup.find("nn/decoders", n).able]
             what = f"The decoder '{name_of(decoder)}' has no cross-attention"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -22,21 +22,31 @@ class VisionLanguage(Decoder):
     What it writes is what transformers writes of the same prompt: models of which that is not so
     are refused. Neighbour: `pretrained`, a language model beside encoders of its own.
 
+    What sees pictures and does not learn looks at each once: see `image/whole`.
+
     Papers: "Visual Instruction Tuning" (Liu et al. 2023, arXiv 2304.08485); "SmolVLM" (Marafioti et
     al. 2025, arXiv 2504.05299); "Qwen2-VL" (Wang et al. 2024, arXiv 2409.12191).
 
     Args:
         vocabulary, crosses: as of `Decoder`; but its pieces are its own.
         path: a folder with config.json, safetensors, tokenizer and processor, or a hub id.
-        learns: whether its own numbers learn too, at `training.pretrained_lr`, or what a model's
-            `tuning` says of its language model; they are then kept with the run. Else it is held
-            as it is: the run names it, and its files must be the same wherever the run is used.
+        learns: which of its own numbers learn too, at `training.pretrained_lr`: all ("true"), or
+            those of its "language" model alone; a model's `tuning` may choose among these. What
+            learns is kept with the run. What does not is held as it is: the run names it, and its
+            files must be the same wherever the run is used.
     """
 
     knows: ClassVar[bool] = True
     sees: ClassVar[bool] = True
 
-    def __init__(self, vocabulary: int, crosses: bool, *, path: str, learns: bool = False) -> None:
+    def __init__(
+        self,
+        vocabulary: int,
+        crosses: bool,
+        *,
+        path: str,
+        learns: bool | Literal["language"] = False,
+    ) -> None:
         planned = torch.get_default_device().type == "meta"
         if planned or learns:
             parts = vision.opened(path, weights=not planned)
@@ -44,8 +54,11 @@ class VisionLanguage(Decoder):
             parts = vision.shared(path, checkpoint.digest(path, weights=True))
         super().__init__(parts.language)
         self.output, self.sight = parts.output, parts.sight
+        if learns == "language" and not planned:
+            self.sight = vision.held(path, checkpoint.digest(path, weights=True))
         if not planned:
-            settle(self, ("backbone", "output", "sight"), learns)
+            settle(self, ("backbone", "output"), bool(learns))
+            settle(self, ("sight",), learns is True)
 
     @classmethod
     def tokens(cls, limit: int, options: Mapping[str, Any]) -> Tokens:
@@ -53,9 +66,12 @@ class VisionLanguage(Decoder):
 
     @classmethod
     def digest(cls, options: Mapping[str, Any]) -> str:
-        if options.get("learns"):
-            return ""
-        return checkpoint.digest(str(options["path"]), weights=True)
+        path = cls.looker(options)
+        return "" if path is None else checkpoint.digest(path, weights=True)
+
+    @classmethod
+    def looker(cls, options: Mapping[str, Any]) -> str | None:
+        return None if options.get("learns") is True else options.get("path")
 
     def seen(self, looks: Sequence[Look]) -> list[Tensor]:
         found: list[Tensor] = self.sight(looks)
