@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from polymodal.base.arrow import depth, is_text
 from polymodal.base.spelling import canonical, is_missing
 from polymodal.contract import answers as _answers
 from polymodal.contract.batch import Batch, Field, Fused, Outputs
@@ -79,6 +77,7 @@ class Task(ABC):
         alone: kinds of an only input and of the target for which it comes before any such default.
         order: place among those asked whether a column is theirs (`sniff`); None: it is not asked.
         cells: what cells of its kind are, in words, where no modality reads that kind.
+        nested: whether these may be lists of lists, or structures.
         form: how its target cells become arrays; known after `fit`.
         primary: the metric to show first.
         exact: whether the primary metric is the share of rows that are right.
@@ -104,6 +103,7 @@ class Task(ABC):
     alone: ClassVar[tuple[str, str] | None] = None
     order: ClassVar[int | None] = None
     cells: ClassVar[str] = ""
+    nested: ClassVar[bool] = False
     exact: bool = False
     asked: str | None = None
     averaged: ClassVar[bool] = True
@@ -131,11 +131,6 @@ class Task(ABC):
     def sniff(cls, table: Any, name: str) -> Guess | None:
         """Its kind and why, if the column of a table is a target of its own."""
         return None
-
-    @classmethod
-    def fits(cls, cells: pa.DataType) -> bool:
-        """Whether cells of an Arrow type can be of its kind, where no modality reads that."""
-        return is_text(cells) or depth(cells)[0] == 1
 
     @classmethod
     def suits(cls, cells: Sequence[Any]) -> bool:

@@ -68,6 +68,7 @@ class Detect(Placing):
     kind = "boxes"
     order = 0
     cells = cells_.CELLS
+    nested: ClassVar[bool] = True
     primary = "map"
     averaged: ClassVar[bool] = False
     supports = "how far it has the same boxes"
@@ -98,17 +99,13 @@ class Detect(Placing):
         """Lists of boxes."""
         data = table.data.column(name)
         cells = (cell for cell in data.to_pylist() if not is_missing(cell))
-        if not cls.fits(data.type):
+        if not (is_text(data.type) or is_list(data.type) or pa.types.is_struct(data.type)):
             return None
         read = [cells_.listed(cell) for cell in cells]
         if None in read or not any(read):
             return None
         count = sum(len(one) for one in read if one)
         return Guess(cls.kind, f"{count:,} boxes in {len(read):,} cells")
-
-    @classmethod
-    def fits(cls, cells: pa.DataType) -> bool:
-        return is_text(cells) or is_list(cells) or pa.types.is_struct(cells)
 
     @classmethod
     def labels_of(cls, cells: Sequence[Any]) -> None:
