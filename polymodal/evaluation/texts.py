@@ -39,7 +39,7 @@ def beside(
         "greater_is_better": metric.greater_is_better,
         "value": float(metric.statistic(np.ones((1, len(rows))))[0]),
     }
-    empty = float(np.mean([not written[row] for row in rows]))
+    empty = float(np.mean([not written[row].strip() for row in rows]))
     assert isinstance(task, Writing)
     said = poor.said(task, mine, same.get(task.primary, mine), empty)
     return same, [said] if said else []

@@ -217,7 +217,7 @@ def _board(job: Job, found: Candidates, pipeline: Pipeline, target: str) -> list
         own = known.of(combined)
         lines.append(line(group, role, own, shares))
         if role == "fused" and isinstance(task, Writing):
-            lines[-1]["empty"] = float(np.mean([not t for t in task.decode(own)[target]]))
+            lines[-1]["empty"] = float(np.mean([not t.strip() for t in task.decode(own)[target]]))
     # `combined` gives its shape: tags have an answer for every word.
     lines.append(line(CONSTANT, CONSTANT, task.constant(known.of(combined)), {}))
     lines += [line(name, "member", own, {name: 1.0}) for name, own in scores.items()]

@@ -375,7 +375,7 @@ def test_written_texts_stand_beside_always_the_same_one_and_are_told_if_worse():
     task = fitted(["dog"] * 6 + ["cat"] * 4)
     part = Part(task, prepared(task, ["dog", "dog", "cat", "dog"]), None)
     heads = np.array([[1.0, 1, 1, 1]])
-    same, told = beside(part, [heads] * 4, ["", "", "", ""])
+    same, told = beside(part, [heads] * 4, ["", " ", "\n", ""])
     assert same["exact_match"]["value"] == 0.75
     assert told == [
         "Nothing is written for 'said' in any row: exact_match 0.0000 against 0.7500 of always the "
