@@ -126,7 +126,7 @@ def logits(run, row: dict[str, Any]) -> torch.Tensor:
     from polymodal.table.ledger import Ledger
 
     table = run.table([row])
-    ((_, head, fused),) = _fused(run.pipeline, table, run.tasks["said"], Ledger())
+    ((_, head, fused),) = _fused(run.pipeline, table, run.tasks["said"], {}, Ledger())
     with torch.no_grad():
         prompt: Prompt = head.prompt(fused)
         return head.decoder.logits(head.decoder.states(prompt)[:, -1])[0]
