@@ -97,6 +97,11 @@ def prefix_beam(logs: Array, beams: int) -> list[list[int]]:
     return [list(kept[i]) for i in order]
 
 
+def texts(logs: Array, beams: int) -> list[list[int]]:
+    """As `prefix_beam`; of one beam the text of the likeliest way."""
+    return prefix_beam(logs, beams) if beams > 1 else [greedy(logs)]
+
+
 def padded(texts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """Texts as `(rows, longest)` units and `(rows,)` lengths."""
     lengths = torch.tensor([len(text) for text in texts], device=device)

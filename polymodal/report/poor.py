@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from polymodal.contract.along import Along
 from polymodal.contract.answers import CONSTANT
 from polymodal.contract.writing import Writing
 from polymodal.report.words import counted, written
@@ -57,9 +56,4 @@ def said(task: Writing, mine: Mapping[str, Any], same: Mapping[str, Any], empty:
     figures = f"{mine['metric']} {written(mine['value'])} against {written(same['value'])}"
     if empty < 1:
         return f"What is written for '{task.name}' is worse than always the same text: {figures}"
-    found = f"Nothing is written for '{task.name}' in any row: {figures} of always the same text"
-    if isinstance(task, Along) and (task.decoding or {}).get("beams", 1) == 1:
-        # Of a sound that is heard faintly every place by itself is silent.
-        found += "; of the same model `--decoding beams=4`, which sums the ways to say a text, may"
-        found += " write some"
-    return found
+    return f"Nothing is written for '{task.name}' in any row: {figures} of always the same text"

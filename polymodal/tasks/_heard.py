@@ -15,6 +15,7 @@ from polymodal.base import words
 from polymodal.base.errors import UserError
 from polymodal.contract.batch import Decided, Field, Fused
 from polymodal.contract.form import Form
+from polymodal.contract.writing import Speaker
 from polymodal.modalities.text.forms.pieces import MARKS, Pieces
 from polymodal.nn import ctc
 
@@ -140,7 +141,7 @@ class Transcript(Form):
         return self.units.text([int(unit) for unit in array])
 
 
-class Ear(nn.Module):
+class Ear(Speaker):
     """Scores of units at every token of a modality, from the token and the row's fused vector.
 
     Args:
@@ -156,12 +157,13 @@ class Ear(nn.Module):
 
     def forward(self, fused: Fused, target: Field | None = None) -> Decided:
         """Returns scores "logs" `(batch, tokens, units)` and how many "counts" `(batch,)` are
-        real."""
+        real; and "silent", where nothing is to be written."""
         tokens = fused.tokens[self.modality]
         row = self.by_row(self.dropout(fused.pooled)).unsqueeze(1)
         scores = self.by_token(self.dropout(tokens.values)) + row
         logs = scores.float().log_softmax(-1)
-        return Decided({"logs": logs, "counts": tokens.mask.sum(1)})
+        found: dict[str, Any] = {"logs": logs, "counts": tokens.mask.sum(1)}
+        return Decided({**found, "silent": True} if self.silent and target is not None else found)
 
 
 def costs(logs: Tensor, counts: Tensor, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,6 +39,8 @@ LIMIT = 4096
 UNITS = AUTO, LETTERS, PIECES = ("auto", "letters", "pieces")
 # Where words come back so often on average, each of them is heard often enough as a piece.
 OFTEN = 10
+# The likeliest way alone is silent long after a network hears, and more beams find little more.
+BEAMS = 4
 # Where an answer has: what the text costs, what the target costs, and what that would by how often
 # its units come; the text's units follow.
 SAID, NATS, USUAL, HEAD = range(4)
@@ -60,8 +62,8 @@ class Transcribe(Along):
             ten times or more on average, as in commands, and letters else.
         vocabulary: pieces that are learned at most.
         normal: see above; False: texts stay as they stand.
-        decoding: how texts are written: `beams`, the texts that are kept at every token (1: the
-            likeliest way is the text), and `choices`, texts of which the likeliest is written.
+        decoding: how texts are written: `beams`, the texts that are kept at every token (BEAMS; 1:
+            the likeliest way is the text), and `choices`, of which the likeliest is written.
     """
 
     reads: ClassVar[tuple[str, ...]] = (worded(),)
@@ -240,27 +242,25 @@ class Transcribe(Along):
         """
         given = {**(self.decoding or {}), **how}
         lookup.check_options(Manner, "decoding", given)
-        found, able = Manner(**given), ("beams", "choices", "samples")
-        plain = Manner(**{key: getattr(found, key) for key in able})
-        wrong = [key for key in given if getattr(found, key) != getattr(plain, key)]
+        able, plain = ("beams", "choices", "samples"), Manner()
+        wrong = [key for key in given if key not in able and given[key] != getattr(plain, key)]
         if wrong:
             raise UserError(
                 f"A text that is written along a sound takes no {', '.join(wrong)}",
                 expected=f"{', '.join(able)}",
                 do="leave it out, or write with `name: generate`",
             )
-        return found
+        return Manner(**{"beams": BEAMS, **{key: given[key] for key in able if key in given}})
 
     def _texts(self, output: Mapping[str, Tensor], how: Mapping[str, Any]) -> list[list[_Text]]:
         """Each row's texts with their log-likelihoods, the best first."""
         manner, logs, counts = self.manner(how), output["logs"], output["counts"].tolist()
-        if manner.choices:
-            some = [self.form.encode(choice).tolist() for choice in manner.choices]
-            every = [some] * len(logs)
+        some = [self.form.encode(choice).tolist() for choice in manner.choices]
+        if some or "silent" in output:
+            every = [some or [[]]] * len(logs)
         else:
             own = [row[:n].detach().cpu().numpy() for row, n in zip(logs, counts, strict=True)]
-            beams = manner.beams
-            every = [ctc.prefix_beam(o, beams) if beams > 1 else [ctc.greedy(o)] for o in own]
+            every = [ctc.texts(one, manner.beams) for one in own]
         found = []
         for row, mine in enumerate(every):
             ids, lengths = ctc.padded(mine, logs.device)
