@@ -7,10 +7,11 @@ import copy
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
@@ -24,7 +25,7 @@ from polymodal.table.infer import infer
 from polymodal.table.media import Media
 from polymodal.table.read import read
 from polymodal.table.schema import Schema
-from polymodal.tasks.reason import ANSWER, parted
+from polymodal.tasks.reason import ANSWER
 
 Part = dict[str, Any]
 Message = dict[str, Any]
@@ -45,6 +46,17 @@ NEXT = (
 )
 CHECK = "Look again. Is this statement true of what is shown?\n{}\nAnswer yes or no."
 DONE = "DONE"
+# What stands before an answer, as models write it: "Answer: 6", "**Answer:** 6", "Final answer: 6".
+MARK = re.compile(r"\**\b(?:final )?answer\**:", re.IGNORECASE)
+# What stands around an answer.
+AROUND = " *`\"'"
+
+
+class Reply(NamedTuple):
+    """What a model wrote, and why it ended there."""
+
+    text: str
+    finish: str
 
 
 class Endpoint(Model):
@@ -117,20 +129,23 @@ class Endpoint(Model):
     # -- what strategies ask -------------------------------------------------------------------
 
     def answers(self, asked: Sequence[Asked]) -> list[Thought]:
-        texts = self._each(asked, ALONE)
-        return [Thought(ask.reason, short(text)) for ask, text in zip(asked, texts, strict=True)]
+        replies = self._each(asked, ALONE)
+        return [
+            Thought(ask.reason, short(own.text), note=_note(own, short(own.text)))
+            for ask, own in zip(asked, replies, strict=True)
+        ]
 
     def chains(
         self, asked: Sequence[Asked], samples: int = 1, temperature: float = 0.0, seed: int = 0
     ) -> list[list[Thought]]:
         often = [ask for ask in asked for _ in range(samples)]
         seeds = [seed + i for _ in asked for i in range(samples)]
-        texts = self._each(often, CHAIN, temperature, seeds)
-        found = [self._chained(ask, text) for ask, text in zip(often, texts, strict=True)]
+        replies = self._each(often, CHAIN, temperature, seeds)
+        found = [_chained(ask, own) for ask, own in zip(often, replies, strict=True)]
         return [found[i : i + samples] for i in range(0, len(found), samples)]
 
     def questions(self, asked: Sequence[Asked]) -> list[str]:
-        found = [" ".join(text.split()) for text in self._each(asked, NEXT)]
+        found = [" ".join(own.text.split()) for own in self._each(asked, NEXT)]
         return ["" if text.strip(".").upper() == DONE else text for text in found]
 
     def supports(self, asked: Sequence[Asked], reasons: Sequence[str]) -> list[list[float]]:
@@ -138,7 +153,8 @@ class Endpoint(Model):
         each = [(ask, step) for ask, own in zip(asked, reasons, strict=True) for step in steps(own)]
         said = iter(self._each([ask for ask, _ in each], [CHECK.format(s) for _, s in each]))
         return [
-            [float(next(said).lower().startswith("yes")) for _ in steps(own)] for own in reasons
+            [float(next(said).text.lower().startswith("yes")) for _ in steps(own)]
+            for own in reasons
         ]
 
     # -- how they are asked --------------------------------------------------------------------
@@ -149,7 +165,7 @@ class Endpoint(Model):
         want: str | Sequence[str],
         temperature: float = 0.0,
         seeds: Sequence[int] | None = None,
-    ) -> list[str]:
+    ) -> list[Reply]:
         """What the model writes to each, in order, several asked at once."""
         wants = [want] * len(asked) if isinstance(want, str) else want
         bodies = [
@@ -176,10 +192,13 @@ class Endpoint(Model):
             self.server.tokens = (known or 0) + (spent or 0) if told else None
         return [self._said(one) for one in found]
 
-    def _said(self, found: Any) -> str:
+    def _said(self, found: Any) -> Reply:
         try:
-            text = found["choices"][0]["message"]["content"]
-        except (LookupError, TypeError):
+            choice = found["choices"][0]
+            message = choice["message"]
+            # Nothing is written by a model that refuses, calls a tool or has thought for too long.
+            text = message.get("content") or ""
+        except (LookupError, TypeError, AttributeError):
             text = None
         if not isinstance(text, str):
             raise UserError(
@@ -188,7 +207,8 @@ class Endpoint(Model):
                 got=json.dumps(found)[:300],
                 do="check the address, which ends in /v1",
             )
-        return text.strip()
+        finish = "refusal" if message.get("refusal") else choice.get("finish_reason")
+        return Reply(text.strip(), str(finish or "not told"))
 
     def _content(self, ask: Asked, want: str) -> list[Part]:
         media = [] if ask.blank else list(self._media(ask.row))
@@ -220,16 +240,34 @@ class Endpoint(Model):
                 if medium is not None:
                     yield SENT[_sort(reader)](medium)
 
-    def _chained(self, ask: Asked, text: str) -> Thought:
-        reason, answer = parted(text)
-        return Thought(f"{ask.reason}\n{reason}".strip(), short(answer))
-
 
 def short(text: str) -> str:
-    """An answer without what models put around it: a mark before it, further lines, a full stop."""
-    first = next((line for line in text.strip().splitlines() if line.strip()), "")
-    around = " *`\"'"
-    return first.strip().removeprefix(ANSWER).strip(around).rstrip(".").strip(around)
+    """The answer in what a model wrote: what the last mark stands before, else the first line.
+
+    It is without what models put around it: further lines, quotes, a full stop.
+    """
+    *_, last = MARK.split(text)
+    first = next((line for line in last.splitlines() if line.strip(AROUND)), "")
+    return first.strip(AROUND).rstrip(".").strip(AROUND)
+
+
+def _chained(ask: Asked, reply: Reply) -> Thought:
+    marks = list(MARK.finditer(reply.text))
+    reason = reply.text[: marks[-1].start()] if marks else reply.text
+    answer = short(reply.text) if marks else ""
+    return Thought(f"{ask.reason}\n{reason.strip()}".strip(), answer, note=_note(reply, answer))
+
+
+def _note(reply: Reply, answer: str) -> str:
+    """What is to be told of an answer."""
+    if not reply.text:
+        return f"nothing was written (finish reason: {reply.finish})"
+    if not answer:
+        return f"no line begins with '{ANSWER}' (finish reason: {reply.finish})"
+    prose = len(steps(reply.text)) > 1 or reply.finish == "length"
+    if prose and not MARK.search(reply.text):
+        return f"prose without a line '{ANSWER}', whose first line was taken"
+    return ""
 
 
 def _other(model: Endpoint, name: str) -> Model:

@@ -40,11 +40,13 @@ class Thought:
         reason: the reasons, in words; "" without.
         answer: "" where none was given.
         log: log-likelihood of what was written; NaN where it is not known.
+        note: why there is no answer, or how it was found in what was written; "" if all is usual.
     """
 
     reason: str
     answer: str
     log: float = math.nan
+    note: str = ""
 
 
 class Model(ABC):
@@ -96,6 +98,9 @@ def steps(reason: str) -> list[str]:
     return [step.strip() for step in _ENDS.split(reason) if step.strip()]
 
 
-def lacks(model: Model, what: str, do: str) -> UserError:
-    """The error of a model that cannot do what a strategy asks."""
-    return UserError(f"{model.name} {what}", do=do)
+class Lacks(UserError):
+    """A model cannot do what a strategy asks; others may ask what it can."""
+
+
+def lacks(model: Model, what: str, do: str) -> Lacks:
+    return Lacks(f"{model.name} {what}", do=do)

@@ -18,7 +18,7 @@ from polymodal.base.errors import UserError
 from polymodal.base.files import make_folder, read_json, write_json
 from polymodal.contract.recipe import name_of
 from polymodal.reason import faithfulness
-from polymodal.reason.model import Asked, Model, Thought
+from polymodal.reason.model import Asked, Lacks, Model, Thought
 from polymodal.reason.report import (
     ANSWERS,
     CHAIN,
@@ -62,8 +62,10 @@ def reason(
         seed: of those tests.
         tell: called with what is being done and how many rows of it are.
 
+    A strategy that asks what the model cannot do is left out, and the report says why.
+
     Raises:
-        UserError: a strategy is unknown, or asks what the model cannot do.
+        UserError: a strategy is unknown, or the model cannot do what any of them asks.
     """
     built = {name_of(one): _built(one) for one in strategies}
     if not built or len(built) < len(strategies):
@@ -81,16 +83,22 @@ def reason(
     truths = [model.truths[i] for i in rows]
     values = None if by is None else model.table.cells(by)
     kept = _Kept(folder, model, rows)
-    answered = {
-        name: kept.answered(name, spec, partial(_asked, model, built[name], rows, tell, name))
-        for name, spec in zip(built, strategies, strict=True)
-    }
+    answered: dict[str, Answered] = {}
+    left_out: dict[str, str] = {}
+    for name, spec in zip(built, strategies, strict=True):
+        ask = partial(_asked, model, built[name], rows, tell, name)
+        try:
+            answered[name] = kept.answered(name, spec, ask)
+        except Lacks as error:
+            if len(left_out) + 1 == len(built):
+                raise
+            left_out[name] = f"{error.what}; {error.do}"
     tests: dict[str, Any] = {}
     if faithful and CHAIN in answered:
         prompts = [model.prompts[i] for i in rows]
         tests = _tests(model, rows, answered[CHAIN].thoughts, truths, prompts, seed, kept, tell)
     slices = {} if values is None else sliced(answered, truths, [values[i] for i in rows])
-    report = Report(model.name, len(rows), compared(answered, truths), tests, slices, by)
+    report = Report(model.name, len(rows), compared(answered, truths), tests, slices, by, left_out)
     if folder is not None:
         report.save(folder, _columns(rows, truths, answered))
         kept.forget()
@@ -173,13 +181,13 @@ class _Kept:
         path, key = self.folder / f"{name}.json", _digest([self.asked, spec])
         if path.is_file() and (known := read_json(path)).get("key") == key:
             thoughts = [
-                Thought(reason, answer, math.nan if log is None else log)
-                for reason, answer, log in known["thoughts"]
+                Thought(reason, answer, math.nan if log is None else log, *note)
+                for reason, answer, log, *note in known["thoughts"]
             ]
             return Answered(thoughts, known["tokens"], known["seconds"], known["retries"])
         found = ask()
         make_folder(self.folder)
-        written = [[one.reason, one.answer, one.log] for one in found.thoughts]
+        written = [[one.reason, one.answer, one.log, one.note] for one in found.thoughts]
         write_json(path, {**asdict(found), "thoughts": written, "key": key})
         return found
 

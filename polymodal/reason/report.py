@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from polymodal.metrics._weighted import mean
 from polymodal.metrics.answers import normalised
 from polymodal.metrics.statistics import holm, interval, mcnemar, paired_difference
 from polymodal.reason.model import Thought
-from polymodal.report.words import grid, written
+from polymodal.report.words import counted, grid, written
 
 Array = np.ndarray[Any, Any]
 
@@ -49,12 +50,14 @@ class Report:
         model: what answered.
         rows: how many have a right answer.
         strategies: strategy -> accuracy (value, low, high), "difference" to direct and "p" of it
-            (McNemar's mid-p; Holm's correction), tokens and seconds an answer, unanswered rows.
+            (McNemar's mid-p; Holm's correction), tokens and seconds an answer, unanswered rows,
+            requests that were made again ("retries"), and the "notes" on answers: note -> rows.
         faithfulness: test -> rows, accuracy, the "difference" to the same rows' accuracy by the
             chain itself, how many answers "changed", how many "followed" what was put there;
             beside them "constant", the best answer without media.
         by: value of a column -> strategies.
         column: that column.
+        left_out: strategy that was asked for -> why the model cannot do what it asks.
     """
 
     model: str
@@ -63,6 +66,7 @@ class Report:
     faithfulness: dict[str, Any] = field(default_factory=dict)
     by: dict[str, Any] = field(default_factory=dict)
     column: str | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Report: {', '.join(self.strategies)} on {self.rows:,} rows>"
@@ -82,6 +86,8 @@ class Report:
             f"{self.model}: {self.rows:,} rows. Differences are to `{DIRECT}`; p by McNemar's test "
             "(mid-p), corrected for their number (Holm).",
             *_lines(self.strategies),
+            *_notes(self.strategies, self.rows),
+            *(f"{name} is left out: {why}" for name, why in self.left_out.items()),
         ]
         for value, own in self.by.items():
             parts += [
@@ -123,6 +129,7 @@ def compared(answered: Mapping[str, Answered], truths: Sequence[Sequence[str]]) 
             "seconds": own.seconds / rows,
             "retries": own.retries,
             "unanswered": sum(not one.answer for one in own.thoughts),
+            "notes": dict(Counter(one.note for one in own.thoughts if one.note)),
         }
         if name in tests:
             found[name] |= {
@@ -147,7 +154,7 @@ def sliced(
         }
         lines = compared(own, [truths[i] for i in rows])
         for line in lines.values():
-            del line["tokens"], line["seconds"], line["retries"]
+            del line["tokens"], line["seconds"], line["retries"], line["notes"]
         found[value] = {"rows": len(rows), "strategies": lines}
     return found
 
@@ -192,8 +199,9 @@ def _difference(hits: Array, others: Array) -> dict[str, float]:
 
 def _lines(strategies: Mapping[str, Any]) -> list[str]:
     costs = any("tokens" in own for own in strategies.values())
+    again = any(own.get("retries") for own in strategies.values())
     heads = ["", "accuracy", "95 %", "difference", "95 %", "p", "unanswered"]
-    lines = [[*heads, "tokens", "seconds"] if costs else heads]
+    lines = [[*heads, *["tokens", "seconds"] * costs, *["retries"] * again]]
     for name, own in strategies.items():
         gap = own.get("difference")
         line = [name, written(own["accuracy"]["value"]), _span(own["accuracy"])]
@@ -202,8 +210,18 @@ def _lines(strategies: Mapping[str, Any]) -> list[str]:
         if costs:
             line += ["-" if own["tokens"] is None else f"{own['tokens']:.1f}"]
             line += [f"{own['seconds']:.3g}"]
+        if again:
+            line += [f"{own['retries']:,}"]
         lines.append(line)
     return grid(lines)
+
+
+def _notes(strategies: Mapping[str, Any], rows: int) -> list[str]:
+    return [
+        f"{name}: {count:,} of {counted(rows, 'answer')}: {note}."
+        for name, own in strategies.items()
+        for note, count in own["notes"].items()
+    ]
 
 
 def _tests(tests: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -186,6 +187,8 @@ def test_a_busy_server_is_asked_again_and_that_is_counted(server, tmp_path, wait
     server.reply = lambda body: left.pop(0) if left else "red"
     report = reason(model, ["direct"])
     assert report.strategies["direct"]["retries"] == 3 and len(server.bodies) == 6 + 3
+    assert re.search(r"seconds  retries\n.* 3\n", report.text() + "\n")
+    assert "retries" not in reason(model, ["direct"]).text()
     assert waits[0] == 7.0 and 0.7 < waits[1] < 1.3 and 1.4 < waits[2] < 2.6
     server.reply = lambda body: (503, b"no room", {})
     with pytest.raises(UserError, match=r"is busy \(HTTP 503\)"):
@@ -250,6 +253,45 @@ def test_what_cannot_be_sent_is_an_error(server, tmp_path):
 def test_answers_without_what_models_put_around_them():
     assert short("Answer: red.\nBecause") == "red"
     assert short("  **Two things** ") == "Two things" and short("\n") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("There are 2 bars. 2 plus 4 is 6.\nAnswer: 6", "6"),
+        ("Answer: 5\nNo, wait.\n**Final answer:** 6.", "6"),
+        ("It is so.\n\n**Answer:**\n\n6\n", "6"),
+        ("answer: six", "six"),
+    ],
+)
+def test_a_line_of_answer_is_read_wherever_it_stands(server, tmp_path, text, answer):
+    model = model_of(server, tmp_path, drop=["photo", "sound"])
+    server.reply = lambda body: text
+    assert [own.answer for own in model.answers([Asked(0)])] == [answer]
+    ((chain,),) = model.chains([Asked(0)])
+    assert chain.answer == answer and chain.note == "" and "nswer: 6" not in chain.reason
+
+
+def test_prose_without_a_line_of_answer_is_told(server, tmp_path):
+    model = model_of(server, tmp_path, drop=["photo", "sound"])
+    server.reply = lambda body: "There are 2 bars. 2 plus 4 is 6."
+    text = reason(model, ["direct", "chain"], faithful=False).text()
+    assert "direct: 6 of 6 answers: prose without a line 'Answer:', whose first line" in text
+    assert "chain: 6 of 6 answers: no line begins with 'Answer:' (finish reason: not told)" in text
+
+
+def test_replies_without_text_are_unanswered_and_say_why(server, tmp_path):
+    model = model_of(server, tmp_path, drop=["photo", "sound"])
+    cut = {"choices": [{"message": {"content": None}, "finish_reason": "length"}]}
+    refused = {"choices": [{"message": {"refusal": "I may not."}, "finish_reason": "stop"}]}
+    odd = {"number 0": (200, cut, {}), "number 1": (200, refused, {})}
+    server.reply = lambda body: next((v for k, v in odd.items() if k in text_of(body)), "red")
+    report = reason(model, ["direct"])
+    assert report.strategies["direct"]["unanswered"] == 2
+    assert report.strategies["direct"]["accuracy"]["value"] == pytest.approx(2 / 6)
+    text = " ".join(report.text().split())
+    assert "direct: 1 of 6 answers: nothing was written (finish reason: length)." in text
+    assert "nothing was written (finish reason: refusal)." in text
 
 
 def test_the_command_asks_a_server_with_the_key_of_the_environment(

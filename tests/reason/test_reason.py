@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from polymodal.base.errors import UserError
 from polymodal.metrics.statistics import holm, mcnemar
 from polymodal.reason import faithfulness
-from polymodal.reason.model import Asked, Thought
+from polymodal.reason.model import Asked, Thought, lacks
 from polymodal.reason.reason import PARTS, reason
 from polymodal.reason.report import Answered, compared, right
 
@@ -126,6 +126,21 @@ def test_another_model_or_other_options_are_asked_anew(scripted, tmp_path: Path)
             other, [{**way, "samples": 3}, "chain"], folder, tell=lambda w, *_: 1 / (w != "chain")
         )
     assert any(call[2] == 3 for call in other.calls if call[0] == "chains")
+
+
+def test_a_strategy_that_the_model_cannot_do_is_left_out_and_the_others_are_done(scripted):
+    model = model_of(scripted)
+
+    def asks(ask: Asked) -> str:
+        raise lacks(model, "asks nothing", "fit it on questions")
+
+    model.asks = asks
+    report = reason(model, ["direct", "decompose"])
+    assert list(report.strategies) == ["direct"]
+    why = "decompose is left out: scripted asks nothing; fit it on questions"
+    assert why in report.text() and list(report.to_json()["left_out"]) == ["decompose"]
+    with pytest.raises(UserError, match="scripted asks nothing"):
+        reason(model, ["decompose"])
 
 
 def test_files_of_others_are_not_replaced(scripted, tmp_path: Path):
