@@ -138,7 +138,11 @@ class Show:
         grid = Grid(title=title, title_justify="left")
         for heading in ("column", "use", "kind", "why"):
             grid.add_column(heading, overflow="fold")
+        # No input of a model, and of a task all the same.
+        learned = {own: name for name, task in (named or {}).items() for own in task.withheld}
         for row in describe(schema, table):
+            if row[0] in learned:
+                row = (row[0], "target", "", f"learned with '{learned[row[0]]}', read by no model")
             grid.add_row(*[Text(inert(self.written(str(cell)))) for cell in row])
         self.console.print(grid)
         advice = self.written("Wrong? Overrule it: `kind COLUMN=KIND`, or `drop COLUMN`.")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from polymodal.base import lookup
 from polymodal.base.options import for_shell
 from polymodal.checks._finding import Finding
 from polymodal.checks.check import Report
@@ -42,6 +43,15 @@ def test_rows_without_a_target_are_told_apart(
     table = read(cells)
     title = shown(lambda show: show.schema(infer(table, targets), table)).partition("┏")[0]
     assert said in title and ("of them" in said) == ("of them" in title)
+
+
+def test_what_a_task_learns_beside_its_column_is_a_target() -> None:
+    table = read({"x": [1.5, 2.5, 3.5], "y": ["a b", "c", "d"], "why": ["so", "thus", "as"]})
+    task = lookup.build("tasks", {"name": "reason", "rationale": "why"}, "y")
+    schema = infer(table, ["y"], {"y": "text"}, ["why"])
+    told = shown(lambda show: show.schema(schema, table, {"y": task}))
+    assert "why │ target │ │ learned with 'y', read by no model" in told
+    assert "why │ skipped" in shown(lambda show: show.schema(schema, table))
 
 
 def test_what_may_not_be_done_is_a_plan() -> None:
