@@ -29,7 +29,9 @@ class Manner:
     """How texts are written.
 
     Attributes:
-        longest: pieces at most, the end not counted.
+        longest: pieces at most, the end not counted. A task that writes asks for as many as its
+            longest training text has, and for 256 at least where a text keeps to a pattern or
+            schema; 64 is for who writes without a task.
         beams: the best so many beginnings are kept; 1: the likeliest piece always, or a drawn one.
         penalty: of a beam's length: its log-probability is divided by the length to this power.
         temperature: what scores are divided by before a piece is drawn; 0: none is drawn.
@@ -39,9 +41,9 @@ class Manner:
             room for one, that is the likeliest a piece of the drawn ones, or the best beam.
         seed: of what is drawn. What a row gets depends on no other row.
         stop: texts before which a text ends.
-        choices: texts, of which the likeliest a piece is written.
-        pattern: a regular expression that a text has to match as a whole.
-        schema: a JSON schema that a text has to satisfy.
+        choices: texts, of which the likeliest a piece is written; None: any text.
+        pattern: a regular expression that a text has to match as a whole; None: none.
+        schema: a JSON schema that a text has to satisfy; None: none.
     """
 
     longest: int = 64
@@ -53,8 +55,8 @@ class Manner:
     samples: int = 1
     seed: int = 0
     stop: Sequence[str] = ()
-    choices: Sequence[str] = ()
-    pattern: str = ""
+    choices: Sequence[str] | None = None
+    pattern: str | None = None
     schema: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -66,12 +68,13 @@ class Manner:
             ("top_p", 0 < self.top_p <= 1, "more than 0, at most 1"),
             ("samples", self.samples >= 1, "1 or more"),
             ("stop", all(self.stop), "texts of a letter or more"),
-            ("choices", len(set(self.choices)) == len(self.choices), "different texts"),
+            ("choices", _different(self.choices), "different texts, one at least, or None"),
+            ("pattern", self.pattern != "", "a regular expression, or None"),
         ):
             if not fine:
                 got = getattr(self, name)
-                raise UserError(f"{name}={got} is out of range", expected=wanted)
-        asked = [n for n in ("choices", "pattern", "schema") if getattr(self, n)]
+                raise UserError(f"{name}={got!r} is out of range", expected=wanted)
+        asked = [n for n in ("choices", "pattern", "schema") if getattr(self, n) is not None]
         if len(asked) > 1 or (self.choices and (self.temperature or self.samples > 1)):
             raise UserError(
                 f"{' and '.join(asked)} cannot be kept to at once",
@@ -116,6 +119,10 @@ class Text:
     ids: list[int] = field(default_factory=list)
     logs: list[float] = field(default_factory=list)
     ended: bool = False
+
+
+def _different(choices: Sequence[str] | None) -> bool:
+    return choices is None or 0 < len(choices) == len(set(choices))
 
 
 def mean(text: Text) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,13 +22,11 @@ class Grammar:
         what: the rule in words, for errors.
 
     Raises:
-        UserError: there is no such rule, or no text keeps it.
+        UserError: the rule is invalid, or no text keeps it.
     """
 
     def __init__(self, tokenizer: Any, grammar: str, what: str) -> None:
-        self._matcher = _llguidance().LLMatcher(tokenizer, grammar, log_level=0)
-        if not self._matcher.is_error():
-            self._matcher.compute_bitmask()
+        self._matcher = _matcher(tokenizer, grammar)
         if self._matcher.is_error():
             raise UserError(
                 f"No text can keep to {what}",
@@ -71,7 +69,7 @@ def learned(
         return None
     known = _llguidance()
     tokenizer = known.LLTokenizer(known.TokenizerWrapper(_Pieces(pieces, divide, end)))
-    return Grammar(tokenizer, *_asked(lead, manner))
+    return _kept(tokenizer, lead, manner)
 
 
 def borrowed(tokenizer: Any, count: int, end: int, manner: Manner) -> Grammar | None:
@@ -81,7 +79,73 @@ def borrowed(tokenizer: Any, count: int, end: int, manner: Manner) -> Grammar | 
     known = _llguidance().LLTokenizer(
         tokenizer.backend_tokenizer.to_str(), n_vocab=count, eos_token=end
     )
-    return Grammar(known, *_asked("", manner))
+    return _kept(known, "", manner)
+
+
+def _kept(tokenizer: Any, lead: str, manner: Manner) -> Grammar:
+    if manner.schema is None:
+        _refuse_pattern(tokenizer, str(manner.pattern))
+    else:
+        _refuse_schema(tokenizer, manner.schema)
+    return Grammar(tokenizer, *_asked(lead, manner))
+
+
+def _matcher(tokenizer: Any, grammar: str) -> Any:
+    found = _llguidance().LLMatcher(tokenizer, grammar, log_level=0)
+    if not found.is_error():
+        found.compute_bitmask()
+    return found
+
+
+def _refuse_pattern(tokenizer: Any, pattern: str) -> None:
+    """UserError if it is no regular expression, or looks around or back."""
+    found = _matcher(tokenizer, f"start: /{_escaped(pattern)}/")
+    said = found.get_error() if found.is_error() else ""
+    broken = pattern.endswith("\\") and "lexer error" in said
+    if not broken and "invalid regex" not in said:
+        return
+    lines = said.splitlines()
+    why = next((one.partition("error:")[2] for one in lines if one.startswith("error:")), "")
+    # Below the pattern, which stands four letters in, arrows show the place.
+    arrows = next((one for one in lines if one.strip() and not one.strip(" ^")), "")
+    place = f", at letter {arrows.index('^') - 3}" if arrows else ""
+    raise UserError(
+        f"The pattern {pattern!r} is invalid",
+        expected="a regular expression, without look-around or back-references",
+        got=f"{why.strip() or 'nothing after the last backslash'}{place}",
+    )
+
+
+def _refuse_schema(tokenizer: Any, schema: Any) -> None:
+    """UserError if it is no JSON schema; one that nothing satisfies may be."""
+    why = _fault(tokenizer, schema)
+    if why is None or "nsatisfiable" in why:
+        return
+    raise UserError(
+        f"The schema {json.dumps(schema)[:80]} is invalid",
+        expected="a JSON schema; types: string, number, integer, boolean, object, array, null",
+        got=f"{why}, at {_place(tokenizer, schema, why) or 'its top'}",
+    )
+
+
+def _fault(tokenizer: Any, schema: Any) -> str | None:
+    """What is wrong with a schema, in a line."""
+    found = _matcher(tokenizer, f"start: %json {json.dumps(schema)}")
+    if not found.is_error():
+        return None
+    return str(found.get_error().splitlines()[0].rpartition("JSON schema: ")[2])
+
+
+def _place(tokenizer: Any, schema: Any, why: str) -> str | None:
+    """The keys to the innermost part of a schema that has the fault by itself."""
+    if not isinstance(schema, Mapping | list):
+        return None
+    for key, inner in schema.items() if isinstance(schema, Mapping) else enumerate(schema):
+        deeper = _place(tokenizer, inner, why)
+        if deeper is not None:
+            return f"{key}.{deeper}".rstrip(".")
+    alone = isinstance(schema, Mapping) and _fault(tokenizer, schema) == why
+    return "" if alone else None
 
 
 def _llguidance() -> Any:
@@ -96,7 +160,10 @@ def _asked(lead: str, manner: Manner) -> tuple[str, str]:
     """A grammar in Lark's form, and what it is in words."""
     start = f"start: {json.dumps(lead)} text" if lead else "start: text"
     if manner.schema is None:
-        return f"{start}\ntext: /{_escaped(manner.pattern)}/", f"the pattern {manner.pattern!r}"
+        return (
+            f"{start}\ntext: /{_escaped(str(manner.pattern))}/",
+            f"the pattern {manner.pattern!r}",
+        )
     # Blanks that mean nothing would only fill the room.
     plain = {"x-guidance": {"whitespace_flexible": False}, **manner.schema}
     given = json.dumps(plain)

@@ -215,7 +215,7 @@ def how(shapes: Shapes, asked: ChatRequest) -> dict[str, Any]:
         if len(json.dumps(wanted)) > SCHEMA:
             what = f"The schema has more than {SCHEMA:,} letters"
             raise Refused(400, what, param="response_format", code="too_large")
-        found |= {"schema": wanted, "choices": [], "pattern": ""}
+        found |= {"schema": wanted, "choices": None, "pattern": None}
     return found
 
 

@@ -340,7 +340,7 @@ class Generate(Hidden, Textual, Templated):
 
     def constant(self, like: Answers) -> list[Array]:
         """The commonest text that keeps to `decoding`, or the commonest of all."""
-        plain = replace(manner := self._asked({}), pattern="", schema=None)
+        plain = replace(manner := self._asked({}), pattern=None, schema=None)
         text, *_ = self._suiting or self._usual.suiting(self._common(manner), plain)
         end = self.tokens.end
         heads = [answer[0] for answer in like]

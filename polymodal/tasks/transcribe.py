@@ -279,7 +279,7 @@ class Transcribe(Along):
         every = zip(self._texts(output, how), output["counts"].tolist(), strict=True)
         return [self._told(own, read, choices) for own, read in every]
 
-    def _told(self, own: Sequence[_Text], read: int, choices: Sequence[str]) -> list[Said]:
+    def _told(self, own: Sequence[_Text], read: int, choices: Sequence[str] | None) -> list[Said]:
         """Texts as they are told; of choices the first, as it was given, with all of their logs."""
         said = [self._said(text, log, read) for text, log in own]
         if not choices:

@@ -109,18 +109,46 @@ def test_a_state_is_never_changed():
     assert rule.allowed(rule.then(after, allowed[0])).nonzero()[:, 0].tolist() == [END]
 
 
-@pytest.mark.parametrize("given", ["a(", "[z-a]"])
-def test_what_is_no_pattern_is_an_error(given):
-    with pytest.raises(UserError, match="No text can keep to the pattern"):
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("ab(", "unclosed group, at letter 3"),
+        ("[z-a]", "start must be <= the end, at letter 2"),
+        ("(?=a)", "look-around, .* is not supported, at letter 1"),
+        ("a\\", "nothing after the last backslash"),
+    ],
+)
+def test_what_is_no_pattern_is_an_error_that_says_where(given, why):
+    with pytest.raises(UserError, match=f"is invalid[^$]*{why}"):
         pattern("", given)
 
 
 @pytest.mark.parametrize(
-    "given", [{"type": "strin"}, {"type": "integer", "minimum": 3, "maximum": 2}]
+    ("given", "why"),
+    [
+        ({"type": "strin"}, "Invalid type: strin, at its top"),
+        (
+            {"properties": {"a": {"type": "array", "items": {"type": "integr"}}}},
+            "Invalid type: integr, at properties.a.items",
+        ),
+    ],
 )
-def test_a_schema_that_nothing_satisfies_is_an_error(given):
-    with pytest.raises(UserError, match="No text can keep to the schema"):
+def test_what_is_no_schema_is_an_error_that_says_where(given, why):
+    with pytest.raises(UserError, match=f"is invalid[^$]*{why}"):
         schema(given)
+
+
+def test_what_nothing_satisfies_is_an_error():
+    with pytest.raises(UserError, match="No text can keep to the schema"):
+        schema({"type": "integer", "minimum": 3, "maximum": 2})
+    with pytest.raises(UserError, match="No text can keep to the pattern"):
+        pattern("", r"[^\s\S]")
+
+
+@pytest.mark.parametrize("how", [{"choices": []}, {"pattern": ""}])
+def test_what_keeps_to_nothing_is_not_asked_for(how):
+    with pytest.raises(UserError, match="is out of range"):
+        Manner(**how)
 
 
 def test_without_the_package_the_error_says_how_to_get_it(monkeypatch):
