@@ -110,7 +110,7 @@ def infer(
             f"{table.source} has no column left to learn from",
             expected="at least one input column",
             got=reasons or "target columns only",
-            do=_about_inputs(skipped),
+            do=_about_inputs(skipped, len(table)),
         )
     read = typed(schema, table)
     for column in schema:
@@ -118,8 +118,10 @@ def infer(
     return schema
 
 
-def _about_inputs(skipped: Mapping[str, str]) -> str:
+def _about_inputs(skipped: Mapping[str, str], rows: int) -> str:
     others = [name for name, why in skipped.items() if why not in ("dropped", "declared")]
+    if others and rows == 1:
+        return "add rows: there is one only, and what is learned is how rows differ"
     if others:
         return f"mend the cells, or say what they are, for example `kind {others[0]}=text`"
     return "leave fewer columns out" if skipped else "add the columns to predict it from"

@@ -494,6 +494,12 @@ def test_errors(arguments: dict[str, Any], said: str) -> None:
     assert said in str(caught.value)
 
 
+def test_of_one_row_nothing_can_be_learned() -> None:
+    with pytest.raises(UserError, match="add rows: there is one only") as caught:
+        infer(read({"photo": ["a.png"], "y": ["a b"]}), ["y"], {"y": "text"})
+    assert "kinds=" not in str(caught.value)
+
+
 @pytest.mark.parametrize("stray", ["unknown", "6,174", "12abc", "inf", float("inf")])
 def test_a_stray_cell_in_a_number_column_ends_nothing(stray: Any) -> None:
     ages = column(lambda i: RANDOM.randint(18, 90), ROWS)
