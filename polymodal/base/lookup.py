@@ -30,7 +30,7 @@ from polymodal.base.hints import called, example
 ROOT = Path(__file__).parent.parent
 ABOVE = "choose one of the names above"
 # How like two names are, from 0 to 1, that may be meant for each other.
-NEAR = 0.7
+NEAR = 0.66
 # What the file of a built-in component, and each part of its folder, may be called.
 BUILTIN = re.compile(r"[a-z][a-z0-9_]*")
 # The user's own files that were executed, by module names that hold a hash of the content.

@@ -30,5 +30,5 @@ class Finding:
         """Cells that cannot be read: an error, unless so many may count as missing."""
         if len(reasons) <= max_bad_rows:
             return cls("warning", what, len(reasons), reasons[0], "They count as missing")
-        advice = "Mend or empty them, or take them as missing with `max_bad_rows`"
+        advice = f"Mend or empty them, or take them as missing: `max_bad_rows {len(reasons)}`"
         return cls("error", what, len(reasons), reasons[0], advice)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.base import lookup
+from polymodal.base import arrow, lookup
 from polymodal.base.errors import UserError
 from polymodal.base.options import for_python
 from polymodal.checks import _leaks, _repeats
@@ -22,11 +22,12 @@ from polymodal.contract import kind
 from polymodal.contract.defaults import default
 from polymodal.contract.form import Form
 from polymodal.contract.task import Task
+from polymodal.contract.writing import Writing
 from polymodal.prepared import targets
 from polymodal.prepared.cache import default_folder
 from polymodal.prepared.cells import Contents, cells
 from polymodal.prepared.encode import encode
-from polymodal.table import chat
+from polymodal.table import chat, numbers
 from polymodal.table.read import Odd, Table
 from polymodal.table.schema import Column, Schema
 
@@ -56,7 +57,8 @@ class Report:
         lines = []
         for f in self.findings:
             example = f" (for example {f.example})" if f.example else ""
-            advice = f" {written(f.advice)}." if f.advice else ""
+            advice = f" {written(f.advice)}" if f.advice else ""
+            advice = advice and advice + "." * (advice[-1] not in ".?!")
             lines.append(f"{f.severity:<8} {written(f.what)}{example}.{advice}")
         return lines
 
@@ -171,15 +173,36 @@ def _learned(
         rows, cells = np.arange(len(train)), targets.cells(task, train)
         task.fit(targets.fitting(task, train, schema, rows, cells), target.details)
     except UserError as error:
-        return [Finding("error", error.what, 1, error.got, error.do or error.expected)]
+        words = [f"Expected: {error.expected}" if error.expected else "", error.do]
+        advice = "; ".join(filter(None, words))
+        return [Finding("error", error.what, 1, error.got, advice[:1].upper() + advice[1:])]
     return [Finding(severity, what, 1) for severity, what in task.remarks()]
 
 
 def introduce(task: Task, schema: Schema, table: Table) -> None:
-    """Tell a task what models may read beside it."""
+    """Tell a task what models may read beside it.
+
+    Raises:
+        UserError: it names a column that is skipped, or is no input for another reason.
+    """
+    for name in task.named if isinstance(task, Writing) else ():
+        if (why := schema.skipped.get(name)) is not None:
+            keep = f"keep it: `kind {name}={_declared(table, name)}`"
+            raise UserError(
+                f"The template of '{task.name}' names '{name}', which is skipped ({why})",
+                do=f"{'do not drop it' if why == 'dropped' else keep}, or do not name it",
+            )
     grouped = schema.modalities()
     columns = {name: {c.name: c.kind for c in own} for name, own in grouped.items()}
     task.introduce(columns, table.cells)
+
+
+def _declared(table: Table, name: str) -> str:
+    """What a column that is skipped may be declared as."""
+    data = table.data.column(name)
+    found = numbers.find(data) if arrow.is_plain(data.type) else None
+    plain = found is not None and found.reading.what != "several"
+    return "number" if plain else kind.worded()
 
 
 def _small_classes(target: Column, counts: Counter[str]) -> list[Finding]:

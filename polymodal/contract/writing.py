@@ -102,6 +102,11 @@ class Writing(Sequenced):
         """Modality -> options of the form that it is best read in, where that form has them."""
         return {}
 
+    @property
+    def named(self) -> Sequence[str]:
+        """Columns that its options name, which models are to read."""
+        return ()
+
     @abstractmethod
     def sample(self, row: Mapping[str, Any], cell: Any) -> str | None:
         """A row as the decoder reads it, for people; None where it has no template.

@@ -68,6 +68,10 @@ class Templated(Writing):
         shown = sorted(self.placed.shown)
         return {self.placed.modalities[name]: {"seen_by": self.seen_by} for name in shown}
 
+    @property
+    def named(self) -> list[str]:
+        return [] if self.given is None else self.given.named
+
     def introduce(
         self, modalities: Mapping[str, Mapping[str, str]], cells: Callable[[str], Sequence[Any]]
     ) -> None:

@@ -16,6 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
 from polymodal.base import lookup
 from polymodal.base.errors import UserError
+from polymodal.base.options import for_shell
 from polymodal.checks._finding import Finding
 from polymodal.checks.check import Report, check
 from polymodal.table.infer import infer
@@ -426,6 +427,35 @@ def test_unreadable_media(tmp_path: Path, cache: Path) -> None:
     allowed.raise_for_errors()
     with pytest.raises(UserError, match="2 of 120 cells of 'image'"):
         report.raise_for_errors()
+    assert any("as missing: max_bad_rows=2" in line for line in report.lines())
+    assert any("as missing: --max-bad-rows 2" in line for line in report.lines(for_shell))
+
+
+@pytest.mark.parametrize(
+    ("template", "drop", "says"),
+    [
+        ("{foto}", [], "names 'foto', which is no input column. Expected: one of photo; did you"),
+        ("{price}", [], "'price', which is skipped (an index: 30"),
+        ("{price}", [], "Keep it: --kind price=number, or do not name it."),
+        ("{word}", [], "Keep it: --kind word=text"),
+        ("{price}", ["price"], "(dropped). Do not drop it, or do not name it."),
+    ],
+)
+def test_a_template_that_names_what_is_not_read_says_why(
+    template: str, drop: list[str], says: str
+) -> None:
+    cells = {
+        "photo": [f"{i}.png" for i in range(30)],
+        "price": [str(i) for i in range(30)],
+        "word": ["the same"] * 30,
+        "note": [f"a note {i % 7}" for i in range(30)],
+    }
+    train = read(cells)
+    found = infer(train, ["note"], {"note": "text", "photo": "image"}, drop)
+    task = lookup.build("tasks", {"name": "generate", "template": template}, "note")
+    report = check(typed(found, train), found, tasks={"note": task})
+    (line,) = [line for line in report.lines(for_shell) if "The template" in line]
+    assert says in line and "?." not in line
 
 
 def test_cells_that_are_no_numbers(cache: Path) -> None:
