@@ -59,20 +59,21 @@ def doctor(
 
 
 def plan(recipe: Annotated[Path, typer.Argument(help="A recipe.yaml.")]) -> None:
-    """What a recipe's networks take: numbers, memory and operations; nothing is trained."""
-    from polymodal.contract.resolve import load
+    """What a recipe's networks take: parameters, memory and FLOPs; nothing is trained."""
+    from polymodal.contract.resolve import ready
     from polymodal.fitting.sizes import HALF, WHOLE, sizes
 
-    for size in sizes(load(recipe)):
-        say(f"{size.name}: {size.numbers:,} numbers")
+    for size in sizes(ready(recipe)):
+        say(f"{size.name}: {size.numbers:,} parameters")
         for name, count in size.parts.items():
             say(f"  {name:<30} {count:>20,}")
         weights = ", ".join(f"{size.numbers * b / 1e9:,.3f} GB at {b} bytes" for b in (WHOLE, HALF))
-        say(f"  memory: {weights} a number; trained {size.training / 1e9:,.3f} GB, and batches")
+        say(f"  memory: {weights} a parameter; training {size.training / 1e9:,.3f} GB, and batches")
         for name, work in size.decoders.items():
             whole = work.operations(work.context) / 1e9
             kept = work.kept * HALF / 1e3
             say(
-                f"  {name}: {whole:,.3f} GFLOP to train on a place of a full context of "
-                f"{work.context:,}, {kept:,.1f} kB of keys and values a place at {HALF} bytes"
+                f"  {name}: {whole:,.3f} GFLOPs per token of training (forward and backward, at "
+                f"the full context of {work.context:,}); KV cache {kept:,.1f} kB per token at "
+                f"{HALF} bytes"
             )

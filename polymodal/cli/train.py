@@ -101,13 +101,12 @@ def fit(
     out: Out = Path("runs/latest"),
 ) -> None:
     """Train, compare and combine models of a table; resumes what Ctrl-C interrupted."""
-    from polymodal.contract.recipe import Recipe
-    from polymodal.contract.resolve import load, share
+    from polymodal.contract.resolve import share, stated
     from polymodal.fitting.fit import fit as fit_table
     from polymodal.report import poor
     from polymodal.report.console import Show
 
-    recipe = load(Path(train)) if train.endswith((".yaml", ".yml")) else Recipe(train=train)
+    recipe = stated(train)
     if recipe.budget is None and budget is None:
         budget = BUDGET
     run = fit_table(
@@ -186,12 +185,11 @@ def pretrain(
     out: Out = Path("runs/pretrained"),
 ) -> None:
     """Learn representations from rows without labels, for `fit --from`; resumes after Ctrl-C."""
-    from polymodal.contract.recipe import Recipe
-    from polymodal.contract.resolve import load, share
+    from polymodal.contract.resolve import share, stated
     from polymodal.fitting.pretrain import pretrain as pretrain_table
     from polymodal.report.console import Show
 
-    recipe = load(Path(train)) if train.endswith((".yaml", ".yml")) else Recipe(train=train)
+    recipe = stated(train)
     if recipe.budget is None and budget is None:
         budget = PRETRAINING
     pretrain_table(
@@ -241,12 +239,11 @@ def check(
     allow_urls: Urls = False,
 ) -> None:
     """Look at a table before a fit: kinds, leaks, duplicates, bad cells; 2 if a fit would fail."""
-    from polymodal.contract.recipe import Recipe
-    from polymodal.contract.resolve import load
+    from polymodal.contract.resolve import stated
     from polymodal.fitting.preflight import check as check_table
     from polymodal.report.console import Show
 
-    recipe = load(Path(train)) if train.endswith((".yaml", ".yml")) else Recipe(train=train)
+    recipe = stated(train)
     data = recipe.data
     report = check_table(
         table(recipe.train, allow_urls),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -82,6 +84,37 @@ def load(path: Path) -> Recipe:
         elif isinstance(given, dict) and isinstance(given.get("run"), str):
             described[key] = {**given, "run": str(path.parent / given["run"])}
     return validate(named.mapped(described, partial(_anchored, path.parent)), str(path))
+
+
+def stated(source: str) -> Recipe:
+    """A table's name or a recipe's file, as commands take either, to a recipe."""
+    is_recipe = source.endswith((".yaml", ".yml"))
+    return ready(Path(source)) if is_recipe else Recipe(train=source)
+
+
+def ready(path: Path) -> Recipe:
+    """As `load`, of a recipe whose table is there.
+
+    Raises:
+        UserError: as of `load`; or the table is still to be made, as the recipe's head says.
+    """
+    recipe, made = load(path), _head(path)
+    table = recipe.train if isinstance(recipe.train, str) and "://" not in recipe.train else None
+    if table is None or not made or glob.has_magic(table) or Path(table).exists():
+        return recipe
+    raise UserError(
+        f"The table of the recipe, '{table}', does not exist",
+        expected="the table to be made first, as the head of the recipe says",
+        do="; then ".join(made),
+    )
+
+
+def _head(path: Path) -> list[str]:
+    """The commands in a recipe's first comment that come before those of polymodal."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    said = [line[1:].strip() for line in comment if line.startswith("#    ")]
+    return list(itertools.takewhile(lambda line: not line.startswith("polymodal "), said))
 
 
 def recipe_of(recipe: Recipe | str | Path | None) -> Recipe:

@@ -182,5 +182,6 @@ def _size(
 
 
 def _count(module: nn.Module) -> int:
+    """As a fit counts them (`Predictor.numbers`): with statistics that batches leave behind."""
     held = sum(getattr(inner, "held", 0) for inner in module.modules())
-    return held + sum(parameter.numel() for parameter in module.parameters())
+    return held + sum(tensor.numel() for tensor in module.state_dict().values())

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from torch import nn
+from typed import one_error, polymodal
 from typer.testing import CliRunner
 
 from polymodal.base.errors import UserError
 from polymodal.contract.recipe import Recipe
-from polymodal.fitting.sizes import sizes
+from polymodal.fitting.sizes import _count, sizes
 
 GPT2 = {"vocabulary": 50257, "context": 1024}
 # Radford et al. 2018 and 2019, Brown et al. 2020: millions of numbers.
@@ -50,6 +52,21 @@ def test_without_a_table_or_a_writer_there_is_no_size():
         sizes(Recipe.model_validate({"targets": {"y": "classify"}}))
 
 
+def test_numbers_are_counted_as_a_fit_counts_them():
+    # Weight, bias, running mean and variance, and how many batches there were.
+    assert _count(nn.BatchNorm1d(5)) == 4 * 5 + 1
+
+
+def test_a_table_that_is_still_to_be_made_is_told_with_how(tmp_path: Path, capsys):
+    head = "# A recipe.\n#\n#     python make.py a 'b c'\n#     polymodal fit x.yaml\n"
+    file = tmp_path / "x.yaml"
+    file.write_text(f"{head}train: data/train.csv\ntarget: y\n")
+    for command in ("plan", "fit", "pretrain", "check"):
+        assert polymodal(command, str(file)) == 2
+        said = one_error(capsys.readouterr().err, "data/train.csv', does not exist")
+        assert "python make.py a 'b c'" in said and "polymodal fit" not in said
+
+
 def test_from_the_command_line(tmp_path: Path):
     from polymodal.cli.main import app
 
@@ -59,4 +76,5 @@ def test_from_the_command_line(tmp_path: Path):
         "{name: gpt2, hidden: 768, depth: 12, heads: 12}}}\n"
     )
     result = CliRunner().invoke(app, ["plan", str(file)])
-    assert result.exit_code == 0 and "124,439,808" in result.output
+    assert result.exit_code == 0 and "124,439,808 parameters" in result.output
+    assert "GFLOPs per token of training" in result.output

@@ -259,7 +259,7 @@ def test_restored_from_json():
 
 
 def test_a_rule_is_compiled_by_who_fits_and_not_by_who_loads(monkeypatch):
-    with pytest.raises(UserError, match="No text can keep to the pattern"):
+    with pytest.raises(UserError, match="pattern 'a\\(' is invalid"):
         fitted(decoding={"pattern": "a("})
     task = fitted(KNOWN, decoding={"pattern": "y.*"})
 
@@ -617,7 +617,9 @@ def test_texts_keep_to_what_they_are_asked_to(run):
         ({"stop": ["a"], "beams": 2}, "written piece by piece"),
         ({"stop": [""]}, "out of range"),
         ({"longest": "3"}, "give `longest` as is expected"),
-        ({"pattern": "a("}, "No text can keep to the pattern"),
+        ({"pattern": "a("}, r"The pattern 'a\(' is invalid"),
+        ({"pattern": ""}, "pattern='' is out of range"),
+        ({"choices": []}, "choices=.. is out of range"),
         (
             {"schema": {"type": "integer", "minimum": 3, "maximum": 2}},
             "No text can keep to",
@@ -641,7 +643,7 @@ def test_sizes_told_beforehand_are_those_of_what_was_trained(run, tmp_path):
     told = {one.name: one for one in sizes(described(train=str(tmp_path / "train.csv")))}
     assert set(told) == {"both", "note", "table"}
     for name, member in run.members.items():
-        assert told[name].numbers == sum(p.numel() for p in member.module.parameters())
+        assert told[name].numbers == member.module.numbers()
 
 
 @pytest.mark.whole
