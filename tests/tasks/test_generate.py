@@ -383,6 +383,9 @@ def test_written_texts_stand_beside_always_the_same_one_and_are_told_if_worse():
     ]
     right = task.constant([heads])[0]
     assert beside(part, [right] * 4, ["dog"] * 4)[1] == []
+    assert next(iter(same)) == "exact_match"
+    task.measured_by("wer")
+    assert next(iter(part.metrics([right] * 4))) == "wer"
 
 
 # -- whole fits ---------------------------------------------------------------------------------
