@@ -21,6 +21,7 @@ from polymodal.checks.split import labels
 from polymodal.contract import kind
 from polymodal.contract.defaults import default
 from polymodal.contract.form import Form
+from polymodal.contract.placing import Placing
 from polymodal.contract.task import Task
 from polymodal.contract.writing import Writing
 from polymodal.prepared import targets
@@ -165,7 +166,7 @@ def _learned(
     name = default(target.kind, kinds, lambda: read)
     if named is None and name is None:
         return []
-    if named is not None and named.columns != (target.name,):
+    if named is not None and named.columns != (target.name,) and not isinstance(named, Placing):
         return []
     task = copy.deepcopy(named) or lookup.build("tasks", str(name), target.name)
     try:

@@ -109,6 +109,7 @@ class Form(ABC):
             `fit`.
         marginals: of a joint form what training rows hold; None of others. Known after `fit`.
         timed: whether its first axis is time.
+        shows_all: whether its array is a whole picture, stretched to a square.
         seen_by: path of the model that has seen its cells for a decoder that looks at them; None:
             none has.
         version: raised by hand whenever `encode` changes its answer, so stale caches miss.
@@ -121,6 +122,7 @@ class Form(ABC):
     backbone: str | None = None
     made_of: tuple[Form, ...] = ()
     timed: ClassVar[bool] = False
+    shows_all: bool = False
     seen_by: str | None = None
     beyond: ClassVar[str] = "is too long for {form}: cut off"
     version: ClassVar[int] = 1

@@ -37,9 +37,9 @@ FURTHER = ("gated", "cross_attention")
 TUNED = {"epochs": TUNED_EPOCHS, "pretrained_lr": 2e-4}
 # A decoder reads the tokens one by one: a frozen model of pictures leaves it more than their mean.
 READ = {"grid": 4}
-# Where tasks tell places, it leaves as many as its last maps usually have, and a picture that a
-# network sees itself may be larger.
-GRIDDED, FINER, SEEN = "gridded", {"grid": 8}, 128
+# Where tasks tell places, it leaves as many as its last maps usually have; what a network sees
+# itself may be larger, in whole patches, and is all of the picture, stretched: places are shares.
+GRIDDED, FINER, SEEN, PATCH = "gridded", {"grid": 8}, 128, 8
 # What was learned without labels moves slower than what starts at random.
 STARTED = {"pretrained_lr": 5e-4}
 
@@ -125,8 +125,11 @@ def facts(
             sample = [cell for cell in cells if cell is not None][:SAMPLE]
             encoder = lookup.find(f"modalities/{room.name}/encoders", room.encoder)
             form = lookup.find(f"modalities/{room.name}/forms", encoder.form)
-            told = {"largest": SEEN} if GRIDDED in asked.get(name, ()) else {}
-            found.forms[name] = dict(form.suggest(sample, **told)) if sample else {}
+            placed = GRIDDED in asked.get(name, ())
+            told = {"largest": SEEN} if placed else {}
+            own = dict(form.suggest(sample, **told)) if sample else {}
+            whole = {"size": -(-own.get("size", SEEN) // PATCH) * PATCH, "resize": "stretch"}
+            found.forms[name] = own | whole if placed else own
         found.forms[name] = found.forms.get(name, {}) | build.read_by(tasks, name)
     return found
 

@@ -11,7 +11,7 @@ from polymodal.contract.metric import Metric
 from polymodal.metrics._weighted import Array, nanmean, ratio
 
 # COCO's: from which overlap on a box counts as found, at which recalls precision is taken, and how
-# many boxes of a picture count at most.
+# many boxes of a picture and class count at most.
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 MOST = 100
@@ -27,27 +27,10 @@ def areas(boxes: Array) -> Array:
 def overlaps(boxes: Array, others: Array) -> Array:
     """Intersection over union `(n, m)` of boxes `(n, 4)` and `(m, 4)`: left, top, right, bottom;
     0 where both are without an area."""
-    common, union, _ = _shares(boxes, others)
-    return np.nan_to_num(ratio(common, union))
-
-
-def generalised(boxes: Array, others: Array) -> Array:
-    """GIoU `(n, m)` of boxes as `overlaps` takes them: IoU - (C - U) / C, in (-1, 1].
-
-    C is the area of the smallest box around both, U that of their union. Paper: "Generalized
-    Intersection over Union" (Rezatofighi et al. 2019, arXiv 1902.09630).
-    """
-    common, union, around = _shares(boxes, others)
-    return np.nan_to_num(ratio(common, union)) - np.nan_to_num(ratio(around - union, around))
-
-
-def _shares(boxes: Array, others: Array) -> tuple[Array, Array, Array]:
-    """Areas that each pair has in common, together, and of the smallest box around it."""
     one, other = boxes[:, None], others[None]
     inner = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
-    outer = np.maximum(one[..., 2:], other[..., 2:]) - np.minimum(one[..., :2], other[..., :2])
     common = inner.clip(min=0).prod(-1)
-    return common, areas(one) + areas(other) - common, outer.clip(min=0).prod(-1)
+    return np.nan_to_num(ratio(common, areas(one) + areas(other) - common))
 
 
 @dataclass(frozen=True)
@@ -79,7 +62,7 @@ def found(predicted: Boxes, true: Boxes, within: Array = OVERLAPS) -> Array:
     shared = overlaps(predicted.places, true.places)
     shared[predicted.classes[:, None] != true.classes[None]] = -1.0
     asked = np.minimum(within, 1 - 1e-10)
-    for i in np.argsort(-predicted.scores, kind="stable")[:MOST]:
+    for i in _counted(predicted):
         if not len(true.places):
             break
         free = np.where(taken, -1.0, shared[i])
@@ -91,11 +74,22 @@ def found(predicted: Boxes, true: Boxes, within: Array = OVERLAPS) -> Array:
     return mine
 
 
+def _counted(predicted: Boxes) -> Array:
+    """Which of a picture's boxes count, the surest first: MOST of each class."""
+    order = np.argsort(-predicted.scores, kind="stable")
+    codes = predicted.classes[order]
+    rank = np.zeros(len(order), int)
+    for code in np.unique(codes):
+        own = codes == code
+        rank[own] = np.arange(own.sum())
+    return order[rank < MOST]
+
+
 def detection(predicted: Sequence[Boxes], true: Sequence[Boxes]) -> dict[str, Metric]:
     """Mean average precision as COCO has it: over overlaps of .5 to .95, and at .5 and at .75.
 
     Precision is taken at 101 recalls, each the best at that recall or beyond, and averaged over
-    recalls, classes that are somewhere true, and overlaps; 100 boxes of a picture count at most.
+    recalls, classes that are somewhere true, and overlaps; of a class 100 boxes of a picture count.
     A resample counts a picture's boxes as often as the picture.
 
     Args:
@@ -136,7 +130,7 @@ class _Class:
 
 def _curves(predicted: Sequence[Boxes], true: Sequence[Boxes]) -> list[_Class]:
     matched = [found(mine, gold) >= 0 for mine, gold in zip(predicted, true, strict=True)]
-    kept = [np.argsort(-mine.scores, kind="stable")[:MOST] for mine in predicted]
+    kept = [_counted(mine) for mine in predicted]
     rows = np.repeat(np.arange(len(kept)), [len(own) for own in kept])
     scores, classes = (
         np.concatenate([values[own] for values, own in zip(each, kept, strict=True)])

@@ -183,6 +183,13 @@ def side(processor: Any) -> int:
     return int(max(value for value in dict(processor.size).values() if value))
 
 
+def stretches(processor: Any) -> bool:
+    """Whether an image processor shows the whole of a picture, as a square."""
+    size = dict(processor.size)
+    square = size.get("height") and size.get("height") == size.get("width")
+    return bool(square) and not getattr(processor, "do_center_crop", False)
+
+
 def feature_extractor(path: str) -> Any:
     """What turns samples of sound into a model's input; UserError if its file is missing."""
     from transformers import AutoFeatureExtractor

@@ -70,7 +70,7 @@ def _opened(cell: Any) -> Any:
         return cell if not isinstance(cell, str) else None
     try:
         return json.loads(cell)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     try:
         return ast.literal_eval(cell.strip())
@@ -121,6 +121,6 @@ def _number(part: Any) -> float | None:
         return None
     try:
         found = float(part)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return found if math.isfinite(found) else None

@@ -1,8 +1,8 @@
-"""Boxes of pictures: their frame, and how they become targets and are read back."""
+"""Boxes of pictures: how they become targets, are read back, and what may be odd of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,35 +18,54 @@ from polymodal.tasks import _labels
 
 Array = np.ndarray[Any, Any]
 
-# A target's first line says how its frame lies in the picture; each other one is a box: left, top,
-# right, bottom in the frame, and the code of its class.
+# A target's first line holds its picture's width and height; each other one is a box: left, top,
+# right, bottom as shares of these, and the code of its class.
 HEAD, CLASS = 1, 4
-# An answer's columns: how sure it is, the code of the class, left, top, right, bottom.
+# An answer's columns: how sure it is, the code of the class, left, top, right, bottom as shares.
 SCORE, OF, LEFT = range(3)
+
+
+# What may be odd of boxes: what to say where it is so of more than a share of them, and of fewer.
+BEYOND, EMPTY, SHARES, EVERY = (
+    *("reach beyond their picture", "have no area", "lie within the first pixel"),
+    "",
+)
+REMARKS = {
+    BEYOND: (
+        "are they left, top, right and bottom? Read are x, y, width and height",
+        "they are cut at its edge",
+    ),
+    EMPTY: ("they are left out", "they are left out"),
+    SHARES: ("are they shares of the sides? Read are pixels", ""),
+}
+DOUBTED, TINY = 0.2, 8
 
 
 class Targets(Form):
     """A picture's boxes as `(1 + n, 5)`.
 
     Args:
-        read: a known cell to its frame (two sides and two offsets, `frame`) and its boxes.
+        read: a known cell to its picture's width and height, and its boxes.
         classes: what codes stand for.
     """
 
     kind, dtype, ragged = "target", "float32", True
 
     def __init__(
-        self, read: Callable[[Any], tuple[Array, Sequence[Box]]], *, classes: Sequence[str]
+        self,
+        read: Callable[[Any], tuple[tuple[int, int], Sequence[Box]]],
+        *,
+        classes: Sequence[str],
     ) -> None:
         self.read, self.classes = read, list(classes)
 
     def encode(self, cell: Any) -> Array:
-        lies, boxes = self.read(cell)
+        sides, boxes = self.read(cell)
         codes = {name: code for code, name in enumerate(self.classes)}
         found = np.zeros((HEAD + len(boxes), 5), np.float32)
-        found[0, :CLASS] = lies
+        found[0, :2] = sides
         for line, box in zip(found[HEAD:], boxes, strict=True):
-            line[:CLASS] = (np.array(box.corners) - np.tile(lies[2:], 2)) / np.tile(lies[:2], 2)
+            line[:CLASS] = np.array(box.corners) / np.tile(sides, 2)
             line[CLASS] = codes[box.label]
         # What lies outside of the picture nobody sees.
         found[HEAD:, :CLASS] = found[HEAD:, :CLASS].clip(0, 1)
@@ -54,22 +73,9 @@ class Targets(Form):
 
     def decode(self, array: Array) -> str:
         """The boxes in pixels, in JSON."""
-        boxes = true(array)
-        return written(
-            placed(in_words(boxes.places, boxes.classes, None, self.classes), array[0, :CLASS])
-        )
-
-
-def frame(width: int, height: int, stretched: bool) -> Array:
-    """How the frame of places lies in a picture: its sides in pixels, and where it begins `(4,)`.
-
-    A frame is the picture itself if pictures are `stretched` to squares, else the square around it
-    that has its middle: as `image/pixels` shows a picture to a network.
-    """
-    if stretched:
-        return np.array([width, height, 0, 0], float)
-    side = max(width, height)
-    return np.array([side, side, (width - side) / 2, (height - side) / 2], float)
+        boxes, (width, height) = true(array), array[0, :2].tolist()
+        own = in_words(boxes.places, boxes.classes, None, self.classes)
+        return written(placed(own, int(width), int(height)))
 
 
 def true(target: Array) -> Boxes:
@@ -86,7 +92,7 @@ def told(answer: Array) -> Boxes:
 def in_words(
     places: Array, codes: Array, scores: Array | None, classes: Sequence[str]
 ) -> list[Box]:
-    """Boxes `(n, 4)` in the frame."""
+    """Boxes `(n, 4)`, as shares."""
     found = []
     for i, (left, top, right, bottom) in enumerate(places.tolist()):
         score = None if scores is None else float(scores[i])
@@ -94,15 +100,13 @@ def in_words(
     return found
 
 
-def placed(boxes: Sequence[Box], lies: Array) -> list[Box]:
-    """Boxes in the frame, in pixels: to a hundredth of one."""
-    across, down, left, top = (float(number) for number in lies)
+def placed(boxes: Sequence[Box], width: int, height: int) -> list[Box]:
+    """Boxes of shares in pixels of a picture: to a hundredth of one."""
     found = []
     for one in boxes:
-        x, y = one.x * across + left, one.y * down + top
-        sides = one.width * across, one.height * down
-        x, y, width, height = (round(number, 2) for number in (x, y, *sides))
-        found.append(one._replace(x=x, y=y, width=width, height=height))
+        x, across = (round(share * width, 2) for share in (one.x, one.width))
+        y, down = (round(share * height, 2) for share in (one.y, one.height))
+        found.append(one._replace(x=x, y=y, width=across, height=down))
     return found
 
 
@@ -149,3 +153,28 @@ def scored(sides: Sides) -> tuple[Build, dict[str, Any]]:
         return detection(predicted, coded(gold) * len(names))
 
     return build, {"classes": dict.fromkeys(given, classes)}
+
+
+def is_some(box: Box) -> bool:
+    return box.width > 0 and box.height > 0
+
+
+def odd(box: Box, width: int, height: int) -> list[str]:
+    """What is odd of a box, keys of REMARKS; and that there is one."""
+    left, top, right, bottom = box.corners
+    beyond = left < -1 or top < -1 or right > width + 1 or bottom > height + 1
+    small = max(right, bottom) <= 1 and min(width, height) > TINY
+    told = {BEYOND: beyond, EMPTY: not is_some(box), SHARES: small}
+    return [EVERY, *(what for what, is_so in told.items() if is_so)]
+
+
+def remarks(counts: Mapping[str, int], column: str) -> list[tuple[str, str]]:
+    """What to say of boxes of which so many are odd: severity, sentence."""
+    found = []
+    for what, (often, seldom) in REMARKS.items():
+        doubted = counts[what] > DOUBTED * counts[EVERY]
+        if counts[what] and (doubted or seldom):
+            told = f"{counts[what]:,} of {counts[EVERY]:,} boxes of '{column}' {what}"
+            says = often if doubted else seldom
+            found.append(("warning" if doubted else "info", f"{told}: {says}"))
+    return found

@@ -22,14 +22,14 @@ class Detector(nn.Module):
     Each place begins with what the picture's tokens say there, reads the tokens of all modalities
     and what the other places have found, and tells a class, and a box by how it differs from the
     place ("Anchor DETR", Wang et al. 2022, arXiv 2109.07107). Its output is `classes (batch, grid²,
-    classes)` logits and `places (batch, grid², 4)`: middle and sides, in the frame.
+    classes)` logits and `places (batch, grid², 4)`: middle and sides, as shares.
 
     Args:
         picture: the modality that boxes are in.
         grid: places along each side.
         depth: blocks in which places read.
         classes: how many.
-        usual: sides of a usual box, as shares of the frame.
+        usual: sides of a usual box, as shares.
     """
 
     def __init__(
@@ -70,8 +70,9 @@ class Detector(nn.Module):
         for block in self.blocks:
             asked = block(asked, everywhere, values, mask)
         found = self.last(asked)
-        differs = self.box(found)
-        middle = (differs[..., :2] + torch.logit(points)).sigmoid()
+        # A share in half precision is as coarse as pixels.
+        differs = self.box(found).float()
+        middle = (differs[..., :2] + torch.logit(middles(self.grid).to(differs))).sigmoid()
         return Decided(
             {
                 "classes": self.classify(found),

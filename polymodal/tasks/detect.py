@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,12 +13,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from polymodal.base import lookup
 from polymodal.base.arrow import is_list, is_text
 from polymodal.base.errors import UserError
 from polymodal.base.spelling import is_missing
 from polymodal.contract.form import Form
-from polymodal.contract.kind import FOLDER, Guess, of, pictured
+from polymodal.contract.kind import Guess, of, pictured
 from polymodal.contract.metric import Metric
 from polymodal.contract.placing import Placing
 from polymodal.contract.scoring import Family
@@ -28,20 +27,17 @@ from polymodal.table import boxes as cells_
 from polymodal.table import references
 from polymodal.table.boxes import Box
 from polymodal.table.read import Table
+from polymodal.table.values import NEARLY_ALL
 from polymodal.tasks import _assigned, _boxes, _labels
 from polymodal.tasks._boxes import HEAD, LEFT, SCORE
 from polymodal.tasks._detector import Detector
 
-# Pictures by which the frame is chosen.
-LOOKED_AT = 64
 # An answer keeps no box that is less sure.
 FAINTEST = 0.01
 # Places along a side, by default and at most, and how many of them a box has to choose from.
 LEAST, MANY, SPARE = 8, 64, 4
 # Which of COCO's overlaps makes a box right, where one figure a row is asked for: a half.
 RIGHT = 0
-# From this share of boxes that leave their picture on, their numbers may be corners.
-DOUBTED = 0.2
 
 
 class Detect(Placing):
@@ -62,7 +58,8 @@ class Detect(Placing):
         grid: places along each side; 0: as many as leave every box of a training picture some,
             LEAST at least.
         depth: blocks in which places read the modalities' tokens and each other.
-        threshold: how sure a box must be to be predicted, 0 to 1. Average precision counts all.
+        threshold: how sure a box must be to be predicted, 0 to 1. Average precision counts those
+            that are less sure too.
     """
 
     kind = "boxes"
@@ -90,7 +87,7 @@ class Detect(Placing):
             )
         self.name, self.column, self.grid = name, column, grid
         self.depth, self.threshold = depth, threshold
-        self._cut: tuple[int, int] = (0, 0)
+        self._odd: Counter[str] = Counter()
 
     # -- what it reads -------------------------------------------------------------------------
 
@@ -102,10 +99,11 @@ class Detect(Placing):
         if not (is_text(data.type) or is_list(data.type) or pa.types.is_struct(data.type)):
             return None
         read = [cells_.listed(cell) for cell in cells]
-        if None in read or not any(read):
+        known = [one for one in read if one is not None]
+        # One that is broken makes no other kind of the column: a fit names it.
+        if not any(known) or len(known) < NEARLY_ALL * len(read):
             return None
-        count = sum(len(one) for one in read if one)
-        return Guess(cls.kind, f"{count:,} boxes in {len(read):,} cells")
+        return Guess(cls.kind, f"{sum(map(len, known)):,} boxes in {len(known):,} cells")
 
     @classmethod
     def labels_of(cls, cells: Sequence[Any]) -> None:
@@ -146,26 +144,23 @@ class Detect(Placing):
                 f"It is not clear which picture the boxes of '{self.name}' are in",
                 expected=f"one column of the kind {pictured()}, or which of several",
                 got=", ".join(pictures) or f"columns {', '.join(kinds) or 'of no kind'}",
-                do=f"name it in a recipe: targets: {{{self.name}: {{name: detect, column: ...}}}}",
+                do=f"name it in a recipe: targets: {{{self.name}: {{name: detect, column: ...}}}}"
+                if pictures
+                else "add the pictures, or name what the target is (`kind`)",
             )
 
     def fit(self, cells: Sequence[Any], details: Mapping[str, Any] | None = None) -> None:
-        """Learn the classes, how large boxes are, and whether pictures are all of one shape.
+        """Learn the classes, how large boxes are, and how many there are at most.
 
         Raises:
-            UserError: a cell spells no boxes, a box has no area or lies outside of its picture, or
-                there is none at all.
+            UserError: a cell spells no boxes, a box lies outside of its picture, or there is none
+                at all, or too many.
         """
         known = [cell for cell in cells if self.is_known(cell)]
-        pictures = [cell[self.column] for cell in known]
-        step = max(1, len(pictures) // LOOKED_AT)
-        room = of(pictured())
-        form = lookup.find(f"{FOLDER}/{room.name}/forms", str(room.drawn))
-        options = form.suggest(islice(pictures, 0, None, step))
-        self._stretched = options.get("resize") == "stretch"
         read = [self._read(cell) for cell in known]
         every = [(sides, box) for sides, boxes in read for box in boxes]
-        self._cut = (sum(_leaves(box, *sides) for sides, box in every), len(every))
+        self._odd = Counter(one for sides, box in every for one in _boxes.odd(box, *sides))
+        every = [(sides, box) for sides, box in every if _boxes.is_some(box)]
         classes, counts = _labels.counted(box.label for _, box in every)
         if not classes:
             raise UserError(
@@ -173,16 +168,22 @@ class Detect(Placing):
                 expected=f"rows with {cells_.CELLS}",
                 got=f"{len(known):,} rows without one",
             )
-        most = max(len(boxes) for _, boxes in read)
-        shares = [np.array(box[2:4]) / self._frame(sides)[:2] for sides, box in every]
+        most = max(sum(map(_boxes.is_some, boxes)) for _, boxes in read)
+        places = self.grid or min(MANY, max(LEAST, math.isqrt(SPARE * most - 1) + 1))
+        if most > places**2:
+            raise UserError(
+                f"A picture of '{self.name}' has {most:,} boxes, more than places to tell them",
+                expected=f"at most {places**2:,}",
+                do=f"raise `grid` of the task, {MANY} at most, or leave some out",
+            )
+        shares = [np.array(box[2:4]) / sides for sides, box in every]
         usual = np.median(np.stack(shares).clip(0.01, 0.99), 0).tolist()
         self.state = {
             "column": self.column,
             "classes": classes,
             "counts": counts,
             "usual": usual,
-            "stretched": self._stretched,
-            "places": self.grid or min(MANY, max(LEAST, math.isqrt(SPARE * most - 1) + 1)),
+            "places": places,
         }
 
     @property
@@ -192,7 +193,6 @@ class Detect(Placing):
             "classes": self.classes,
             "counts": self.counts,
             "usual": self._usual,
-            "stretched": self._stretched,
             "places": self.places,
         }
 
@@ -200,23 +200,18 @@ class Detect(Placing):
     def state(self, state: dict[str, Any]) -> None:
         self.column, self._usual = state["column"], list(state["usual"])
         self.classes, self.counts = list(state["classes"]), list(state["counts"])
-        self._stretched, self.places = bool(state["stretched"]), int(state["places"])
+        self.places = int(state["places"])
         self._known = set(self.classes)
         self.form = _boxes.Targets(self._checked, classes=self.classes)
 
     def remarks(self) -> list[tuple[str, str]]:
-        cut, every = self._cut
-        what = f"{cut:,} of {every:,} boxes of '{self.name}' reach beyond their picture"
-        if cut > DOUBTED * every:
-            doubt = "are they left, top, right and bottom? Read are x, y, width and height"
-            return [("warning", f"{what}: {doubt}")]
-        return [("info", f"{what}: they are cut at its edge")] if cut else []
+        return _boxes.remarks(self._odd, self.name)
 
     def is_known(self, cell: Any) -> bool:
         """Whether a row has boxes, or says that there are none, and a picture with a header."""
-        if self.column is None:  # nobody has told it of the picture yet
-            return not is_missing(cell)
-        if is_missing(cell[self.name]) or cell[self.column] is None:
+        if not (isinstance(cell, Mapping) and {*self.columns} <= cell.keys()):
+            return not is_missing(cell)  # who asks shows the column's own cell alone
+        if self.column is None or is_missing(cell[self.name]) or cell[self.column] is None:
             return False
         try:
             of(pictured()).sides(cell[self.column])
@@ -227,10 +222,7 @@ class Detect(Placing):
     def is_unseen(self, cell: Any) -> bool:
         if not self.is_known(cell):
             return False
-        return not {box.label for box in self._read(cell)[1]} <= self._known
-
-    def _frame(self, sides: tuple[int, int]) -> Array:
-        return _boxes.frame(*sides, self._stretched)
+        return not {box.label for box in self._read(cell)[1] if _boxes.is_some(box)} <= self._known
 
     def _read(self, cell: Any) -> tuple[tuple[int, int], list[Box]]:
         """A known cell's width and height, and its boxes."""
@@ -238,26 +230,24 @@ class Detect(Placing):
         boxes = _boxes.boxes_of(cell[self.name], self.name)
         for box in boxes:
             left, top, right, bottom = box.corners
-            if box.width <= 0 or box.height <= 0:
-                got = f"{list(box[:4])} of '{box.label}', which has no area"
-            elif left >= width or top >= height or right <= 0 or bottom <= 0:
-                got = f"{list(box[:4])} of '{box.label}' in one of {width} x {height}"
-            else:
-                continue
-            raise UserError(
-                f"A box of '{self.name}' lies nowhere in its picture",
-                expected="x, y, width and height in pixels of the picture as it is looked at",
-                got=got,
-                do="mend it; boxes of left, top, right and bottom have other numbers than these",
-            )
+            if _boxes.is_some(box) and (
+                left >= width or top >= height or right <= 0 or bottom <= 0
+            ):
+                raise UserError(
+                    f"A box of '{self.name}' lies nowhere in its picture",
+                    expected="x, y, width and height in pixels of the picture as it is looked at",
+                    got=f"{list(box[:4])} of '{box.label}' in one of {width} x {height}",
+                    do="mend it; left, top, right and bottom are other numbers than these",
+                )
         return (width, height), boxes
 
-    def _checked(self, cell: Any) -> tuple[Array, list[Box]]:
-        sides, boxes = self._read(cell)
+    def _checked(self, cell: Any) -> tuple[tuple[int, int], list[Box]]:
+        sides, every = self._read(cell)
+        boxes = [box for box in every if _boxes.is_some(box)]
         for box in boxes:
             if box.label not in self._known:
                 raise _labels.unseen(self.name, box.label, self.classes, "class")
-        return self._frame(sides), boxes
+        return sides, boxes
 
     # -- learning ------------------------------------------------------------------------------
 
@@ -265,6 +255,15 @@ class Detect(Placing):
         self, width: int, views: Sequence[str], dropout: float, forms: Mapping[str, Form]
     ) -> nn.Module:
         count, picture = len(self.classes), str(self.column)
+        form = forms.get(picture)
+        if form is not None and not form.shows_all:
+            raise UserError(
+                f"Not all of '{picture}' is shown, of which the boxes of '{self.name}' are parts",
+                expected="the whole picture, stretched to a square",
+                got=f"a form that pads it, or cuts something off: {form.settings}",
+                do=f"set modalities.{picture}.form to {{resize: stretch}}, or name a pretrained "
+                "model whose processor cuts nothing off",
+            )
         return Detector(width, picture, self.places, self.depth, count, self._usual, dropout)
 
     def loss(self, done: Pass) -> Tensor:
@@ -283,7 +282,7 @@ class Detect(Placing):
 
     def answer(self, done: Pass) -> list[Array]:
         """Each row's boxes `(n, 6)`, surest first, MOST at most: score, class, and left, top, right
-        and bottom in the frame."""
+        and bottom as shares of the picture."""
         scores = _labels.in_full(done.output["classes"]).sigmoid()
         places = _assigned.corners(done.output["places"].float()).clamp(0, 1)
         classes = scores.shape[-1]
@@ -304,7 +303,7 @@ class Detect(Placing):
 
     def decode(self, answers: Answers) -> dict[str, list[Any]]:
         """Boxes [x, y, width, height, class, score] of the threshold and more in JSON, as shares of
-        the frame; `located` tells them in pixels."""
+        the picture; `located` tells them in pixels."""
         return {self.name: [cells_.written(self._said(answer)) for answer in answers]}
 
     def located(
@@ -317,7 +316,7 @@ class Detect(Placing):
                 width, height = (0, 0) if picture is None else room.sides(picture)
             except UserError:  # it counts as missing
                 width, height = 0, 0
-            boxes = _boxes.placed(cells_.listed(cell) or [], self._frame((width, height)))
+            boxes = _boxes.placed(cells_.listed(cell) or [], width, height)
             told.append(cells_.written(boxes) if width else None)
         return {**found, self.name: told}
 
@@ -368,12 +367,6 @@ class Detect(Placing):
             return 1 - float(own.scores.max(initial=0.0))
         taken = found(own, sure)[RIGHT]
         return float(own.scores[taken >= 0].sum()) / len(sure.places)
-
-
-def _leaves(box: Box, width: int, height: int) -> bool:
-    """Whether a box reaches beyond its picture, by more than what is rounded."""
-    left, top, right, bottom = box.corners
-    return left < -1 or top < -1 or right > width + 1 or bottom > height + 1
 
 
 def _rounded(

@@ -258,6 +258,8 @@ def _joined(table: Table, name: str) -> bool:
         return False
     cells = [tags.listed(cell) for cell in column.to_pylist() if cell is not None]
     found = [cell[0] for cell in cells if cell is not None]
+    if any(isinstance(one, list | dict) for row in found for one in row):
+        return False
     counts = Counter(tag for tags in found for tag in tags)
     few = len(counts) <= min(MOST, counts.total() / OFTEN)
     return len(found) == len(cells) and few and len({len(tags) for tags in found}) > 1

@@ -255,7 +255,7 @@ class Transcribe(Along):
     def _texts(self, output: Mapping[str, Tensor], how: Mapping[str, Any]) -> list[list[_Text]]:
         """Each row's texts with their log-likelihoods, the best first."""
         manner, logs, counts = self.manner(how), output["logs"], output["counts"].tolist()
-        some = [self.form.encode(choice).tolist() for choice in manner.choices]
+        some = [self.form.encode(choice).tolist() for choice in manner.choices or ()]
         if some or "silent" in output:
             every = [some or [[]]] * len(logs)
         else:

@@ -60,6 +60,7 @@ def test_scores_numbers_for_classes_and_nothing_at_all() -> None:
         ),
         *([[1, 2, 3, float("nan"), "dog"]], [[1, 2, 3, True, "dog"]], [[1, 2, 3, 4, None]]),
         *([{"bbox": [1, 2, 3, 4]}], {"bbox": [[1, 2, 3, 4]], "category": []}, ["dog"], "{'a': 1}"),
+        *("[" * 50_000, f"[[1, 2, 3, {'9' * 400}, 'dog']]"),
     ],
 )
 def test_what_spells_no_boxes(cell: Any) -> None:
@@ -110,12 +111,19 @@ def test_captions_of_a_file_of_coco(tmp_path: Path) -> None:
     assert table.cells("caption") == [["a dog", "one dog"], None]
 
 
+def test_images_with_one_id_are_refused(tmp_path: Path) -> None:
+    images = [{"id": 4, "file_name": name} for name in ("0.png", "1.png")]
+    with pytest.raises(UserError, match="have one id"):
+        read(coco(tmp_path, images=images))
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"image_id": 5}, "no picture of the file has this id"),
         ({"category_id": 1}, "no category of the file has this id"),
         ({"bbox": [1, 2, 3]}, "its bbox is not x, y, width and height"),
+        ({"bbox": [1, 2, 3, float("nan")]}, "its bbox is not x, y, width and height"),
     ],
 )
 def test_annotations_that_cannot_be_read(

@@ -1,10 +1,12 @@
-"""Boxes in pictures: frames, assignments, losses, predictions in pixels, and a small fit."""
+"""Boxes in pictures: assignments, losses, predictions in pixels, and a small fit."""
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,9 @@ from polymodal.builtin import scenes
 from polymodal.contract.batch import Fused, Tokens
 from polymodal.contract.recipe import Recipe
 from polymodal.contract.task import Pass
-from polymodal.metrics.detection import generalised
+from polymodal.metrics.detection import overlaps
+from polymodal.modalities.image.forms.pixels import Pixels
+from polymodal.nn.processors import stretches
 from polymodal.prepared.targets import prepared
 from polymodal.table.boxes import listed
 from polymodal.table.media import Media
@@ -62,21 +66,43 @@ def fused(batch: int, side: int = 4, seed: int = 0) -> Fused:
 
 
 def test_boxes_come_back_in_pixels_whatever_shape_pictures_have() -> None:
-    # All of one shape fill their frame; else it is the square around each.
-    for photos in (None, [photo(), photo(40, 60), photo(), photo(80, 30)]):
-        one = task(photos=photos)
-        given = rows(CELLS, photos)
-        for cell, array in zip(given, one.encode(given), strict=True):
-            if array is None:
-                assert cell["boxes"] is None
-                continue
-            assert array[1:].min(initial=0) >= 0 and array[1:, :4].max(initial=0) <= 1
-            again = listed(one.form.decode(array)) or []
-            assert [b[:5] for b in again] == [b[:5] for b in listed(cell["boxes"]) or []]
-    wide, square = (t.encode(rows(CELLS))[0] for t in (task(), one))
-    assert wide[1, :4] == pytest.approx([2 / 40, 4 / 20, 12 / 40, 12 / 20])
-    # The picture lies in the middle of the square.
-    assert square[1, :4] == pytest.approx([2 / 40, 14 / 40, 12 / 40, 22 / 40])
+    photos = [photo(), photo(40, 60), photo(), photo(80, 30)]
+    one = task(photos=photos)
+    given = rows(CELLS, photos)
+    for cell, array in zip(given, one.encode(given), strict=True):
+        if array is None:
+            assert cell["boxes"] is None
+            continue
+        assert array[1:].min(initial=0) >= 0 and array[1:, :4].max(initial=0) <= 1
+        again = listed(one.form.decode(array)) or []
+        assert [b[:5] for b in again] == [b[:5] for b in listed(cell["boxes"]) or []]
+    assert one.encode(given)[0][1, :4] == pytest.approx([2 / 40, 4 / 20, 12 / 40, 12 / 20])
+
+
+def test_what_is_padded_or_cut_off_is_no_place_for_boxes() -> None:
+    one = task()
+    for form, fits in ((Pixels(resize="stretch"), True), (Pixels(resize="pad"), False)):
+        if fits:
+            one.heads(WIDTH, [], 0.0, {"photo": form})
+            continue
+        with pytest.raises(UserError, match="Not all of 'photo' is shown"):
+            one.heads(WIDTH, [], 0.0, {"photo": form})
+    named = {"height": 8, "width": 8}
+    assert stretches(SimpleNamespace(size=named))
+    assert not stretches(SimpleNamespace(size=named, do_center_crop=True))
+    assert not stretches(SimpleNamespace(size={"shortest_edge": 8}))
+
+
+def test_giou_is_the_known_answer_and_stays_below_iou() -> None:
+    unit, far, double = torch.tensor([[0.0, 0, 1, 1], [2, 0, 3, 1], [0, 0, 2, 1]])
+    assert likeness(unit, far).item() == pytest.approx(-1 / 3)
+    assert likeness(unit, double).item() == pytest.approx(0.5)
+    made = torch.rand(50, 4, generator=torch.Generator().manual_seed(0))
+    boxes = torch.cat([made[:, :2], made[:, :2] + made[:, 2:] + 0.1], 1)
+    near = likeness(boxes[:, None], boxes[None])
+    assert torch.allclose(near, near.T, atol=1e-6) and (near > -1).all()
+    assert torch.allclose(near.diagonal(), torch.ones(50), atol=1e-5)
+    assert (near.numpy() <= overlaps(boxes.numpy(), boxes.numpy()) + 1e-6).all()
 
 
 def test_predictions_are_told_in_pixels_of_each_rows_own_picture() -> None:
@@ -115,16 +141,12 @@ def test_the_cheapest_of_all_assignments_is_taken() -> None:
             there = 0.25 * (1 - p) ** 2 * -np.log(p)
             nothing = 0.75 * p**2 * -np.log(1 - p)
             distant = (places[place] - middles(box[None, :4])[0]).abs().sum().item()
-            own = corners(places[place])[None].numpy()
-            near = generalised(own, box[None, :4].numpy())[0, 0]
+            near = likeness(corners(places[place]), box[:4]).item()
             total += 2 * (there - nothing) + 5 * distant - 2 * near
         return total
 
     best = min(itertools.permutations(range(5), 3), key=cost)
     assert mine == list(best)
-    assert likeness(corners(places)[:, None], gold[None, :, :4]).numpy() == pytest.approx(
-        generalised(corners(places).numpy(), gold[:, :4].numpy()), abs=1e-5
-    )
 
 
 def test_more_boxes_than_places_are_refused() -> None:
@@ -135,6 +157,8 @@ def test_more_boxes_than_places_are_refused() -> None:
     # Every box has several places to choose from.
     assert task([crowd]).places == 13 and task().places == 8
     assert task([crowd], grid=7).places == 7
+    with pytest.raises(UserError, match="40 boxes, more than places"):
+        task([crowd], grid=6)
 
 
 def test_what_is_padded_absent_or_unknown_changes_nothing() -> None:
@@ -217,7 +241,7 @@ def test_judged_by_what_is_found_and_what_is_made_up() -> None:
         (["dog"], "no list of boxes"),
         (["[]"], "no training row has a box"),
         (['[[50, 4, 10, 8, "dog"]]'], "lies nowhere in its picture"),
-        (['[[5, 4, 0, 8, "dog"]]'], "lies nowhere in its picture"),
+        (['[[5, 4, 0, 8, "dog"]]'], "no training row has a box"),
     ],
 )
 def test_boxes_that_cannot_be_learned(cells: list[str], says: str) -> None:
@@ -239,6 +263,11 @@ def test_new_classes_unreadable_pictures_and_boxes_beyond_the_edge() -> None:
     assert few.remarks() == [
         ("info", "1 of 7 boxes of 'boxes' reach beyond their picture: they are cut at its edge")
     ]
+    empty = task([*CELLS, '[[1, 1, 0, 9, "cow"], [2, 2, 4, 4, "dog"]]'])
+    assert empty.classes == ["cat", "dog"] and "have no area" in empty.remarks()[0][1]
+    assert len(empty.encode(rows(['[[1, 1, 0, 9, "cow"], [2, 2, 4, 4, "dog"]]']))[0]) == 2
+    shares = task(['[[0.1, 0.2, 0.5, 0.5, "dog"]]'])
+    assert "are they shares of the sides?" in shares.remarks()[0][1]
     assert beyond.encode(rows(['[[30, 10, 20, 20, "dog"]]']))[0][1, 2:4].tolist() == [1, 1]
 
 
@@ -264,18 +293,32 @@ def test_depth_and_grid_are_what_a_head_is_built_of() -> None:
 
 @pytest.mark.whole
 def test_a_table_of_pictures_becomes_boxes_in_new_ones(tmp_path: Path) -> None:
-    files = scenes.write(tmp_path, 110, columns=["picture", "boxes"], size=32)
+    files = scenes.write(tmp_path, 110, columns=["picture", "boxes"], size=34)
     training = {"epochs": 25, "batch_size": 16, "lr": 0.003, "precision": "fp32"}
     kernels = {"attention": "plain", "memory_format": "contiguous", "threads": 1}
     described = {**SMALL, "width": 32, "training": training | kernels}
+    described["targets"] = {"boxes": {"name": "detect", "column": "picture"}}
+    del described["modalities"]
     run = pm.fit(files["train"], recipe=Recipe.model_validate(described), out=tmp_path / "run")
     (member,) = run.recipe.models
     assert member.modalities["picture"].encoder == {"name": "tiles"}
+    # Whole patches, and the whole picture.
+    assert member.modalities["picture"].form == {"size": 40, "resize": "stretch"}
     found = pm.evaluate(tmp_path / "run", files["test"]).targets["boxes"]
     assert found["map_50"]["value"] > 0.3
     told = pm.load(tmp_path / "run").predict(files["test"])["boxes"]
     every = [box for cell in told for box in listed(cell) or []]
-    assert every and all(b.x >= 0 and b.x + b.width <= 32.1 and b.score for b in every)
+    assert every and all(b.x >= 0 and b.x + b.width <= 34.1 and b.score for b in every)
+
+
+def test_a_broken_cell_among_boxes_is_named(tmp_path: Path) -> None:
+    files = scenes.write(tmp_path, 40, columns=["picture", "boxes"], size=32)
+    table = files["train"].read_text().splitlines()
+    cells = list(csv.DictReader(table))
+    cells[3]["boxes"] = "[[1, 2, 3, 4]]"
+    given = [{"picture": str(tmp_path / c["picture"]), "boxes": c["boxes"]} for c in cells]
+    with pytest.raises(UserError, match="is no list of boxes"):
+        pm.fit(given, "boxes", out=tmp_path / "run")
 
 
 def test_pictures_whose_places_are_told_are_not_moved(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from polymodal.base.errors import UserError
-from polymodal.base.spelling import canonical
-from polymodal.table.boxes import Box, written
+from polymodal.table.boxes import Box, listed, written
 
 
 def fits(whole: Mapping[str, Any]) -> bool:
@@ -38,6 +37,13 @@ def rows(whole: Mapping[str, Any], path: Path) -> tuple[list[dict[str, Any]], tu
     """
     names = {one.get("id"): one.get("name") for one in whole.get("categories") or ()}
     boxes: dict[Any, list[Box]] = {one.get("id"): [] for one in whole["images"]}
+    if len(boxes) < len(whole["images"]):
+        raise UserError(
+            f"Several images of {path} have one id",
+            expected="an id for each, by which annotations name it",
+            got=f"{len(boxes):,} ids of {len(whole['images']):,} images",
+            do="write the file again with an id for each image",
+        )
     captions: dict[Any, list[str]] = {number: [] for number in boxes}
     crowds = 0
     for one in whole["annotations"]:
@@ -53,7 +59,7 @@ def rows(whole: Mapping[str, Any], path: Path) -> tuple[list[dict[str, Any]], tu
     found = []
     for one in whole["images"]:
         row: dict[str, Any] = {"file_name": one["file_name"]}
-        if any(boxes.values()):
+        if any(boxes.values()) or (names and not any(captions.values())):
             row["boxes"] = written(boxes[one.get("id")])
         if any(captions.values()):
             row["caption"] = captions[one.get("id")] or None
@@ -65,11 +71,14 @@ def rows(whole: Mapping[str, Any], path: Path) -> tuple[list[dict[str, Any]], tu
 def _box(path: Path, one: Mapping[str, Any], names: Mapping[Any, Any]) -> Box:
     if names.get(one.get("category_id")) is None:
         raise _wrong(path, one, "no category of the file has this id")
-    try:
-        x, y, width, height = (float(number) for number in one["bbox"])
-    except (TypeError, ValueError):
-        raise _wrong(path, one, "its bbox is not x, y, width and height") from None
-    return Box(x, y, width, height, canonical(names[one["category_id"]]))
+    found = listed([[*one["bbox"], names[one["category_id"]]]] if _is_four(one["bbox"]) else None)
+    if not found:
+        raise _wrong(path, one, "its bbox is not x, y, width and height")
+    return found[0]
+
+
+def _is_four(found: Any) -> bool:
+    return isinstance(found, list) and len(found) == 4
 
 
 def _wrong(path: Path, one: Mapping[str, Any], why: str) -> UserError:

@@ -37,6 +37,7 @@ class Pixels(PictureForm):
         _picture.check_options(size, resize)
         self.size = size
         self.resize = resize
+        self.shows_all = resize == "stretch"
 
     @staticmethod
     def suggest(cells: Iterable[Media], *, largest: int = 64) -> dict[str, Any]:

@@ -56,6 +56,10 @@ class Pretrained(PretrainedForm, PictureForm):
         self.dtype = "uint8" if tune else "float32" if grid is None else "float16"
 
     @property
+    def shows_all(self) -> bool:  # type: ignore[override]
+        return processors.stretches(self._processor)
+
+    @property
     def size(self) -> int:
         """Width of the model's outputs."""
         return pretrained.width(self.path, IMAGE)
