@@ -46,8 +46,9 @@ def rows(tables: Sequence[Table], schema: Schema, contents: Keys) -> list[Findin
     if len(repeated):
         what = f"{len(repeated):,} of {len(train):,} rows repeat the inputs of an earlier row"
         advice = "Remove them; else they count twice (splits keep them together)" if copies else ""
+        example = f"row {train.number(int(repeated[0]))}"
         severity = "warning" if copies and len(repeated) > MANY * len(train) else "info"
-        findings.append(Finding(severity, what, len(repeated), f"row {repeated[0]}", advice))
+        findings.append(Finding(severity, what, len(repeated), example, advice))
     for table, part in zip(tables[1:], parts[1:], strict=True):
         known = np.flatnonzero(np.isin(part, parts[0]))
         if len(known) > _copies.explained(chance, len(train) * len(table)):
@@ -57,7 +58,7 @@ def rows(tables: Sequence[Table], schema: Schema, contents: Keys) -> list[Findin
                     "warning",
                     f"{what} {train.source}",
                     len(known),
-                    f"row {known[0]}",
+                    f"row {table.number(int(known[0]))}",
                     "Remove them from one of the tables: on them a model is measured by memory",
                 )
             )
@@ -80,7 +81,7 @@ def _noise(train: Table, schema: Schema, rows: Array) -> list[Finding]:
             what = f"{count:,} rows have the inputs of another row but not its '{target.name}'"
             first = np.flatnonzero(rows == contradicted[0])[:2].tolist()
             severity = "warning" if count > MANY * len(train) else "info"
-            example = f"rows {first[0]} and {first[1]}"
+            example = f"rows {train.number(first[0])} and {train.number(first[1])}"
             findings.append(Finding(severity, what, count, example, "Correct their labels"))
     return findings
 
@@ -126,7 +127,7 @@ def column(
                     room.seen_again,
                     f"{what} a row of {train.source} in '{one.name}'",
                     len(rows),
-                    f"row {rows[0]}",
+                    f"row {table.number(rows[0])}",
                     "Split by what they share, or the figures flatter",
                 )
             )
@@ -153,7 +154,7 @@ def groups(tables: Sequence[Table], schema: Schema) -> list[Finding]:
                     "warning",
                     f"{what} '{schema.group}' that {tables[0].source} has too",
                     len(rows),
-                    f"row {rows[0]}",
+                    f"row {table.number(rows[0])}",
                     "Figures on them say nothing about new groups",
                 )
             )

@@ -234,7 +234,7 @@ def _columns(train: Table, schema: Schema) -> list[Finding]:
         if outside:
             what = f"{len(outside):,} of {len(train):,} cells of '{column.name}' name files outside"
             what += " the table's folder"
-            example = f"row {outside[0]}: {train.cells(column.name)[outside[0]]}"
+            example = f"row {train.number(outside[0])}: {train.cells(column.name)[outside[0]]}"
             findings.append(Finding("info", what, len(outside), example))
         if not room.media:
             findings += _doubts(train, column, room)

@@ -65,11 +65,12 @@ def gathered(
     kept = table.take(firsts)
     data = kept.data.set_column(kept.names.index(targets[0]), targets[0], cells)
     odd = [replace(one, rows=np.flatnonzero(np.isin(firsts, one.rows))) for one in table.odd]
-    kept = replace(kept, data=data, odd=tuple(one for one in odd if len(one.rows)))
+    odd = [one for one in odd if len(one.rows)]
+    kept = replace(kept, data=data, odd=tuple(odd), numbers=firsts)
     count = len(table) - len(firsts)
     what = (
         f"{count:,} of {len(table):,} rows of {table.source} repeat the inputs of an earlier one: "
         f"they are {len(firsts):,} rows, with up to {max(map(len, texts))} texts of "
-        f"'{targets[0]}' each"
+        f"'{targets[0]}' each, called by the number of the first and counted as one"
     )
     return kept, firsts, [Finding("info", what, count)]

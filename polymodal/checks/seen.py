@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,16 +62,16 @@ def again(table: Table, schema: Schema, known: Seen) -> _copies.Array:
     return found if len(found) > few else found[:0]
 
 
-def said(rows: _copies.Array, count: int, source: str) -> list[str]:
+def said(rows: Sequence[int], count: int, source: str) -> list[str]:
     """What to think of that, in words; nothing where there are none.
 
     Args:
         rows: of a table, as `again` finds them.
         count: of all its rows.
     """
-    if not len(rows):
+    if not rows:
         return []
-    first = ", ".join(str(row) for row in rows[:3].tolist()) + (", ..." if len(rows) > 3 else "")
+    first = ", ".join(str(row) for row in rows[:3]) + (", ..." if len(rows) > 3 else "")
     return [
         f"{len(rows):,} of {count:,} rows of {source} were trained or validated on (row {first}): "
         "on them a model is measured by memory. Measure on other rows"

@@ -285,10 +285,10 @@ def _measure(
         if one is not None:
             into[name] = one
     best = judge.best_single(run, name)
+    assert found.table is not None
+    called = np.array([found.table.number(row) for row in part.rows.tolist()])
     answers = {"fused": mine, **{who: part.of(theirs) for who, theirs in rivals.items()}}
-    found.slices[name] = slices.describe(
-        task, answers, part.targets, part.rows, best, part.clusters
-    )
+    found.slices[name] = slices.describe(task, answers, part.targets, called, best, part.clusters)
     even = judge.evenly(run, name)
     own = {member: scores[member][name] for member in even or ()}
     if best is None:
@@ -363,7 +363,8 @@ def _explanations(
     rows = list(true)[:most]
     if not rows or found.table is None:
         return {}
-    explained = explain_rows(run, found.table, rows, [target], max_bad_rows=max_bad_rows)
-    for one in explained[target]["rows"]:
-        one["true"] = true[one["row"]]
+    places = [found.table.place(row) for row in rows]
+    explained = explain_rows(run, found.table, places, [target], max_bad_rows=max_bad_rows)
+    for row, one in zip(rows, explained[target]["rows"], strict=True):
+        one |= {"row": row, "true": true[row]}
     return explained

@@ -60,7 +60,7 @@ def samples(
     """
     count = min(ROWS, len(table))
     rows = np.unique(np.linspace(0, len(table) - 1, count).round().astype(int)).tolist()
-    found: dict[str, list[Any]] = {"row": rows}
+    found: dict[str, list[Any]] = {"row": [table.number(row) for row in rows]}
     for column in schema.inputs:
         if column.name in table.names:
             found[column.name] = [_named(table, column, row) for row in rows]

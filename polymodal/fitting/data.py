@@ -222,7 +222,7 @@ def aimed(data: Opened, division: Division, recipe: Recipe, ledger: Ledger) -> A
                     "warning",
                     f"{len(strange):,} of {len(division.valid):,} validation rows have {what}",
                     len(strange),
-                    f"{cells[strange[0]]!r} in row {strange[0]}",
+                    f"{cells[strange[0]]!r} in row {data.table.number(strange[0])}",
                     "They are not measured, so the figures say nothing about new classes",
                 )
             )

@@ -140,7 +140,7 @@ def _why(table: Table, column: Column, row: int) -> str:
             content(cell)
     except UserError as error:
         return error.what
-    return f"row {row}, column '{column.name}' could not be read"
+    return f"row {table.number(row)}, column '{column.name}' could not be read"
 
 
 def _values(table: Table, column: Column, rows: np.ndarray[Any, Any]) -> Iterator[tuple[int, Any]]:

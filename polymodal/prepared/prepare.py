@@ -213,13 +213,13 @@ def prepare(
         prepared, reasons = _in_memory(table, columns, form)
     elif cache is None:
         entries, flat, reasons, truncated = _direct(table, columns[0], form)
-        prepared = _arrange(entries, None, flat, form, shape, reasons)
+        prepared = _arrange(table, entries, None, flat, form, shape, reasons)
     else:
         workers = workers or os.cpu_count() or 1
         entries, keys, flat, reasons, truncated = _stored(
             contents or Contents(table, cache), columns[0], form, cache, workers, progress
         )
-        prepared = _arrange(entries, keys, flat, form, shape, reasons)
+        prepared = _arrange(table, entries, keys, flat, form, shape, reasons)
     what, names = _describe(columns, table), ", ".join(c.name for c in columns)
     _judge(what, len(table), reasons, max_bad_rows)
     if shape is None and not prepared.present.any():
@@ -250,9 +250,9 @@ def _in_memory(
             arrays[row] = form.encode(cell)
             present[row] = True
         except UserError as error:
-            reasons[row] = f"row {row}: {error.what}"
+            reasons[row] = f"row {table.number(row)}: {error.what}"
         except (ValueError, ArithmeticError, TypeError) as error:
-            reasons[row] = f"row {row}: {type(error).__name__}: {str(error)[:200]}"
+            reasons[row] = f"row {table.number(row)}: {type(error).__name__}: {error!s:.200}"
     sizes = np.array([array.size for array in arrays], np.int64)
     counts = [len(array) for array in arrays] if form.ragged else present
     lengths = np.array(counts, np.int64)
@@ -289,7 +289,7 @@ def _direct(
     outcomes = encode_here([cell for _, cell in present], form)
     for (row, _), outcome in zip(present, outcomes, strict=True):
         if isinstance(outcome, str):
-            reasons[row] = _told(column, row, outcome)
+            reasons[row] = _told(column, table.number(row), outcome)
             continue
         array, cut = outcome
         entries[row] = Entry(offset, array.shape)
@@ -338,11 +338,12 @@ def _stored(
         cut_off = store.truncated()
     for row, key in enumerate(keys):
         if key in bad:
-            reasons[row] = _told(column, row, bad[key])
+            reasons[row] = _told(column, contents.table.number(row), bad[key])
     return entries, keys, flat, reasons, [row for row, key in enumerate(keys) if key in cut_off]
 
 
 def _arrange(
+    table: Table,
     entries: list[Entry | None],
     keys: list[bytes | None] | None,
     flat: Array,
@@ -356,15 +357,18 @@ def _arrange(
         shape = Counter(tails.values()).most_common(1)[0][0] if tails else ()
     for row, tail in tails.items():
         if tail != shape:
-            reasons[row] = f"row {row} has the shape {tail}, where {shape} was expected"
+            reasons[row] = (
+                f"row {table.number(row)} has the shape {tail}, where {shape} was expected"
+            )
     offsets, lengths = np.zeros((2, len(entries)), np.int64)
     present = np.zeros(len(entries), bool)
     for row, entry in enumerate(entries):
         if entry is not None and row not in reasons:
             offsets[row], present[row] = entry.offset, True
             lengths[row] = entry.shape[0] if form.ragged else 1
-    failed = _mask(len(entries), reasons)
-    return Prepared(flat, offsets, lengths, present, failed, shape, form, keys)
+    return Prepared(
+        flat, offsets, lengths, present, _mask(len(entries), reasons), shape, form, keys
+    )
 
 
 def _told(column: Column, row: int, reason: str) -> str:
@@ -373,9 +377,7 @@ def _told(column: Column, row: int, reason: str) -> str:
 
 
 def _mask(count: int, rows: dict[int, str]) -> Array:
-    failed = np.zeros(count, bool)
-    failed[list(rows)] = True
-    return failed
+    return np.isin(np.arange(count), list(rows))
 
 
 def _describe(columns: Sequence[Column], table: Table) -> str:

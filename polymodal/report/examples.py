@@ -37,7 +37,7 @@ class Examples:
         self.drawings: dict[str, Callable[[Any], str]] = {}
 
     def html(self, row: int) -> str:
-        """A row's input cells."""
+        """The input cells of the row with a number."""
         single = [c for c in self.schema.inputs if not kind.of(c.kind).joint]
         joint = [c for c in self.schema.inputs if kind.of(c.kind).joint]
         shown = [f"<figure>{self._one(column, row)}</figure>" for column in single]
@@ -53,7 +53,7 @@ class Examples:
     def cell(self, name: str, row: int) -> str:
         """One cell as its kind draws it; words where there is none to draw."""
         column = self.schema.column(name)
-        cell = next(cells(self.table, [column], np.array([row])))
+        cell = next(cells(self.table, [column], np.array([self.table.place(row)])))
         if cell is None:
             return f"<p>{words(None)}</p>"
         if isinstance(cell, Media):
@@ -85,4 +85,4 @@ class Examples:
         return (cell for cell in cells(self.table, [column], some) if cell is not None)
 
     def _value(self, column: Column, row: int) -> Any:
-        return self.table.data.column(column.name)[row].as_py()
+        return self.table.data.column(column.name)[self.table.place(row)].as_py()

@@ -338,7 +338,7 @@ class Pipeline:
         ids = {n: table.cells(n) for n in naming if n in table.names and n not in taken}
         lacking = [] if present is None else patterns.said(present)
         last = {"missing": lacking} if any(lacking) and "missing" not in {*found, *ids} else {}
-        return {"row": list(range(len(table))), **ids, **found, **last}
+        return {"row": [*map(table.number, range(len(table)))], **ids, **found, **last}
 
     def vectors(
         self, prepared: Encoded, rows: np.ndarray[Any, Any], name: str

@@ -97,7 +97,7 @@ def strange(table: Table, forms: Iterable[Form], ledger: Ledger) -> None:
         own = partial(_cells, table)
         for column, rows in form.unlearned(own).items():
             reason = f"'{column}' has a value that no training row has, or hardly any: it counts"
-            shown = f"{table.cells(column)[rows[0]]!r:.80} in row {rows[0]}"
+            shown = f"{table.cells(column)[rows[0]]!r:.80} in row {table.number(int(rows[0]))}"
             ledger.add("incomplete", f"{reason} as missing", rows, shown, column)
 
 

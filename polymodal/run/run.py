@@ -363,7 +363,7 @@ class Run:
         if self.seen is None:
             return []
         known = seen.again(table, self.schema, self.seen)
-        return seen.said(known, len(table), table.source)
+        return seen.said([*map(table.number, known.tolist())], len(table), table.source)
 
     def _sets_of(self, name: str, absent: Sequence[frozenset[str]]) -> list[frozenset[str]]:
         """Sets that differ in what a member does not read are one to it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,6 +72,7 @@ class Table:
         reach: what its cells may name.
         notes: what is not in it that one might expect, each a sentence.
         odd: cells that count as missing since they are not of their column's kind.
+        numbers: `(rows,)`, rising: of the first of the rows that each was gathered from; or None.
     """
 
     data: pa.Table
@@ -80,9 +81,18 @@ class Table:
     reach: Reach = ANYWHERE
     notes: tuple[str, ...] = ()
     odd: tuple[Odd, ...] = ()
+    numbers: np.ndarray[Any, Any] | None = None
 
     def __len__(self) -> int:
         return int(self.data.num_rows)
+
+    def number(self, row: int) -> int:
+        """What people know a row by: its number before rows were gathered, if they were."""
+        return row if self.numbers is None else int(self.numbers[row])
+
+    def place(self, number: int) -> int:
+        """Where the row with a number is."""
+        return number if self.numbers is None else int(np.searchsorted(self.numbers, number))
 
     @property
     def names(self) -> list[str]:
@@ -101,7 +111,7 @@ class Table:
 
     def medium(self, cell: Any, row: int, name: str) -> Media | None:
         """A cell of this table as a medium; None where missing."""
-        return resolve(cell, self.base, f"row {row}, column '{name}'", self.reach)
+        return resolve(cell, self.base, f"row {self.number(row)}, column '{name}'", self.reach)
 
     def outside(self, name: str) -> list[int]:
         """Rows whose cell is a path that leads out of the table's folder."""
@@ -119,7 +129,8 @@ class Table:
 
     def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Table:
         """The rows with these numbers, in this order."""
-        return replace(self, data=self.data.take(pa.array(rows, pa.int64())), odd=())
+        own = None if self.numbers is None else self.numbers[np.asarray(rows, np.int64)]
+        return replace(self, data=self.data.take(pa.array(rows, pa.int64())), odd=(), numbers=own)
 
     def slice(self, start: int, stop: int | None = None) -> Table:
         """The rows from `start` to before `stop`, which are not copied."""
@@ -127,7 +138,10 @@ class Table:
         end = len(self) if stop is None else stop
         inside = [(o, o.rows[(o.rows >= start) & (o.rows < end)] - start) for o in self.odd]
         odd = tuple(replace(one, rows=rows) for one, rows in inside if len(rows))
-        return replace(self, data=self.data.slice(start, length), odd=odd)
+        own = None if self.numbers is None else self.numbers[start:end]
+        # Rows of a part are counted from its first one on.
+        own = own if own is None else own - own[:1]
+        return replace(self, data=self.data.slice(start, length), odd=odd, numbers=own)
 
     def drop(self, names: Sequence[str]) -> Table:
         """The table without these columns."""
@@ -232,7 +246,7 @@ def _read(source: Any, base: str | None, cache: Path | None, encoding: str | Non
         if len(tables) > 1:
             return replace(tables[0].concat(*tables[1:]), source=str(source))
         return tables[0]
-    return _table(_in_memory(source), base, f"the given {type(source).__name__}")
+    return _table(memory.held(source), base, f"the given {type(source).__name__}")
 
 
 def _read_remote(url: str, base: str | None, cache: Path | None, encoding: str | None) -> Table:
@@ -327,29 +341,6 @@ def _parse(
     if suffix in EXCEL:
         return excel.read(path), path, ()
     return (columnar.read_arrow if suffix in ARROW else shards.read_tar)(path), path, ()
-
-
-def _in_memory(source: Any) -> pa.Table:
-    called = f"the given {type(source).__name__}"
-    if isinstance(source, pa.Table):
-        return columnar.class_names(source)
-    if isinstance(source, pa.RecordBatch):
-        return columnar.class_names(pa.Table.from_batches([source]))
-    package = type(source).__module__.partition(".")[0]
-    if package == "datasets":
-        return columnar.from_datasets(source)
-    if package == "pandas" and hasattr(source, "columns"):
-        return memory.from_pandas(source, called)
-    if isinstance(source, Mapping):
-        return memory.from_columns(source, called)
-    if isinstance(source, Sequence):
-        return memory.from_rows(source, called)
-    raise UserError(
-        f"A table cannot be read from {called}",
-        expected="a path, a pandas DataFrame, a pyarrow Table, a datasets.Dataset, a list of "
-        "mappings or a mapping of lists",
-        do="make one of these of it: `pandas.DataFrame(...)`, or `list(...)` of an iterator",
-    )
 
 
 def _table(data: pa.Table, base: str | None, source: str) -> Table:

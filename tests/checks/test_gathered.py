@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from polymodal.base.errors import UserError
 from polymodal.checks.gathered import gathered
 from polymodal.contract.recipe import Recipe
 from polymodal.evaluation.part import table_of
+from polymodal.evaluation.texts import samples
 from polymodal.fitting.data import checked, divided, opened
+from polymodal.report.examples import Examples
+from polymodal.run.pipeline import Pipeline
 from polymodal.table.infer import infer
 from polymodal.table.read import Table, read
 from polymodal.table.schema import Schema
@@ -82,3 +88,23 @@ def test_a_run_is_measured_against_all_texts_of_a_picture() -> None:
     )
     own, told = table_of(run, found)
     assert own.cells("caption")[0] == ["a dog", "one dog"] and len(told) == 1
+
+
+def test_gathered_rows_are_called_by_the_numbers_that_they_had(tmp_path: Path) -> None:
+    found = table()
+    schema = schema_of(found)
+    own, _, _ = gathered(found, schema, [Generate("caption")], tmp_path)
+    # 0, 1 and 3 of the table as it is written, whatever is taken of them.
+    pipeline: Any = SimpleNamespace(tasks={}, schema=schema)
+    assert Pipeline.decoded(pipeline, own, {})["row"] == [0, 1, 3]
+    last = own.take([0, 2])
+    assert samples(last, schema, {"caption": ["x", "y"]}, {"caption": {}})["row"] == [0, 3]
+    broken = replace(own, data=own.data.set_column(0, "picture", pa.array([3.5] * 3)))
+    with pytest.raises(UserError, match="row 3, column 'picture'"):
+        next(broken.media("picture", [2]))
+    # A part is counted from its first row on, as of a table of its own.
+    assert [own.slice(1).number(row) for row in (0, 1)] == [0, 2]
+    assert own.place(3) == 2
+    shown = Examples(own, schema)
+    shown.left = 0
+    assert "row 3" in shown.cell("picture", 3)

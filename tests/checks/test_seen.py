@@ -96,8 +96,8 @@ def test_a_row_of_nothing_is_no_copy(tmp_path: Path) -> None:
 
 
 def test_it_is_said_with_the_count_and_where() -> None:
-    assert said(np.array([4, 7, 8, 9]), 300, "test.csv") == [
+    assert said([4, 7, 8, 9], 300, "test.csv") == [
         "4 of 300 rows of test.csv were trained or validated on (row 4, 7, 8, ...): on them a "
         "model is measured by memory. Measure on other rows"
     ]
-    assert said(np.array([], int), 300, "test.csv") == []
+    assert said([], 300, "test.csv") == []

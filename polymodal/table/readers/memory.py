@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from polymodal.base.errors import UserError
 from polymodal.table import chat
-from polymodal.table.readers import coco
+from polymodal.table.readers import coco, columnar
 from polymodal.table.readers._cells import cell as as_held
 from polymodal.table.readers.separated import check_names
 
@@ -277,3 +277,27 @@ def _is_half(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_is_half(one) for one in value)
     return isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def held(source: Any) -> pa.Table:
+    """The rows of an object; UserError of one that holds no table."""
+    called = f"the given {type(source).__name__}"
+    if isinstance(source, pa.Table):
+        return columnar.class_names(source)
+    if isinstance(source, pa.RecordBatch):
+        return columnar.class_names(pa.Table.from_batches([source]))
+    package = type(source).__module__.partition(".")[0]
+    if package == "datasets":
+        return columnar.from_datasets(source)
+    if package == "pandas" and hasattr(source, "columns"):
+        return from_pandas(source, called)
+    if isinstance(source, Mapping):
+        return from_columns(source, called)
+    if isinstance(source, Sequence):
+        return from_rows(source, called)
+    raise UserError(
+        f"A table cannot be read from {called}",
+        expected="a path, a pandas DataFrame, a pyarrow Table, a datasets.Dataset, a list of "
+        "mappings or a mapping of lists",
+        do="make one of these of it: `pandas.DataFrame(...)`, or `list(...)` of an iterator",
+    )
