@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ HEAD = 8
 # What the tensors of a look are called: its text, what its model has seen, and the inputs.
 SAID, SEEN, INPUT = "said", "seen", "input."
 # The libraries that prepare a picture and compute what is seen in it.
-LIBRARIES = ("transformers", "torch", "pillow")
+LIBRARIES = ("transformers", "torch", "pillow", "torchvision", "tokenizers")
 
 
 class Looker:
@@ -49,7 +49,7 @@ class Looker:
     @property
     def fingerprint(self) -> str:
         """Equal where the same is seen: it depends on what the files hold, and on libraries."""
-        described = [self.digest, *map(version, LIBRARIES)]
+        described = [self.digest, *map(_version, LIBRARIES)]
         return hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()
 
     @cached_property
@@ -85,6 +85,14 @@ class Looker:
             data = np.frombuffer(save(tensors), np.uint8)
             found.append(np.concatenate([np.array([len(data)], "<u8").view(np.uint8), data]))
         return found
+
+
+def _version(library: str) -> str | None:
+    """None where it is not installed: not all are needed."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
 
 
 def told(array: Array) -> Look:

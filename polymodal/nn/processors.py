@@ -27,7 +27,7 @@ TOKENIZER = "tokenizer.json"
 # How much transformers prints is one setting of the process.
 _LOCK = threading.RLock()
 # The command that mends a package that is missing.
-_INSTALL = re.compile(r"pip install [\w.\[\],-]+")
+_INSTALL = re.compile(r"pip install (?:-\S+ )*(['\"]?)\w[\w.\[\],=<>~-]*\1")
 # What transformers and its settings raise at files that they do not understand.
 _FAULTS = (
     ArithmeticError,

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# Numbers in the masks of a batch, of 4 bytes each: what is longer is read text by text.
+MOST = 2**24
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -32,7 +35,8 @@ class Shared:
 
 
 def share(prompt: Tensor, mask: Tensor, rows: Tensor) -> Shared | None:
-    """How texts share their rows' prompts; None where that would be no fewer places.
+    """How texts share their rows' prompts; None where that would be no fewer places, or
+    their masks would hold more than MOST numbers.
 
     Args:
         prompt: `(batch, length)` bool, True where a place is real; the last one is.
@@ -51,6 +55,8 @@ def share(prompt: Tensor, mask: Tensor, rows: Tensor) -> Shared | None:
     size = int((starts + inputs).max())
     whole = length + size
     if len(used) * whole >= int((seen.sum(1)[which] + inputs).sum()):
+        return None
+    if len(used) * whole**2 > MOST:
         return None
     steps = torch.arange(mask.shape[1], device=rows.device)
     real = mask[:, 1:]

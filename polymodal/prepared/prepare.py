@@ -357,18 +357,16 @@ def _arrange(
         shape = Counter(tails.values()).most_common(1)[0][0] if tails else ()
     for row, tail in tails.items():
         if tail != shape:
-            reasons[row] = (
-                f"row {table.number(row)} has the shape {tail}, where {shape} was expected"
-            )
+            called = table.number(row)
+            reasons[row] = f"row {called} has the shape {tail}, where {shape} was expected"
     offsets, lengths = np.zeros((2, len(entries)), np.int64)
     present = np.zeros(len(entries), bool)
     for row, entry in enumerate(entries):
         if entry is not None and row not in reasons:
             offsets[row], present[row] = entry.offset, True
             lengths[row] = entry.shape[0] if form.ragged else 1
-    return Prepared(
-        flat, offsets, lengths, present, _mask(len(entries), reasons), shape, form, keys
-    )
+    bad = _mask(len(entries), reasons)
+    return Prepared(flat, offsets, lengths, present, bad, shape, form, keys)
 
 
 def _told(column: Column, row: int, reason: str) -> str:

@@ -179,6 +179,19 @@ def test_every_package_says_what_it_is_and_how_to_have_it(
         assert caught.value.do.startswith("pip install")
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["pip install timm", "pip install -U accelerate", "pip install 'a[b]>=1.2'", 'pip install "a"'],
+)
+def test_what_transformers_lacks_is_had_by_its_own_command(command: str) -> None:
+    with (
+        pytest.raises(UserError) as caught,
+        processors.explained("It cannot be loaded", "save it again"),
+    ):
+        raise ImportError(f"It needs a package.\nRun `{command}`. Then start again.")
+    assert caught.value.do == command
+
+
 def test_a_model_of_pictures_half_of_two(checkpoint: Callable[[str], str]) -> None:
     """A half of CLIP saved alone, whose class changed in transformers 5.6."""
     from transformers import CLIPModel, CLIPTextModel, CLIPVisionModel

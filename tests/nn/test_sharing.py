@@ -9,6 +9,7 @@ import torch
 
 from polymodal.base.errors import UserError
 from polymodal.nn import decoder as decoders
+from polymodal.nn import sharing
 from polymodal.nn.sharing import share
 
 PIECES = 40
@@ -70,6 +71,20 @@ def test_prompts_are_shared_where_that_is_less_alone(prompt):
     given, (_, mask) = prompt(4, 16), texts()
     assert share(given.mask, mask, ROWS) is not None
     assert share(given.mask, mask[:4], torch.arange(4)) is None
+
+
+def test_prompts_are_not_shared_where_their_masks_would_fill_the_memory(prompt, monkeypatch):
+    given, (_, mask) = prompt(4, 16), texts()
+    found = share(given.mask, mask, ROWS)
+    assert found is not None
+    monkeypatch.setattr(sharing, "MOST", found.mask.numel())
+    assert share(given.mask, mask, ROWS) is not None
+    monkeypatch.setattr(sharing, "MOST", found.mask.numel() - 1)
+    assert share(given.mask, mask, ROWS) is None
+    monkeypatch.undo()
+    # Nine hundred texts of one row: their mask alone would be near a GiB.
+    many = torch.ones(900, 19, dtype=torch.bool)
+    assert share(given.mask, many, torch.zeros(900, dtype=torch.long)) is None
 
 
 def test_a_model_of_windows_shares_nothing(built, prompt, monkeypatch):

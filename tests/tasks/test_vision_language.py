@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -198,7 +199,16 @@ def test_what_is_seen_is_kept_by_all_that_it_depends_on(path, tmp_path, monkeypa
     ]
     assert same == key(path())
     monkeypatch.setattr(looks, "version", lambda library: f"{library} of tomorrow")
-    assert len({same, *others, key(path())}) == 6
+    newer = key(path())
+
+    def lacking(library: str) -> str:
+        """What is not needed may be absent, and is then no part of what is seen."""
+        if library == "torchvision":
+            raise importlib.metadata.PackageNotFoundError
+        return library
+
+    monkeypatch.setattr(looks, "version", lacking)
+    assert len({same, *others, newer, key(path())}) == 7
 
 
 def test_pictures_that_another_model_has_seen_are_an_error(path):
