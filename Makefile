@@ -6,7 +6,8 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install -q --no-compile -c constraints.txt
-# On all cores, which pip does not; some packages hold files that are no Python, and are left as by pip.
+# On all cores, which pip does not. It fails at files of packages that are not Python 3.11, such as templates;
+# that is no matter, as is any other failure of it: Python compiles what it imports and finds not compiled.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 .PHONY: quickstart test quick check lint clean

@@ -283,13 +283,21 @@ def _skip_counts(table: Table, inputs: dict[str, Column], outputs: Mapping[str, 
         counts: dict[str, list[str]] = {}
         for medium, cell in zip(table.cells(names[0]), table.cells(name), strict=True):
             counts.setdefault(medium, []).append(str(cell).strip())
-        if len(counts) < len(table) and all(map(_is_count, counts.values())):
-            inputs[name] = Column(name, "skip", f"counts the rows of one '{names[0]}'")
+        if _are_counts([*counts.values()]):
+            why = f"counts the rows of one '{names[0]}'; if it says more: `kind {name}=number`"
+            inputs[name] = Column(name, "skip", why)
 
 
-def _is_count(cells: list[str]) -> bool:
-    """Whether cells are the numbers from 0 or 1 on, in any order."""
-    return any({*cells} == {str(i + k) for i in range(len(cells))} for k in (0, 1))
+def _are_counts(parts: list[list[str]]) -> bool:
+    """Whether the cells of each part are the numbers from 0 on, or each from 1 on, in any order.
+
+    A flag of two rows is 0 and 1 too: most parts have to have three rows or more.
+    """
+    many = sum(len(cells) > 2 for cells in parts) > len(parts) / 2
+    return many and any(
+        all({*cells} == {str(i + start) for i in range(len(cells))} for cells in parts)
+        for start in (0, 1)
+    )
 
 
 def _check(table: Table, column: Column) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from polymodal.base.spelling import is_missing
 from polymodal.contract.batch import Field
-from polymodal.contract.kind import Guess
+from polymodal.contract.kind import Guess, worded
 from polymodal.contract.metric import Metric
 from polymodal.contract.scoring import Build, Family, Sides
 from polymodal.contract.supervised import Supervised
@@ -23,6 +23,9 @@ from polymodal.table import references, values
 from polymodal.table.read import Table
 from polymodal.tasks import _decoding, _labels
 from polymodal.tasks._forms import Members
+
+# Labels of so many words on average are texts, where hardly any comes back.
+WORDS = 4
 
 
 class Multilabel(Supervised):
@@ -101,6 +104,15 @@ class Multilabel(Supervised):
 
     def remarks(self) -> list[tuple[str, str]]:
         missing, rows = self._left_out
+        length = float(np.mean([len(name.split()) for name in self.classes]))
+        if length >= WORDS and sum(self.counts) < 2 * self.size:
+            what = f"The {self.size:,} labels of '{self.name}' are texts of {length:.0f} words on"
+            advice = f"average, hardly any of them twice. To have them written: `kind {self.name}="
+            return [("warning", f"{what} {advice}{worded()}`"), *self._told(missing, rows)]
+        return self._told(missing, rows)
+
+    def _told(self, missing: int, rows: int) -> list[tuple[str, str]]:
+        """What to say of rows that are left out."""
         if not missing:
             return []
         option = f"targets: {{{self.name}: {{name: multilabel, empty_is_none: true}}}}"

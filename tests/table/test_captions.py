@@ -58,15 +58,32 @@ def test_pictures_are_found_in_the_one_folder_that_holds_them(tmp_path: Path, pl
 
 @pytest.mark.parametrize("start", [0, 1])
 def test_what_counts_the_captions_of_a_picture_is_no_input(start: int) -> None:
-    names = [f"{c}.jpg" for c in "aabb"]
-    columns = {"image": names, "number": [start, start + 1] * 2, "caption": TEXTS}
+    names, texts = [f"{c}.jpg" for c in "aaabbb"], [*TEXTS, "dogs run", "cats sleep"]
+    columns = {"image": names, "number": [start, start + 1, start + 2] * 2, "caption": texts}
     schema = infer(read(columns), ["caption"], {"caption": "text"})
-    assert schema.skipped["number"] == "counts the rows of one 'image'"
+    assert schema.skipped["number"].startswith("counts the rows of one 'image'; if it says more: ")
+    assert "`kind number=number`" in schema.skipped["number"]
     # Other numbers are inputs, and so are these where something else is to be told.
     assert infer(read(columns), [], {"caption": "text"}).column("number")
-    others = pa.table({**columns, "number": [0, 1, 5, 3]})
+    others = pa.table({**columns, "number": [0, 1, 2, 5, 3, 4]})
     assert infer(read(others), ["caption"], {"caption": "text"}).column("number")
-    assert infer(read({**columns, "caption": list("xyxy")}), ["caption"]).column("number")
+    assert infer(read({**columns, "caption": list("xyxyxy")}), ["caption"]).column("number")
     assert infer(read(columns), ["caption"], {"caption": "text", "number": "number"}).column(
         "number"
     )
+
+
+@pytest.mark.parametrize(
+    ("images", "numbers"),
+    [
+        ("aabbcc", [0, 1] * 3),  # a style of each of two
+        ("aabcdefg", [0, 1, 0, 0, 1, 0, 1, 0]),  # a flag, and one picture twice
+        ("aaabcdefg", [0, 1, 2, 0, 0, 0, 0, 0, 0]),  # hardly any picture twice
+        ("aaabbb", [0, 1, 2, 1, 2, 3]),  # no common start
+        ("aaabbb", [0, 1, 2, 0, 1, 1]),
+    ],
+)
+def test_what_may_say_something_of_a_picture_is_an_input(images: str, numbers: list[int]) -> None:
+    names, texts = [f"{c}.jpg" for c in images], [f"text {c}{i}" for i, c in enumerate(images)]
+    columns = {"image": names, "number": numbers, "caption": texts}
+    assert infer(read(columns), ["caption"], {"caption": "text"}).column("number")

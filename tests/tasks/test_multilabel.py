@@ -138,3 +138,14 @@ def test_an_empty_cell_is_a_row_without_labels_where_that_is_said(empty: object)
 def test_classes_of_rows_before_any_fit() -> None:
     found = Multilabel.labels_of(["b;a", None, "a", "[]"])
     assert found == [["b", "a"], [], ["a"], []]
+
+
+def test_texts_that_are_taken_for_labels_are_said_to_be_texts() -> None:
+    texts = [[f"a dog runs over field {i}", f"one dog on a field {i}"] for i in range(5)]
+    task = Multilabel("caption")
+    task.fit(texts)
+    ((severity, line),) = task.remarks()
+    assert severity == "warning" and "`kind caption=text`" in line and "10 labels" in line
+    # Long labels that come back are labels.
+    task.fit([*texts, *texts])
+    assert task.remarks() == []
