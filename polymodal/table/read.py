@@ -320,7 +320,9 @@ def _read_file(path: Path, base: str | None, cache: Path | None, encoding: str |
     except PermissionError as error:
         raise UserError(f"{path} may not be read (permission denied)") from error
     table = _table(data, base or str(path.parent), str(path))
-    table = replace(table, base=base or captions.folder_of(table.data.columns, str(path.parent)))
+    if not base:
+        start, told = captions.folder_of(table.data.columns, str(path.parent))
+        table, notes = replace(table, base=start), (*notes, *told)
     reach = Reach(frozenset({str(kept.resolve())}), inside=True, sealed=suffix in TAR)
     return replace(table, reach=reach, notes=notes)
 

@@ -47,13 +47,28 @@ def test_pictures_are_found_in_the_one_folder_that_holds_them(tmp_path: Path, pl
     base.mkdir(exist_ok=True)
     path = base / "captions.csv"
     path.write_text("image,caption\na.jpg,a dog\nb.jpg,a cat\n")
-    found = [one.path or "" for one in read(path).media("image") if one is not None]
+    table = read(path)
+    found = [one.path or "" for one in table.media("image") if one is not None]
     assert len(found) == 2 and all(Path(one).exists() for one in found)
+    assert table.notes == (f"Files such as 'a.jpg' are read from {table.base}",)
+    # One in the table's folder goes before one beside it.
+    pictures(tmp_path / "elsewhere")
+    pictures(base / "Images")
+    assert read(path).base == str(base / "Images")
     # In two folders it is not known which is meant; beside the table nothing is looked for.
     pictures(base / "other")
     assert read(path).base == str(base)
+    assert str(base / "other") in read(path).notes[0] and "several" in read(path).notes[0]
     pictures(base)
-    assert read(path).base == str(base)
+    assert read(path).base == str(base) and not read(path).notes
+
+
+def test_a_few_pictures_may_be_lost(tmp_path: Path) -> None:
+    pictures(tmp_path / "Images")
+    path = tmp_path / "captions.csv"
+    for lost, there in (("c.jpg", True), ("c.jpg\nd.jpg", False)):
+        path.write_text(f"image\na.jpg\nb.jpg\n{lost}\n")
+        assert (read(path).base == str(tmp_path / "Images")) is there
 
 
 @pytest.mark.parametrize("start", [0, 1])

@@ -18,6 +18,8 @@ from polymodal.table.media import kind_of_name
 _NUMBERED = re.compile(r"(.+\.\w+)#\d+")
 # Names that are looked for in another folder, and folders that are looked into.
 SAMPLE, FOLDERS = 20, 100
+# Folders that are named where several hold the same files.
+SHOWN = 5
 
 
 def unnumbered(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -35,9 +37,12 @@ def unnumbered(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.replace_substring_regex(column, r"#\d+\s*$", "")
 
 
-def folder_of(columns: Sequence[pa.ChunkedArray], base: str) -> str:
-    """The folder that names of files start from: `base`, or the one folder in it or beside it that
-    holds those of a column which are not there."""
+def folder_of(columns: Sequence[pa.ChunkedArray], base: str) -> tuple[str, tuple[str, ...]]:
+    """The folder that names of files start from, and what to say of it.
+
+    It is `base` where any of a column's first names is there. Else it is the one folder in it, or
+    where none in it is, the one beside it, that holds most of them: the others may be lost.
+    """
     for column in columns:
         if not is_text(column.type):
             continue
@@ -47,11 +52,22 @@ def folder_of(columns: Sequence[pa.ChunkedArray], base: str) -> str:
             continue
         if any(os.path.exists(os.path.join(base, one)) for one in names):
             continue
-        near = [*_folders(Path(base)), *_folders(Path(base).absolute().parent)]
-        found = [one for one in near if all((one / name).is_file() for name in names)]
-        if len(found) == 1:
-            return str(found[0])
-    return base
+        for place in (Path(base), Path(base).absolute().parent):
+            found = _holding(_folders(place), names)
+            if len(found) == 1:
+                return str(found[0]), (f"Files such as '{names[0]}' are read from {found[0]}",)
+            if found:
+                shown = ", ".join(map(str, found[:SHOWN])) + ", ..." * (len(found) > SHOWN)
+                what = f"Files such as '{names[0]}' are not in {base}, and in several others"
+                return base, (f"{what}: {shown}. Write in the table in which of them they are",)
+    return base, ()
+
+
+def _holding(folders: Sequence[Path], names: Sequence[str]) -> list[Path]:
+    """The folders that hold more of the names than others do, and more than half."""
+    held = {one: sum((one / name).is_file() for name in names) for one in folders}
+    most = max([len(names) // 2 + 1, *held.values()])
+    return sorted(one for one, count in held.items() if count == most)
 
 
 def _folders(path: Path) -> list[Path]:
