@@ -143,7 +143,11 @@ CASES: dict[str, tuple[Make, list[str], str]] = {
         FIT,
         "no text can keep to",
     ),
-    "a pattern that is none": (recipe("decoding: {pattern: '(a'}"), FIT, "no text can keep to"),
+    "a pattern that is none": (
+        recipe("decoding: {pattern: '(a'}"),
+        FIT,
+        "the pattern '(a' is invalid",
+    ),
     "a tokenizer without an end": (
         pretrained(marks={}),
         FIT,

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -36,9 +37,14 @@ def call(*words: str) -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The arguments that `fit` was called with, which then does nothing."""
+    """The arguments that `fit` was called with, which then has nothing to tell of."""
     seen: dict[str, Any] = {}
-    monkeypatch.setattr(fitting, "fit", lambda **given: seen.update(given))
+
+    def fit(**given: Any) -> SimpleNamespace:
+        seen.update(given)
+        return SimpleNamespace(tasks={})
+
+    monkeypatch.setattr(fitting, "fit", fit)
     return seen
 
 

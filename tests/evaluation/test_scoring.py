@@ -261,6 +261,9 @@ def test_numbers_sets_and_tags():
     assert found.conditions["rows of another length"] == {"prediction": 2}
 
 
+BOXES = '[[1, 1, 9, 9, "a"], [30, 30, 5, 5, "b"]]'
+
+
 @pytest.mark.parametrize("metric", families())
 def test_a_system_does_not_differ_from_itself(metric):
     prediction, reference = {
@@ -271,6 +274,7 @@ def test_a_system_does_not_differ_from_itself(metric):
         "multilabel": (["a;b", "a", "b"], ["a", "a;b", "b"]),
         "regress": ([1, 2, 4], [1, 2, 3]),
         "tag": ([["B-X", "O"], ["O", "O"], ["O"]], [["B-X", "O"], ["B-X", "O"], ["O"]]),
+        "detect": (['[[1, 1, 9, 9, "a", 0.5]]', "[]", '[[1, 1, 9, 9, "a", 0.6]]'], 3 * [BOXES]),
     }[metric]
     table = {"one": prediction, "two": prediction, "reference": reference}
     found = score(table, metric, prediction=["one", "two"])

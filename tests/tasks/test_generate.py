@@ -510,7 +510,7 @@ def test_commands_are_told_how_texts_are_written(run, tmp_path):
         ("beams=0", "beams=0"),
         ("said.beams=ten", "write --decoding said.beams=3"),
         ("said.choices=a red circle", """'said.choices=["a red circle", "another"]'"""),
-        ("choices=a", "expected: a list of texts, as in "),
+        ("choices=a", "expected: a list of texts or none, as in "),
     ],
 )
 def test_a_way_of_writing_that_there_is_not_is_an_error(run, tmp_path, asked, message):
