@@ -24,7 +24,7 @@ from polymodal.table.read import Table
 from polymodal.tasks import _decoding, _labels
 from polymodal.tasks._forms import Members
 
-# Labels of so many words on average are texts, where hardly any comes back.
+# Labels of so many words on average may be texts.
 WORDS = 4
 
 
@@ -105,10 +105,12 @@ class Multilabel(Supervised):
     def remarks(self) -> list[tuple[str, str]]:
         missing, rows = self._left_out
         length = float(np.mean([len(name.split()) for name in self.classes]))
-        if length >= WORDS and sum(self.counts) < 2 * self.size:
-            what = f"The {self.size:,} labels of '{self.name}' are texts of {length:.0f} words on"
-            advice = f"average, hardly any of them twice. To have them written: `kind {self.name}="
-            return [("warning", f"{what} {advice}{worded()}`"), *self._told(missing, rows)]
+        if length >= WORDS:
+            # Labels come back.
+            severity = "info" if sum(self.counts) >= 2 * self.size else "warning"
+            what = f"The {self.size:,} labels of '{self.name}' have {length:.0f} words on average"
+            advice = f"if they are texts to be written, say so: `kind {self.name}={worded()}`"
+            return [(severity, f"{what}: {advice}"), *self._told(missing, rows)]
         return self._told(missing, rows)
 
     def _told(self, missing: int, rows: int) -> list[tuple[str, str]]:

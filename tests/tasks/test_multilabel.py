@@ -146,6 +146,8 @@ def test_texts_that_are_taken_for_labels_are_said_to_be_texts() -> None:
     task.fit(texts)
     ((severity, line),) = task.remarks()
     assert severity == "warning" and "`kind caption=text`" in line and "10 labels" in line
-    # Long labels that come back are labels.
+    # Long ones that come back may be labels, and short ones are.
     task.fit([*texts, *texts])
+    assert [severity for severity, _ in task.remarks()] == ["info"]
+    task.fit([["a dog", "a cat"], ["a dog"], ["a cow"]])
     assert task.remarks() == []
