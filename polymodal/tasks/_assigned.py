@@ -66,6 +66,8 @@ def assigned(logits: Tensor, places: Tensor, gold: Tensor, counts: Sequence[int]
     distant = torch.cdist(places, middles(gold[..., :CLASS]), p=1)
     near = likeness(corners(places)[:, :, None], gold[:, None, :, :CLASS])
     cost = (CLASSED * classed + DISTANT * distant - APART * near).cpu().numpy()
+    # Who has diverged is told of it by the loss, which is no number either.
+    cost = np.nan_to_num(cost)
     found = [np.zeros(0, np.int64)]
     for row, count in zip(cost, counts, strict=True):
         mine, theirs = linear_sum_assignment(row[:, :count])

@@ -149,6 +149,13 @@ def test_the_cheapest_of_all_assignments_is_taken() -> None:
     assert mine == list(best)
 
 
+def test_a_network_that_has_diverged_has_a_loss_that_is_no_number() -> None:
+    gold = torch.tensor([[[0.1, 0.1, 0.4, 0.5, 0], [0.5, 0.2, 0.9, 0.8, 1]]])
+    nothing = torch.full((1, 5, 4), torch.nan)
+    assert len(set(assigned(nothing[..., :2], nothing, gold, [2]).tolist())) == 2
+    assert set_loss(nothing[..., :2], nothing, gold, [2]).isnan()
+
+
 def test_more_boxes_than_places_are_refused() -> None:
     gold = torch.tensor([[0.1, 0.1, 0.4, 0.5, 0]] * 5)
     with pytest.raises(UserError, match="5 boxes, more than places"):
