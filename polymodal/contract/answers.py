@@ -21,6 +21,11 @@ def mean(answers: Mapping[str, Answers], shares: Mapping[str, float]) -> list[Ar
     return list(sum(share * joined(answers[name]) for name, share in shares.items()))
 
 
+def strongest(answers: Mapping[str, Answers], shares: Mapping[str, float]) -> list[Array]:
+    """What the model of the largest share answers, where answers have no mean."""
+    return list(answers[max(shares, key=lambda name: shares[name])])
+
+
 def joined(values: Answers) -> Any:
     """Rows as one array to calculate with; of objects where their lengths differ."""
     if len({np.shape(v) for v in values}) == 1:

@@ -299,8 +299,8 @@ class Task(ABC):
         """What is stored, merged over members and measured: one array a row."""
 
     def merge(self, answers: Mapping[str, Answers], shares: Mapping[str, float]) -> list[Array]:
-        """One model's answers from those of its members: their weighted mean."""
-        return _answers.mean(answers, shares)
+        """One model's answers of those of its members: their mean, or the largest share's own."""
+        return (_answers.mean if self.averaged else _answers.strongest)(answers, shares)
 
     @property
     def constant_serves(self) -> bool:

@@ -65,9 +65,5 @@ class Unlabelled(Task):
     def state(self, state: dict[str, Any]) -> None:
         """Nothing was."""
 
-    def merge(self, answers: Mapping[str, Answers], shares: Mapping[str, float]) -> list[Array]:
-        """Those of the member of the largest share."""
-        return list(answers[max(shares, key=lambda name: shares[name])])
-
     def constant(self, like: Answers) -> list[Array]:
         return [np.zeros_like(answer) for answer in like]

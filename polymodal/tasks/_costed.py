@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from polymodal.contract.task import Answers, Array, Pass, Task
+from polymodal.contract.task import Answers, Pass, Task
 from polymodal.tasks._written import NATS, PLACES
 
 
@@ -41,10 +40,6 @@ class Costed(Task, ABC):
         zeros = torch.zeros(rows, device=own["nats"].device)
         nats = zeros.index_add(0, own["row"], own["nats"].float())
         return nats, zeros.index_add(0, own["row"], own["places"].float())
-
-    def merge(self, answers: Mapping[str, Answers], shares: Mapping[str, float]) -> list[Array]:
-        """Those of the model of the largest share."""
-        return list(answers[max(shares, key=lambda name: shares[name])])
 
     def criterion(self, answers: Answers, targets: Answers) -> float:
         """Nats a piece of the targets."""

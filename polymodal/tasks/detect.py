@@ -293,10 +293,6 @@ class Detect(Placing):
         every = lines.double().cpu().numpy()
         return [row[row[:, SCORE] >= FAINTEST] for row in every]
 
-    def merge(self, answers: Mapping[str, Answers], shares: Mapping[str, float]) -> list[Array]:
-        """Those of the member of the largest share."""
-        return list(answers[max(shares, key=lambda name: shares[name])])
-
     def constant(self, like: Answers) -> list[Array]:
         """No box: none is at the same place in all pictures."""
         return [np.zeros((0, 6)) for _ in like]

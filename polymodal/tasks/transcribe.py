@@ -344,10 +344,6 @@ class Transcribe(Along):
                 found[i][USUAL] = self._usually(ids[i, : lengths[i]])
         return found
 
-    def merge(self, answers: Mapping[str, Answers], shares: Mapping[str, float]) -> list[Array]:
-        """Those of the model of the largest share."""
-        return list(answers[max(shares, key=lambda name: shares[name])])
-
     def constant(self, like: Answers) -> list[Array]:
         """The commonest text, or the one most like all; units are as likely as they come often."""
         units, log = self._constant, -self._usually(self._constant)

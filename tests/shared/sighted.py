@@ -93,23 +93,34 @@ def _llava(lib: Any, tied: bool, more: dict[str, Any]) -> tuple[Any, Any]:
     return lib.LlavaForConditionalGeneration(config), processor
 
 
+# How models that see a picture and its parts are shown it.
+CUT: dict[str, Any] = {
+    "size": {"longest_edge": 32},
+    "max_image_size": {"longest_edge": 16},
+    "do_image_splitting": True,
+}
+
+
+def _cut(lib: Any, own: Any, tied: bool, more: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of such a model, with a tokenizer of its `own`."""
+    return {
+        "vision_config": {**SEES, "intermediate_size": 24, "image_size": 16, "patch_size": 4},
+        "text_config": lib.LlamaConfig(**{**TEXT, **more}),
+        "image_token_id": own.convert_tokens_to_ids("<image>"),
+        "scale_factor": 2,
+        "pad_token_id": 0,
+        "tie_word_embeddings": tied,
+    }
+
+
 def _idefics3(lib: Any, tied: bool, more: dict[str, Any]) -> tuple[Any, Any]:
     from transformers.models.idefics3.image_processing_pil_idefics3 import (
         Idefics3ImageProcessorPil,
     )
 
     own = tokenizer(IDEFICS)
-    config = lib.Idefics3Config(
-        vision_config={**SEES, "intermediate_size": 24, "image_size": 16, "patch_size": 4},
-        text_config=lib.LlamaConfig(**{**TEXT, **more}),
-        image_token_id=own.convert_tokens_to_ids("<image>"),
-        scale_factor=2,
-        pad_token_id=0,
-        tie_word_embeddings=tied,
-    )
-    pictures = Idefics3ImageProcessorPil(
-        size={"longest_edge": 32}, max_image_size={"longest_edge": 16}, do_image_splitting=True
-    )
+    config = lib.Idefics3Config(**_cut(lib, own, tied, more))
+    pictures = Idefics3ImageProcessorPil(**CUT)
     template = TALK.replace("IMAGE", "'<image>'")
     processor = lib.Idefics3Processor(pictures, own, image_seq_len=4, chat_template=template)
     return lib.Idefics3ForConditionalGeneration(config), processor
@@ -119,17 +130,8 @@ def _smolvlm(lib: Any, tied: bool, more: dict[str, Any]) -> tuple[Any, Any]:
     from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
     own = tokenizer(IDEFICS)
-    config = lib.SmolVLMConfig(
-        vision_config={**SEES, "intermediate_size": 24, "image_size": 16, "patch_size": 4},
-        text_config=lib.LlamaConfig(**{**TEXT, **more}),
-        image_token_id=own.convert_tokens_to_ids("<image>"),
-        scale_factor=2,
-        pad_token_id=0,
-        tie_word_embeddings=tied,
-    )
-    pictures = SmolVLMImageProcessorPil(
-        size={"longest_edge": 32}, max_image_size={"longest_edge": 16}, do_image_splitting=True
-    )
+    config = lib.SmolVLMConfig(**_cut(lib, own, tied, more))
+    pictures = SmolVLMImageProcessorPil(**CUT)
     own.chat_template = TALK.replace("IMAGE", "'<image>'")
     settings = {"processor_class": "SmolVLMProcessor", "image_seq_len": 4}
     return lib.SmolVLMForConditionalGeneration(config), Apart(own, pictures, settings)
